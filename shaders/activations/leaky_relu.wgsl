@@ -1,0 +1,21 @@
+// leaky_relu: g(z) = z for z > 0, slope·z for z <= 0
+
+override slope: f32 = 0.01;
+
+fn forward(z: f32) -> f32 {
+    // A slope of 0 has the limit 0 at minus infinity, where the product has none.
+    let scaled = select(slope * z, 0.0, slope == 0.0);
+    return select(scaled, z, z > 0.0);
+}
+
+fn derivative(z: f32) -> f32 {
+    return select(slope, 1.0, z > 0.0);
+}
+
+fn second_derivative(z: f32) -> f32 {
+    return 0.0;
+}
+
+fn derivative_from_output(y: f32) -> f32 {
+    return derivative(y);
+}

@@ -1,0 +1,17 @@
+// relu: g(z) = max(z, 0)
+
+fn forward(z: f32) -> f32 {
+    return select(0.0, z, z > 0.0);
+}
+
+fn derivative(z: f32) -> f32 {
+    return select(0.0, 1.0, z > 0.0);
+}
+
+fn second_derivative(z: f32) -> f32 {
+    return 0.0;
+}
+
+fn derivative_from_output(y: f32) -> f32 {
+    return derivative(y);
+}

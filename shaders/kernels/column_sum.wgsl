@@ -1,0 +1,36 @@
+// Sums over 64 rows at a time, column by column, in a fixed order. Run again on its own output until
+// one row is left.
+
+struct Parameters {
+    rows: u32,
+    width: u32,
+    zero: u32,
+    input_base: u32,
+    output_base: u32,
+}
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+@group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    opaque_zero = parameters.zero;
+    let index = (group.y * groups.x + group.x) * 256u + local;
+    let chunks = max((parameters.rows + 63u) / 64u, 1u);
+    if (index >= chunks * parameters.width) {
+        return;
+    }
+    let column = index % parameters.width;
+    let first = (index / parameters.width) * 64u;
+    let last = min(first + 64u, parameters.rows);
+    var sum = 0.0;
+    for (var row = first; row < last; row = row + 1u) {
+        sum = sum + input[parameters.input_base + row * parameters.width + column];
+    }
+    output[parameters.output_base + index] = sum;
+}

@@ -1,0 +1,31 @@
+// output = apply(input), element by element; four elements an invocation.
+//
+// The buffers hold whole vec4s: what lies beyond the length is padding, computed and never read.
+
+struct Parameters {
+    vectors: u32,
+    zero: u32,
+}
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+
+fn element(x: f32) -> f32 {
+    return nan_where(is_nan(x), apply(x));
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    opaque_zero = parameters.zero;
+    let index = (group.y * groups.x + group.x) * 256u + lane;
+    if (index >= parameters.vectors) {
+        return;
+    }
+    let x = input[index];
+    output[index] = vec4<f32>(element(x.x), element(x.y), element(x.z), element(x.w));
+}

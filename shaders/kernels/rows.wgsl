@@ -1,0 +1,84 @@
+// Shared by the kernels that work on rows: LANES invocations work on one row together, so that a
+// workgroup takes 256 / LANES rows. The sums have a fixed tree: the same input gives the same bits.
+
+// A power of two up to 256.
+override LANES: u32 = 256u;
+
+var<workgroup> exchange: array<f32, 256>;
+
+// What softmax and its relatives need to know of a row.
+struct RowStatistics {
+    // The greatest element.
+    maximum: f32,
+    // sum_j e^(z_j - maximum), less the 1 of the maximum itself: small where one element dominates.
+    rest: f32,
+    // The row holds a NaN or plus infinity, or nothing but minus infinity.
+    undefined: bool,
+}
+
+struct Place {
+    // The row, counted over all workgroups; it may lie beyond the last.
+    row: u32,
+    // The invocation's number within the row.
+    lane: u32,
+    // And within the workgroup.
+    local: u32,
+}
+
+fn place(group: vec3<u32>, groups: vec3<u32>, local: u32) -> Place {
+    let rows_before = (group.y * groups.x + group.x) * (256u / LANES);
+    return Place(rows_before + local / LANES, local % LANES, local);
+}
+
+fn reduce_sum(value: f32, at: Place) -> f32 {
+    if (LANES == 1u) {
+        return value;
+    }
+    exchange[at.local] = value;
+    workgroupBarrier();
+    for (var stride = LANES / 2u; stride > 0u; stride = stride / 2u) {
+        if (at.lane < stride) {
+            exchange[at.local] = exchange[at.local] + exchange[at.local + stride];
+        }
+        workgroupBarrier();
+    }
+    let total = exchange[at.local - at.lane];
+    workgroupBarrier();
+    return total;
+}
+
+// The greater of the two; NaN if one is.
+fn greater(a: f32, b: f32) -> f32 {
+    return nan_where(is_nan(a) || is_nan(b), select(b, a, a > b));
+}
+
+fn reduce_maximum(value: f32, at: Place) -> f32 {
+    if (LANES == 1u) {
+        return value;
+    }
+    exchange[at.local] = value;
+    workgroupBarrier();
+    for (var stride = LANES / 2u; stride > 0u; stride = stride / 2u) {
+        if (at.lane < stride) {
+            exchange[at.local] = greater(exchange[at.local], exchange[at.local + stride]);
+        }
+        workgroupBarrier();
+    }
+    let maximum = exchange[at.local - at.lane];
+    workgroupBarrier();
+    return maximum;
+}
+
+// A sum that carries what its additions lost (Kahan).
+struct Sum {
+    value: f32,
+    lost: f32,
+}
+
+fn add(sum: Sum, term: f32) -> Sum {
+    let corrected = term - sum.lost;
+    let value = opaque(sum.value + corrected);
+    // An infinite sum has lost nothing that could be given back.
+    let lost = opaque(value - sum.value) - corrected;
+    return Sum(value, select(lost, 0.0, is_infinite(value)));
+}

@@ -1,0 +1,33 @@
+// A step of stochastic gradient descent with momentum, in place, four elements an invocation:
+//   g = gradient + weight_decay * p;  v = momentum * v + g;  p = p - learning_rate * v
+
+struct Parameters {
+    vectors: u32,
+    zero: u32,
+    learning_rate: f32,
+    momentum: f32,
+    weight_decay: f32,
+}
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+@group(0) @binding(1) var<storage, read> gradients: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> weights: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> velocities: array<vec4<f32>>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    opaque_zero = parameters.zero;
+    let index = (group.y * groups.x + group.x) * 256u + lane;
+    if (index >= parameters.vectors) {
+        return;
+    }
+    let weight = weights[index];
+    let slope = gradients[index] + parameters.weight_decay * weight;
+    let velocity = parameters.momentum * velocities[index] + slope;
+    velocities[index] = velocity;
+    weights[index] = weight - parameters.learning_rate * velocity;
+}

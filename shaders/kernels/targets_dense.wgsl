@@ -1,0 +1,15 @@
+// Targets with a number for each output, for the loss kernels.
+
+@group(0) @binding(2) var<storage, read> targets: array<f32>;
+
+// Whether the targets of each row add up to one by definition.
+const TARGETS_ADD_UP_TO_ONE: bool = false;
+
+fn row_counts(row: u32) -> bool {
+    return true;
+}
+
+fn target_at(row: u32, column: u32) -> f32 {
+    let t = targets[parameters.targets_base + row * parameters.width + column];
+    return (1.0 - parameters.smoothing) * t + parameters.smoothing / f32(parameters.width);
+}

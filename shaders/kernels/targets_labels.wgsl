@@ -1,0 +1,18 @@
+// Targets that are the index of a class, one a row, for the loss kernels.
+
+@group(0) @binding(2) var<storage, read> targets: array<i32>;
+
+// Whether the targets of each row add up to one by definition.
+const TARGETS_ADD_UP_TO_ONE: bool = true;
+
+fn row_counts(row: u32) -> bool {
+    let ignored = parameters.ignores == 1u
+        && targets[parameters.targets_base + row] == parameters.ignore_index;
+    return !ignored;
+}
+
+fn target_at(row: u32, column: u32) -> f32 {
+    let hit = targets[parameters.targets_base + row] == i32(column);
+    let share = parameters.smoothing / f32(parameters.width);
+    return share + select(0.0, 1.0 - parameters.smoothing, hit);
+}

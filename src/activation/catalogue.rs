@@ -1,0 +1,165 @@
+//! The catalogue of activations: one row each.
+
+use crate::catalogue::catalogue;
+use crate::reference::activations as formulas;
+use crate::reference::{Pointwise, Real, Rowwise};
+
+/// The code that a pointwise activation is handed to, in the precision R.
+pub(crate) trait PointwiseVisitor<R: Real> {
+    type Output;
+    fn visit<F: Pointwise<R>>(self, formula: F) -> Self::Output;
+}
+
+/// The code that a row-wise activation is handed to, in the precision R.
+pub(crate) trait RowwiseVisitor<R: Real> {
+    type Output;
+    fn visit<F: Rowwise<R>>(self, formula: F) -> Self::Output;
+}
+
+/// From the rows of the catalogue: the enum, its texts, its WGSL and the way to its formulas.
+macro_rules! activations {
+    (
+        $(#[$enum_doc:meta])*
+        pub enum Activation {
+            $(
+                $(#[$doc:meta])*
+                $kind:ident $Variant:ident = $name:ident
+                $( ( $( $(#[$parameter_doc:meta])* $parameter:ident = $default:expr );+ ) )?,
+                $formula:literal, $derivative:literal
+            );+ $(;)?
+        }
+    ) => {
+        catalogue! {
+            "activation"
+            $(#[$enum_doc])*
+            pub enum Activation {
+                $(
+                    $(#[$doc])*
+                    ///
+                    #[doc = concat!("Formula: `", $formula, "`; derivative: `", $derivative, "`.")]
+                    $Variant = $name $( ( $( $(#[$parameter_doc])* $parameter: f32 = $default );+ ) )?
+                )+
+            }
+        }
+
+        impl Activation {
+            /// The formula, in the names of its parameters.
+            ///
+            /// ```
+            /// assert_eq!(wgrad::Activation::Relu.formula(), "max(z, 0)");
+            /// ```
+            pub const fn formula(&self) -> &'static str {
+                match self { $( Self::$Variant { .. } => $formula, )+ }
+            }
+
+            /// The formula of the derivative; for row-wise activations, of the Jacobian ∂y_i/∂z_j.
+            pub const fn derivative_formula(&self) -> &'static str {
+                match self { $( Self::$Variant { .. } => $derivative, )+ }
+            }
+
+            /// The WGSL functions of the activation.
+            pub(crate) const fn wgsl(&self) -> &'static str {
+                match self { $(
+                    Self::$Variant { .. } => include_str!(
+                        concat!("../../shaders/activations/", stringify!($name), ".wgsl")
+                    ),
+                )+ }
+            }
+
+            /// The values of the parameters, for the `override` constants of the WGSL.
+            pub(crate) fn constants(&self) -> Vec<(&'static str, f64)> {
+                match *self { $(
+                    Self::$Variant { $( $( $parameter ),+ )? } => vec![
+                        $( $( (stringify!($parameter), f64::from($parameter)) ),+ )?
+                    ],
+                )+ }
+            }
+
+            /// Whether each output row depends on a whole input row, as in softmax.
+            pub const fn is_rowwise(&self) -> bool {
+                match self { $( Self::$Variant { .. } => activations!(@is_rowwise $kind), )+ }
+            }
+
+            /// Hands the formula to the visitor; nothing where the activation is row-wise.
+            pub(crate) fn visit_pointwise<R: Real, V: PointwiseVisitor<R>>(&self, visitor: V) -> Option<V::Output> {
+                match *self { $(
+                    Self::$Variant { $( $( $parameter ),+ )? } => activations!(
+                        @visit pointwise $kind visitor,
+                        formulas::$Variant { $( $( $parameter: R::from_f64(f64::from($parameter)) ),+ )? }
+                    ),
+                )+ }
+            }
+
+            /// Hands the formula to the visitor; nothing where the activation is pointwise.
+            pub(crate) fn visit_rowwise<R: Real, V: RowwiseVisitor<R>>(&self, visitor: V) -> Option<V::Output> {
+                match *self { $(
+                    Self::$Variant { $( $( $parameter ),+ )? } => activations!(
+                        @visit rowwise $kind visitor,
+                        formulas::$Variant { $( $( $parameter: R::from_f64(f64::from($parameter)) ),+ )? }
+                    ),
+                )+ }
+            }
+        }
+    };
+    (@is_rowwise pointwise) => { false };
+    (@is_rowwise rowwise) => { true };
+    (@visit pointwise pointwise $visitor:ident, $formula:expr) => { Some($visitor.visit($formula)) };
+    (@visit rowwise rowwise $visitor:ident, $formula:expr) => { Some($visitor.visit($formula)) };
+    (@visit $wanted:ident $kind:ident $visitor:ident, $formula:expr) => {{
+        let _ = $formula;
+        None
+    }};
+}
+
+activations! {
+    /// An activation function g, with its derivative.
+    ///
+    /// Each variant carries its parameters; the function of the same name gives the field's
+    /// defaults. `Display` and `FromStr` round-trip; capitals and hyphens are accepted on input.
+    ///
+    /// At the kinks the derivatives are PyTorch's: relu'(0) = 0, leaky_relu'(0) = slope. At ±∞ every
+    /// function gives its limit. NaN in gives NaN out, for each function and derivative.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Device};
+    ///
+    /// let device = Device::cpu();
+    /// let z = device.tensor(&[-2.0, 0.0, 2.0], [3])?;
+    /// let y = Activation::Sigmoid.forward(&z)?;
+    /// assert_eq!(y.to_vec()?, [0.11920292, 0.5, 0.8807971]);
+    ///
+    /// let parsed: Activation = "Leaky-ReLU(slope=0.2)".parse()?;
+    /// assert_eq!(parsed, Activation::LeakyRelu { slope: 0.2 });
+    /// assert_eq!(parsed.to_string(), "leaky_relu(slope=0.2)");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub enum Activation {
+        /// The identity, for a linear output.
+        pointwise Identity = identity, "z", "1";
+
+        /// The rectified linear unit.
+        pointwise Relu = relu, "max(z, 0)", "1 if z > 0 else 0";
+
+        /// The rectified linear unit with a slope on the negative side.
+        pointwise LeakyRelu = leaky_relu(
+            /// The slope for z ≤ 0.
+            slope = 0.01
+        ), "z if z > 0 else slope·z", "1 if z > 0 else slope";
+
+        /// The logistic function, the inverse of the logit.
+        pointwise Sigmoid = sigmoid, "1 / (1 + e^−z)", "y·(1 − y)";
+
+        /// The hyperbolic tangent.
+        pointwise Tanh = tanh, "tanh z", "1 − y²";
+
+        /// Softmax over the last axis: positive numbers that add up to one.
+        ///
+        /// A row that holds NaN or +∞, or only −∞, becomes NaN, as in PyTorch.
+        rowwise Softmax = softmax, "e^z_i / Σ_j e^z_j", "y_i·(δ_ij − y_j)";
+
+        /// The logarithm of [softmax](Self::Softmax) over the last axis.
+        ///
+        /// A row that holds NaN or +∞, or only −∞, becomes NaN, as in PyTorch.
+        rowwise LogSoftmax = log_softmax, "z_i − ln Σ_j e^z_j", "δ_ij − e^y_j";
+    }
+}

@@ -1,0 +1,256 @@
+//! Activation functions.
+
+mod catalogue;
+
+pub use catalogue::Activation;
+pub(crate) use catalogue::{PointwiseVisitor, RowwiseVisitor};
+
+use crate::backend::{Binary, Rows, Unary};
+use crate::error::{Error, Result};
+use crate::reference::Pointwise;
+use crate::shape::Shape;
+use crate::tensor::{Tensor, check_devices, check_shape};
+
+impl Activation {
+    /// `g(z)`: element by element, or along the last axis for row-wise activations.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] for a parameter that is not finite.
+    pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
+        let y = z.device().allocate(z.dimensions().clone())?;
+        self.forward_into(z, &y)?;
+        Ok(y)
+    }
+
+    /// [`forward`](Self::forward) into a tensor of the caller's, which may be z itself.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward); [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where y does
+    /// not fit z.
+    pub fn forward_into(&self, z: &Tensor, y: &Tensor) -> Result<()> {
+        if self.is_rowwise() {
+            let rows = self.check_rows("forward", &[z], y)?;
+            return z.device().backend.row_forward(self, z.storage(), y.storage(), rows);
+        }
+        self.unary("forward", Unary::Forward, z, y)
+    }
+
+    /// `g'(z)`, element by element.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for row-wise activations, which have a [`jacobian`](Self::jacobian).
+    pub fn derivative(&self, z: &Tensor) -> Result<Tensor> {
+        let d = z.device().allocate(z.dimensions().clone())?;
+        self.derivative_into(z, &d)?;
+        Ok(d)
+    }
+
+    /// [`derivative`](Self::derivative) into a tensor of the caller's, which may be z itself.
+    ///
+    /// # Errors
+    /// As [`derivative`](Self::derivative), and where d does not fit z.
+    pub fn derivative_into(&self, z: &Tensor, d: &Tensor) -> Result<()> {
+        self.check_pointwise("derivative")?;
+        self.unary("derivative", Unary::Derivative, z, d)
+    }
+
+    /// `g'(z)` from `y = g(z)`, without computing g again: p(1 − p) for the sigmoid.
+    ///
+    /// # Errors
+    /// [`Error::NotAFunctionOfOutput`] where y does not tell; [`Error::Unsupported`] for row-wise
+    /// activations.
+    pub fn derivative_from_output(&self, y: &Tensor) -> Result<Tensor> {
+        let d = y.device().allocate(y.dimensions().clone())?;
+        self.derivative_from_output_into(y, &d)?;
+        Ok(d)
+    }
+
+    /// [`derivative_from_output`](Self::derivative_from_output) into a tensor of the caller's, which
+    /// may be y itself.
+    ///
+    /// # Errors
+    /// As [`derivative_from_output`](Self::derivative_from_output), and where d does not fit y.
+    pub fn derivative_from_output_into(&self, y: &Tensor, d: &Tensor) -> Result<()> {
+        self.check_pointwise("derivative_from_output")?;
+        self.check_function_of_output()?;
+        self.unary("derivative_from_output", Unary::DerivativeFromOutput, y, d)
+    }
+
+    /// `g''(z)`, element by element.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for row-wise activations.
+    pub fn second_derivative(&self, z: &Tensor) -> Result<Tensor> {
+        let d = z.device().allocate(z.dimensions().clone())?;
+        self.second_derivative_into(z, &d)?;
+        Ok(d)
+    }
+
+    /// [`second_derivative`](Self::second_derivative) into a tensor of the caller's, which may be z
+    /// itself.
+    ///
+    /// # Errors
+    /// As [`second_derivative`](Self::second_derivative), and where d does not fit z.
+    pub fn second_derivative_into(&self, z: &Tensor, d: &Tensor) -> Result<()> {
+        self.check_pointwise("second_derivative")?;
+        self.unary("second_derivative", Unary::SecondDerivative, z, d)
+    }
+
+    /// `dE/dz` from z and `dy = dE/dy`: dy ⊙ g'(z), or the product with the Jacobian along each row.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Device};
+    ///
+    /// let device = Device::cpu();
+    /// let z = device.tensor(&[0.0, 2.0], [2])?;
+    /// let dy = device.tensor(&[1.0, -1.0], [2])?;
+    /// let dz = Activation::Sigmoid.backward(&z, &dy)?;
+    /// assert_eq!(dz.to_vec()?, [0.25, -0.104993584]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where z and dy do not fit.
+    pub fn backward(&self, z: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let dz = z.device().allocate(z.dimensions().clone())?;
+        self.backward_into(z, dy, &dz)?;
+        Ok(dz)
+    }
+
+    /// [`backward`](Self::backward) into a tensor of the caller's, which may be z or dy.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward).
+    pub fn backward_into(&self, z: &Tensor, dy: &Tensor, dz: &Tensor) -> Result<()> {
+        if self.is_rowwise() {
+            self.check_rows("backward", &[z, dy], dz)?;
+            return self.backward_from_output_into(&self.forward(z)?, dy, dz);
+        }
+        self.binary("backward", Binary::Backward, [z, dy], dz)
+    }
+
+    /// `dE/dz` from `y = g(z)` and `dy = dE/dy`, without computing g again.
+    ///
+    /// # Errors
+    /// [`Error::NotAFunctionOfOutput`] where y does not tell; [`Error::ShapeMismatch`],
+    /// [`Error::DeviceMismatch`] where y and dy do not fit.
+    pub fn backward_from_output(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let dz = y.device().allocate(y.dimensions().clone())?;
+        self.backward_from_output_into(y, dy, &dz)?;
+        Ok(dz)
+    }
+
+    /// [`backward_from_output`](Self::backward_from_output) into a tensor of the caller's, which may
+    /// be y or dy.
+    ///
+    /// # Errors
+    /// As [`backward_from_output`](Self::backward_from_output).
+    pub fn backward_from_output_into(&self, y: &Tensor, dy: &Tensor, dz: &Tensor) -> Result<()> {
+        if self.is_rowwise() {
+            let rows = self.check_rows("backward_from_output", &[y, dy], dz)?;
+            let inputs = [y.storage(), dy.storage()];
+            return y.device().backend.row_backward(self, inputs, dz.storage(), rows);
+        }
+        self.check_function_of_output()?;
+        self.binary("backward_from_output", Binary::BackwardFromOutput, [y, dy], dz)
+    }
+
+    /// `∂y_i/∂z_j` of each row: shape [..., K] becomes [..., K, K]. Row-wise activations only.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for pointwise activations, whose Jacobian is diagonal: the
+    /// [`derivative`](Self::derivative). [`Error::TooLarge`] where it does not fit the device.
+    pub fn jacobian(&self, z: &Tensor) -> Result<Tensor> {
+        let jacobian = z.device().allocate(jacobian_shape(z))?;
+        self.jacobian_into(z, &jacobian)?;
+        Ok(jacobian)
+    }
+
+    /// [`jacobian`](Self::jacobian) into a tensor of the caller's.
+    ///
+    /// # Errors
+    /// As [`jacobian`](Self::jacobian), and where the tensor does not fit.
+    pub fn jacobian_into(&self, z: &Tensor, jacobian: &Tensor) -> Result<()> {
+        if !self.is_rowwise() {
+            return Err(Error::Unsupported {
+                what: format!("jacobian of {self}"),
+                reason: "it is diagonal; use derivative".to_owned(),
+            });
+        }
+        check_devices("jacobian", [z.device(), jacobian.device()])?;
+        check_shape("jacobian", "an output", jacobian, &jacobian_shape(z))?;
+        let y = self.forward(z)?;
+        z.device().backend.row_jacobian(self, y.storage(), jacobian.storage(), z.rows())
+    }
+
+    /// Whether g' can be told from g's value: see
+    /// [`derivative_from_output`](Self::derivative_from_output). For row-wise activations, whether
+    /// the Jacobian can.
+    pub fn has_derivative_from_output(&self) -> bool {
+        self.visit_pointwise::<f64, _>(HasDerivativeFromOutput).unwrap_or(true)
+    }
+
+    fn check_pointwise(&self, op: &'static str) -> Result<()> {
+        if !self.is_rowwise() {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            what: format!("{op} of {self}"),
+            reason: "each output depends on its whole row; use jacobian or backward".to_owned(),
+        })
+    }
+
+    fn check_function_of_output(&self) -> Result<()> {
+        if self.has_derivative_from_output() {
+            return Ok(());
+        }
+        Err(Error::NotAFunctionOfOutput { activation: self.to_string() })
+    }
+
+    /// That the parameters are valid and all tensors fit the output.
+    fn check(&self, op: &'static str, inputs: &[&Tensor], output: &Tensor) -> Result<()> {
+        self.validate()?;
+        check_devices(op, inputs.iter().chain([&output]).map(|tensor| tensor.device()))?;
+        inputs.iter().try_for_each(|input| check_shape(op, "tensors", input, output.shape()))
+    }
+
+    fn check_rows(&self, op: &'static str, inputs: &[&Tensor], output: &Tensor) -> Result<Rows> {
+        self.check(op, inputs, output)?;
+        Ok(output.rows())
+    }
+
+    fn unary(&self, op: &'static str, map: Unary, input: &Tensor, output: &Tensor) -> Result<()> {
+        self.check(op, &[input], output)?;
+        let backend = &output.device().backend;
+        backend.unary(map, self, input.storage(), output.storage(), output.len())
+    }
+
+    fn binary(
+        &self,
+        op: &'static str,
+        map: Binary,
+        inputs: [&Tensor; 2],
+        output: &Tensor,
+    ) -> Result<()> {
+        self.check(op, &inputs, output)?;
+        let storages = inputs.map(Tensor::storage);
+        let backend = &output.device().backend;
+        backend.binary(map, self, storages, output.storage(), output.len())
+    }
+}
+
+struct HasDerivativeFromOutput;
+
+impl PointwiseVisitor<f64> for HasDerivativeFromOutput {
+    type Output = bool;
+
+    fn visit<F: Pointwise<f64>>(self, formula: F) -> bool {
+        formula.has_derivative_from_output()
+    }
+}
+
+fn jacobian_shape(z: &Tensor) -> Shape {
+    let mut axes = z.shape().to_vec();
+    axes.push(z.dimensions().row());
+    Shape::from(axes)
+}

@@ -1,0 +1,276 @@
+//! The seam between what is public and the places to compute.
+//!
+//! What is public is written once, over the primitives of [`Backend`]; shapes, devices, labels and
+//! parameters have been checked before a primitive is called.
+
+use std::sync::Arc;
+
+use crate::activation::Activation;
+use crate::cpu;
+use crate::device::{Counters, DeviceInfo, Memory};
+use crate::error::{Error, Result};
+use crate::gpu;
+use crate::loss::Loss;
+
+/// The elements of a tensor, on one of the backends.
+#[derive(Clone)]
+pub(crate) enum Storage {
+    Cpu(Arc<cpu::Cell>),
+    Gpu(Arc<gpu::Buffer>),
+}
+
+impl Storage {
+    /// Whether the two are one.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cpu(a), Self::Cpu(b)) => Arc::ptr_eq(a, b),
+            (Self::Gpu(a), Self::Gpu(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn cpu(&self) -> Result<&cpu::Cell> {
+        match self {
+            Self::Cpu(cell) => Ok(cell),
+            Self::Gpu(_) => Err(misplaced("the CPU", "a GPU")),
+        }
+    }
+
+    pub(crate) fn gpu(&self) -> Result<&gpu::Buffer> {
+        match self {
+            Self::Gpu(buffer) => Ok(buffer),
+            Self::Cpu(_) => Err(misplaced("a GPU", "the CPU")),
+        }
+    }
+}
+
+fn misplaced(first: &str, second: &str) -> Error {
+    Error::DeviceMismatch { op: "backend", first: first.into(), second: second.into() }
+}
+
+/// Element-wise functions of one tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Unary {
+    Forward,
+    Derivative,
+    SecondDerivative,
+    DerivativeFromOutput,
+}
+
+/// Element-wise functions of an activation's z or y and of dE/dy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Binary {
+    Backward,
+    BackwardFromOutput,
+}
+
+/// A tensor seen as rows, contiguous in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) count: usize,
+    pub(crate) width: usize,
+}
+
+impl Rows {
+    pub(crate) const fn elements(self) -> usize {
+        self.count * self.width
+    }
+}
+
+/// What a loss compares with, as the backends see it.
+#[derive(Clone, Copy)]
+pub(crate) enum TargetStorage<'a> {
+    Dense(&'a Storage),
+    Labels(&'a Storage),
+}
+
+/// A loss, what it compares with, and what its reduction multiplies by.
+#[derive(Clone, Copy)]
+pub(crate) struct LossCall<'a> {
+    pub(crate) loss: &'a Loss,
+    pub(crate) targets: TargetStorage<'a>,
+    pub(crate) scale: f32,
+}
+
+/// A matrix product `op(a) · op(b)` of shape [rows, columns].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product {
+    pub(crate) rows: usize,
+    pub(crate) inner: usize,
+    pub(crate) columns: usize,
+    /// a is stored as [inner, rows].
+    pub(crate) transpose_a: bool,
+    /// b is stored as [columns, inner].
+    pub(crate) transpose_b: bool,
+}
+
+/// What is done to each element of a product before it is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Epilogue<'a> {
+    /// Added to each row.
+    pub(crate) bias: Option<&'a Storage>,
+    /// A pointwise activation.
+    pub(crate) activation: &'a Activation,
+}
+
+impl Epilogue<'_> {
+    /// Nothing is done.
+    pub(crate) const NONE: Self = Self { bias: None, activation: &Activation::Identity };
+}
+
+/// Softmax with cross-entropy, from the logits; each output may be left out.
+#[derive(Clone, Copy)]
+pub(crate) struct SoftmaxCrossEntropy<'a> {
+    pub(crate) z: &'a Storage,
+    pub(crate) rows: Rows,
+    pub(crate) call: LossCall<'a>,
+    /// The scaled loss of each row.
+    pub(crate) losses: Option<&'a Storage>,
+    pub(crate) y: Option<&'a Storage>,
+    pub(crate) dz: Option<&'a Storage>,
+}
+
+/// A step of gradient descent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SgdStep {
+    pub(crate) learning_rate: f32,
+    pub(crate) momentum: f32,
+    pub(crate) weight_decay: f32,
+}
+
+/// Elements on their way to the host.
+pub(crate) enum Reading {
+    Ready(Vec<f32>),
+    Gpu(gpu::ReadBack),
+}
+
+impl Reading {
+    /// Blocks until they are there.
+    pub(crate) fn wait(self) -> Result<Vec<f32>> {
+        match self {
+            Self::Ready(values) => Ok(values),
+            Self::Gpu(reading) => reading.wait(),
+        }
+    }
+
+    /// Never blocks.
+    pub(crate) async fn resolve(self) -> Result<Vec<f32>> {
+        match self {
+            Self::Ready(values) => Ok(values),
+            Self::Gpu(reading) => reading.resolve().await,
+        }
+    }
+}
+
+/// The primitives that all operations are made of.
+///
+/// An output is overwritten whole. It may be one of the inputs: the inputs count as they were before.
+pub(crate) trait Backend: Send + Sync {
+    fn info(&self) -> &DeviceInfo;
+    fn memory(&self) -> Memory;
+    fn counters(&self) -> Counters;
+    /// Gives the pool's unused buffers back to the system.
+    fn trim(&self);
+    /// Starts what has been recorded.
+    fn flush(&self) -> Result<()>;
+    /// Waits until all that has been recorded is done.
+    fn synchronize(&self) -> Result<()>;
+
+    fn allocate(&self, elements: usize) -> Result<Storage>;
+    fn write(&self, bytes: &[u8], output: &Storage) -> Result<()>;
+    fn zero(&self, output: &Storage, elements: usize) -> Result<()>;
+    fn read(&self, input: &Storage, elements: usize) -> Result<Reading>;
+    /// Makes a storage of a buffer that the caller owns.
+    fn adopt(&self, buffer: wgpu::Buffer, elements: usize) -> Result<Storage>;
+    /// The wgpu device behind this backend, where there is one.
+    fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)>;
+
+    fn unary(
+        &self,
+        map: Unary,
+        activation: &Activation,
+        input: &Storage,
+        output: &Storage,
+        elements: usize,
+    ) -> Result<()>;
+    fn binary(
+        &self,
+        map: Binary,
+        activation: &Activation,
+        inputs: [&Storage; 2],
+        output: &Storage,
+        elements: usize,
+    ) -> Result<()>;
+
+    fn row_forward(
+        &self,
+        activation: &Activation,
+        z: &Storage,
+        y: &Storage,
+        rows: Rows,
+    ) -> Result<()>;
+    fn row_backward(
+        &self,
+        activation: &Activation,
+        inputs: [&Storage; 2],
+        dz: &Storage,
+        rows: Rows,
+    ) -> Result<()>;
+    fn row_jacobian(
+        &self,
+        activation: &Activation,
+        y: &Storage,
+        output: &Storage,
+        rows: Rows,
+    ) -> Result<()>;
+
+    /// The unreduced loss of each element.
+    fn loss_elements(
+        &self,
+        loss: &Loss,
+        y: &Storage,
+        t: &Storage,
+        output: &Storage,
+        elements: usize,
+    ) -> Result<()>;
+    /// The scaled loss of each row; the last row ends where the elements do.
+    fn loss_rows(
+        &self,
+        call: LossCall<'_>,
+        y: &Storage,
+        output: &Storage,
+        rows: Rows,
+        elements: usize,
+    ) -> Result<()>;
+    /// The scaled dE/dy.
+    fn loss_gradient(
+        &self,
+        call: LossCall<'_>,
+        y: &Storage,
+        output: &Storage,
+        rows: Rows,
+    ) -> Result<()>;
+    fn softmax_cross_entropy(&self, call: SoftmaxCrossEntropy<'_>) -> Result<()>;
+
+    /// The sum of all elements; 0 for none.
+    fn sum(&self, input: &Storage, output: &Storage, elements: usize) -> Result<()>;
+    /// The sum over all rows; zeros for none.
+    fn column_sum(&self, input: &Storage, output: &Storage, rows: Rows) -> Result<()>;
+    fn matmul(
+        &self,
+        product: Product,
+        a: &Storage,
+        b: &Storage,
+        epilogue: Epilogue<'_>,
+        output: &Storage,
+    ) -> Result<()>;
+
+    fn sgd(
+        &self,
+        step: SgdStep,
+        gradient: &Storage,
+        weights: &Storage,
+        velocity: &Storage,
+        elements: usize,
+    ) -> Result<()>;
+}

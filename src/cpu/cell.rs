@@ -1,0 +1,82 @@
+//! The memory of tensors on the CPU.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::pool::{Pool, class_of};
+
+/// Elements, given back to the pool when nobody needs them any more.
+pub(crate) struct Block {
+    // A multiple of a size class long; what lies beyond the tensor's length is never read.
+    data: Vec<f32>,
+    pool: Arc<Pool<Vec<f32>>>,
+}
+
+impl Block {
+    fn new(pool: &Arc<Pool<Vec<f32>>>, elements: usize) -> Result<Self> {
+        let bytes = class_of((elements * size_of::<f32>()) as u64);
+        let create = || {
+            let length = usize::try_from(bytes / 4).unwrap_or(usize::MAX);
+            let mut data = Vec::new();
+            data.try_reserve_exact(length).map_err(|_| Error::OutOfMemory { bytes })?;
+            data.resize(length, 0.0);
+            Ok(data)
+        };
+        let data = pool.take(bytes, create)?.buffer;
+        Ok(Self { data, pool: Arc::clone(pool) })
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let data = std::mem::take(&mut self.data);
+        self.pool.give(size_of_val(data.as_slice()) as u64, data);
+    }
+}
+
+/// The elements of a tensor. Readers hold a snapshot; a writer replaces what others still read.
+///
+/// So an output may be one of the inputs, and threads never wait for each other in a circle.
+pub(crate) struct Cell {
+    block: Mutex<Arc<Block>>,
+    elements: usize,
+}
+
+impl Cell {
+    pub(crate) fn new(pool: &Arc<Pool<Vec<f32>>>, elements: usize) -> Result<Self> {
+        Ok(Self { block: Mutex::new(Arc::new(Block::new(pool, elements)?)), elements })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Block>> {
+        self.block.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The elements as they are now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot { block: Arc::clone(&self.lock()), elements: self.elements }
+    }
+
+    /// Lets the function write all elements. They hold nothing in particular before.
+    pub(crate) fn overwrite<T>(&self, write: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
+        let mut block = self.lock();
+        if Arc::get_mut(&mut block).is_none() {
+            *block = Arc::new(Block::new(&block.pool, self.elements)?);
+        }
+        let data = Arc::get_mut(&mut block).map(|block| &mut block.data[..self.elements]);
+        Ok(write(data.unwrap_or_default()))
+    }
+}
+
+/// Elements that stay as they are, whatever is written meanwhile.
+pub(crate) struct Snapshot {
+    block: Arc<Block>,
+    elements: usize,
+}
+
+impl std::ops::Deref for Snapshot {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.block.data[..self.elements]
+    }
+}

@@ -1,0 +1,326 @@
+//! The CPU backend: the formulas of `reference` in f32, vectorised and on all cores.
+
+mod cell;
+mod loss;
+mod math;
+mod matrix;
+mod parallel;
+mod pointwise;
+mod rowwise;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) use cell::Cell;
+use cell::Snapshot;
+
+use crate::activation::Activation;
+use crate::backend::{
+    Backend, Binary, Epilogue, LossCall, Product, Reading, Rows, SgdStep, SoftmaxCrossEntropy,
+    Storage, TargetStorage, Unary,
+};
+use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
+use crate::error::{Error, Result};
+use crate::loss::Loss;
+use crate::pool::Pool;
+
+pub(crate) struct CpuBackend {
+    info: DeviceInfo,
+    pool: Arc<Pool<Vec<f32>>>,
+    executed: AtomicU64,
+}
+
+impl CpuBackend {
+    pub(crate) fn new() -> Self {
+        let info = DeviceInfo {
+            name: processor_name(),
+            kind: DeviceKind::Cpu,
+            backend: None,
+            driver: format!("wgrad {}", env!("CARGO_PKG_VERSION")),
+            max_tensor_bytes: isize::MAX as u64,
+            max_binding_bytes: isize::MAX as u64,
+            threads: Some(rayon::current_num_threads()),
+            features: wgpu::Features::empty(),
+            ordinal: 0,
+        };
+        Self { info, pool: Arc::new(Pool::new()), executed: AtomicU64::new(0) }
+    }
+
+    /// Counts a primitive.
+    fn count(&self) {
+        self.executed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn processor_name() -> String {
+    let described = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    described.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+fn read(storage: &Storage) -> Result<Snapshot> {
+    Ok(storage.cpu()?.snapshot())
+}
+
+/// Overwrites an output that may not be wanted; the function is given an empty slice then.
+fn overwrite_some<T>(storage: Option<&Storage>, write: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
+    match storage {
+        Some(storage) => storage.cpu()?.overwrite(write),
+        None => Ok(write(&mut [])),
+    }
+}
+
+/// The targets of a loss call, held for as long as it runs.
+struct HeldTargets {
+    values: Snapshot,
+    labels: bool,
+}
+
+impl HeldTargets {
+    fn hold(targets: TargetStorage<'_>) -> Result<Self> {
+        let (storage, labels) = match targets {
+            TargetStorage::Dense(storage) => (storage, false),
+            TargetStorage::Labels(storage) => (storage, true),
+        };
+        Ok(Self { values: read(storage)?, labels })
+    }
+
+    fn targets(&self, loss: &Loss, width: usize) -> loss::Targets<'_> {
+        let values = if self.labels {
+            loss::TargetValues::Labels(bytemuck::cast_slice(&self.values))
+        } else {
+            loss::TargetValues::Dense(&self.values)
+        };
+        loss::Targets {
+            values,
+            width,
+            smoothing: loss.label_smoothing(),
+            ignore_index: loss.ignore_index(),
+        }
+    }
+}
+
+impl Backend for CpuBackend {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn memory(&self) -> Memory {
+        self.pool.memory()
+    }
+
+    fn counters(&self) -> Counters {
+        Counters { dispatches: self.executed.load(Ordering::Relaxed), ..Counters::default() }
+    }
+
+    fn trim(&self) {
+        self.pool.trim();
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn allocate(&self, elements: usize) -> Result<Storage> {
+        Ok(Storage::Cpu(Arc::new(Cell::new(&self.pool, elements)?)))
+    }
+
+    fn write(&self, bytes: &[u8], output: &Storage) -> Result<()> {
+        output.cpu()?.overwrite(|output| bytemuck::cast_slice_mut(output).copy_from_slice(bytes))
+    }
+
+    fn zero(&self, output: &Storage, _elements: usize) -> Result<()> {
+        output.cpu()?.overwrite(|output| output.fill(0.0))
+    }
+
+    fn read(&self, input: &Storage, elements: usize) -> Result<Reading> {
+        Ok(Reading::Ready(read(input)?[..elements].to_vec()))
+    }
+
+    fn adopt(&self, _buffer: wgpu::Buffer, _elements: usize) -> Result<Storage> {
+        Err(Error::Unsupported {
+            what: "tensor_from_buffer".to_owned(),
+            reason: "the CPU backend has no wgpu buffers".to_owned(),
+        })
+    }
+
+    fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        None
+    }
+
+    fn unary(
+        &self,
+        map: Unary,
+        activation: &Activation,
+        input: &Storage,
+        output: &Storage,
+        _elements: usize,
+    ) -> Result<()> {
+        self.count();
+        let input = read(input)?;
+        output.cpu()?.overwrite(|output| pointwise::unary(map, activation, &input, output))
+    }
+
+    fn binary(
+        &self,
+        map: Binary,
+        activation: &Activation,
+        inputs: [&Storage; 2],
+        output: &Storage,
+        _elements: usize,
+    ) -> Result<()> {
+        self.count();
+        let (x, dy) = (read(inputs[0])?, read(inputs[1])?);
+        output.cpu()?.overwrite(|output| pointwise::binary(map, activation, [&x, &dy], output))
+    }
+
+    fn row_forward(
+        &self,
+        activation: &Activation,
+        z: &Storage,
+        y: &Storage,
+        rows: Rows,
+    ) -> Result<()> {
+        self.count();
+        let z = read(z)?;
+        y.cpu()?.overwrite(|y| rowwise::forward(activation, &z, y, rows.width))
+    }
+
+    fn row_backward(
+        &self,
+        activation: &Activation,
+        inputs: [&Storage; 2],
+        dz: &Storage,
+        rows: Rows,
+    ) -> Result<()> {
+        self.count();
+        let (y, dy) = (read(inputs[0])?, read(inputs[1])?);
+        dz.cpu()?.overwrite(|dz| rowwise::backward(activation, &y, &dy, dz, rows.width))
+    }
+
+    fn row_jacobian(
+        &self,
+        activation: &Activation,
+        y: &Storage,
+        output: &Storage,
+        rows: Rows,
+    ) -> Result<()> {
+        self.count();
+        let y = read(y)?;
+        output.cpu()?.overwrite(|output| rowwise::jacobian(activation, &y, output, rows.width))
+    }
+
+    fn loss_elements(
+        &self,
+        loss: &Loss,
+        y: &Storage,
+        t: &Storage,
+        output: &Storage,
+        _elements: usize,
+    ) -> Result<()> {
+        self.count();
+        let (y, t) = (read(y)?, read(t)?);
+        output.cpu()?.overwrite(|output| pointwise::loss_elements(loss, [&y, &t], output))
+    }
+
+    fn loss_rows(
+        &self,
+        call: LossCall<'_>,
+        y: &Storage,
+        output: &Storage,
+        rows: Rows,
+        elements: usize,
+    ) -> Result<()> {
+        self.count();
+        let (y, held) = (read(y)?, HeldTargets::hold(call.targets)?);
+        let targets = held.targets(call.loss, rows.width);
+        output
+            .cpu()?
+            .overwrite(|output| loss::rows(call.loss, call.scale, &y[..elements], targets, output))
+    }
+
+    fn loss_gradient(
+        &self,
+        call: LossCall<'_>,
+        y: &Storage,
+        output: &Storage,
+        rows: Rows,
+    ) -> Result<()> {
+        self.count();
+        let (y, held) = (read(y)?, HeldTargets::hold(call.targets)?);
+        let targets = held.targets(call.loss, rows.width);
+        output.cpu()?.overwrite(|output| loss::gradient(call.loss, call.scale, &y, targets, output))
+    }
+
+    fn softmax_cross_entropy(&self, call: SoftmaxCrossEntropy<'_>) -> Result<()> {
+        self.count();
+        let (z, held) = (read(call.z)?, HeldTargets::hold(call.call.targets)?);
+        let (width, scale) = (call.rows.width, call.call.scale);
+        let targets = held.targets(call.call.loss, width);
+        overwrite_some(call.losses, |losses| {
+            overwrite_some(call.y, |y| {
+                overwrite_some(call.dz, |dz| {
+                    rowwise::SoftmaxCrossEntropy { z: &z, width, targets, scale, losses, y, dz }
+                        .run();
+                })
+            })
+        })??
+    }
+
+    fn sum(&self, input: &Storage, output: &Storage, elements: usize) -> Result<()> {
+        self.count();
+        let input = read(input)?;
+        output.cpu()?.overwrite(|output| output.fill(matrix::sum(&input[..elements])))
+    }
+
+    fn column_sum(&self, input: &Storage, output: &Storage, rows: Rows) -> Result<()> {
+        self.count();
+        let input = read(input)?;
+        output.cpu()?.overwrite(|output| matrix::column_sum(&input, rows, output))
+    }
+
+    fn matmul(
+        &self,
+        product: Product,
+        a: &Storage,
+        b: &Storage,
+        epilogue: Epilogue<'_>,
+        output: &Storage,
+    ) -> Result<()> {
+        self.count();
+        let (a, b, bias) = (read(a)?, read(b)?, epilogue.bias.map(read).transpose()?);
+        let bias = bias.as_deref();
+        output.cpu()?.overwrite(|output| {
+            matrix::multiply(product, &a, &b, bias, epilogue.activation, output);
+        })
+    }
+
+    fn sgd(
+        &self,
+        step: SgdStep,
+        gradient: &Storage,
+        weights: &Storage,
+        velocity: &Storage,
+        _elements: usize,
+    ) -> Result<()> {
+        self.count();
+        let (gradient, old_weights, old_velocity) =
+            (read(gradient)?, read(weights)?, read(velocity)?);
+        velocity.cpu()?.overwrite(|new_velocity| {
+            weights.cpu()?.overwrite(|new_weights| {
+                pointwise::sgd(
+                    step,
+                    &gradient,
+                    (&old_weights, new_weights),
+                    (&old_velocity, new_velocity),
+                );
+            })
+        })?
+    }
+}

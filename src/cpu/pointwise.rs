@@ -1,0 +1,289 @@
+//! Element-wise work.
+
+use pulp::NullaryFnOnce;
+
+use super::parallel::{CHUNK, over_pieces, vectorised};
+use crate::activation::{Activation, PointwiseVisitor};
+use crate::backend::{Binary, SgdStep, Unary};
+use crate::loss::{Loss, LossVisitor};
+use crate::reference::{LossTerm, Pointwise};
+
+pub(super) fn unary(map: Unary, activation: &Activation, input: &[f32], output: &mut [f32]) {
+    activation.visit_pointwise(UnaryCall { map, input, output });
+}
+
+pub(super) fn binary(
+    map: Binary,
+    activation: &Activation,
+    inputs: [&[f32]; 2],
+    output: &mut [f32],
+) {
+    activation.visit_pointwise(BinaryCall { map, inputs, output });
+}
+
+/// In place.
+pub(super) fn forward(activation: &Activation, values: &mut [f32]) {
+    if *activation != Activation::Identity {
+        activation.visit_pointwise(InPlace { values });
+    }
+}
+
+pub(super) fn loss_elements(loss: &Loss, inputs: [&[f32]; 2], output: &mut [f32]) {
+    loss.visit(LossCall { inputs, output });
+}
+
+/// One step of gradient descent; the second output is the velocity.
+pub(super) fn sgd(
+    step: SgdStep,
+    gradient: &[f32],
+    weights: (&[f32], &mut [f32]),
+    velocity: (&[f32], &mut [f32]),
+) {
+    let (old_weights, new_weights) = weights;
+    let (old_velocity, new_velocity) = velocity;
+    let next = Velocity(step);
+    over_pieces(new_velocity, CHUNK, |start, output| {
+        let range = start..start + output.len();
+        vectorised(Ternary {
+            f: &next,
+            inputs: [&gradient[range.clone()], &old_weights[range.clone()], &old_velocity[range]],
+            output,
+        });
+    });
+    let descend = Descend(step);
+    map_binary(&descend, [old_weights, new_velocity], new_weights);
+}
+
+/// A function of one number.
+trait Map: Sync {
+    fn apply(&self, x: f32) -> f32;
+}
+
+/// A function of two numbers.
+trait Map2: Sync {
+    fn apply(&self, x: f32, y: f32) -> f32;
+}
+
+struct Forward<F>(F);
+
+impl<F: Pointwise<f32>> Map for Forward<F> {
+    #[inline(always)]
+    fn apply(&self, z: f32) -> f32 {
+        self.0.forward(z)
+    }
+}
+
+struct Derivative<F>(F);
+
+impl<F: Pointwise<f32>> Map for Derivative<F> {
+    #[inline(always)]
+    fn apply(&self, z: f32) -> f32 {
+        self.0.derivative(z)
+    }
+}
+
+struct SecondDerivative<F>(F);
+
+impl<F: Pointwise<f32>> Map for SecondDerivative<F> {
+    #[inline(always)]
+    fn apply(&self, z: f32) -> f32 {
+        self.0.second_derivative(z)
+    }
+}
+
+struct DerivativeFromOutput<F>(F);
+
+impl<F: Pointwise<f32>> Map for DerivativeFromOutput<F> {
+    #[inline(always)]
+    fn apply(&self, y: f32) -> f32 {
+        self.0.derivative_from_output(y)
+    }
+}
+
+/// The chain rule on top of a derivative.
+struct Chain<D>(D);
+
+impl<D: Map> Map2 for Chain<D> {
+    #[inline(always)]
+    fn apply(&self, x: f32, dy: f32) -> f32 {
+        dy * self.0.apply(x)
+    }
+}
+
+struct Term<F>(F);
+
+impl<F: LossTerm<f32>> Map2 for Term<F> {
+    #[inline(always)]
+    fn apply(&self, y: f32, t: f32) -> f32 {
+        self.0.loss(y, t)
+    }
+}
+
+struct Velocity(SgdStep);
+
+impl Velocity {
+    #[inline(always)]
+    fn apply(&self, gradient: f32, weight: f32, velocity: f32) -> f32 {
+        self.0.momentum * velocity + (gradient + self.0.weight_decay * weight)
+    }
+}
+
+struct Descend(SgdStep);
+
+impl Map2 for Descend {
+    #[inline(always)]
+    fn apply(&self, weight: f32, velocity: f32) -> f32 {
+        weight - self.0.learning_rate * velocity
+    }
+}
+
+struct UnaryCall<'a> {
+    map: Unary,
+    input: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl PointwiseVisitor<f32> for UnaryCall<'_> {
+    type Output = ();
+
+    fn visit<F: Pointwise<f32>>(self, formula: F) {
+        let (input, output) = (self.input, self.output);
+        match self.map {
+            Unary::Forward => map_unary(&Forward(formula), input, output),
+            Unary::Derivative => map_unary(&Derivative(formula), input, output),
+            Unary::SecondDerivative => map_unary(&SecondDerivative(formula), input, output),
+            Unary::DerivativeFromOutput => map_unary(&DerivativeFromOutput(formula), input, output),
+        }
+    }
+}
+
+struct BinaryCall<'a> {
+    map: Binary,
+    inputs: [&'a [f32]; 2],
+    output: &'a mut [f32],
+}
+
+impl PointwiseVisitor<f32> for BinaryCall<'_> {
+    type Output = ();
+
+    fn visit<F: Pointwise<f32>>(self, formula: F) {
+        let (inputs, output) = (self.inputs, self.output);
+        match self.map {
+            Binary::Backward => map_binary(&Chain(Derivative(formula)), inputs, output),
+            Binary::BackwardFromOutput => {
+                map_binary(&Chain(DerivativeFromOutput(formula)), inputs, output);
+            }
+        }
+    }
+}
+
+struct InPlace<'a> {
+    values: &'a mut [f32],
+}
+
+impl PointwiseVisitor<f32> for InPlace<'_> {
+    type Output = ();
+
+    fn visit<F: Pointwise<f32>>(self, formula: F) {
+        vectorised(MapInPlace { f: &Forward(formula), values: self.values });
+    }
+}
+
+struct LossCall<'a> {
+    inputs: [&'a [f32]; 2],
+    output: &'a mut [f32],
+}
+
+impl LossVisitor<f32> for LossCall<'_> {
+    type Output = ();
+
+    fn visit<F: LossTerm<f32>>(self, formula: F) {
+        map_binary(&Term(formula), self.inputs, self.output);
+    }
+}
+
+fn map_unary<F: Map>(f: &F, input: &[f32], output: &mut [f32]) {
+    over_pieces(output, CHUNK, |start, output| {
+        let input = &input[start..start + output.len()];
+        vectorised(Mapped { f, input, output });
+    });
+}
+
+fn map_binary<F: Map2>(f: &F, inputs: [&[f32]; 2], output: &mut [f32]) {
+    over_pieces(output, CHUNK, |start, output| {
+        let inputs = inputs.map(|input| &input[start..start + output.len()]);
+        vectorised(Mapped2 { f, inputs, output });
+    });
+}
+
+struct Mapped<'a, F> {
+    f: &'a F,
+    input: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl<F: Map> NullaryFnOnce for Mapped<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (output, &x) in self.output.iter_mut().zip(self.input) {
+            let y = self.f.apply(x);
+            *output = if x.is_nan() { x } else { y };
+        }
+    }
+}
+
+struct MapInPlace<'a, F> {
+    f: &'a F,
+    values: &'a mut [f32],
+}
+
+impl<F: Map> NullaryFnOnce for MapInPlace<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for value in self.values {
+            let y = self.f.apply(*value);
+            *value = if value.is_nan() { *value } else { y };
+        }
+    }
+}
+
+struct Mapped2<'a, F> {
+    f: &'a F,
+    inputs: [&'a [f32]; 2],
+    output: &'a mut [f32],
+}
+
+impl<F: Map2> NullaryFnOnce for Mapped2<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let [left, right] = self.inputs;
+        for ((output, &x), &y) in self.output.iter_mut().zip(left).zip(right) {
+            let value = self.f.apply(x, y);
+            *output = if x.is_nan() || y.is_nan() { f32::NAN } else { value };
+        }
+    }
+}
+
+struct Ternary<'a> {
+    f: &'a Velocity,
+    inputs: [&'a [f32]; 3],
+    output: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Ternary<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let [x, y, z] = self.inputs;
+        for (((output, &x), &y), &z) in self.output.iter_mut().zip(x).zip(y).zip(z) {
+            *output = self.f.apply(x, y, z);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Places to compute.
+
+mod info;
+mod options;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+pub use info::{Counters, DeviceInfo, DeviceKind, Memory};
+pub use options::{DeviceOptions, Preference};
+
+use crate::backend::{Backend, Storage};
+use crate::cpu::CpuBackend;
+use crate::error::{Error, Result};
+use crate::gpu::{self, GpuBackend};
+use crate::labels::Labels;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// A place to compute: a GPU through wgpu, or the CPU. Cheap to clone, usable from any thread.
+///
+/// Operations on a GPU only record; a read, [`flush`](Self::flush) or a full batch submits. Errors
+/// that the GPU reports late surface at the next call on the device.
+///
+/// ```
+/// use wgrad::Device;
+///
+/// let device = Device::cpu();
+/// let z = device.tensor(&[1.0, 2.0, 3.0, 4.0], [2, 2])?;
+/// assert_eq!(z.shape(), &[2, 2]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Device {
+    pub(crate) backend: Arc<dyn Backend>,
+}
+
+impl Device {
+    /// The best hardware GPU, else the CPU with a `log::warn!`.
+    ///
+    /// A software adapter counts as a GPU only when asked for, since the CPU backend is faster: by
+    /// [`Device::gpu`], by [`DeviceOptions`], or by the environment (see there).
+    ///
+    /// # Errors
+    /// `WGRAD_DEVICE` is set to something else than `auto`, `gpu` or `cpu`; or it is `gpu`, or an
+    /// adapter is named, and there is none.
+    pub fn new() -> Result<Self> {
+        block_on("Device::new", Self::request(DeviceOptions::default()))
+    }
+
+    /// The best GPU; a software adapter where there is no hardware.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] where there is none.
+    pub fn gpu() -> Result<Self> {
+        let options = DeviceOptions::default().preference(Preference::Gpu);
+        block_on("Device::gpu", Self::request(options))
+    }
+
+    /// The CPU backend: all cores, and the same results to within the published bounds.
+    pub fn cpu() -> Self {
+        Self { backend: Arc::new(CpuBackend::new()) }
+    }
+
+    /// Opens the device that the options describe. The form for browsers, where nothing may block.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] where no adapter fits.
+    pub async fn request(options: DeviceOptions) -> Result<Self> {
+        let preference = options.resolved_preference()?;
+        if preference == Preference::Cpu {
+            return Ok(Self::cpu());
+        }
+        match gpu::open(&options, preference).await {
+            Ok(backend) => Ok(Self { backend: Arc::new(backend) }),
+            Err(Error::NoAdapter { reason })
+                if preference == Preference::Auto && options.resolved_adapter_name().is_none() =>
+            {
+                log::warn!("wgrad computes on the CPU: {reason}");
+                Ok(Self::cpu())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A device on top of a host application's own.
+    ///
+    /// wgrad submits to the queue on its own; call [`flush`](Self::flush) before the host uses a
+    /// tensor's buffer. The host keeps its error handlers and its device-lost callback.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the device cannot run compute shaders.
+    pub fn from_wgpu(
+        adapter: &wgpu::Adapter,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+    ) -> Result<Self> {
+        Ok(Self { backend: Arc::new(GpuBackend::adopt(adapter, device, queue)?) })
+    }
+
+    /// Every adapter that can compute, best first, and the CPU last. `DeviceOptions::from(&info)`
+    /// opens one of them.
+    ///
+    /// ```
+    /// use wgrad::{Device, DeviceKind};
+    /// let devices = Device::enumerate();
+    /// assert_eq!(devices.last().map(|info| info.kind), Some(DeviceKind::Cpu));
+    /// ```
+    pub fn enumerate() -> Vec<DeviceInfo> {
+        let adapters = block_on("Device::enumerate", async { Ok(gpu::enumerate().await) });
+        let mut devices = adapters.unwrap_or_default();
+        devices.push(CpuBackend::new().info().clone());
+        devices
+    }
+
+    /// Opens one of the devices of [`enumerate`](Self::enumerate).
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] where it is gone.
+    pub fn open(info: &DeviceInfo) -> Result<Self> {
+        block_on("Device::open", Self::request(DeviceOptions::from(info)))
+    }
+
+    /// The device's name, kind and limits.
+    pub fn info(&self) -> &DeviceInfo {
+        self.backend.info()
+    }
+
+    /// The memory that the tensors of this device take.
+    pub fn memory(&self) -> Memory {
+        self.backend.memory()
+    }
+
+    /// What the device has done so far.
+    pub fn counters(&self) -> Counters {
+        self.backend.counters()
+    }
+
+    /// Frees the buffers that are kept for reuse.
+    pub fn trim(&self) {
+        self.backend.trim();
+    }
+
+    /// Starts all recorded work. Never blocks.
+    ///
+    /// # Errors
+    /// What the GPU has reported since the last call.
+    pub fn flush(&self) -> Result<()> {
+        self.backend.flush()
+    }
+
+    /// Starts all recorded work and waits until it is done.
+    ///
+    /// # Errors
+    /// What the GPU has reported.
+    pub fn synchronize(&self) -> Result<()> {
+        self.backend.synchronize()
+    }
+
+    /// The wgpu device and queue behind this device; nothing on the CPU.
+    pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        self.backend.wgpu()
+    }
+
+    /// Uploads values, row-major.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] where the shape does not have as many elements as there are values;
+    /// [`Error::TooLarge`], [`Error::OutOfMemory`] where they do not fit the device.
+    pub fn tensor(&self, values: &[f32], shape: impl Into<Shape>) -> Result<Tensor> {
+        let shape = shape.into();
+        let elements = shape.elements("tensor")?;
+        if elements != values.len() {
+            let expected = format!("{elements} values for the shape {shape}");
+            return Err(Error::shape("tensor", expected, values.len()));
+        }
+        let tensor = self.allocate(shape)?;
+        self.backend.write(bytemuck::cast_slice(values), tensor.storage())?;
+        Ok(tensor)
+    }
+
+    /// A tensor of zeros.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::OutOfMemory`] where it does not fit the device.
+    pub fn zeros(&self, shape: impl Into<Shape>) -> Result<Tensor> {
+        let tensor = self.allocate(shape.into())?;
+        self.backend.zero(tensor.storage(), tensor.len())?;
+        Ok(tensor)
+    }
+
+    /// Uploads class indices, one a row.
+    ///
+    /// A loss checks them against its number of classes when it meets them. A negative one is allowed
+    /// only where it is the loss's `ignore_index`.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::OutOfMemory`] where they do not fit the device.
+    pub fn labels(&self, labels: &[i32]) -> Result<Labels> {
+        let storage = self.backend.allocate(labels.len())?;
+        self.backend.write(bytemuck::cast_slice(labels), &storage)?;
+        Ok(Labels::new(self.clone(), storage, labels))
+    }
+
+    /// A tensor on top of a buffer of the caller's, without a copy.
+    ///
+    /// The buffer must belong to this device and have the usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
+    /// The tensor starts at its beginning.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] on the CPU or for missing usages; [`Error::ShapeMismatch`] for a buffer
+    /// that is too small.
+    pub fn tensor_from_buffer(
+        &self,
+        buffer: wgpu::Buffer,
+        shape: impl Into<Shape>,
+    ) -> Result<Tensor> {
+        let shape = shape.into();
+        let elements = shape.elements("tensor_from_buffer")?;
+        let storage = self.backend.adopt(buffer, elements)?;
+        Ok(Tensor::new(self.clone(), storage, shape))
+    }
+
+    /// A tensor with undefined contents.
+    pub(crate) fn allocate(&self, shape: Shape) -> Result<Tensor> {
+        let storage = self.backend.allocate(shape.elements("tensor")?)?;
+        Ok(Tensor::new(self.clone(), storage, shape))
+    }
+
+    /// Scratch memory.
+    pub(crate) fn scratch(&self, elements: usize) -> Result<Storage> {
+        self.backend.allocate(elements)
+    }
+
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.backend, &other.backend)
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({})", self.info())
+    }
+}
+
+/// Two devices are equal where one is a clone of the other.
+impl PartialEq for Device {
+    fn eq(&self, other: &Self) -> bool {
+        self.same(other)
+    }
+}
+
+/// Waits for a future; an error in a browser, where nothing may wait.
+fn block_on<T>(what: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
+    if cfg!(target_arch = "wasm32") {
+        return Err(Error::Unsupported {
+            what: what.to_owned(),
+            reason: "a browser cannot block; use Device::request(..).await".to_owned(),
+        });
+    }
+    pollster::block_on(future)
+}

@@ -1,0 +1,114 @@
+//! Which device to open.
+
+use crate::catalogue::{same_name, unknown_name};
+use crate::error::Result;
+
+use super::DeviceInfo;
+
+/// Whether a request is for a GPU or the CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preference {
+    /// The best hardware GPU, else the CPU.
+    #[default]
+    Auto,
+    /// A GPU, a software one if there is no other; an error where there is none.
+    Gpu,
+    /// wgrad's own CPU backend.
+    Cpu,
+}
+
+/// What to look for with [`Device::request`](crate::Device::request).
+///
+/// `DeviceOptions::default()` reads the environment: `WGRAD_DEVICE` (`cpu`, `gpu` or `auto`) and
+/// wgpu's own `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`. What is set here comes
+/// before them.
+///
+/// ```
+/// use wgrad::{Device, DeviceOptions, Preference};
+///
+/// let options = DeviceOptions::default().preference(Preference::Cpu);
+/// let device = pollster::block_on(Device::request(options))?;
+/// assert!(device.info().to_string().starts_with("CPU"));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct DeviceOptions {
+    pub(crate) preference: Option<Preference>,
+    pub(crate) adapter_name: Option<String>,
+    pub(crate) backends: Option<wgpu::Backends>,
+    pub(crate) power_preference: Option<wgpu::PowerPreference>,
+    pub(crate) software: bool,
+    pub(crate) exactly: Option<DeviceInfo>,
+}
+
+impl DeviceOptions {
+    /// A GPU, the CPU, or whichever is there.
+    #[must_use]
+    pub fn preference(mut self, preference: Preference) -> Self {
+        self.preference = Some(preference);
+        self
+    }
+
+    /// Only adapters whose name contains this text, capitals aside. Software adapters count.
+    #[must_use]
+    pub fn adapter_name(mut self, name: impl Into<String>) -> Self {
+        self.adapter_name = Some(name.into());
+        self
+    }
+
+    /// Only these graphics interfaces.
+    #[must_use]
+    pub fn backends(mut self, backends: wgpu::Backends) -> Self {
+        self.backends = Some(backends);
+        self
+    }
+
+    /// `LowPower` puts integrated GPUs before discrete ones.
+    #[must_use]
+    pub fn power_preference(mut self, preference: wgpu::PowerPreference) -> Self {
+        self.power_preference = Some(preference);
+        self
+    }
+
+    /// Lets software adapters count as GPUs with [`Preference::Auto`] too.
+    #[must_use]
+    pub fn allow_software(mut self, allow: bool) -> Self {
+        self.software = allow;
+        self
+    }
+
+    /// The preference, from the environment where it is not set.
+    pub(crate) fn resolved_preference(&self) -> Result<Preference> {
+        if let Some(preference) = self.preference {
+            return Ok(preference);
+        }
+        let Some(text) = environment("WGRAD_DEVICE") else { return Ok(Preference::Auto) };
+        let choices =
+            [("auto", Preference::Auto), ("gpu", Preference::Gpu), ("cpu", Preference::Cpu)];
+        let found = choices.iter().find(|(name, _)| same_name(name, text.trim()));
+        found.map(|&(_, preference)| preference).ok_or_else(|| {
+            unknown_name("value of WGRAD_DEVICE", &text, &choices.map(|(name, _)| name))
+        })
+    }
+
+    pub(crate) fn resolved_adapter_name(&self) -> Option<String> {
+        self.adapter_name.clone().or_else(|| environment("WGPU_ADAPTER_NAME"))
+    }
+
+    pub(crate) fn resolved_power_preference(&self) -> wgpu::PowerPreference {
+        self.power_preference.or_else(wgpu::PowerPreference::from_env).unwrap_or_default()
+    }
+}
+
+/// The options that open exactly this device again.
+impl From<&DeviceInfo> for DeviceOptions {
+    fn from(info: &DeviceInfo) -> Self {
+        let preference = if info.kind.is_gpu() { Preference::Gpu } else { Preference::Cpu };
+        let options = Self { exactly: Some(info.clone()), ..Self::default() };
+        options.preference(preference)
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}

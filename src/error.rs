@@ -1,0 +1,144 @@
+//! The one error type of the crate.
+
+/// What can go wrong. Public functions return it instead of panicking on a caller's input.
+///
+/// Every message names the operation and the numbers that did not fit.
+///
+/// ```
+/// use wgrad::{Device, Error};
+/// let device = Device::cpu();
+/// let error = device.tensor(&[1.0, 2.0, 3.0], [2, 2]).unwrap_err();
+/// assert!(matches!(error, Error::ShapeMismatch { .. }));
+/// assert_eq!(error.to_string(), "tensor: expected 4 values for the shape [2, 2], found 3");
+/// ```
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No GPU, or none that fits the request.
+    #[error("no usable GPU adapter: {reason}")]
+    NoAdapter {
+        /// What was looked for and what was found.
+        reason: String,
+    },
+    /// Shapes, or a shape and a count of values, do not go together.
+    #[error("{op}: expected {expected}, found {found}")]
+    ShapeMismatch {
+        /// The operation.
+        op: &'static str,
+        /// What it needs.
+        expected: String,
+        /// What it was given.
+        found: String,
+    },
+    /// The tensors of one operation live on different devices.
+    #[error(
+        "{op}: the tensors live on different devices ({first} and {second}); copy one with Device::tensor"
+    )]
+    DeviceMismatch {
+        /// The operation.
+        op: &'static str,
+        /// The device of the first tensor.
+        first: String,
+        /// The device of the tensor that does not fit.
+        second: String,
+    },
+    /// The derivative of this activation cannot be told from its output alone.
+    #[error(
+        "{activation}: the derivative is not a function of the output; use derivative(&z) or backward(&z, &dy)"
+    )]
+    NotAFunctionOfOutput {
+        /// The activation, as [`Display`](std::fmt::Display) prints it.
+        activation: String,
+    },
+    /// A class index outside `0..classes` that is not the loss's `ignore_index` either.
+    #[error("label {label} in row {row} is not one of the {classes} classes (0 to {last})", last = classes.saturating_sub(1))]
+    InvalidLabel {
+        /// The row of the label.
+        row: usize,
+        /// The label.
+        label: i32,
+        /// The number of classes K.
+        classes: usize,
+    },
+    /// A parameter is not finite, out of its range, or could not be read.
+    #[error("{name} = {value}: {reason}")]
+    InvalidParameter {
+        /// The parameter's name.
+        name: String,
+        /// The value that was given.
+        value: String,
+        /// What it must be.
+        reason: String,
+    },
+    /// A name that the catalogue does not have.
+    #[error("unknown {kind} {name:?}; the nearest are: {}", nearest.join(", "))]
+    UnknownName {
+        /// What was looked for: "activation", "loss" or "parameter".
+        kind: &'static str,
+        /// The name as it was given.
+        name: String,
+        /// The nearest names of the catalogue, best first.
+        nearest: Vec<&'static str>,
+    },
+    /// More data than the device can hold in one piece.
+    #[error("{what} needs {bytes} bytes, the device's limit is {limit}")]
+    TooLarge {
+        /// What was to be stored.
+        what: String,
+        /// The bytes it needs.
+        bytes: u64,
+        /// The device's limit in bytes.
+        limit: u64,
+    },
+    /// The device has no memory left.
+    #[error("out of memory on the device while allocating {bytes} bytes")]
+    OutOfMemory {
+        /// The bytes that were asked for.
+        bytes: u64,
+    },
+    /// The device is gone: unplugged, reset by the driver, or destroyed by its owner.
+    #[error("the device was lost: {reason}")]
+    DeviceLost {
+        /// The driver's own words.
+        reason: String,
+    },
+    /// An error that the GPU reported, possibly for an earlier call.
+    #[error("the GPU reported an error: {description}")]
+    Gpu {
+        /// The report.
+        description: String,
+    },
+    /// The operation does not exist for these arguments or on this device.
+    #[error("{what} is not supported: {reason}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// Why not, and what to use instead.
+        reason: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn shape(
+        op: &'static str,
+        expected: impl Into<String>,
+        found: impl std::fmt::Display,
+    ) -> Self {
+        Self::ShapeMismatch { op, expected: expected.into(), found: found.to_string() }
+    }
+
+    pub(crate) fn parameter(
+        name: impl Into<String>,
+        value: impl std::fmt::Display,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::InvalidParameter {
+            name: name.into(),
+            value: value.to_string(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The crate's results.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

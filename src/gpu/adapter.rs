@@ -1,0 +1,182 @@
+//! Finding and opening adapters.
+
+use std::sync::Arc;
+
+use super::GpuBackend;
+use super::faults::{Faults, translate};
+use crate::device::{DeviceInfo, DeviceKind, DeviceOptions, Preference};
+use crate::error::{Error, Result};
+
+/// The smallest limits that the kernels run with.
+const STORAGE_BUFFERS: u32 = 5;
+const INVOCATIONS: u32 = 256;
+
+/// An adapter that can compute.
+struct Candidate {
+    adapter: wgpu::Adapter,
+    info: DeviceInfo,
+}
+
+/// The interfaces to look at: all, less those that WGPU_BACKEND leaves out.
+fn allowed_backends() -> wgpu::Backends {
+    wgpu::Backends::all().with_env()
+}
+
+async fn candidates(backends: wgpu::Backends) -> Vec<Candidate> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends = backends;
+    let instance = wgpu::Instance::new(descriptor);
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for adapter in instance.enumerate_adapters(backends).await {
+        if !can_compute(&adapter.limits(), &adapter.get_downlevel_capabilities()) {
+            continue;
+        }
+        let mut info = describe(&adapter, &adapter.limits());
+        info.ordinal =
+            candidates.iter().filter(|other| same_but_ordinal(&other.info, &info)).count();
+        candidates.push(Candidate { adapter, info });
+    }
+    candidates
+}
+
+fn same_but_ordinal(a: &DeviceInfo, b: &DeviceInfo) -> bool {
+    *a == DeviceInfo { ordinal: a.ordinal, ..b.clone() }
+}
+
+fn can_compute(limits: &wgpu::Limits, capabilities: &wgpu::DownlevelCapabilities) -> bool {
+    capabilities.flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+        && limits.max_storage_buffers_per_shader_stage >= STORAGE_BUFFERS
+        && limits.max_compute_invocations_per_workgroup >= INVOCATIONS
+}
+
+fn describe(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> DeviceInfo {
+    let info = adapter.get_info();
+    DeviceInfo {
+        name: info.name,
+        kind: info.device_type.into(),
+        backend: Some(info.backend),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        max_tensor_bytes: limits.max_buffer_size,
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        threads: None,
+        features: adapter.features(),
+        ordinal: 0,
+    }
+}
+
+/// The smaller, the better: the kind of adapter first, then its interface.
+fn rank(info: &DeviceInfo, power: wgpu::PowerPreference) -> (u8, u8) {
+    let thrifty = power == wgpu::PowerPreference::LowPower;
+    let kind = match info.kind {
+        DeviceKind::DiscreteGpu => u8::from(thrifty),
+        DeviceKind::IntegratedGpu => u8::from(!thrifty),
+        DeviceKind::VirtualGpu => 2,
+        DeviceKind::OtherGpu => 3,
+        DeviceKind::Software | DeviceKind::Cpu => 4,
+    };
+    let backend = match info.backend {
+        Some(wgpu::Backend::Vulkan | wgpu::Backend::Metal | wgpu::Backend::BrowserWebGpu) => 0,
+        Some(wgpu::Backend::Dx12) => 1,
+        _ => 2,
+    };
+    (kind, backend)
+}
+
+/// Every adapter that can compute, best first.
+pub(crate) async fn enumerate() -> Vec<DeviceInfo> {
+    let mut infos: Vec<DeviceInfo> =
+        candidates(allowed_backends()).await.into_iter().map(|candidate| candidate.info).collect();
+    let power = DeviceOptions::default().resolved_power_preference();
+    infos.sort_by_key(|info| rank(info, power));
+    infos
+}
+
+/// Opens the best adapter that fits the options.
+pub(crate) async fn open(options: &DeviceOptions, preference: Preference) -> Result<GpuBackend> {
+    let name = options.resolved_adapter_name().filter(|_| options.exactly.is_none());
+    let software_counts = options.software || preference == Preference::Gpu || name.is_some();
+    let fits = |info: &DeviceInfo| match (&options.exactly, &name) {
+        (Some(exactly), _) => info == exactly,
+        (None, Some(name)) => info.name.to_lowercase().contains(&name.to_lowercase()),
+        (None, None) => software_counts || info.kind != DeviceKind::Software,
+    };
+    let backends = options.backends.unwrap_or_else(allowed_backends);
+    let power = options.resolved_power_preference();
+    let mut seen = Vec::new();
+    // OpenGL is for where there is nothing better, or where an adapter of it is named: elsewhere it
+    // would show the same hardware once more.
+    let modern = wgpu::Backends::PRIMARY;
+    let named = options.exactly.is_some() || name.is_some();
+    for backends in [backends & modern, backends - modern] {
+        if !seen.is_empty() && !named {
+            break;
+        }
+        let found = candidates(backends).await;
+        seen.extend(found.iter().map(|candidate| candidate.info.to_string()));
+        let fitting = found.into_iter().filter(|candidate| fits(&candidate.info));
+        if let Some(best) = fitting.min_by_key(|candidate| rank(&candidate.info, power)) {
+            return open_adapter(best).await;
+        }
+    }
+    Err(Error::NoAdapter { reason: explain(&seen, options, name.as_deref()) })
+}
+
+fn explain(seen: &[String], options: &DeviceOptions, name: Option<&str>) -> String {
+    let wanted = match (&options.exactly, name) {
+        (Some(exactly), _) => format!("{exactly} is not there any more"),
+        (None, Some(name)) => format!("no adapter's name contains {name:?}"),
+        (None, None) if seen.is_empty() => {
+            return "there is no Vulkan, Metal, DX12 or OpenGL driver that can compute; on Debian \
+                    and Ubuntu the package mesa-vulkan-drivers brings one that runs on the processor"
+                .to_owned();
+        }
+        (None, None) => "there are only software adapters, which count when Device::gpu or \
+                         WGRAD_DEVICE=gpu asks for them"
+            .to_owned(),
+    };
+    format!(
+        "{wanted}; found: {}",
+        if seen.is_empty() { "none".to_owned() } else { seen.join(", ") }
+    )
+}
+
+async fn open_adapter(candidate: Candidate) -> Result<GpuBackend> {
+    let Candidate { adapter, info } = candidate;
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("wgrad"),
+        required_limits: adapter.limits(),
+        ..Default::default()
+    };
+    let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
+        Error::NoAdapter { reason: format!("{info} cannot be opened: {error}") }
+    })?;
+    let faults = Arc::new(Faults::default());
+    let lost = Arc::clone(&faults);
+    device.set_device_lost_callback(move |reason, message| {
+        lost.lose(format!("{reason:?} {message}").trim_end());
+    });
+    let uncaptured = Arc::clone(&faults);
+    device.on_uncaptured_error(Arc::new(move |error| uncaptured.report(translate(error, 0))));
+    Ok(GpuBackend::new(device, queue, info, faults))
+}
+
+impl GpuBackend {
+    /// A backend on top of a host application's device, whose handlers are left alone.
+    pub(crate) fn adopt(
+        adapter: &wgpu::Adapter,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+    ) -> Result<Self> {
+        if !can_compute(&device.limits(), &adapter.get_downlevel_capabilities()) {
+            return Err(Error::Unsupported {
+                what: "this wgpu device".to_owned(),
+                reason: format!(
+                    "compute shaders with {STORAGE_BUFFERS} storage buffers and {INVOCATIONS} \
+                     invocations a workgroup are needed; request the adapter's own limits"
+                ),
+            });
+        }
+        let info = describe(adapter, &device.limits());
+        Ok(Self::new(device, queue, info, Arc::default()))
+    }
+}

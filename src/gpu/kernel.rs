@@ -1,0 +1,273 @@
+//! Kernels: which files they are made of, and the cache of what they compile to.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::context::Context;
+use super::faults::guarded;
+use super::recorder::PARAMETERS;
+use crate::activation::Activation;
+use crate::backend::{Binary, Unary};
+use crate::error::{Error, Result};
+use crate::loss::Loss;
+
+macro_rules! shader {
+    ($path:literal) => {
+        include_str!(concat!("../../shaders/", $path, ".wgsl"))
+    };
+}
+
+/// How the targets of a loss are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum TargetKind {
+    Dense,
+    Labels,
+}
+
+impl TargetKind {
+    const fn wgsl(self) -> &'static str {
+        match self {
+            Self::Dense => shader!("kernels/targets_dense"),
+            Self::Labels => shader!("kernels/targets_labels"),
+        }
+    }
+}
+
+/// A kernel before the activation and the loss are put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Template {
+    Unary(Unary),
+    Binary(Binary),
+    LossElements,
+    RowForward,
+    RowBackward,
+    RowJacobian,
+    LossRows(TargetKind),
+    LossGradient(TargetKind),
+    SoftmaxCrossEntropy(TargetKind),
+    Sum,
+    ColumnSum,
+    MatMul,
+    Sgd,
+}
+
+/// Whether a kernel only reads a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Access {
+    Read,
+    Write,
+}
+
+use Access::{Read as R, Write as W};
+
+impl Template {
+    /// The files of the kernel itself, besides math.wgsl, the activation's and the loss's.
+    fn wgsl(self) -> Vec<&'static str> {
+        const ROWS: &str = shader!("kernels/rows");
+        const STATISTICS: &str = shader!("kernels/row_statistics");
+        const UNARY: &str = shader!("kernels/pointwise_unary");
+        const BINARY: &str = shader!("kernels/pointwise_binary");
+        match self {
+            Self::Unary(map) => {
+                let operation = match map {
+                    Unary::Forward => shader!("operations/forward"),
+                    Unary::Derivative => shader!("operations/derivative"),
+                    Unary::SecondDerivative => shader!("operations/second_derivative"),
+                    Unary::DerivativeFromOutput => shader!("operations/derivative_from_output"),
+                };
+                vec![operation, UNARY]
+            }
+            Self::Binary(Binary::Backward) => vec![shader!("operations/backward"), BINARY],
+            Self::Binary(Binary::BackwardFromOutput) => {
+                vec![shader!("operations/backward_from_output"), BINARY]
+            }
+            Self::LossElements => vec![shader!("operations/loss"), BINARY],
+            Self::RowForward => vec![ROWS, STATISTICS, shader!("kernels/row_forward")],
+            Self::RowBackward => vec![ROWS, shader!("kernels/row_backward")],
+            Self::RowJacobian => vec![ROWS, shader!("kernels/row_jacobian")],
+            Self::LossRows(targets) => vec![ROWS, targets.wgsl(), shader!("kernels/loss_rows")],
+            Self::LossGradient(targets) => vec![targets.wgsl(), shader!("kernels/loss_gradient")],
+            Self::SoftmaxCrossEntropy(targets) => {
+                vec![ROWS, STATISTICS, targets.wgsl(), shader!("kernels/softmax_cross_entropy")]
+            }
+            Self::Sum => vec![shader!("kernels/sum")],
+            Self::ColumnSum => vec![shader!("kernels/column_sum")],
+            Self::MatMul => vec![shader!("kernels/matmul")],
+            Self::Sgd => vec![shader!("kernels/sgd")],
+        }
+    }
+
+    /// The storage bindings, from binding 1 on.
+    const fn bindings(self) -> &'static [Access] {
+        match self {
+            Self::Unary(_) | Self::RowForward | Self::RowJacobian | Self::Sum | Self::ColumnSum => {
+                &[R, W]
+            }
+            Self::Binary(_)
+            | Self::LossElements
+            | Self::RowBackward
+            | Self::LossRows(_)
+            | Self::LossGradient(_) => &[R, R, W],
+            Self::Sgd => &[R, W, W],
+            Self::MatMul => &[R, R, R, W],
+            Self::SoftmaxCrossEntropy(_) => &[R, R, W, W, W],
+        }
+    }
+}
+
+/// A kernel with all that it is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Kernel<'a> {
+    pub(super) template: Template,
+    pub(super) activation: Option<&'a Activation>,
+    pub(super) loss: Option<&'a Loss>,
+    /// The values of `override` constants, besides the activation's parameters.
+    pub(super) constants: Vec<(&'static str, f64)>,
+}
+
+/// What tells kernels apart.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    template: Template,
+    activation: &'static str,
+    loss: &'static str,
+    constants: Vec<(&'static str, u64)>,
+}
+
+impl<'a> Kernel<'a> {
+    pub(super) fn new(template: Template) -> Self {
+        Self { template, activation: None, loss: None, constants: Vec::new() }
+    }
+
+    pub(super) fn activation(mut self, activation: &'a Activation) -> Self {
+        self.activation = Some(activation);
+        self.constants.extend(activation.constants());
+        self
+    }
+
+    pub(super) fn loss(mut self, loss: &'a Loss) -> Self {
+        self.loss = Some(loss);
+        self
+    }
+
+    pub(super) fn constant(mut self, name: &'static str, value: f64) -> Self {
+        self.constants.push((name, value));
+        self
+    }
+
+    fn key(&self) -> Key {
+        Key {
+            template: self.template,
+            activation: self.activation.map_or("", Activation::name),
+            loss: self.loss.map_or("", Loss::name),
+            constants: self
+                .constants
+                .iter()
+                .map(|&(name, value)| (name, value.to_bits()))
+                .collect(),
+        }
+    }
+
+    pub(super) fn label(&self) -> String {
+        let key = self.key();
+        format!("{:?} {} {}", key.template, key.activation, key.loss).trim_end().to_owned()
+    }
+
+    /// The WGSL: a plain concatenation.
+    pub(super) fn source(&self) -> String {
+        let mut parts = vec![shader!("math")];
+        parts.extend(self.activation.map(Activation::wgsl));
+        parts.extend(self.loss.map(Loss::wgsl));
+        parts.extend(self.template.wgsl());
+        parts.join("\n")
+    }
+}
+
+/// A compiled kernel.
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+}
+
+/// The cache of compiled kernels.
+#[derive(Default)]
+pub(super) struct Kernels {
+    compiled: Mutex<HashMap<Key, Arc<Pipeline>>>,
+    count: AtomicU64,
+}
+
+impl Kernels {
+    /// How many kernels have been compiled.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The compiled kernel, from the cache or new.
+    pub(super) fn get(&self, context: &Context, kernel: &Kernel<'_>) -> Result<Arc<Pipeline>> {
+        // Held while compiling, so that two threads do not compile the same kernel.
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = kernel.key();
+        if let Some(pipeline) = compiled.get(&key) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let pipeline = guarded(&context.device, 0, || compile(&context.device, kernel));
+        let pipeline = Arc::new(pipeline.map_err(|error| match context.explain(error) {
+            Error::Gpu { description } => {
+                let description =
+                    format!("the kernel {} does not compile: {description}", kernel.label());
+                Error::Gpu { description }
+            }
+            other => other,
+        })?);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        compiled.insert(key, Arc::clone(&pipeline));
+        Ok(pipeline)
+    }
+}
+
+fn compile(device: &wgpu::Device, kernel: &Kernel<'_>) -> Pipeline {
+    let label = kernel.label();
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(&label),
+        source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+    });
+    let entry = |binding: u32, ty, dynamic: bool, size: Option<u64>| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: dynamic,
+            min_binding_size: size.and_then(wgpu::BufferSize::new),
+        },
+        count: None,
+    };
+    let parameters = entry(0, wgpu::BufferBindingType::Uniform, true, Some(PARAMETERS as u64));
+    let storage = (1..).zip(kernel.template.bindings()).map(|(binding, access)| {
+        let read_only = *access == Access::Read;
+        entry(binding, wgpu::BufferBindingType::Storage { read_only }, false, None)
+    });
+    let entries: Vec<_> = std::iter::once(parameters).chain(storage).collect();
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(&label),
+        entries: &entries,
+    });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(&label),
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(&label),
+        layout: Some(&pipeline_layout),
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants: &kernel.constants,
+            // Every kernel writes its workgroup memory before it reads it.
+            zero_initialize_workgroup_memory: false,
+        },
+        cache: None,
+    });
+    Pipeline { pipeline, layout }
+}

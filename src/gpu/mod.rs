@@ -1,0 +1,266 @@
+//! The GPU backend: the kernels of `shaders/` through wgpu.
+
+mod adapter;
+mod buffer;
+mod context;
+mod faults;
+mod kernel;
+mod operand;
+mod operations;
+mod read_back;
+mod recorder;
+#[cfg(test)]
+mod shader_tests;
+
+use std::sync::Arc;
+
+pub(crate) use adapter::{enumerate, open};
+pub(crate) use buffer::Buffer;
+pub(crate) use read_back::ReadBack;
+
+use crate::activation::Activation;
+use crate::backend::{
+    Backend, Binary, Epilogue, LossCall, Product, Reading, Rows, SgdStep, SoftmaxCrossEntropy,
+    Storage, Unary,
+};
+use crate::device::{Counters, DeviceInfo, Memory};
+use crate::error::{Error, Result};
+use crate::loss::Loss;
+use buffer::TENSOR_USAGES;
+use context::Context;
+use faults::Faults;
+use kernel::{Kernel, Template};
+
+pub(crate) struct GpuBackend {
+    context: Arc<Context>,
+}
+
+impl GpuBackend {
+    fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        info: DeviceInfo,
+        faults: Arc<Faults>,
+    ) -> Self {
+        Self { context: Arc::new(Context::new(device, queue, info, faults)) }
+    }
+}
+
+impl Drop for GpuBackend {
+    fn drop(&mut self) {
+        // What the caller recorded, into a buffer of his own say, still has to happen.
+        let _ = self.flush();
+    }
+}
+
+impl Backend for GpuBackend {
+    fn info(&self) -> &DeviceInfo {
+        &self.context.info
+    }
+
+    fn memory(&self) -> Memory {
+        self.context.pool.memory()
+    }
+
+    fn counters(&self) -> Counters {
+        let (submissions, dispatches) = self.context.recorder().counts();
+        Counters { submissions, dispatches, pipelines: self.context.kernels.count() }
+    }
+
+    fn trim(&self) {
+        self.context.pool.trim();
+        self.context.staging.trim();
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.context.record(|recorder| recorder.submit(&self.context).map(drop))
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        self.flush()?;
+        self.context.wait(None)
+    }
+
+    fn allocate(&self, elements: usize) -> Result<Storage> {
+        self.context.allocate(elements).map(|buffer| Storage::Gpu(Arc::new(buffer)))
+    }
+
+    fn write(&self, bytes: &[u8], output: &Storage) -> Result<()> {
+        let buffer = output.gpu()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.context.record(|recorder| recorder.upload(&self.context, bytes, buffer))
+    }
+
+    fn zero(&self, output: &Storage, elements: usize) -> Result<()> {
+        let buffer = output.gpu()?;
+        if elements == 0 {
+            return Ok(());
+        }
+        let bytes = (elements * size_of::<f32>()) as u64;
+        self.context.record(|recorder| {
+            recorder.clear(&self.context, buffer, bytes);
+            Ok(())
+        })
+    }
+
+    fn read(&self, input: &Storage, elements: usize) -> Result<Reading> {
+        let buffer = input.gpu()?;
+        if elements == 0 {
+            return Ok(Reading::Ready(Vec::new()));
+        }
+        ReadBack::start(&self.context, buffer, elements).map(Reading::Gpu)
+    }
+
+    fn adopt(&self, buffer: wgpu::Buffer, elements: usize) -> Result<Storage> {
+        const OP: &str = "tensor_from_buffer";
+        let bytes = (elements * size_of::<f32>()) as u64;
+        if buffer.size() < bytes.max(size_of::<f32>() as u64) {
+            let expected = format!("a buffer of at least {} bytes", bytes.max(4));
+            return Err(Error::shape(OP, expected, format!("one of {}", buffer.size())));
+        }
+        if !buffer.usage().contains(TENSOR_USAGES) {
+            return Err(Error::Unsupported {
+                what: format!("{OP} of a buffer with the usages {:?}", buffer.usage()),
+                reason: format!("{TENSOR_USAGES:?} are needed"),
+            });
+        }
+        Ok(Storage::Gpu(Arc::new(Buffer::adopted(&self.context, buffer, elements))))
+    }
+
+    fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        Some((&self.context.device, &self.context.queue))
+    }
+
+    fn unary(
+        &self,
+        map: Unary,
+        activation: &Activation,
+        input: &Storage,
+        output: &Storage,
+        elements: usize,
+    ) -> Result<()> {
+        let kernel = Kernel::new(Template::Unary(map)).activation(activation);
+        operations::pointwise(&self.context, &kernel, [input.gpu()?], output.gpu()?, elements)
+    }
+
+    fn binary(
+        &self,
+        map: Binary,
+        activation: &Activation,
+        inputs: [&Storage; 2],
+        output: &Storage,
+        elements: usize,
+    ) -> Result<()> {
+        let kernel = Kernel::new(Template::Binary(map)).activation(activation);
+        let inputs = [inputs[0].gpu()?, inputs[1].gpu()?];
+        operations::pointwise(&self.context, &kernel, inputs, output.gpu()?, elements)
+    }
+
+    fn row_forward(
+        &self,
+        activation: &Activation,
+        z: &Storage,
+        y: &Storage,
+        rows: Rows,
+    ) -> Result<()> {
+        operations::row_forward(&self.context, activation, z.gpu()?, y.gpu()?, rows)
+    }
+
+    fn row_backward(
+        &self,
+        activation: &Activation,
+        inputs: [&Storage; 2],
+        dz: &Storage,
+        rows: Rows,
+    ) -> Result<()> {
+        let inputs = [inputs[0].gpu()?, inputs[1].gpu()?];
+        operations::row_backward(&self.context, activation, inputs, dz.gpu()?, rows)
+    }
+
+    fn row_jacobian(
+        &self,
+        activation: &Activation,
+        y: &Storage,
+        output: &Storage,
+        rows: Rows,
+    ) -> Result<()> {
+        operations::row_jacobian(&self.context, activation, y.gpu()?, output.gpu()?, rows)
+    }
+
+    fn loss_elements(
+        &self,
+        loss: &Loss,
+        y: &Storage,
+        t: &Storage,
+        output: &Storage,
+        elements: usize,
+    ) -> Result<()> {
+        let kernel = Kernel::new(Template::LossElements).loss(loss);
+        let inputs = [y.gpu()?, t.gpu()?];
+        operations::pointwise(&self.context, &kernel, inputs, output.gpu()?, elements)
+    }
+
+    fn loss_rows(
+        &self,
+        call: LossCall<'_>,
+        y: &Storage,
+        output: &Storage,
+        rows: Rows,
+        elements: usize,
+    ) -> Result<()> {
+        operations::loss_rows(&self.context, call, y.gpu()?, output.gpu()?, rows, elements)
+    }
+
+    fn loss_gradient(
+        &self,
+        call: LossCall<'_>,
+        y: &Storage,
+        output: &Storage,
+        rows: Rows,
+    ) -> Result<()> {
+        operations::loss_gradient(&self.context, call, y.gpu()?, output.gpu()?, rows)
+    }
+
+    fn softmax_cross_entropy(&self, call: SoftmaxCrossEntropy<'_>) -> Result<()> {
+        operations::softmax_cross_entropy(&self.context, call)
+    }
+
+    fn sum(&self, input: &Storage, output: &Storage, elements: usize) -> Result<()> {
+        if elements == 0 {
+            return self.zero(output, 1);
+        }
+        operations::sum(&self.context, input.gpu()?, output.gpu()?, elements)
+    }
+
+    fn column_sum(&self, input: &Storage, output: &Storage, rows: Rows) -> Result<()> {
+        if rows.count == 0 {
+            return self.zero(output, rows.width);
+        }
+        operations::column_sum(&self.context, input.gpu()?, output.gpu()?, rows)
+    }
+
+    fn matmul(
+        &self,
+        product: Product,
+        a: &Storage,
+        b: &Storage,
+        epilogue: Epilogue<'_>,
+        output: &Storage,
+    ) -> Result<()> {
+        operations::matmul(&self.context, product, a.gpu()?, b.gpu()?, epilogue, output.gpu()?)
+    }
+
+    fn sgd(
+        &self,
+        step: SgdStep,
+        gradient: &Storage,
+        weights: &Storage,
+        velocity: &Storage,
+        elements: usize,
+    ) -> Result<()> {
+        let (gradient, weights, velocity) = (gradient.gpu()?, weights.gpu()?, velocity.gpu()?);
+        operations::sgd(&self.context, step, gradient, weights, velocity, elements)
+    }
+}

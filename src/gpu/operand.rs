@@ -1,0 +1,163 @@
+//! The buffers that a kernel is bound to, and the windows through which it sees them.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::context::Context;
+use super::recorder::{ALIGNMENT, Binding};
+use crate::error::{Error, Result};
+
+/// A kernel's input: the caller's buffer, or a copy of it.
+pub(super) enum Input<'a> {
+    Original(&'a Buffer),
+    Copy(Buffer),
+}
+
+impl Deref for Input<'_> {
+    type Target = Buffer;
+
+    fn deref(&self) -> &Buffer {
+        match self {
+            Self::Original(buffer) => buffer,
+            Self::Copy(buffer) => buffer,
+        }
+    }
+}
+
+/// A kernel's output: the caller's buffer, or one that is copied to it afterwards.
+pub(super) struct Output<'a> {
+    destination: &'a Buffer,
+    scratch: Option<Buffer>,
+    bytes: u64,
+}
+
+impl Deref for Output<'_> {
+    type Target = Buffer;
+
+    fn deref(&self) -> &Buffer {
+        self.scratch.as_ref().unwrap_or(self.destination)
+    }
+}
+
+impl Output<'_> {
+    /// Records the copy to the caller's buffer, where one is needed.
+    pub(super) fn finish(self, context: &Context) -> Result<()> {
+        let Some(scratch) = &self.scratch else { return Ok(()) };
+        copy(context, scratch, self.destination, self.bytes)
+    }
+}
+
+fn bytes_of(elements: usize) -> u64 {
+    elements as u64 * size_of::<f32>() as u64
+}
+
+fn copy(context: &Context, from: &Buffer, to: &Buffer, bytes: u64) -> Result<()> {
+    context.record(|recorder| {
+        to.mark_used(recorder.batch());
+        recorder.copy(context, from, to.raw(), bytes);
+        Ok(())
+    })
+}
+
+/// An input as it is now: a copy where the kernel writes to the same buffer.
+pub(super) fn input<'a>(
+    context: &Arc<Context>,
+    buffer: &'a Buffer,
+    outputs: &[&Buffer],
+    elements: usize,
+) -> Result<Input<'a>> {
+    if !outputs.iter().any(|output| output.is(buffer)) {
+        return Ok(Input::Original(buffer));
+    }
+    duplicate(context, buffer, elements).map(Input::Copy)
+}
+
+/// An input of a kernel that reads whole vec4s.
+pub(super) fn vector_input<'a>(
+    context: &Arc<Context>,
+    buffer: &'a Buffer,
+    outputs: &[&Buffer],
+    elements: usize,
+) -> Result<Input<'a>> {
+    if !buffer.is_padded() {
+        return duplicate(context, buffer, elements).map(Input::Copy);
+    }
+    input(context, buffer, outputs, elements)
+}
+
+/// An output of a kernel that writes whole vec4s: a caller's buffer may go on behind the tensor.
+/// With `keep`, the kernel also reads it.
+pub(super) fn vector_output<'a>(
+    context: &Arc<Context>,
+    destination: &'a Buffer,
+    elements: usize,
+    keep: bool,
+) -> Result<Output<'a>> {
+    let scratch = match (destination.is_padded(), keep) {
+        (true, _) => None,
+        (false, true) => Some(duplicate(context, destination, elements)?),
+        (false, false) => Some(context.allocate(elements)?),
+    };
+    Ok(Output { destination, scratch, bytes: bytes_of(elements) })
+}
+
+fn duplicate(context: &Arc<Context>, buffer: &Buffer, elements: usize) -> Result<Buffer> {
+    let duplicate = context.allocate(elements)?;
+    copy(context, buffer, &duplicate, bytes_of(elements))?;
+    Ok(duplicate)
+}
+
+/// A part of a buffer that begins anywhere: the binding begins at the alignment before it.
+pub(super) struct Window<'a> {
+    pub(super) binding: Binding<'a>,
+    /// The index of the part's first element in the binding.
+    pub(super) base: u32,
+}
+
+/// The elements from `start` on.
+pub(super) fn window(buffer: &Buffer, start: usize, elements: usize) -> Window<'_> {
+    let aligned = start - start % (ALIGNMENT / size_of::<f32>());
+    let bytes = bytes_of(start - aligned + elements).max(size_of::<f32>() as u64);
+    let binding = Binding { buffer, offset: bytes_of(aligned), bytes };
+    Window { binding, base: (start - aligned) as u32 }
+}
+
+/// The whole vec4s of the elements from `start` on, a multiple of the alignment.
+pub(super) fn vector_window(buffer: &Buffer, start: usize, elements: usize) -> Binding<'_> {
+    let bytes = bytes_of(elements.next_multiple_of(4));
+    Binding { buffer, offset: bytes_of(start), bytes }
+}
+
+impl Context {
+    /// The elements that a kernel can see at once, wherever they begin.
+    pub(super) fn window_elements(&self) -> usize {
+        // Kernels count in u32, and a window may begin up to an alignment early.
+        let bytes = self.info.max_binding_bytes.min(1 << 31) - ALIGNMENT as u64;
+        (bytes / size_of::<f32>() as u64) as usize & !(ALIGNMENT - 1)
+    }
+
+    /// The rows of this width that a kernel can see at once.
+    pub(super) fn window_rows(&self, what: &str, width: usize) -> Result<usize> {
+        let rows = self.window_elements() / width.max(1);
+        if rows > 0 {
+            return Ok(rows);
+        }
+        Err(Error::TooLarge {
+            what: format!("a row of {what}"),
+            bytes: bytes_of(width),
+            limit: bytes_of(self.window_elements()),
+        })
+    }
+}
+
+/// The pieces of 0..total that are at most `step` long, as (start, length).
+pub(super) fn pieces(total: usize, step: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..total).step_by(step.max(1)).map(move |start| (start, step.min(total - start)))
+}
+
+/// The dispatch of this many workgroups: in two dimensions, as each ends at 65 535.
+pub(super) fn groups(count: usize) -> [u32; 3] {
+    let y = count.div_ceil(65_535).max(1);
+    [count.div_ceil(y) as u32, y as u32, 1]
+}

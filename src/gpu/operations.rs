@@ -1,0 +1,472 @@
+//! Each primitive as dispatches of kernels, over windows where a tensor is larger than a binding.
+
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::context::Context;
+use super::kernel::{Kernel, TargetKind, Template};
+use super::operand::{
+    Window, groups, input, pieces, vector_input, vector_output, vector_window, window,
+};
+use super::recorder::Binding;
+use crate::activation::Activation;
+use crate::backend::{
+    Epilogue, LossCall, Product, Rows, SgdStep, SoftmaxCrossEntropy, TargetStorage,
+};
+use crate::error::Result;
+
+/// Invocations in a workgroup of the kernels that count them in one dimension.
+const WORKGROUP: usize = 256;
+
+/// The kernels' parameter `zero`, which the optimiser must not know: see shaders/math.wgsl.
+const ZERO: u32 = 0;
+
+fn run(
+    context: &Context,
+    kernel: &Kernel<'_>,
+    bindings: &[Binding<'_>],
+    parameters: &[u32],
+    groups: [u32; 3],
+) -> Result<()> {
+    let pipeline = context.kernels.get(context, kernel)?;
+    let parameters = bytemuck::cast_slice(parameters);
+    context.record(|recorder| recorder.dispatch(context, &pipeline, bindings, parameters, groups))
+}
+
+/// `output = kernel(inputs)`, element by element.
+pub(super) fn pointwise<const N: usize>(
+    context: &Arc<Context>,
+    kernel: &Kernel<'_>,
+    inputs: [&Buffer; N],
+    output: &Buffer,
+    elements: usize,
+) -> Result<()> {
+    let output = vector_output(context, output, elements, false)?;
+    let held = inputs.map(|buffer| vector_input(context, buffer, &[&output], elements));
+    let inputs = held.into_iter().collect::<Result<Vec<_>>>()?;
+    for (start, length) in pieces(elements, context.window_elements()) {
+        let mut bindings: Vec<Binding<'_>> =
+            inputs.iter().map(|buffer| vector_window(buffer, start, length)).collect();
+        bindings.push(vector_window(&output, start, length));
+        let vectors = length.div_ceil(4);
+        let dispatch = groups(vectors.div_ceil(WORKGROUP));
+        run(context, kernel, &bindings, &[vectors as u32, ZERO], dispatch)?;
+    }
+    output.finish(context)
+}
+
+pub(super) fn sgd(
+    context: &Arc<Context>,
+    step: SgdStep,
+    gradient: &Buffer,
+    weights: &Buffer,
+    velocity: &Buffer,
+    elements: usize,
+) -> Result<()> {
+    let weights = vector_output(context, weights, elements, true)?;
+    let gradient = vector_input(context, gradient, &[&weights, velocity], elements)?;
+    let kernel = Kernel::new(Template::Sgd);
+    for (start, length) in pieces(elements, context.window_elements()) {
+        let bindings =
+            [&*gradient, &*weights, velocity].map(|buffer| vector_window(buffer, start, length));
+        let vectors = length.div_ceil(4);
+        let rates = [step.learning_rate, step.momentum, step.weight_decay].map(f32::to_bits);
+        let parameters = [vectors as u32, ZERO, rates[0], rates[1], rates[2]];
+        run(context, &kernel, &bindings, &parameters, groups(vectors.div_ceil(WORKGROUP)))?;
+    }
+    weights.finish(context)
+}
+
+/// The invocations that work on one row together.
+fn lanes(width: usize) -> usize {
+    width.div_ceil(8).next_power_of_two().min(WORKGROUP)
+}
+
+fn with_lanes(kernel: Kernel<'_>, width: usize) -> Kernel<'_> {
+    kernel.constant("LANES", lanes(width) as f64)
+}
+
+fn row_groups(rows: usize, width: usize) -> [u32; 3] {
+    groups(rows.div_ceil(WORKGROUP / lanes(width)))
+}
+
+fn rows_window(buffer: &Buffer, first: usize, count: usize, width: usize) -> Window<'_> {
+    window(buffer, first * width, count * width)
+}
+
+pub(super) fn row_forward(
+    context: &Arc<Context>,
+    activation: &Activation,
+    z: &Buffer,
+    y: &Buffer,
+    rows: Rows,
+) -> Result<()> {
+    let width = rows.width;
+    let z = input(context, z, &[y], rows.elements())?;
+    let kernel = with_lanes(Kernel::new(Template::RowForward).activation(activation), width);
+    for (first, count) in pieces(rows.count, context.window_rows("a tensor", width)?) {
+        let z = rows_window(&z, first, count, width);
+        let y = rows_window(y, first, count, width);
+        let parameters = [count as u32, width as u32, ZERO, z.base, y.base];
+        let bindings = [z.binding, y.binding];
+        run(context, &kernel, &bindings, &parameters, row_groups(count, width))?;
+    }
+    Ok(())
+}
+
+pub(super) fn row_backward(
+    context: &Arc<Context>,
+    activation: &Activation,
+    [y, dy]: [&Buffer; 2],
+    dz: &Buffer,
+    rows: Rows,
+) -> Result<()> {
+    let width = rows.width;
+    let y = input(context, y, &[dz], rows.elements())?;
+    let dy = input(context, dy, &[dz], rows.elements())?;
+    let kernel = with_lanes(Kernel::new(Template::RowBackward).activation(activation), width);
+    for (first, count) in pieces(rows.count, context.window_rows("a tensor", width)?) {
+        let y = rows_window(&y, first, count, width);
+        let dy = rows_window(&dy, first, count, width);
+        let dz = rows_window(dz, first, count, width);
+        let parameters = [count as u32, width as u32, ZERO, y.base, dy.base, dz.base];
+        let bindings = [y.binding, dy.binding, dz.binding];
+        run(context, &kernel, &bindings, &parameters, row_groups(count, width))?;
+    }
+    Ok(())
+}
+
+pub(super) fn row_jacobian(
+    context: &Arc<Context>,
+    activation: &Activation,
+    y: &Buffer,
+    output: &Buffer,
+    rows: Rows,
+) -> Result<()> {
+    let width = rows.width;
+    let square = width * width;
+    let y = input(context, y, &[output], rows.elements())?;
+    let kernel = Kernel::new(Template::RowJacobian).activation(activation);
+    for (first, count) in pieces(rows.count, context.window_rows("a Jacobian", square)?) {
+        let y = rows_window(&y, first, count, width);
+        let output = rows_window(output, first, count, square);
+        let elements = count * square;
+        let parameters = [elements as u32, width as u32, ZERO, y.base, output.base];
+        let bindings = [y.binding, output.binding];
+        run(context, &kernel, &bindings, &parameters, groups(elements.div_ceil(WORKGROUP)))?;
+    }
+    Ok(())
+}
+
+/// The targets of a loss on the GPU.
+struct Targets<'a> {
+    buffer: &'a Buffer,
+    kind: TargetKind,
+}
+
+impl<'a> Targets<'a> {
+    fn new(targets: TargetStorage<'a>) -> Result<Self> {
+        let (storage, kind) = match targets {
+            TargetStorage::Dense(storage) => (storage, TargetKind::Dense),
+            TargetStorage::Labels(storage) => (storage, TargetKind::Labels),
+        };
+        Ok(Self { buffer: storage.gpu()?, kind })
+    }
+
+    /// What belongs to these rows of the output; the last may be short.
+    fn window(&self, first: usize, count: usize, width: usize, elements: usize) -> Window<'a> {
+        match self.kind {
+            TargetKind::Dense => window(self.buffer, first * width, elements),
+            TargetKind::Labels => window(self.buffer, first, count),
+        }
+    }
+}
+
+/// The parameters of a loss: scale, smoothing, ignores, ignore_index.
+fn loss_parameters(call: &LossCall<'_>) -> [u32; 4] {
+    let ignore_index = call.loss.ignore_index();
+    [
+        call.scale.to_bits(),
+        call.loss.label_smoothing().to_bits(),
+        u32::from(ignore_index.is_some()),
+        ignore_index.unwrap_or_default() as u32,
+    ]
+}
+
+pub(super) fn loss_rows(
+    context: &Arc<Context>,
+    call: LossCall<'_>,
+    y: &Buffer,
+    output: &Buffer,
+    rows: Rows,
+    elements: usize,
+) -> Result<()> {
+    let width = rows.width;
+    let targets = Targets::new(call.targets)?;
+    let kernel = Kernel::new(Template::LossRows(targets.kind)).loss(call.loss);
+    let kernel = with_lanes(kernel, width);
+    let [scale, smoothing, ignores, ignore_index] = loss_parameters(&call);
+    for (first, count) in pieces(rows.count, context.window_rows("a tensor", width)?) {
+        let length = (count * width).min(elements - first * width);
+        let y = window(y, first * width, length);
+        let targets = targets.window(first, count, width, length);
+        let output = window(output, first, count);
+        let parameters = [
+            count as u32,
+            width as u32,
+            length as u32,
+            ZERO,
+            scale,
+            smoothing,
+            ignores,
+            ignore_index,
+            y.base,
+            targets.base,
+            output.base,
+        ];
+        let bindings = [y.binding, targets.binding, output.binding];
+        run(context, &kernel, &bindings, &parameters, row_groups(count, width))?;
+    }
+    Ok(())
+}
+
+pub(super) fn loss_gradient(
+    context: &Arc<Context>,
+    call: LossCall<'_>,
+    y: &Buffer,
+    output: &Buffer,
+    rows: Rows,
+) -> Result<()> {
+    let width = rows.width;
+    let targets = Targets::new(call.targets)?;
+    let kernel = Kernel::new(Template::LossGradient(targets.kind)).loss(call.loss);
+    let [scale, smoothing, ignores, ignore_index] = loss_parameters(&call);
+    for (first, count) in pieces(rows.count, context.window_rows("a tensor", width)?) {
+        let elements = count * width;
+        let y = rows_window(y, first, count, width);
+        let targets = targets.window(first, count, width, elements);
+        let output = rows_window(output, first, count, width);
+        let parameters = [
+            count as u32,
+            width as u32,
+            elements as u32,
+            ZERO,
+            scale,
+            smoothing,
+            ignores,
+            ignore_index,
+            y.base,
+            targets.base,
+            output.base,
+        ];
+        let bindings = [y.binding, targets.binding, output.binding];
+        run(context, &kernel, &bindings, &parameters, groups(elements.div_ceil(WORKGROUP)))?;
+    }
+    Ok(())
+}
+
+pub(super) fn softmax_cross_entropy(
+    context: &Arc<Context>,
+    call: SoftmaxCrossEntropy<'_>,
+) -> Result<()> {
+    let SoftmaxCrossEntropy { rows, call: loss, .. } = call;
+    let width = rows.width;
+    let z = call.z.gpu()?;
+    let targets = Targets::new(loss.targets)?;
+    // An output that is not wanted is bound to something that is not touched.
+    let unused = [context.allocate(1)?, context.allocate(1)?, context.allocate(1)?];
+    let wanted = [call.losses, call.y, call.dz];
+    let mut outputs = [&unused[0], &unused[1], &unused[2]];
+    for (output, storage) in outputs.iter_mut().zip(wanted) {
+        if let Some(storage) = storage {
+            *output = storage.gpu()?;
+        }
+    }
+    let flag = |index: usize| f64::from(u8::from(wanted[index].is_some()));
+    let kernel = Kernel::new(Template::SoftmaxCrossEntropy(targets.kind))
+        .activation(&Activation::Softmax)
+        .constant("WANT_LOSS", flag(0))
+        .constant("WANT_Y", flag(1))
+        .constant("WANT_DZ", flag(2));
+    let kernel = with_lanes(kernel, width);
+    let [scale, smoothing, ignores, ignore_index] = loss_parameters(&loss);
+    for (first, count) in pieces(rows.count, context.window_rows("a tensor", width)?) {
+        let z = rows_window(z, first, count, width);
+        let targets = targets.window(first, count, width, count * width);
+        let widths = [1, width, width];
+        let [losses, y, dz] = std::array::from_fn(|i| match wanted[i] {
+            Some(_) => rows_window(outputs[i], first, count, widths[i]),
+            None => window(outputs[i], 0, 1),
+        });
+        let parameters = [
+            count as u32,
+            width as u32,
+            ZERO,
+            scale,
+            smoothing,
+            ignores,
+            ignore_index,
+            z.base,
+            targets.base,
+            losses.base,
+            y.base,
+            dz.base,
+        ];
+        let bindings = [z.binding, targets.binding, losses.binding, y.binding, dz.binding];
+        run(context, &kernel, &bindings, &parameters, row_groups(count, width))?;
+    }
+    Ok(())
+}
+
+/// The elements that a workgroup of the sum kernel adds up.
+const SUM_CHUNK: usize = 4096;
+
+pub(super) fn sum(
+    context: &Arc<Context>,
+    input: &Buffer,
+    output: &Buffer,
+    elements: usize,
+) -> Result<()> {
+    let kernel = Kernel::new(Template::Sum);
+    let step = context.window_elements() / SUM_CHUNK * SUM_CHUNK;
+    let chunks = elements.div_ceil(SUM_CHUNK);
+    let partial = if chunks > 1 { Some(context.allocate(chunks)?) } else { None };
+    let sums = partial.as_ref().unwrap_or(output);
+    for (start, length) in pieces(elements, step) {
+        let count = length.div_ceil(SUM_CHUNK);
+        let input = window(input, start, length);
+        let sums = window(sums, start / SUM_CHUNK, count);
+        let parameters = [length as u32, ZERO, sums.base];
+        run(context, &kernel, &[input.binding, sums.binding], &parameters, groups(count))?;
+    }
+    match &partial {
+        Some(partial) => sum(context, partial, output, chunks),
+        None => Ok(()),
+    }
+}
+
+/// The rows that an invocation of the column-sum kernel adds up.
+const COLUMN_CHUNK: usize = 64;
+
+pub(super) fn column_sum(
+    context: &Arc<Context>,
+    input: &Buffer,
+    output: &Buffer,
+    rows: Rows,
+) -> Result<()> {
+    let Rows { count, width } = rows;
+    let kernel = Kernel::new(Template::ColumnSum);
+    let fitting = context.window_rows("a tensor", width)?;
+    let step = if fitting < COLUMN_CHUNK { fitting } else { fitting / COLUMN_CHUNK * COLUMN_CHUNK };
+    let chunk = step.min(COLUMN_CHUNK);
+    let chunks = count.div_ceil(chunk);
+    let partial = if chunks > 1 { Some(context.allocate(chunks * width)?) } else { None };
+    let sums = partial.as_ref().unwrap_or(output);
+    for (first, length) in pieces(count, step) {
+        let here = length.div_ceil(chunk);
+        let input = rows_window(input, first, length, width);
+        let sums = rows_window(sums, first / chunk, here, width);
+        let parameters = [length as u32, width as u32, ZERO, input.base, sums.base];
+        let dispatch = groups((here * width).div_ceil(WORKGROUP));
+        run(context, &kernel, &[input.binding, sums.binding], &parameters, dispatch)?;
+    }
+    match &partial {
+        Some(partial) => column_sum(context, partial, output, Rows { count: chunks, width }),
+        None => Ok(()),
+    }
+}
+
+/// The rows and columns that a workgroup of the matrix product computes.
+const TILE: usize = 32;
+
+/// The rows or columns that a dispatch covers: a dimension ends at 65 535 workgroups.
+const REACH: usize = 65_535 * TILE;
+
+/// The terms that a dispatch of the matrix product adds up, at most. Longer sums are continued: that
+/// loses fewer digits, and lavapipe silently ends a kernel's loops after 65 535 iterations.
+const INNER: usize = 1 << 14;
+
+pub(super) fn matmul(
+    context: &Arc<Context>,
+    product: Product,
+    a: &Buffer,
+    b: &Buffer,
+    epilogue: Epilogue<'_>,
+    output: &Buffer,
+) -> Result<()> {
+    let Product { rows, inner, columns, transpose_a, transpose_b } = product;
+    let a = input(context, a, &[output], rows * inner)?;
+    let b = input(context, b, &[output], inner * columns)?;
+    let bias = epilogue.bias.map(|bias| bias.gpu()).transpose()?;
+    let bias = bias.map(|bias| input(context, bias, &[output], columns)).transpose()?;
+
+    // Each operand is seen through windows of whole stored rows.
+    let a_step = context.window_rows("a matrix", if transpose_a { rows } else { inner })?;
+    let b_step = context.window_rows("a matrix", if transpose_b { inner } else { columns })?;
+    let output_step = context.window_rows("a matrix", columns)?;
+    let row_step = if transpose_a { output_step } else { a_step.min(output_step) }.min(REACH);
+    let column_step = if transpose_b { b_step.min(REACH) } else { REACH };
+    let inner_step = match (transpose_a, transpose_b) {
+        (true, false) => a_step.min(b_step),
+        (true, true) => a_step,
+        (false, false) => b_step,
+        (false, true) => INNER,
+    }
+    .min(INNER);
+    // Nothing to add up still makes an output: the bias, or zeros.
+    let inner_pieces: Vec<(usize, usize)> =
+        if inner == 0 { vec![(0, 0)] } else { pieces(inner, inner_step).collect() };
+    let (a_row, a_inner) = if transpose_a { (1, rows) } else { (inner, 1) };
+    let (b_inner, b_column) = if transpose_b { (1, inner) } else { (columns, 1) };
+    let partial = Kernel::new(Template::MatMul).activation(&Activation::Identity);
+    let complete = Kernel::new(Template::MatMul).activation(epilogue.activation);
+
+    for (row, row_count) in pieces(rows, row_step) {
+        for (column, column_count) in pieces(columns, column_step) {
+            for (position, &(k, k_count)) in inner_pieces.iter().enumerate() {
+                let last = position + 1 == inner_pieces.len();
+                let (a_window, a_skip) = if transpose_a {
+                    (rows_window(&a, k, k_count, rows), row)
+                } else {
+                    (rows_window(&a, row, row_count, inner), k)
+                };
+                let (b_window, b_skip) = if transpose_b {
+                    (rows_window(&b, column, column_count, inner), k)
+                } else {
+                    (rows_window(&b, k, k_count, columns), column)
+                };
+                let sums = rows_window(output, row, row_count, columns);
+                let bias = bias.as_deref().filter(|_| last);
+                // Without a bias the binding is not read.
+                let bias_window = match bias {
+                    Some(bias) => window(bias, column, column_count),
+                    None => window(&b, 0, 1),
+                };
+                let parameters = [
+                    row_count as u32,
+                    column_count as u32,
+                    k_count as u32,
+                    ZERO,
+                    a_row as u32,
+                    a_inner as u32,
+                    b_inner as u32,
+                    b_column as u32,
+                    columns as u32,
+                    a_window.base + a_skip as u32,
+                    b_window.base + b_skip as u32,
+                    bias_window.base,
+                    sums.base + column as u32,
+                    u32::from(bias.is_some()),
+                    u32::from(position > 0),
+                ];
+                let bindings =
+                    [a_window.binding, b_window.binding, bias_window.binding, sums.binding];
+                let tiles = |count: usize| count.div_ceil(TILE) as u32;
+                let dispatch = [tiles(column_count), tiles(row_count), 1];
+                let kernel = if last { &complete } else { &partial };
+                run(context, kernel, &bindings, &parameters, dispatch)?;
+            }
+        }
+    }
+    Ok(())
+}

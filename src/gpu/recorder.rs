@@ -1,0 +1,221 @@
+//! One open batch of recorded work.
+
+use std::collections::VecDeque;
+
+use super::buffer::Buffer;
+use super::context::Context;
+use super::faults::guarded;
+use super::kernel::Pipeline;
+use crate::error::Result;
+
+/// The bytes of parameters and small uploads that a batch can carry.
+const ARENA: usize = 1 << 20;
+
+/// The bytes of a kernel's parameters, at most.
+pub(super) const PARAMETERS: usize = 128;
+
+/// The offset of a binding is a multiple of this on every device.
+pub(super) const ALIGNMENT: usize = 256;
+
+/// Uploads up to this size travel in the arena.
+const SMALL_UPLOAD: usize = 1 << 16;
+
+/// Kernels in a batch, at most: the GPU should not wait for long.
+const BATCH: u32 = 256;
+
+/// Batches on their way, at most: memory should not grow where the GPU is slower than the caller.
+const IN_FLIGHT: usize = 16;
+
+/// A piece of a buffer that a kernel sees.
+pub(super) struct Binding<'a> {
+    pub(super) buffer: &'a Buffer,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
+/// The open batch: commands, and the bytes that have to be on the GPU before they run.
+///
+/// Parameters and small uploads are collected in an arena, which is written with one
+/// `write_buffer`, and that runs before the batch's commands. A small upload is a copy out of the
+/// arena among those commands, so it never overtakes recorded work.
+pub(super) struct Recorder {
+    arena_buffer: wgpu::Buffer,
+    arena: Vec<u8>,
+    // The pass borrows the encoder; it is dropped before the encoder is used otherwise.
+    pass: Option<wgpu::ComputePass<'static>>,
+    encoder: Option<wgpu::CommandEncoder>,
+    batch: u64,
+    recorded: u32,
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    submissions: u64,
+    dispatches: u64,
+}
+
+impl Recorder {
+    pub(super) fn new(device: &wgpu::Device) -> Self {
+        let arena_buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgrad parameters and uploads"),
+            size: ARENA as u64,
+            usage: wgpu::BufferUsages::UNIFORM
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Self {
+            arena_buffer,
+            arena: Vec::new(),
+            pass: None,
+            encoder: None,
+            batch: 0,
+            recorded: 0,
+            in_flight: VecDeque::new(),
+            submissions: 0,
+            dispatches: 0,
+        }
+    }
+
+    pub(super) fn batch(&self) -> u64 {
+        self.batch
+    }
+
+    /// Submissions and dispatches so far.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.submissions, self.dispatches)
+    }
+
+    /// Records a kernel. The first binding of its group is its parameters.
+    pub(super) fn dispatch(
+        &mut self,
+        context: &Context,
+        pipeline: &Pipeline,
+        bindings: &[Binding<'_>],
+        parameters: &[u8],
+        groups: [u32; 3],
+    ) -> Result<()> {
+        let offset = self.reserve(context, ALIGNMENT, PARAMETERS.max(parameters.len()))?;
+        self.arena[offset..offset + parameters.len()].copy_from_slice(parameters);
+
+        let arena = wgpu::BufferBinding {
+            buffer: &self.arena_buffer,
+            offset: 0,
+            size: wgpu::BufferSize::new(PARAMETERS as u64),
+        };
+        let storage = bindings.iter().map(|binding| wgpu::BufferBinding {
+            buffer: binding.buffer.raw(),
+            offset: binding.offset,
+            size: wgpu::BufferSize::new(binding.bytes),
+        });
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = (0..)
+            .zip(std::iter::once(arena).chain(storage))
+            .map(|(binding, resource)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(resource),
+            })
+            .collect();
+        let group = context.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        for binding in bindings {
+            binding.buffer.mark_used(self.batch);
+        }
+        let pass = self.pass(context);
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &group, &[u32::try_from(offset).unwrap_or(u32::MAX)]);
+        pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+        self.dispatches += 1;
+        self.recorded += 1;
+        if self.recorded >= BATCH { self.submit(context).map(drop) } else { Ok(()) }
+    }
+
+    /// Records a copy from the start of one buffer to the start of another.
+    pub(super) fn copy(&mut self, context: &Context, from: &Buffer, to: &wgpu::Buffer, bytes: u64) {
+        from.mark_used(self.batch);
+        self.commands(context).copy_buffer_to_buffer(from.raw(), 0, to, 0, bytes);
+    }
+
+    /// Records that the first bytes of a buffer become zero.
+    pub(super) fn clear(&mut self, context: &Context, buffer: &Buffer, bytes: u64) {
+        buffer.mark_used(self.batch);
+        self.commands(context).clear_buffer(buffer.raw(), 0, Some(bytes));
+    }
+
+    /// Uploads bytes to the start of a buffer, after what is recorded so far.
+    pub(super) fn upload(
+        &mut self,
+        context: &Context,
+        bytes: &[u8],
+        buffer: &Buffer,
+    ) -> Result<()> {
+        if bytes.len() <= SMALL_UPLOAD {
+            let offset =
+                self.reserve(context, wgpu::COPY_BUFFER_ALIGNMENT as usize, bytes.len())?;
+            self.arena[offset..offset + bytes.len()].copy_from_slice(bytes);
+            buffer.mark_used(self.batch);
+            let (arena, length) = (self.arena_buffer.clone(), bytes.len() as u64);
+            let commands = self.commands(context);
+            commands.copy_buffer_to_buffer(&arena, offset as u64, buffer.raw(), 0, length);
+            return Ok(());
+        }
+        // write_buffer runs before the commands of the open batch, which may still use the buffer.
+        if buffer.is_used_in(self.batch) {
+            self.submit(context)?;
+        }
+        guarded(&context.device, bytes.len() as u64, || {
+            context.queue.write_buffer(buffer.raw(), 0, bytes);
+        })
+    }
+
+    /// Submits the open batch; nothing is submitted where nothing has been recorded.
+    pub(super) fn submit(&mut self, context: &Context) -> Result<Option<wgpu::SubmissionIndex>> {
+        self.pass = None;
+        let Some(encoder) = self.encoder.take() else { return Ok(None) };
+        let arena = std::mem::take(&mut self.arena);
+        self.batch += 1;
+        self.recorded = 0;
+        let index = guarded(&context.device, 0, || {
+            if !arena.is_empty() {
+                context.queue.write_buffer(&self.arena_buffer, 0, &arena);
+            }
+            context.queue.submit([encoder.finish()])
+        })?;
+        self.arena = arena;
+        self.arena.clear();
+        self.submissions += 1;
+        self.in_flight.push_back(index.clone());
+        if self.in_flight.len() > IN_FLIGHT {
+            let oldest = self.in_flight.pop_front();
+            context.wait(oldest)?;
+        }
+        Ok(Some(index))
+    }
+
+    /// A place in the arena; submits the open batch where there is none left.
+    fn reserve(&mut self, context: &Context, alignment: usize, bytes: usize) -> Result<usize> {
+        if self.arena.len().next_multiple_of(alignment) + bytes > ARENA {
+            self.submit(context)?;
+        }
+        let offset = self.arena.len().next_multiple_of(alignment);
+        let end = (offset + bytes).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT as usize);
+        self.arena.resize(end, 0);
+        Ok(offset)
+    }
+
+    fn commands(&mut self, context: &Context) -> &mut wgpu::CommandEncoder {
+        self.pass = None;
+        self.encoder.get_or_insert_with(|| {
+            let descriptor = wgpu::CommandEncoderDescriptor { label: Some("wgrad") };
+            context.device.create_command_encoder(&descriptor)
+        })
+    }
+
+    fn pass(&mut self, context: &Context) -> &mut wgpu::ComputePass<'static> {
+        let pass = self.pass.take().unwrap_or_else(|| {
+            let descriptor =
+                wgpu::ComputePassDescriptor { label: Some("wgrad"), timestamp_writes: None };
+            self.commands(context).begin_compute_pass(&descriptor).forget_lifetime()
+        });
+        self.pass.insert(pass)
+    }
+}

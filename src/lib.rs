@@ -1,0 +1,78 @@
+//! Activation functions, their derivatives and output-layer gradients on any GPU that
+//! [wgpu](https://wgpu.rs) reaches (Vulkan, Metal, DX12, WebGPU), and on the CPU where there is none.
+//!
+//! ```
+//! use wgrad::{Activation, Device, Loss, OutputLayer, Reduction};
+//!
+//! let device = Device::new()?; // the best GPU, else the CPU
+//! let x = device.tensor(&[0.5, -1.0, 2.0, 0.0, 1.0, -0.5], [2, 3])?;
+//! let w = device.tensor(&[0.1, -0.2, 0.3, 0.4, -0.5, 0.6], [3, 2])?;
+//! let b = device.tensor(&[0.0, 0.1], [2])?;
+//! let targets = device.labels(&[1, 0])?;
+//!
+//! // y = softmax(x·w + b), the mean cross-entropy, and dz, dw, db, dx.
+//! let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy())
+//!     .reduction(Reduction::Mean);
+//! let step = layer.gradients(&x, &w, Some(&b), &targets)?;
+//! println!("loss {} on {}", step.loss.item()?, device.info());
+//! let dw: Vec<f32> = step.dw.to_vec()?;
+//!
+//! // Only g, g' and g'·dy over an array.
+//! let y = Activation::Tanh.forward(&x)?;
+//! let d = Activation::Tanh.derivative_from_output(&y)?; // 1 − y²: no exponential again
+//! let dx = Activation::Tanh.backward(&x, &y)?;
+//! # assert_eq!(dw.len(), w.len());
+//! # assert_eq!((d.shape(), dx.shape()), (x.shape(), x.shape()));
+//! # Ok::<(), wgrad::Error>(())
+//! ```
+//!
+//! The mathematics: for z = x·w + b, y = g(z) and a loss E,
+//! dz = dE/dy ⊙ g'(z) (the product with the Jacobian for softmax), dw = xᵀ·dz, db = Σ dz and
+//! dx = dz·wᵀ. For the half squared error of one sample, dE/dw_jk = (g(z_k) − t_k)·g'(z_k)·x_j.
+//!
+//! * [`Device`]: where to compute. [`Tensor`], [`Labels`]: the data.
+//! * [`Activation`]: the catalogue of activations, with their derivatives.
+//! * [`Loss`], [`OutputLayer`]: losses, and all gradients of an output layer.
+//! * [`Dense`], [`Sgd`]: hidden layers and gradient descent, to train whole networks.
+//! * [`reference`](mod@reference): the formulas in plain `f64`, to check any result against.
+
+#![warn(missing_docs)]
+// A caller's input never ends in a panic.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
+)]
+
+mod activation;
+mod backend;
+mod catalogue;
+mod cpu;
+mod dense;
+mod device;
+mod error;
+mod gpu;
+mod labels;
+mod linear;
+mod loss;
+mod optimizer;
+mod output_layer;
+mod pool;
+mod reduction;
+pub mod reference;
+mod shape;
+mod tensor;
+
+pub use activation::Activation;
+pub use dense::{Dense, DenseForward, DenseGradients};
+pub use device::{Counters, Device, DeviceInfo, DeviceKind, DeviceOptions, Memory, Preference};
+pub use error::{Error, Result};
+pub use labels::Labels;
+pub use loss::{Loss, Targets};
+pub use optimizer::Sgd;
+pub use output_layer::{OutputGradients, OutputLayer, Outputs};
+pub use reduction::Reduction;
+pub use shape::Shape;
+pub use tensor::Tensor;
+
+/// The graphics library underneath, for interoperation.
+pub use wgpu;

@@ -1,0 +1,279 @@
+//! One formula per activation, generic over the precision.
+//!
+//! The functions are given numbers, never a NaN: that NaN in gives NaN out is the concern of
+//! whoever calls them (see [`Pointwise`]). At the kinks the values are PyTorch's.
+
+use super::Real;
+
+/// An activation that maps each element by itself.
+///
+/// Callers replace the result by NaN where an argument is NaN; the formulas need not.
+pub trait Pointwise<R: Real>: Copy + Send + Sync {
+    /// `g(z)`.
+    fn forward(&self, z: R) -> R;
+
+    /// `g'(z)`.
+    fn derivative(&self, z: R) -> R;
+
+    /// `g''(z)`.
+    fn second_derivative(&self, z: R) -> R;
+
+    /// `g'(z)` from `y = g(z)`, for activations where that is possible: see
+    /// [`has_derivative_from_output`](Self::has_derivative_from_output).
+    fn derivative_from_output(&self, y: R) -> R;
+
+    /// Whether g' is a function of g's value.
+    fn has_derivative_from_output(&self) -> bool;
+}
+
+/// An activation that maps a row, of the softmax family: element i of the output depends on
+/// `z_i` and on statistics of the whole row.
+///
+/// Callers make the whole row NaN where an element is NaN, the greatest is infinite, or all are −∞.
+pub trait Rowwise<R: Real>: Copy + Send + Sync {
+    /// `y_i` from the row's statistics.
+    fn forward(&self, element: Shifted<R>, row: RowSum<R>) -> R;
+
+    /// What the backward pass adds up along the row, from `y_i` and `dE/dy_i`.
+    fn backward_term(&self, y: R, dy: R) -> R;
+
+    /// `dE/dz_i` from `y_i`, `dE/dy_i` and the row's total of [`backward_term`](Self::backward_term).
+    fn backward(&self, y: R, dy: R, total: R) -> R;
+
+    /// `∂y_i/∂z_j` from `y_i`, `y_j` and whether `i = j`.
+    fn jacobian(&self, y_i: R, y_j: R, diagonal: bool) -> R;
+}
+
+/// An element of a row, relative to the greatest one.
+#[derive(Clone, Copy, Debug)]
+pub struct Shifted<R> {
+    /// `z_i − max z`, rounded.
+    pub difference: R,
+    /// `e^(z_i − max z)`, of the difference before it was rounded.
+    pub exponential: R,
+}
+
+/// What a row adds up to.
+#[derive(Clone, Copy, Debug)]
+pub struct RowSum<R> {
+    /// `Σ_j e^(z_j − max z)`, between 1 and the row's length.
+    pub sum: R,
+    /// `ln sum`, accurate also where one element outweighs all others.
+    pub log_sum: R,
+}
+
+fn number<R: Real>(value: f64) -> R {
+    R::from_f64(value)
+}
+
+/// `z`.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {}
+
+impl<R: Real> Pointwise<R> for Identity {
+    #[inline(always)]
+    fn forward(&self, z: R) -> R {
+        z
+    }
+
+    #[inline(always)]
+    fn derivative(&self, _z: R) -> R {
+        number(1.0)
+    }
+
+    #[inline(always)]
+    fn second_derivative(&self, _z: R) -> R {
+        number(0.0)
+    }
+
+    #[inline(always)]
+    fn derivative_from_output(&self, _y: R) -> R {
+        number(1.0)
+    }
+
+    fn has_derivative_from_output(&self) -> bool {
+        true
+    }
+}
+
+/// `max(z, 0)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Relu {}
+
+impl<R: Real> Pointwise<R> for Relu {
+    #[inline(always)]
+    fn forward(&self, z: R) -> R {
+        if z > number(0.0) { z } else { number(0.0) }
+    }
+
+    #[inline(always)]
+    fn derivative(&self, z: R) -> R {
+        if z > number(0.0) { number(1.0) } else { number(0.0) }
+    }
+
+    #[inline(always)]
+    fn second_derivative(&self, _z: R) -> R {
+        number(0.0)
+    }
+
+    #[inline(always)]
+    fn derivative_from_output(&self, y: R) -> R {
+        self.derivative(y)
+    }
+
+    fn has_derivative_from_output(&self) -> bool {
+        true
+    }
+}
+
+/// `z` where z > 0, else `slope·z`.
+#[derive(Clone, Copy, Debug)]
+pub struct LeakyRelu<R> {
+    /// The slope for negative z.
+    pub slope: R,
+}
+
+impl<R: Real> Pointwise<R> for LeakyRelu<R> {
+    #[inline(always)]
+    fn forward(&self, z: R) -> R {
+        // A slope of 0 has the limit 0 at −∞, where the product has none.
+        let flat = self.slope == number(0.0);
+        let scaled = if flat { number(0.0) } else { self.slope * z };
+        if z > number(0.0) { z } else { scaled }
+    }
+
+    #[inline(always)]
+    fn derivative(&self, z: R) -> R {
+        if z > number(0.0) { number(1.0) } else { self.slope }
+    }
+
+    #[inline(always)]
+    fn second_derivative(&self, _z: R) -> R {
+        number(0.0)
+    }
+
+    #[inline(always)]
+    fn derivative_from_output(&self, y: R) -> R {
+        self.derivative(y)
+    }
+
+    fn has_derivative_from_output(&self) -> bool {
+        // A negative slope gives positive outputs on both sides.
+        self.slope >= number(0.0)
+    }
+}
+
+/// `1 / (1 + e^−z)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Sigmoid {}
+
+impl<R: Real> Pointwise<R> for Sigmoid {
+    #[inline(always)]
+    fn forward(&self, z: R) -> R {
+        z.sigmoid()
+    }
+
+    #[inline(always)]
+    fn derivative(&self, z: R) -> R {
+        z.sigmoid_derivative()
+    }
+
+    #[inline(always)]
+    fn second_derivative(&self, z: R) -> R {
+        // 1 − 2p = −tanh(z/2), without the cancellation near z = 0.
+        -(z.sigmoid_derivative() * (z * number(0.5)).tanh())
+    }
+
+    #[inline(always)]
+    fn derivative_from_output(&self, y: R) -> R {
+        y * (number::<R>(1.0) - y)
+    }
+
+    fn has_derivative_from_output(&self) -> bool {
+        true
+    }
+}
+
+/// `tanh z`.
+#[derive(Clone, Copy, Debug)]
+pub struct Tanh {}
+
+impl<R: Real> Pointwise<R> for Tanh {
+    #[inline(always)]
+    fn forward(&self, z: R) -> R {
+        z.tanh()
+    }
+
+    #[inline(always)]
+    fn derivative(&self, z: R) -> R {
+        z.tanh_derivative()
+    }
+
+    #[inline(always)]
+    fn second_derivative(&self, z: R) -> R {
+        number::<R>(-2.0) * (z.tanh_derivative() * z.tanh())
+    }
+
+    #[inline(always)]
+    fn derivative_from_output(&self, y: R) -> R {
+        (number::<R>(1.0) - y) * (number::<R>(1.0) + y)
+    }
+
+    fn has_derivative_from_output(&self) -> bool {
+        true
+    }
+}
+
+/// `e^(z_i) / Σ_j e^(z_j)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Softmax {}
+
+impl<R: Real> Rowwise<R> for Softmax {
+    #[inline(always)]
+    fn forward(&self, element: Shifted<R>, row: RowSum<R>) -> R {
+        element.exponential / row.sum
+    }
+
+    #[inline(always)]
+    fn backward_term(&self, y: R, dy: R) -> R {
+        y * dy
+    }
+
+    #[inline(always)]
+    fn backward(&self, y: R, dy: R, total: R) -> R {
+        y * (dy - total)
+    }
+
+    #[inline(always)]
+    fn jacobian(&self, y_i: R, y_j: R, diagonal: bool) -> R {
+        let off_diagonal = -(y_i * y_j);
+        if diagonal { y_i * (number::<R>(1.0) - y_j) } else { off_diagonal }
+    }
+}
+
+/// `ln softmax(z)_i`.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSoftmax {}
+
+impl<R: Real> Rowwise<R> for LogSoftmax {
+    #[inline(always)]
+    fn forward(&self, element: Shifted<R>, row: RowSum<R>) -> R {
+        element.difference - row.log_sum
+    }
+
+    #[inline(always)]
+    fn backward_term(&self, _y: R, dy: R) -> R {
+        dy
+    }
+
+    #[inline(always)]
+    fn backward(&self, y: R, dy: R, total: R) -> R {
+        dy - y.exp() * total
+    }
+
+    #[inline(always)]
+    fn jacobian(&self, _y_i: R, y_j: R, diagonal: bool) -> R {
+        let softmax = y_j.exp();
+        if diagonal { number::<R>(1.0) - softmax } else { -softmax }
+    }
+}

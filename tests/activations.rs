@@ -1,0 +1,248 @@
+//! Pointwise activations and their derivatives against the f64 reference.
+
+mod common;
+
+use common::{EXTREMES, Within, assert_all, normal, wide};
+use wgrad::{Activation, Device, Tensor, reference};
+
+/// Every pointwise activation, with other parameters too.
+fn pointwise() -> Vec<Activation> {
+    let others = [
+        Activation::LeakyRelu { slope: 0.25 },
+        Activation::LeakyRelu { slope: -0.5 },
+        Activation::LeakyRelu { slope: 0.0 },
+        Activation::LeakyRelu { slope: 1.5 },
+    ];
+    Activation::all().filter(|activation| !activation.is_rowwise()).chain(others).collect()
+}
+
+/// Ordinary numbers of several sizes, and the extremes.
+fn arguments() -> Vec<f32> {
+    let mut values = EXTREMES.to_vec();
+    for (seed, deviation) in [(1, 0.01), (2, 1.0), (3, 5.0), (4, 40.0), (5, 1e4)] {
+        values.extend(normal(401, deviation, seed));
+    }
+    values
+}
+
+fn upload(device: &Device, values: &[f32]) -> Tensor {
+    device.tensor(values, [values.len()]).unwrap()
+}
+
+type Function = fn(&Activation, &Tensor) -> wgrad::Result<Tensor>;
+type Oracle = fn(&Activation, f64) -> f64;
+
+/// The forward function and the derivatives, with their oracles.
+fn functions() -> [(&'static str, Function, Oracle); 3] {
+    [
+        ("forward", Activation::forward, |g, z| reference::forward(g, &[z], 1)[0]),
+        ("derivative", Activation::derivative, reference::derivative),
+        ("second_derivative", Activation::second_derivative, reference::second_derivative),
+    ]
+}
+
+on_every_device! {
+    fn values_are_the_reference_to_a_few_units_in_the_last_place(device) {
+        let values = arguments();
+        let z = upload(device, &values);
+        for activation in pointwise() {
+            for (name, function, oracle) in functions() {
+                let found = function(&activation, &z).unwrap().to_vec().unwrap();
+                let exact: Vec<f64> = wide(&values).iter().map(|&z| oracle(&activation, z)).collect();
+                let what = format!("{activation} {name} on {device:?}");
+                assert_all(what, &found, &exact, Within::Ulps(4.0));
+            }
+        }
+    }
+
+    fn every_length_and_shape_is_covered_to_its_last_element(device) {
+        for length in [0, 1, 2, 3, 4, 5, 63, 64, 65, 255, 257, 1021, 4096, 40_003] {
+            let values = normal(length, 2.0, length as u64);
+            let z = upload(device, &values);
+            let found = Activation::Sigmoid.forward(&z).unwrap().to_vec().unwrap();
+            let exact = reference::forward(&Activation::Sigmoid, &wide(&values), 1);
+            assert_all(format!("{length} elements"), &found, &exact, Within::Ulps(2.0));
+        }
+        for shape in [vec![], vec![1, 1], vec![7, 13, 5], vec![257, 130], vec![3, 0, 2]] {
+            let values = normal(shape.iter().product(), 1.0, 9);
+            let z = device.tensor(&values, &shape).unwrap();
+            let y = Activation::Tanh.forward(&z).unwrap();
+            assert_eq!(y.shape().to_vec(), shape);
+            let exact = reference::forward(&Activation::Tanh, &wide(&values), 1);
+            assert_all("tanh", &y.to_vec().unwrap(), &exact, Within::Ulps(3.0));
+        }
+        // The test's own check that something was dispatched.
+        Activation::Relu.forward(&upload(device, &[1.0])).unwrap();
+    }
+
+    fn derivatives_from_the_output_are_those_of_the_output(device) {
+        for activation in pointwise() {
+            let values = reference::forward(&activation, &wide(&arguments()), 1);
+            let values: Vec<f32> = values.iter().map(|&y| y as f32).collect();
+            let y = upload(device, &values);
+            let found = activation.derivative_from_output(&y);
+            if !activation.has_derivative_from_output() {
+                let error = found.unwrap_err();
+                assert!(matches!(error, wgrad::Error::NotAFunctionOfOutput { .. }), "{error}");
+                continue;
+            }
+            let exact = |y: &f64| reference::derivative_from_output(&activation, *y).unwrap();
+            let exact: Vec<f64> = wide(&values).iter().map(exact).collect();
+            let what = format!("{activation} on {device:?}");
+            assert_all(what, &found.unwrap().to_vec().unwrap(), &exact, Within::Ulps(2.0));
+        }
+        Activation::Relu.forward(&upload(device, &[1.0])).unwrap();
+    }
+
+    fn backward_multiplies_with_the_derivative(device) {
+        let values = arguments();
+        let upstream = normal(values.len(), 3.0, 77);
+        let (z, dy) = (upload(device, &values), upload(device, &upstream));
+        for activation in pointwise() {
+            let exact = reference::backward(&activation, &wide(&values), &wide(&upstream), 1);
+            let found = activation.backward(&z, &dy).unwrap().to_vec().unwrap();
+            let what = format!("{activation} backward on {device:?}");
+            assert_all(what, &found, &exact, Within::Ulps(4.0));
+
+            if !activation.has_derivative_from_output() {
+                assert!(activation.backward_from_output(&z, &dy).is_err());
+                continue;
+            }
+            let y = activation.forward(&z).unwrap();
+            let outputs = wide(&y.to_vec().unwrap());
+            let slope = |(y, dy): (&f64, &f64)| {
+                dy * reference::derivative_from_output(&activation, *y).unwrap()
+            };
+            let exact: Vec<f64> = outputs.iter().zip(&wide(&upstream)).map(slope).collect();
+            let found = activation.backward_from_output(&y, &dy).unwrap().to_vec().unwrap();
+            let what = format!("{activation} backward_from_output on {device:?}");
+            assert_all(what, &found, &exact, Within::Ulps(3.0));
+        }
+    }
+
+    fn an_extreme_upstream_gradient_follows_ieee(device) {
+        let pairs: Vec<(f32, f32)> = EXTREMES
+            .iter()
+            .flat_map(|&z| [0.0, -0.0, 1e-40, f32::INFINITY, f32::NEG_INFINITY, f32::NAN].map(|dy| (z, dy)))
+            .collect();
+        let (values, upstream): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
+        let (z, dy) = (upload(device, &values), upload(device, &upstream));
+        for activation in [Activation::Relu, Activation::Identity, Activation::leaky_relu()] {
+            let exact = reference::backward(&activation, &wide(&values), &wide(&upstream), 1);
+            let found = activation.backward(&z, &dy).unwrap().to_vec().unwrap();
+            assert_all(format!("{activation} on {device:?}"), &found, &exact, Within::Ulps(1.0));
+        }
+    }
+
+    fn nan_in_is_nan_out(device) {
+        let z = upload(device, &[f32::NAN, -f32::NAN, f32::from_bits(0x7f80_0001), 1.0]);
+        let one = upload(device, &[1.0; 4]);
+        for activation in pointwise() {
+            let mut results: Vec<Tensor> = functions()
+                .iter()
+                .map(|(_, function, _)| function(&activation, &z).unwrap())
+                .collect();
+            results.push(activation.backward(&z, &one).unwrap());
+            results.push(activation.backward(&one, &z).unwrap());
+            if activation.has_derivative_from_output() {
+                results.push(activation.derivative_from_output(&z).unwrap());
+                results.push(activation.backward_from_output(&z, &one).unwrap());
+            }
+            for (i, result) in results.iter().enumerate() {
+                let values = result.to_vec().unwrap();
+                assert!(values[..3].iter().all(|v| v.is_nan()), "{activation} {i}: {values:?}");
+                assert!(!values[3].is_nan(), "{activation} {i}: {values:?}");
+            }
+        }
+    }
+
+    fn kinks_are_pytorchs(device) {
+        let zero = upload(device, &[0.0, -0.0]);
+        let at_zero = |activation: Activation| activation.derivative(&zero).unwrap().to_vec().unwrap();
+        assert_eq!(at_zero(Activation::Relu), [0.0, 0.0]);
+        assert_eq!(at_zero(Activation::leaky_relu()), [0.01, 0.01]);
+    }
+
+    fn zero_keeps_its_sign_through_odd_functions(device) {
+        let zeros = upload(device, &[0.0, -0.0]);
+        for activation in [Activation::Identity, Activation::Tanh] {
+            let y = activation.forward(&zeros).unwrap().to_vec().unwrap();
+            assert_eq!([y[0].to_bits(), y[1].to_bits()], [0, 0x8000_0000], "{activation}");
+        }
+    }
+
+    fn into_forms_write_where_they_are_told_also_in_place(device) {
+        let values = normal(1021, 2.0, 5);
+        let upstream = normal(1021, 1.0, 6);
+        for activation in pointwise().into_iter().filter(Activation::has_derivative_from_output) {
+            let (z, dy) = (upload(device, &values), upload(device, &upstream));
+            let y = activation.forward(&z).unwrap();
+            let expected = [
+                activation.forward(&z).unwrap(),
+                activation.derivative(&z).unwrap(),
+                activation.second_derivative(&z).unwrap(),
+                activation.derivative_from_output(&y).unwrap(),
+                activation.backward(&z, &dy).unwrap(),
+                activation.backward_from_output(&y, &dy).unwrap(),
+            ]
+            .map(|tensor| tensor.to_vec().unwrap());
+
+            let out = device.zeros([1021]).unwrap();
+            activation.forward_into(&z, &out).unwrap();
+            assert_eq!(out.to_vec().unwrap(), expected[0]);
+            activation.derivative_into(&z, &out).unwrap();
+            assert_eq!(out.to_vec().unwrap(), expected[1]);
+            activation.second_derivative_into(&z, &out).unwrap();
+            assert_eq!(out.to_vec().unwrap(), expected[2]);
+            activation.derivative_from_output_into(&y, &out).unwrap();
+            assert_eq!(out.to_vec().unwrap(), expected[3]);
+            activation.backward_into(&z, &dy, &out).unwrap();
+            assert_eq!(out.to_vec().unwrap(), expected[4]);
+            activation.backward_from_output_into(&y, &dy, &out).unwrap();
+            assert_eq!(out.to_vec().unwrap(), expected[5]);
+
+            let upstream_in_place = upload(device, &upstream);
+            activation.backward_into(&z, &upstream_in_place, &upstream_in_place).unwrap();
+            assert_eq!(upstream_in_place.to_vec().unwrap(), expected[4]);
+            activation.forward_into(&z, &z).unwrap();
+            assert_eq!(z.to_vec().unwrap(), expected[0]);
+        }
+    }
+}
+
+#[test]
+fn derivatives_are_the_slopes_of_the_functions() {
+    for activation in pointwise() {
+        for z in [-7.3, -2.1, -0.6, -0.01, 0.02, 0.5, 1.7, 4.4, 11.0] {
+            let h = 1e-5;
+            let g = |z: f64| reference::forward(&activation, &[z], 1)[0];
+            let slope = (g(z + h) - g(z - h)) / (2.0 * h);
+            let derivative = reference::derivative(&activation, z);
+            approx::assert_relative_eq!(slope, derivative, epsilon = 1e-9, max_relative = 1e-7);
+
+            let d = |z: f64| reference::derivative(&activation, z);
+            let curvature = (d(z + h) - d(z - h)) / (2.0 * h);
+            let second = reference::second_derivative(&activation, z);
+            approx::assert_relative_eq!(curvature, second, epsilon = 1e-9, max_relative = 1e-7);
+
+            if let Some(from_output) = reference::derivative_from_output(&activation, g(z)) {
+                approx::assert_relative_eq!(
+                    from_output,
+                    derivative,
+                    epsilon = 1e-15,
+                    max_relative = 1e-6
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn sigmoid_is_the_inverse_of_the_logit_and_a_softmax_of_two() {
+    for z in [-30.0, -2.0, -0.1, 0.0, 0.7, 5.0] {
+        let p = reference::forward(&Activation::Sigmoid, &[z], 1)[0];
+        approx::assert_relative_eq!((p / (1.0 - p)).ln(), z, epsilon = 1e-12, max_relative = 1e-9);
+        let pair = reference::forward(&Activation::Softmax, &[0.0, z], 2);
+        approx::assert_relative_eq!(pair[1], p, max_relative = 1e-14);
+    }
+}

@@ -1,0 +1,437 @@
+//! Devices, tensors and the recorder.
+
+mod common;
+
+use common::{Within, assert_all, normal, wide};
+use wgrad::{
+    Activation, Device, DeviceKind, DeviceOptions, Error, Loss, OutputLayer, Preference, Shape,
+    Tensor, reference, wgpu,
+};
+
+on_every_device! {
+    fn what_is_uploaded_comes_back(device) {
+        for length in [0, 1, 3, 64, 1000, 16_384, 16_385, 1_000_003] {
+            let values = normal(length, 1.0, 1);
+            let tensor = device.tensor(&values, [length]).unwrap();
+            assert_eq!(tensor.to_vec().unwrap(), values);
+            assert_eq!((tensor.len(), tensor.is_empty()), (length, length == 0));
+        }
+        let zeros = device.zeros([3, 5]).unwrap();
+        assert_eq!(zeros.to_vec().unwrap(), [0.0; 15]);
+        Activation::Relu.forward(&zeros).unwrap();
+    }
+
+    fn bits_are_kept(device) {
+        let bits = [0u32, 0x8000_0000, 1, 0x7f80_0000, 0xff80_0000, 0x7fc0_0001, 0x7f7f_ffff];
+        let values = bits.map(f32::from_bits);
+        let found = device.tensor(&values, [7]).unwrap().to_vec().unwrap();
+        assert_eq!(found.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), bits);
+        Activation::Relu.forward(&device.zeros([1]).unwrap()).unwrap();
+    }
+
+    fn reads_work_without_blocking_too(device) {
+        let z = device.tensor(&[1.0, 2.0, 3.0], [3]).unwrap();
+        let futures: Vec<_> = (0..5).map(|_| Activation::Relu.forward(&z).unwrap().read()).collect();
+        // Each resolves on its own, in any order, after the tensor is gone.
+        drop(z);
+        for future in futures.into_iter().rev() {
+            assert_eq!(pollster::block_on(future).unwrap(), [1.0, 2.0, 3.0]);
+        }
+        // One that nobody waits for does no harm.
+        let tensor = device.tensor(&[1.0], [1]).unwrap();
+        drop(tensor.read());
+        assert_eq!(tensor.item().unwrap(), 1.0);
+        Activation::Relu.forward(&tensor).unwrap();
+    }
+
+    fn uploads_never_overtake_recorded_work(device) {
+        // Small uploads travel with the commands, large ones beside them.
+        for length in [100, 100_000] {
+            let z = device.tensor(&vec![1.0; length], [length]).unwrap();
+            let mut results = Vec::new();
+            for value in 2..40 {
+                results.push(Activation::Identity.forward(&z).unwrap());
+                z.write(&vec![value as f32; length]).unwrap();
+            }
+            for (i, result) in results.iter().enumerate() {
+                let values = result.to_vec().unwrap();
+                assert!(values.iter().all(|&value| value == (i + 1) as f32), "{length}, write {i}");
+            }
+        }
+    }
+
+    fn hundreds_of_uploads_all_arrive(device) {
+        let tensors: Vec<Tensor> = (0..3000)
+            .map(|i| device.tensor(&[i as f32; 37], [37]).unwrap())
+            .collect();
+        let large: Vec<Tensor> = (0..20)
+            .map(|i| device.tensor(&vec![i as f32; 70_000], [70_000]).unwrap())
+            .collect();
+        for (i, tensor) in tensors.iter().enumerate().step_by(61) {
+            assert_eq!(tensor.to_vec().unwrap(), [i as f32; 37]);
+        }
+        for (i, tensor) in large.iter().enumerate() {
+            assert!(tensor.to_vec().unwrap().iter().all(|&value| value == i as f32));
+        }
+        Activation::Relu.forward(&tensors[0]).unwrap();
+    }
+
+    fn a_reused_buffer_brings_nothing_along(device) {
+        for round in 0..50 {
+            let length = 100 + round;
+            let ones = device.tensor(&vec![1.0; length], [length]).unwrap();
+            let y = Activation::Identity.forward(&ones).unwrap();
+            drop(ones);
+            let zeros = device.zeros([length]).unwrap();
+            assert!(y.to_vec().unwrap().iter().all(|&value| value == 1.0));
+            assert!(zeros.to_vec().unwrap().iter().all(|&value| value == 0.0));
+        }
+    }
+
+    fn clones_and_reshaped_tensors_share_their_elements(device) {
+        let a = device.tensor(&[1.0, 2.0, 3.0, 4.0], [4]).unwrap();
+        let b = a.reshape([2, 2]).unwrap();
+        let c = a.clone();
+        a.write(&[5.0, 6.0, 7.0, 8.0]).unwrap();
+        assert_eq!(b.to_vec().unwrap(), [5.0, 6.0, 7.0, 8.0]);
+        assert_eq!(c.to_vec().unwrap(), b.to_vec().unwrap());
+        assert_eq!((a.shape(), b.shape()), (&[4][..], &[2, 2][..]));
+        Activation::Relu.forward(&b).unwrap();
+    }
+
+    fn several_threads_use_one_device(device) {
+        std::thread::scope(|scope| {
+            for thread in 0..8u64 {
+                let device = device.clone();
+                scope.spawn(move || {
+                    for round in 0..20u64 {
+                        let values = normal(300 + thread as usize, 2.0, thread * 100 + round);
+                        let z = device.tensor(&values, [values.len()]).unwrap();
+                        let y = Activation::Sigmoid.forward(&z).unwrap();
+                        let z2 = Activation::Tanh.backward(&z, &y).unwrap();
+                        let exact = reference::forward(&Activation::Sigmoid, &wide(&values), 1);
+                        assert_all("sigmoid", &y.to_vec().unwrap(), &exact, Within::Ulps(2.0));
+                        assert_eq!(z2.len(), values.len());
+                    }
+                });
+            }
+        });
+    }
+
+    fn one_tensor_is_written_and_read_by_several_threads(device) {
+        let shared = device.zeros([5000]).unwrap();
+        std::thread::scope(|scope| {
+            for value in 1..5 {
+                let shared = shared.clone();
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        shared.write(&[value as f32; 5000]).unwrap();
+                        let values = Activation::Identity.forward(&shared).unwrap().to_vec().unwrap();
+                        // Some thread's values, whole.
+                        assert!(values.iter().all(|&v| v == values[0]));
+                    }
+                });
+            }
+        });
+    }
+
+    fn bad_input_is_an_error_that_names_the_numbers(device) {
+        let error = device.tensor(&[1.0; 5], [2, 3]).unwrap_err();
+        assert_eq!(error.to_string(), "tensor: expected 6 values for the shape [2, 3], found 5");
+        let z = device.tensor(&[1.0; 6], [2, 3]).unwrap();
+        let error = z.reshape([4]).unwrap_err();
+        assert_eq!(error.to_string(), "reshape: expected a shape of 6 elements, found [4]");
+        let error = z.write(&[0.0; 7]).unwrap_err();
+        assert_eq!(error.to_string(), "write: expected 6 values for the shape [2, 3], found 7");
+        assert_eq!(z.to_vec().unwrap(), [1.0; 6]);
+        assert!(matches!(z.item().unwrap_err(), Error::ShapeMismatch { op: "item", .. }));
+        let error = Activation::Tanh.backward(&z, &device.zeros([3, 2]).unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "backward: expected tensors of shape [2, 3], found [3, 2]");
+        let error = Activation::Relu.forward_into(&z, &device.zeros([6]).unwrap()).unwrap_err();
+        assert!(matches!(error, Error::ShapeMismatch { op: "forward", .. }), "{error}");
+        let other = Device::cpu().zeros([2, 3]).unwrap();
+        let error = Activation::Relu.backward(&z, &other).unwrap_err();
+        assert!(matches!(error, Error::DeviceMismatch { op: "backward", .. }), "{error}");
+        for broken in [f32::NAN, f32::INFINITY] {
+            let error = Activation::LeakyRelu { slope: broken }.forward(&z).unwrap_err();
+            assert_eq!(error.to_string(), format!("slope = {broken}: must be finite"));
+        }
+        for result in [Activation::Softmax.derivative(&z), Activation::LogSoftmax.second_derivative(&z), Activation::Relu.jacobian(&z)] {
+            assert!(matches!(result.unwrap_err(), Error::Unsupported { .. }));
+        }
+        for shape in [vec![usize::MAX, 2], vec![usize::MAX / 2], vec![1 << 40, 1 << 40]] {
+            assert!(matches!(device.zeros(&shape).unwrap_err(), Error::ShapeMismatch { .. }), "{shape:?}");
+        }
+        // 64 TiB: no machine holds that in one tensor.
+        let error = device.zeros([1usize << 44]).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. } | Error::OutOfMemory { .. }), "{error}");
+        // And nothing is broken afterwards.
+        assert_eq!(Activation::Relu.forward(&z).unwrap().to_vec().unwrap(), [1.0; 6]);
+    }
+}
+
+#[test]
+fn memory_is_accounted_for() {
+    for shared in common::adapters().iter().chain([common::cpu()]) {
+        // A device of its own: other tests allocate too.
+        let device = Device::open(shared.info()).unwrap();
+        assert_eq!(device.memory().in_use_bytes, 0);
+        let tensor = device.zeros([1 << 20]).unwrap();
+        assert_eq!(device.memory().in_use_bytes, 4 << 20);
+        let second = Activation::Relu.forward(&tensor).unwrap();
+        assert_eq!(device.memory().in_use_bytes, 8 << 20);
+        drop((tensor, second));
+        let memory = device.memory();
+        assert_eq!(
+            (memory.in_use_bytes, memory.pooled_bytes, memory.peak_bytes),
+            (0, 8 << 20, 8 << 20)
+        );
+        device.trim();
+        assert_eq!(device.memory().pooled_bytes, 0);
+    }
+}
+
+#[test]
+fn enumerate_lists_the_cpu_last_and_each_can_be_opened() {
+    let infos = Device::enumerate();
+    assert_eq!(infos.last().unwrap().kind, DeviceKind::Cpu);
+    assert!(infos.len() > 1, "no adapter; see common::adapters");
+    for info in &infos {
+        assert_eq!(Device::open(info).unwrap().info(), info);
+    }
+}
+
+#[test]
+fn a_software_adapter_counts_only_when_asked_for() {
+    common::adapters();
+    let request = |options: DeviceOptions| pollster::block_on(Device::request(options));
+    let hardware = Device::enumerate()
+        .iter()
+        .any(|info| info.kind.is_gpu() && info.kind != DeviceKind::Software);
+    let auto = request(DeviceOptions::default().preference(Preference::Auto)).unwrap();
+    assert_eq!(auto.info().kind.is_gpu(), hardware);
+    let allowed =
+        request(DeviceOptions::default().preference(Preference::Auto).allow_software(true));
+    assert!(allowed.unwrap().info().kind.is_gpu());
+    assert!(Device::gpu().unwrap().info().kind.is_gpu());
+    let name = common::adapters()[0].info().name.to_uppercase();
+    let named = request(DeviceOptions::default().preference(Preference::Auto).adapter_name(&name));
+    assert_eq!(named.unwrap().info().name.to_uppercase(), name);
+    let error =
+        request(DeviceOptions::default().preference(Preference::Auto).adapter_name("no such card"));
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::NoAdapter { .. }));
+    assert!(error.to_string().contains("no such card"), "{error}");
+    let none =
+        DeviceOptions::default().preference(Preference::Gpu).backends(wgpu::Backends::empty());
+    assert!(matches!(request(none).unwrap_err(), Error::NoAdapter { .. }));
+}
+
+/// A wgpu device as a host application would have it, with default limits.
+fn host() -> (wgpu::Adapter, wgpu::Device, wgpu::Queue) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter =
+        pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()))
+            .unwrap();
+    let (device, queue) =
+        pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
+    (adapter, device, queue)
+}
+
+#[test]
+fn a_host_applications_device_and_buffers_are_used_in_place() {
+    let (adapter, device, queue) = host();
+    let ours = Device::from_wgpu(&adapter, device.clone(), queue.clone()).unwrap();
+    // A buffer of ten floats between two of the host's own values.
+    let usage =
+        wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let buffer = |size: u64| {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
+    };
+    let (input, output) = (buffer(40), buffer(48));
+    let values = normal(10, 1.0, 3);
+    let bytes =
+        |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    queue.write_buffer(&input, 0, &bytes(&values));
+    queue.write_buffer(&output, 0, &bytes(&[7.0; 12]));
+    let z = ours.tensor_from_buffer(input.clone(), [2, 5]).unwrap();
+    let y = ours.tensor_from_buffer(output.clone(), [2, 5]).unwrap();
+    let exact = reference::forward(&Activation::Tanh, &wide(&values), 1);
+    Activation::Tanh.forward_into(&z, &y).unwrap();
+    assert_all("tanh", &y.to_vec().unwrap(), &exact, Within::Ulps(3.0));
+    // What lies behind the tensor is the host's.
+    let whole = ours.tensor_from_buffer(output.clone(), [12]).unwrap().to_vec().unwrap();
+    assert_eq!(whole[10..], [7.0, 7.0]);
+    assert_eq!(y.buffer(), Some(&output));
+    // The host writes, wgrad reads.
+    ours.flush().unwrap();
+    queue.write_buffer(&input, 0, &bytes(&[0.0; 10]));
+    assert_eq!(Activation::Sigmoid.forward(&z).unwrap().to_vec().unwrap(), [0.5; 10]);
+    // Tensors of its own, rows and layers.
+    let x = ours.tensor(&values, [2, 5]).unwrap();
+    let layer = OutputLayer::new(Activation::Softmax, Loss::HalfSquaredError);
+    let w = ours.tensor(&normal(15, 1.0, 4), [5, 3]).unwrap();
+    let t = ours.tensor(&[0.5; 6], [2, 3]).unwrap();
+    assert!(layer.gradients(&x, &w, None, &t).unwrap().loss.item().unwrap() > 0.0);
+
+    let small = ours.tensor_from_buffer(input.clone(), [11]).unwrap_err();
+    assert_eq!(
+        small.to_string(),
+        "tensor_from_buffer: expected a buffer of at least 44 bytes, found one of 40"
+    );
+    let wrong = device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 64,
+        usage: wgpu::BufferUsages::UNIFORM,
+        mapped_at_creation: false,
+    });
+    assert!(matches!(ours.tensor_from_buffer(wrong, [4]).unwrap_err(), Error::Unsupported { .. }));
+    assert!(matches!(
+        Device::cpu().tensor_from_buffer(input, [4]).unwrap_err(),
+        Error::Unsupported { .. }
+    ));
+    assert!(ours.wgpu().is_some() && Device::cpu().wgpu().is_none());
+}
+
+#[test]
+fn a_lost_device_is_one_clear_error_from_then_on() {
+    for shared in common::adapters() {
+        let device = Device::open(shared.info()).unwrap();
+        let z = device.tensor(&[1.0, 2.0], [2]).unwrap();
+        let pending = Activation::Relu.forward(&z).unwrap();
+        let (raw, _) = device.wgpu().unwrap();
+        raw.destroy();
+        let results = [
+            pending.to_vec().map(drop),
+            Activation::Sigmoid.forward(&z).and_then(|y| y.to_vec()).map(drop),
+            device.tensor(&[1.0], [1]).and_then(|z| z.to_vec()).map(drop),
+            z.write(&[0.0, 0.0]).and_then(|()| device.flush()),
+            device.synchronize(),
+            pollster::block_on(z.read()).map(drop),
+        ];
+        for (i, result) in results.into_iter().enumerate() {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::DeviceLost { .. }), "{device:?} call {i}: {error}");
+        }
+    }
+}
+
+#[test]
+fn tensors_larger_than_a_binding_are_worked_in_windows() {
+    // A host device with WebGPU's default limits binds 128 MiB; a tensor of 160 MiB needs two windows.
+    let (adapter, device, queue) = host();
+    let device = Device::from_wgpu(&adapter, device, queue).unwrap();
+    let length = 42_000_007;
+    assert!(
+        length as u64 * 4 > device.info().max_binding_bytes
+            && length as u64 * 4 < device.info().max_tensor_bytes
+    );
+    let values: Vec<f32> = (0..length).map(|i| ((i % 1999) as f32 - 999.0) * 0.01).collect();
+    let z = device.tensor(&values, [length]).unwrap();
+    let y = Activation::Tanh.backward(&z, &z).unwrap().to_vec().unwrap();
+    let exact: Vec<f64> = (0..1999)
+        .map(|i| {
+            let z = f64::from(values[i]);
+            z * reference::derivative(&Activation::Tanh, z)
+        })
+        .collect();
+    for (i, chunk) in y
+        .chunks(1999)
+        .enumerate()
+        .step_by(97)
+        .chain(y.chunks(1999).enumerate().skip(16_000).step_by(777))
+    {
+        assert_all(format!("chunk {i}"), chunk, &exact[..chunk.len()], Within::Ulps(4.0));
+    }
+    let last = length - 1;
+    assert_eq!(y[last], y[last % 1999]);
+
+    // Rows that do not end where a window does, and the sum of a loss over all of it.
+    let rows = z.reshape([length / 7, 7]).unwrap();
+    let p = Activation::Softmax.forward(&rows).unwrap().to_vec().unwrap();
+    for row in [0, 1, length / 14, length / 7 - 2, length / 7 - 1] {
+        let exact =
+            reference::forward(&Activation::Softmax, &wide(&values[row * 7..row * 7 + 7]), 7);
+        assert_all(format!("row {row}"), &p[row * 7..row * 7 + 7], &exact, Within::Ulps(4.0));
+    }
+    drop(p);
+    let zero = device.zeros([length]).unwrap();
+    let loss = Loss::Mse.forward(&z, &zero, wgrad::Reduction::Mean).unwrap().item().unwrap();
+    let exact = values.iter().map(|&z| f64::from(z) * f64::from(z)).sum::<f64>() / length as f64;
+    assert_all("mse", &[loss], &[exact], Within::Approx { relative: 1e-6, absolute: 0.0 });
+}
+
+#[test]
+fn matrices_larger_than_a_binding_are_multiplied_in_windows() {
+    let (adapter, device, queue) = host();
+    let device = Device::from_wgpu(&adapter, device, queue).unwrap();
+    // Each of x, w and dz is larger than 128 MiB in one of these; the values keep the sums exact.
+    for (batch, inputs, outputs) in [(12_000_000, 3, 2), (2, 12_000_000, 3), (3, 20_000, 2_003)] {
+        let value = |i: usize, m: usize| ((i * 7 + i / m) % 5) as f32 - 2.0;
+        let x: Vec<f32> = (0..batch * inputs).map(|i| value(i, inputs)).collect();
+        let w: Vec<f32> = (0..inputs * outputs).map(|i| value(i, outputs)).collect();
+        let xd = device.tensor(&x, [batch, inputs]).unwrap();
+        let wd = device.tensor(&w, [inputs, outputs]).unwrap();
+        let layer = wgrad::Dense::new(Activation::Identity);
+        let forward = layer.forward(&xd, &wd, None).unwrap();
+        let y = forward.y.to_vec().unwrap();
+        for i in [0, 1, y.len() / 3, y.len() / 2 + 1, y.len() - 1] {
+            let (row, column) = (i / outputs, i % outputs);
+            let exact: f64 = (0..inputs)
+                .map(|k| f64::from(x[row * inputs + k]) * f64::from(w[k * outputs + column]))
+                .sum();
+            let within = Within::Approx { relative: 1e-5, absolute: 1.0 };
+            assert_all(format!("y[{row}, {column}]"), &[y[i]], &[exact], within);
+        }
+        let gradients = layer.backward(&xd, &wd, &forward, &forward.y).unwrap();
+        let dx = gradients.dx.to_vec().unwrap();
+        for i in [0, dx.len() / 2 + 1, dx.len() - 1] {
+            let (row, k) = (i / inputs, i % inputs);
+            let exact: f64 = (0..outputs)
+                .map(|j| f64::from(y[row * outputs + j]) * f64::from(w[k * outputs + j]))
+                .sum();
+            let within = Within::Approx { relative: 1e-3, absolute: 0.0 };
+            assert_all(format!("dx[{row}, {k}]"), &[dx[i]], &[exact], within);
+        }
+        let dw = gradients.dw.to_vec().unwrap();
+        for i in [0, dw.len() / 2, dw.len() - 1] {
+            let (k, column) = (i / outputs, i % outputs);
+            let exact: f64 = (0..batch)
+                .map(|row| f64::from(x[row * inputs + k]) * f64::from(y[row * outputs + column]))
+                .sum();
+            let within = Within::Approx { relative: 1e-3, absolute: 1.0 };
+            assert_all(format!("dw[{k}, {column}]"), &[dw[i]], &[exact], within);
+        }
+    }
+}
+
+#[test]
+fn shapes_convert_from_arrays_slices_and_vectors() {
+    let device = Device::cpu();
+    let shapes: [Shape; 5] = [
+        [2, 3].into(),
+        (&[2, 3]).into(),
+        [2, 3].as_slice().into(),
+        vec![2, 3].into(),
+        (&vec![2, 3]).into(),
+    ];
+    for shape in &shapes {
+        assert_eq!(device.zeros(shape).unwrap().shape(), [2, 3]);
+    }
+    assert_eq!(device.tensor(&[4.0], []).unwrap().item().unwrap(), 4.0);
+}
+
+#[test]
+fn public_types_can_be_shared_between_threads() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<Device>();
+    check::<Tensor>();
+    check::<wgrad::Labels>();
+    check::<Error>();
+    check::<wgrad::Sgd>();
+}

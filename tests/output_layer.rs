@@ -1,0 +1,372 @@
+//! The output layer: every pair of activation and loss against the f64 reference.
+
+mod common;
+
+use common::{Within, assert_all, distributions, normal, random_labels, wide};
+use wgrad::reference::{Problem, TargetValues};
+use wgrad::{Activation, Device, Error, Loss, OutputLayer, Outputs, Reduction, Tensor, reference};
+
+const REDUCTIONS: [Reduction; 3] = [Reduction::Sum, Reduction::Mean, Reduction::BatchMean];
+
+/// The data of one layer.
+struct Data {
+    batch: usize,
+    inputs: usize,
+    classes: usize,
+    x: Vec<f32>,
+    w: Vec<f32>,
+    b: Vec<f32>,
+    dense: Vec<f32>,
+    labels: Vec<i32>,
+}
+
+impl Data {
+    fn new(batch: usize, inputs: usize, classes: usize) -> Self {
+        Self {
+            batch,
+            inputs,
+            classes,
+            x: normal(batch * inputs, 1.0, 1),
+            w: normal(inputs * classes, 1.0 / (inputs as f32).sqrt(), 2),
+            b: normal(classes, 0.5, 3),
+            dense: distributions(batch, classes, 4),
+            labels: random_labels(batch, classes, 5),
+        }
+    }
+
+    fn on(&self, device: &Device) -> [Tensor; 4] {
+        [
+            device.tensor(&self.x, [self.batch, self.inputs]).unwrap(),
+            device.tensor(&self.w, [self.inputs, self.classes]).unwrap(),
+            device.tensor(&self.b, [self.classes]).unwrap(),
+            device.tensor(&self.dense, [self.batch, self.classes]).unwrap(),
+        ]
+    }
+}
+
+/// Errors grow with the size of what is added up, not with what is left after it cancels.
+fn close(what: &str, found: &[f32], exact: &[f64], relative: f64) {
+    let size = exact
+        .iter()
+        .copied()
+        .filter(|value| value.is_finite())
+        .fold(0.0, |size: f64, value| size.max(value.abs()));
+    assert_all(what, found, exact, Within::Approx { relative, absolute: relative * size });
+}
+
+/// One layer against the reference.
+fn check(device: &Device, data: &Data, layer: (Activation, Loss, Reduction), labels: bool) {
+    let (activation, loss, reduction) = layer;
+    let [x, w, b, dense] = data.on(device);
+    let targets: wgrad::Targets =
+        if labels { (&device.labels(&data.labels).unwrap()).into() } else { (&dense).into() };
+    let dense_targets = wide(&data.dense);
+    let exact = reference::output_layer(&Problem {
+        activation: &activation,
+        loss: &loss,
+        reduction,
+        x: &wide(&data.x),
+        w: &wide(&data.w),
+        b: &wide(&data.b),
+        targets: if labels {
+            TargetValues::Labels(&data.labels)
+        } else {
+            TargetValues::Dense(&dense_targets)
+        },
+        inputs: data.inputs,
+    });
+    let layer = OutputLayer::new(activation, loss).reduction(reduction);
+    let step = layer.gradients(&x, &w, Some(&b), &targets).unwrap();
+    let what = |part: &str| {
+        let shape = [data.batch, data.inputs, data.classes];
+        format!(
+            "{part} of {activation} + {loss}, {reduction}, {shape:?}, labels {labels}, on {device:?}"
+        )
+    };
+    let values = |tensor: &Tensor| tensor.to_vec().unwrap();
+    close(&what("y"), &values(&step.y), &exact.y, 1e-5);
+    close(&what("loss"), &[step.loss.item().unwrap()], &[exact.loss], 2e-5);
+    // A gradient that divides by y has the error of y, divided by y once more.
+    let relative = if matches!(loss, Loss::CrossEntropy { .. }) && activation != Activation::Softmax
+    {
+        2e-3
+    } else {
+        1e-4
+    };
+    close(&what("dz"), &values(&step.dz), &exact.dz, relative);
+    close(&what("dw"), &values(&step.dw), &exact.dw, relative);
+    close(&what("db"), &values(&step.db), &exact.db, relative);
+    close(&what("dx"), &values(&step.dx), &exact.dx, relative);
+    assert_eq!(step.dw.shape(), w.shape());
+    assert_eq!(step.dx.shape(), x.shape());
+    let y = layer.forward(&x, &w, Some(&b)).unwrap();
+    close(&what("forward"), &values(&y), &exact.y, 1e-5);
+}
+
+/// Pairs whose loss is defined: cross-entropy wants positive outputs.
+fn pairs() -> Vec<(Activation, Loss, bool)> {
+    let mut pairs = Vec::new();
+    for activation in Activation::all() {
+        for loss in [Loss::HalfSquaredError, Loss::Mse] {
+            pairs.push((activation, loss, false));
+        }
+        let smoothed = Loss::CrossEntropy { label_smoothing: 0.1, ignore_index: Some(0) };
+        for loss in [Loss::cross_entropy(), smoothed] {
+            if matches!(activation, Activation::Sigmoid | Activation::Softmax) {
+                pairs.extend([(activation, loss, false), (activation, loss, true)]);
+            }
+        }
+    }
+    pairs
+}
+
+on_every_device! {
+    fn every_pair_and_reduction(device) {
+        let data = Data::new(17, 5, 9);
+        for (activation, loss, labels) in pairs() {
+            for reduction in REDUCTIONS {
+                check(device, &data, (activation, loss, reduction), labels);
+            }
+        }
+    }
+
+    fn odd_shapes(device) {
+        for (batch, inputs, classes) in [(1, 1, 1), (1, 1, 2), (7, 13, 5), (33, 31, 65), (257, 130, 67), (3, 500, 1003)] {
+            let data = Data::new(batch, inputs, classes);
+            for activation in [Activation::Softmax, Activation::Tanh] {
+                check(device, &data, (activation, Loss::HalfSquaredError, Reduction::Mean), false);
+            }
+            check(device, &data, (Activation::Softmax, Loss::cross_entropy(), Reduction::Mean), true);
+        }
+    }
+
+    fn pairs_without_a_defined_loss_are_nan_where_the_reference_is(device) {
+        // ln of a negative output is NaN, on every device.
+        let x = device.tensor(&[1.0], [1, 1]).unwrap();
+        let w = device.tensor(&[-2.0, 0.5], [1, 2]).unwrap();
+        for activation in [Activation::Identity, Activation::Tanh, Activation::leaky_relu(), Activation::LogSoftmax] {
+            let layer = OutputLayer::new(activation, Loss::cross_entropy());
+            let step = layer.gradients(&x, &w, None, &device.labels(&[0]).unwrap()).unwrap();
+            assert!(step.loss.item().unwrap().is_nan(), "{activation}");
+        }
+        // relu gives 0 for the negative logit: the loss of that class is infinite.
+        let layer = OutputLayer::new(Activation::Relu, Loss::cross_entropy());
+        let step = layer.gradients(&x, &w, None, &device.labels(&[0]).unwrap()).unwrap();
+        assert_eq!(step.loss.item().unwrap(), f32::INFINITY);
+    }
+
+    fn one_neuron_by_hand(device) {
+        // dE/dw_j = (g(z) − t)·g'(z)·x_j
+        let x = device.tensor(&[0.5, -1.0], [1, 2]).unwrap();
+        let w = device.tensor(&[0.8, 0.3], [2, 1]).unwrap();
+        let b = device.tensor(&[0.1], [1]).unwrap();
+        let t = device.tensor(&[1.0], [1, 1]).unwrap();
+        let layer = OutputLayer::new(Activation::Sigmoid, Loss::HalfSquaredError).reduction(Reduction::Sum);
+        let step = layer.gradients(&x, &w, Some(&b), &t).unwrap();
+        let z = 0.5 * 0.8 - 0.3 + 0.1f64;
+        let p = 1.0 / (1.0 + (-z).exp());
+        let dz = (p - 1.0) * p * (1.0 - p);
+        let within = Within::Approx { relative: 1e-6, absolute: 0.0 };
+        assert_all("loss", &[step.loss.item().unwrap()], &[0.5 * (p - 1.0) * (p - 1.0)], within);
+        assert_all("dw", &step.dw.to_vec().unwrap(), &[0.5 * dz, -dz], within);
+        assert_all("db", &step.db.to_vec().unwrap(), &[dz], within);
+        assert_all("dx", &step.dx.to_vec().unwrap(), &[0.8 * dz, 0.3 * dz], within);
+    }
+
+    fn logits_of_ten_thousand_give_finite_gradients(device) {
+        let identity = device.tensor(&[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], [3, 3]).unwrap();
+        let z = [1e4, -1e4, 0.0, -1e4, -1e4, -1e4, 1e4, 1e4, -1e4, 0.0, -20.0, -30.0];
+        let x = device.tensor(&z, [4, 3]).unwrap();
+        let labels = device.labels(&[1, 2, 2, 0]).unwrap();
+        let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy()).reduction(Reduction::Sum);
+        let step = layer.gradients(&x, &identity, None, &labels).unwrap();
+        let third = 1.0 / 3.0;
+        let small = (-20f64).exp() + (-30f64).exp();
+        let q = small / (1.0 + small);
+        let exact = [
+            1.0, -1.0, 0.0,
+            third, third, third - 1.0,
+            0.5, 0.5, -1.0,
+            -q, (-20f64).exp() / (1.0 + small), (-30f64).exp() / (1.0 + small),
+        ];
+        // Also the gradient of the class that is all but certain, which p − 1 would round to zero.
+        assert_all("dz", &step.dz.to_vec().unwrap(), &exact, Within::Ulps(4.0));
+        let exact = 2e4 + 3f64.ln() + (2e4 + 2f64.ln()) + small.ln_1p();
+        assert_all("loss", &[step.loss.item().unwrap()], &[exact], Within::Ulps(2.0));
+
+        // The loss and gradient of near-certainty keep their relative accuracy.
+        let x = device.tensor(&z[9..], [1, 3]).unwrap();
+        let step = layer.gradients(&x, &identity, None, &device.labels(&[0]).unwrap()).unwrap();
+        assert_all("loss", &[step.loss.item().unwrap()], &[small.ln_1p()], Within::Ulps(3.0));
+    }
+
+    fn all_rows_ignored(device) {
+        let data = Data::new(3, 2, 4);
+        let [x, w, b, _] = data.on(device);
+        let loss = Loss::CrossEntropy { label_smoothing: 0.1, ignore_index: Some(-100) };
+        let layer = OutputLayer::new(Activation::Softmax, loss);
+        let labels = device.labels(&[-100; 3]).unwrap();
+        let step = layer.gradients(&x, &w, Some(&b), &labels).unwrap();
+        assert!(step.loss.item().unwrap().is_nan());
+        assert_eq!(step.dw.to_vec().unwrap(), [0.0; 8]);
+        assert_eq!(step.dz.to_vec().unwrap(), [0.0; 12]);
+    }
+
+    fn an_empty_batch_has_zero_gradients(device) {
+        let x = device.tensor(&[], [0, 3]).unwrap();
+        let w = device.tensor(&[0.5; 6], [3, 2]).unwrap();
+        let b = device.tensor(&[0.1; 2], [2]).unwrap();
+        let dense = device.tensor(&[], [0, 2]).unwrap();
+        let labels = device.labels(&[]).unwrap();
+        for (activation, loss) in [(Activation::Sigmoid, Loss::Mse), (Activation::Softmax, Loss::cross_entropy())] {
+            for reduction in REDUCTIONS {
+                let layer = OutputLayer::new(activation, loss).reduction(reduction);
+                let step = match loss {
+                    Loss::Mse => layer.gradients(&x, &w, Some(&b), &dense),
+                    _ => layer.gradients(&x, &w, Some(&b), &labels),
+                }
+                .unwrap();
+                assert_eq!(step.dw.to_vec().unwrap(), [0.0; 6]);
+                assert_eq!(step.db.to_vec().unwrap(), [0.0; 2]);
+                assert_eq!((step.y.shape(), step.dx.shape()), (&[0, 2][..], &[0, 3][..]));
+                let total = step.loss.item().unwrap();
+                assert!(if reduction == Reduction::Sum { total == 0.0 } else { total.is_nan() });
+            }
+        }
+        // No inputs: the logits are the bias.
+        let layer = OutputLayer::new(Activation::Identity, Loss::Mse);
+        let x = device.tensor(&[], [4, 0]).unwrap();
+        let w = device.tensor(&[], [0, 2]).unwrap();
+        assert_eq!(layer.forward(&x, &w, Some(&b)).unwrap().to_vec().unwrap(), [0.1; 8]);
+        assert_eq!(layer.forward(&x, &w, None).unwrap().to_vec().unwrap(), [0.0; 8]);
+    }
+
+    fn only_what_is_asked_for_is_there(device) {
+        let data = Data::new(5, 4, 3);
+        let [x, w, b, dense] = data.on(device);
+        for activation in [Activation::Softmax, Activation::Tanh] {
+            let loss = if activation == Activation::Softmax { Loss::cross_entropy() } else { Loss::Mse };
+            let layer = OutputLayer::new(activation, loss);
+            let all = layer.gradients(&x, &w, Some(&b), &dense).unwrap();
+            for outputs in Outputs::all().iter() {
+                let some = layer.outputs(outputs).gradients(&x, &w, Some(&b), &dense).unwrap();
+                let parts = [
+                    (Outputs::LOSS, &some.loss, &all.loss),
+                    (Outputs::Y, &some.y, &all.y),
+                    (Outputs::DZ, &some.dz, &all.dz),
+                    (Outputs::DW, &some.dw, &all.dw),
+                    (Outputs::DB, &some.db, &all.db),
+                    (Outputs::DX, &some.dx, &all.dx),
+                ];
+                for (output, found, expected) in parts {
+                    if outputs.contains(output) {
+                        assert_eq!(found.to_vec().unwrap(), expected.to_vec().unwrap());
+                    } else {
+                        assert_eq!(found.shape(), [0], "{output:?} was not asked for");
+                    }
+                }
+            }
+        }
+    }
+
+    fn nan_reaches_every_output_and_no_other_row(device) {
+        let x = device.tensor(&[1.0, f32::NAN, 0.5, 0.5], [2, 2]).unwrap();
+        let w = device.tensor(&[0.1, 0.2, 0.3, 0.4], [2, 2]).unwrap();
+        let t = device.tensor(&[0.5; 4], [2, 2]).unwrap();
+        for activation in Activation::all() {
+            let layer = OutputLayer::new(activation, Loss::HalfSquaredError);
+            let step = layer.gradients(&x, &w, None, &t).unwrap();
+            assert!(step.loss.item().unwrap().is_nan(), "{activation}");
+            assert!(step.dw.to_vec().unwrap().iter().all(|v| v.is_nan()), "{activation}");
+            let dz = step.dz.to_vec().unwrap();
+            assert!(dz[0].is_nan() && dz[1].is_nan() && dz[2].is_finite() && dz[3].is_finite());
+        }
+    }
+
+    fn the_same_step_gives_the_same_bits(device) {
+        let data = Data::new(65, 70, 33);
+        let [x, w, b, dense] = data.on(device);
+        let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy());
+        let run = || {
+            let step = layer.gradients(&x, &w, Some(&b), &dense).unwrap();
+            [step.loss, step.dw, step.db, step.dx].map(|tensor| tensor.to_vec().unwrap())
+        };
+        let first = run();
+        assert_eq!(run(), first);
+    }
+
+    fn what_does_not_fit_is_an_error(device) {
+        let data = Data::new(4, 3, 2);
+        let [x, w, b, dense] = data.on(device);
+        let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy());
+        let shape_errors = [
+            layer.gradients(&w, &w, Some(&b), &dense),
+            layer.gradients(&x, &x, Some(&b), &dense),
+            layer.gradients(&x, &w, Some(&w), &dense),
+            layer.gradients(&x, &w, Some(&b), &x),
+            layer.gradients(&x.reshape([12]).unwrap(), &w, None, &dense),
+            layer.gradients(&x, &device.tensor(&[], [3, 0]).unwrap(), None, &dense),
+        ];
+        for result in shape_errors {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::ShapeMismatch { .. }), "{error}");
+            assert!(error.to_string().starts_with("output layer gradients: expected"), "{error}");
+        }
+        let error = layer.gradients(&x, &w, None, &device.labels(&[0, 1, 2, 0]).unwrap()).unwrap_err();
+        assert_eq!(error, Error::InvalidLabel { row: 2, label: 2, classes: 2 });
+        let error = layer.reduction(Reduction::None).gradients(&x, &w, None, &dense).unwrap_err();
+        assert!(matches!(error, Error::InvalidParameter { .. }), "{error}");
+        let broken = OutputLayer::new(Activation::LeakyRelu { slope: f32::NAN }, Loss::Mse);
+        assert!(matches!(broken.forward(&x, &w, None).unwrap_err(), Error::InvalidParameter { .. }));
+        let other = Device::cpu().tensor(&data.b, [2]).unwrap();
+        let error = layer.gradients(&x, &w, Some(&other), &dense).unwrap_err();
+        assert!(matches!(error, Error::DeviceMismatch { .. }), "{error}");
+        layer.forward(&x, &w, Some(&b)).unwrap();
+    }
+}
+
+#[test]
+fn the_reference_gradients_are_the_slopes_of_the_loss() {
+    let data = Data::new(3, 4, 5);
+    let (x, w, b, dense) = (wide(&data.x), wide(&data.w), wide(&data.b), wide(&data.dense));
+    for (activation, loss, labels) in pairs() {
+        for reduction in REDUCTIONS {
+            let problem = |x: &[f64], w: &[f64], b: &[f64]| {
+                reference::output_layer(&Problem {
+                    activation: &activation,
+                    loss: &loss,
+                    reduction,
+                    x,
+                    w,
+                    b,
+                    targets: if labels {
+                        TargetValues::Labels(&data.labels)
+                    } else {
+                        TargetValues::Dense(&dense)
+                    },
+                    inputs: 4,
+                })
+            };
+            let exact = problem(&x, &w, &b);
+            let slope = |part: usize, index: usize| {
+                let at = |h: f64| {
+                    let mut parts = [x.clone(), w.clone(), b.clone()];
+                    parts[part][index] += h;
+                    problem(&parts[0], &parts[1], &parts[2]).loss
+                };
+                (at(1e-6) - at(-1e-6)) / 2e-6
+            };
+            for (part, gradient) in [&exact.dx, &exact.dw, &exact.db].into_iter().enumerate() {
+                for (index, &gradient) in gradient.iter().enumerate() {
+                    let slope = slope(part, index);
+                    approx::assert_relative_eq!(
+                        slope,
+                        gradient,
+                        epsilon = 1e-7,
+                        max_relative = 1e-6
+                    );
+                }
+            }
+        }
+    }
+}

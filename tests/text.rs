@@ -1,0 +1,103 @@
+//! The names of the catalogues.
+
+use wgrad::{Activation, Error, Loss, Reduction};
+
+#[test]
+fn names_round_trip() {
+    for activation in Activation::all().chain([Activation::LeakyRelu { slope: -1.5e-7 }]) {
+        assert_eq!(activation.to_string().parse::<Activation>().unwrap(), activation);
+        assert_eq!(
+            activation
+                .name()
+                .to_uppercase()
+                .replace('_', "-")
+                .parse::<Activation>()
+                .unwrap()
+                .name(),
+            activation.name()
+        );
+        assert!(!activation.formula().is_empty() && !activation.derivative_formula().is_empty());
+    }
+    let smoothed = Loss::CrossEntropy { label_smoothing: 0.1, ignore_index: Some(-100) };
+    for loss in Loss::all().chain([smoothed]) {
+        assert_eq!(loss.to_string().parse::<Loss>().unwrap(), loss);
+        assert!(!loss.formula().is_empty() && !loss.gradient_formula().is_empty());
+    }
+    for reduction in [Reduction::None, Reduction::Sum, Reduction::Mean, Reduction::BatchMean] {
+        assert_eq!(reduction.to_string().parse::<Reduction>().unwrap(), reduction);
+    }
+}
+
+#[test]
+fn canonical_names_are_the_fields() {
+    let names: Vec<String> = Activation::all().map(|activation| activation.to_string()).collect();
+    let expected =
+        ["identity", "relu", "leaky_relu(slope=0.01)", "sigmoid", "tanh", "softmax", "log_softmax"];
+    assert_eq!(names, expected);
+    let names: Vec<String> = Loss::all().map(|loss| loss.to_string()).collect();
+    let cross_entropy = "cross_entropy(label_smoothing=0, ignore_index=none)";
+    assert_eq!(names, ["half_squared_error", "mse", cross_entropy]);
+}
+
+#[test]
+fn spellings_that_people_use_are_accepted() {
+    let leaky = Activation::LeakyRelu { slope: 0.2 };
+    for text in ["leaky_relu(slope=0.2)", " Leaky-ReLU( SLOPE = 0.2 ) ", "LeakyReLU(slope=2e-1)"] {
+        assert_eq!(text.parse::<Activation>().unwrap(), leaky);
+    }
+    assert_eq!("relu()".parse::<Activation>().unwrap(), Activation::Relu);
+    assert_eq!("LogSoftmax".parse::<Activation>().unwrap(), Activation::LogSoftmax);
+    assert_eq!("Cross-Entropy".parse::<Loss>().unwrap(), Loss::cross_entropy());
+    let ignoring: Loss = "cross_entropy(ignore_index=-100)".parse().unwrap();
+    assert_eq!(ignoring, Loss::CrossEntropy { label_smoothing: 0.0, ignore_index: Some(-100) });
+    assert_eq!("batch-mean".parse::<Reduction>().unwrap(), Reduction::BatchMean);
+}
+
+#[test]
+fn errors_say_what_is_near() {
+    let error = "sigmiod".parse::<Activation>().unwrap_err();
+    let Error::UnknownName { nearest, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(nearest[0], "sigmoid");
+    assert!(
+        error.to_string().starts_with("unknown activation \"sigmiod\"; the nearest are: sigmoid")
+    );
+    let error = "leaky_relu(slop=1)".parse::<Activation>().unwrap_err();
+    assert!(error.to_string().contains("slope"), "{error}");
+    assert!("crossentropie".parse::<Loss>().unwrap_err().to_string().contains("cross_entropy"));
+    assert!("average".parse::<Reduction>().is_err());
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error() {
+    for text in [
+        "",
+        "(",
+        "relu(",
+        "relu)",
+        "relu(x=1)",
+        "leaky_relu(slope)",
+        "leaky_relu(slope=)",
+        "leaky_relu(slope=abc)",
+        "leaky_relu(slope=nan)",
+        "leaky_relu(slope=inf)",
+        "leaky_relu(slope=1e999)",
+        "leaky_relu(slope=1, slope2=1)",
+    ] {
+        assert!(text.parse::<Activation>().is_err(), "{text:?}");
+    }
+    for text in [
+        "cross_entropy(label_smoothing=2)",
+        "cross_entropy(label_smoothing=-0.1)",
+        "cross_entropy(ignore_index=1.5)",
+        "cross_entropy(ignore_index=99999999999)",
+        "mse(delta=1)",
+    ] {
+        assert!(text.parse::<Loss>().is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn row_wise_activations_say_so() {
+    let rowwise: Vec<Activation> = Activation::all().filter(Activation::is_rowwise).collect();
+    assert_eq!(rowwise, [Activation::Softmax, Activation::LogSoftmax]);
+}

@@ -1,0 +1,190 @@
+//! Hidden layers, gradient descent, and whole training steps.
+
+mod common;
+
+use common::{Within, assert_all, normal, random_labels, wide};
+use wgrad::{Activation, Dense, Device, Error, Loss, OutputLayer, Sgd, Tensor, reference};
+
+fn transposed(matrix: &[f64], columns: usize) -> Vec<f64> {
+    (0..columns)
+        .flat_map(|k| matrix.iter().skip(k).step_by(columns).copied().collect::<Vec<_>>())
+        .collect()
+}
+
+/// A two-layer network and its data.
+struct Network {
+    w1: Tensor,
+    b1: Tensor,
+    w2: Tensor,
+    b2: Tensor,
+    hidden: Dense,
+    output: OutputLayer,
+    sgd: Sgd,
+}
+
+impl Network {
+    fn new(device: &Device, inputs: usize, hidden: usize, classes: usize) -> Self {
+        let tensor = |values: &[f32], shape: &[usize]| device.tensor(values, shape).unwrap();
+        Self {
+            w1: tensor(&normal(inputs * hidden, 0.3, 1), &[inputs, hidden]),
+            b1: tensor(&vec![0.0; hidden], &[hidden]),
+            w2: tensor(&normal(hidden * classes, 0.3, 2), &[hidden, classes]),
+            b2: tensor(&vec![0.0; classes], &[classes]),
+            hidden: Dense::new(Activation::Tanh),
+            output: OutputLayer::new(Activation::Softmax, Loss::cross_entropy()),
+            sgd: Sgd::new(0.1).momentum(0.9).weight_decay(1e-4),
+        }
+    }
+
+    /// Forward, all gradients, update.
+    fn step(&mut self, x: &Tensor, labels: &wgrad::Labels) -> Tensor {
+        let h = self.hidden.forward(x, &self.w1, Some(&self.b1)).unwrap();
+        let top = self.output.gradients(&h.y, &self.w2, Some(&self.b2), labels).unwrap();
+        let bottom = self.hidden.backward(x, &self.w1, &h, &top.dx).unwrap();
+        let pairs = [
+            (&self.w1, &bottom.dw),
+            (&self.b1, &bottom.db),
+            (&self.w2, &top.dw),
+            (&self.b2, &top.db),
+        ];
+        self.sgd.step(&pairs).unwrap();
+        top.loss
+    }
+}
+
+on_every_device! {
+    fn dense_layers_match_the_reference(device) {
+        let (batch, inputs, outputs) = (19, 11, 7);
+        let (x, w, b) = (normal(batch * inputs, 1.0, 1), normal(inputs * outputs, 0.4, 2), normal(outputs, 0.5, 3));
+        let dy = normal(batch * outputs, 1.0, 4);
+        let xd = device.tensor(&x, [batch, inputs]).unwrap();
+        let wd = device.tensor(&w, [inputs, outputs]).unwrap();
+        let bd = device.tensor(&b, [outputs]).unwrap();
+        let dyd = device.tensor(&dy, [batch, outputs]).unwrap();
+        let others = [Activation::LeakyRelu { slope: -0.5 }];
+        for activation in Activation::all().chain(others) {
+            let mut z = reference::matmul(&wide(&x), &wide(&w), batch, inputs, outputs);
+            z.iter_mut().enumerate().for_each(|(i, z)| *z += f64::from(b[i % outputs]));
+            let y = reference::forward(&activation, &z, outputs);
+            let dz = reference::backward(&activation, &z, &wide(&dy), outputs);
+            let dw = reference::matmul(&transposed(&wide(&x), inputs), &dz, inputs, batch, outputs);
+            let dx = reference::matmul(&dz, &transposed(&wide(&w), outputs), batch, outputs, inputs);
+            let db: Vec<f64> = (0..outputs).map(|k| dz.iter().skip(k).step_by(outputs).sum()).collect();
+
+            let layer = Dense::new(activation);
+            let forward = layer.forward(&xd, &wd, Some(&bd)).unwrap();
+            let found = layer.backward(&xd, &wd, &forward, &dyd).unwrap();
+            let within = Within::Approx { relative: 2e-5, absolute: 2e-5 };
+            for (part, found, exact) in [
+                ("y", &forward.y, &y),
+                ("dw", &found.dw, &dw),
+                ("db", &found.db, &db),
+                ("dx", &found.dx, &dx),
+            ] {
+                let what = format!("{part} of dense {activation} on {device:?}");
+                assert_all(what, &found.to_vec().unwrap(), exact, within);
+            }
+        }
+    }
+
+    fn sgd_is_pytorchs_formula(device) {
+        let (w, dw) = (normal(1021, 1.0, 1), normal(1021, 1.0, 2));
+        let (learning_rate, momentum, decay) = (0.05f32, 0.8f32, 0.01f32);
+        let weights = device.tensor(&w, [1021]).unwrap();
+        let gradient = device.tensor(&dw, [1021]).unwrap();
+        let mut sgd = Sgd::new(learning_rate).momentum(momentum).weight_decay(decay);
+        let (mut exact, mut velocity) = (wide(&w), vec![0.0; 1021]);
+        for step in 0..5 {
+            if step == 3 {
+                sgd.set_learning_rate(0.5 * learning_rate);
+            }
+            let rate = f64::from(learning_rate) * if step >= 3 { 0.5 } else { 1.0 };
+            sgd.step(&[(&weights, &gradient)]).unwrap();
+            for (i, w) in exact.iter_mut().enumerate() {
+                let g = f64::from(dw[i]) + f64::from(decay) * *w;
+                velocity[i] = f64::from(momentum) * velocity[i] + g;
+                *w -= rate * velocity[i];
+            }
+        }
+        let within = Within::Approx { relative: 1e-5, absolute: 1e-6 };
+        assert_all("weights", &weights.to_vec().unwrap(), &exact, within);
+    }
+
+    fn sgd_keeps_a_velocity_for_each_weight_and_refuses_what_does_not_fit(device) {
+        let a = device.tensor(&[1.0], [1]).unwrap();
+        let b = device.tensor(&[1.0, 2.0], [2]).unwrap();
+        let (da, db) = (device.tensor(&[1.0], [1]).unwrap(), device.tensor(&[1.0, 1.0], [2]).unwrap());
+        let mut sgd = Sgd::new(0.25).momentum(0.5);
+        sgd.step(&[(&a, &da), (&b, &db)]).unwrap();
+        sgd.step(&[(&b, &db), (&a, &da)]).unwrap();
+        assert_eq!(a.to_vec().unwrap(), [1.0 - 0.25 - 0.375]);
+        assert_eq!(b.to_vec().unwrap(), [1.0 - 0.25 - 0.375, 2.0 - 0.25 - 0.375]);
+        // The first pair fits, the second does not: nothing changes.
+        let error = sgd.step(&[(&a, &da), (&b, &da)]).unwrap_err();
+        assert!(matches!(error, Error::ShapeMismatch { op: "sgd step", .. }), "{error}");
+        assert_eq!(a.to_vec().unwrap(), [0.375]);
+        for broken in [Sgd::new(-0.1), Sgd::new(0.1).momentum(f32::NAN), Sgd::new(0.1).weight_decay(-1.0)] {
+            let error = broken.clone().step(&[(&a, &da)]).unwrap_err();
+            assert!(matches!(error, Error::InvalidParameter { .. }), "{error}");
+        }
+        // The gradient may be the weight itself.
+        Sgd::new(0.5).step(&[(&b, &b)]).unwrap();
+        assert_eq!(b.to_vec().unwrap(), [0.1875, 0.6875]);
+    }
+
+    fn a_network_learns_the_xor(device) {
+        let mut network = Network::new(device, 2, 8, 2);
+        let x = device.tensor(&[0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0], [4, 2]).unwrap();
+        let labels = device.labels(&[0, 1, 1, 0]).unwrap();
+        let first = network.step(&x, &labels).item().unwrap();
+        for _ in 0..300 {
+            network.step(&x, &labels);
+        }
+        let last = network.step(&x, &labels).item().unwrap();
+        assert!(first > 0.5 && last < 0.05, "{first} {last}");
+    }
+}
+
+#[test]
+fn a_training_step_is_one_submission() {
+    for shared in common::adapters() {
+        // A device of its own: other tests submit too.
+        let device = Device::open(shared.info()).unwrap();
+        let mut network = Network::new(&device, 64, 64, 10);
+        let labels = random_labels(32, 10, 9);
+        let batch = normal(32 * 64, 1.0, 8);
+        device.synchronize().unwrap();
+        for _ in 0..20 {
+            let before = device.counters();
+            let x = device.tensor(&batch, [32, 64]).unwrap();
+            network.step(&x, &device.labels(&labels).unwrap());
+            device.flush().unwrap();
+            let after = device.counters();
+            assert_eq!(after.submissions - before.submissions, 1, "{device:?}");
+            assert!(after.dispatches - before.dispatches > 5);
+        }
+    }
+}
+
+#[test]
+fn memory_does_not_grow_with_the_steps() {
+    let devices = common::adapters().iter().chain([common::cpu()]);
+    for shared in devices {
+        let device = Device::open(shared.info()).unwrap();
+        let mut network = Network::new(&device, 8, 8, 4);
+        let mut after_100 = None;
+        for step in 0..10_000 {
+            // Batches of two sizes, as the last batch of an epoch is smaller.
+            let batch = if step % 7 == 6 { 3 } else { 16 };
+            {
+                let x = device.tensor(&normal(batch * 8, 1.0, step), [batch, 8]).unwrap();
+                let labels = device.labels(&random_labels(batch, 4, step)).unwrap();
+                network.step(&x, &labels);
+            }
+            if step == 99 {
+                after_100 = Some(device.memory());
+            }
+        }
+        assert_eq!(Some(device.memory()), after_100, "{device:?}");
+    }
+}
