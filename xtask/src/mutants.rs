@@ -1,0 +1,120 @@
+//! `cargo xtask mutants`: a test suite that cannot fail proves nothing.
+//!
+//! Each mutant is one wrong character or so in one shader. The suite has to fail with each: else the
+//! GPU's side of a comparison does not run, or nobody looks at that part of it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use crate::adapter;
+use crate::command::{cargo, root, status, succeed};
+
+struct Mutant {
+    file: &'static str,
+    right: &'static str,
+    wrong: &'static str,
+    /// The test file that has to notice.
+    test: &'static str,
+}
+
+const MUTANTS: [Mutant; 8] = [
+    // The wrong sign in sigmoid's derivative.
+    Mutant {
+        file: "activations/sigmoid.wgsl",
+        right: "return math_sigmoid_derivative(z);",
+        wrong: "return -math_sigmoid_derivative(z);",
+        test: "activations",
+    },
+    Mutant {
+        file: "activations/tanh.wgsl",
+        right: "(1.0 - y) * (1.0 + y)",
+        wrong: "(1.0 - y) * (1.0 - y)",
+        test: "activations",
+    },
+    // NaN in, zero out.
+    Mutant {
+        file: "kernels/pointwise_unary.wgsl",
+        right: "nan_where(is_nan(x), apply(x))",
+        wrong: "apply(x)",
+        test: "activations",
+    },
+    // The last invocation of a row is forgotten.
+    Mutant {
+        file: "kernels/rows.wgsl",
+        right: "var stride = LANES / 2u; stride > 0u; stride = stride / 2u) {\n        if (at.lane < stride) {\n            exchange[at.local] = exchange",
+        wrong: "var stride = LANES / 2u; stride > 1u; stride = stride / 2u) {\n        if (at.lane < stride) {\n            exchange[at.local] = exchange",
+        test: "softmax",
+    },
+    Mutant {
+        file: "activations/log_softmax.wgsl",
+        right: "return dy - math_exp(y) * total;",
+        wrong: "return dy - y * total;",
+        test: "softmax",
+    },
+    Mutant {
+        file: "losses/mse.wgsl",
+        right: "return 2.0 * (y - t);",
+        wrong: "return y - t;",
+        test: "losses",
+    },
+    Mutant {
+        file: "kernels/softmax_cross_entropy.wgsl",
+        right: "p * row_mass - t",
+        wrong: "p - t",
+        test: "output_layer",
+    },
+    // The bias of the first tile for all.
+    Mutant {
+        file: "kernels/matmul.wgsl",
+        right: "bias[parameters.bias_base + column + i]",
+        wrong: "bias[parameters.bias_base + i]",
+        test: "output_layer",
+    },
+];
+
+/// Puts a file back as it was, whatever happens.
+struct Restore {
+    path: PathBuf,
+    text: String,
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(&self.path, &self.text) {
+            eprintln!("{} could not be restored: {error}", self.path.display());
+        }
+    }
+}
+
+pub fn run() -> Result<(), String> {
+    adapter::ensure()?;
+    let tests = |test: &str| cargo(&["test", "--release", "--quiet", "--test", test]);
+    for test in ["activations", "softmax", "losses", "output_layer"] {
+        succeed(tests(test).stdout(Stdio::null()))?;
+    }
+    let mut survivors = 0;
+    for mutant in &MUTANTS {
+        let path = root().join("shaders").join(mutant.file);
+        let text =
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", mutant.file))?;
+        if text.matches(mutant.right).count() != 1 {
+            return Err(format!("{} does not hold {:?} once", mutant.file, mutant.right));
+        }
+        let broken = text.replace(mutant.right, mutant.wrong);
+        let restore = Restore { path, text };
+        fs::write(&restore.path, broken).map_err(|error| format!("{}: {error}", mutant.file))?;
+        // On the GPU alone: the CPU's results stay right.
+        let mut command = tests(mutant.test);
+        let noticed =
+            !status(command.arg("gpu").stdout(Stdio::null()).stderr(Stdio::null()))?.success();
+        survivors += u32::from(!noticed);
+        let verdict = if noticed { "noticed" } else { "SURVIVED" };
+        println!("{verdict}: {} {:?} for {:?}", mutant.file, mutant.wrong, mutant.right);
+    }
+    if survivors > 0 {
+        return Err(format!("{survivors} of {} mutants survived", MUTANTS.len()));
+    }
+    println!("all {} mutants were noticed", MUTANTS.len());
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask test`
+
+use std::time::Instant;
+
+use crate::adapter;
+use crate::command::{cargo, watch};
+
+/// The examples, with the environment that each is run in besides the plain one.
+const EXAMPLES: [(&str, &[(&str, &str)]); 5] = [
+    ("output_layer", &[]),
+    ("output_layer", &[("WGRAD_DEVICE", "gpu")]),
+    ("shapes", &[("WGRAD_DEVICE", "gpu")]),
+    ("digits", &[("WGRAD_DEVICE", "cpu")]),
+    ("digits", &[("WGRAD_DEVICE", "gpu")]),
+];
+
+pub fn run() -> Result<(), String> {
+    let start = Instant::now();
+    adapter::ensure()?;
+    let mut passed = 0;
+    let mut count = |line: &str| passed += passed_tests(line).unwrap_or(0);
+    let targets = ["test", "--release", "--workspace", "--lib", "--bins", "--tests"];
+    watch(&mut cargo(&targets), &mut count)?;
+    watch(&mut cargo(&["test", "--release", "--doc"]), &mut count)?;
+    for (example, environment) in EXAMPLES {
+        println!("\nexample {example} {environment:?}");
+        // Pictures of a test run do not replace those of the repository.
+        let mut command = cargo(&["run", "--quiet", "--release", "--example", example]);
+        command.envs(environment.iter().copied()).args(["--", "--out", "target/examples-out"]);
+        watch(&mut command, |_| ())?;
+    }
+    println!("\nall tests and examples passed in {:.0} s", start.elapsed().as_secs_f64());
+    println!("{passed} passed, 0 failed");
+    Ok(())
+}
+
+/// N of "test result: ok. N passed; ...".
+fn passed_tests(line: &str) -> Option<u32> {
+    let counts = line.trim().strip_prefix("test result: ok. ")?;
+    counts.split_once(' ')?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::passed_tests;
+
+    #[test]
+    fn counts_are_read_from_the_result_line_alone() {
+        assert_eq!(passed_tests("test result: ok. 12 passed; 0 failed; 0 ignored"), Some(12));
+        assert_eq!(passed_tests("test result: FAILED. 12 passed; 1 failed"), None);
+        assert_eq!(passed_tests("test something ... ok"), None);
+    }
+}
