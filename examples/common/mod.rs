@@ -1,0 +1,11 @@
+//! What the examples share.
+
+use std::path::PathBuf;
+
+/// Where pictures go: the folder after `--out`, or the example's own default.
+pub fn output_folder(default: &str) -> std::io::Result<PathBuf> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--out").skip(1);
+    let folder = PathBuf::from(arguments.next().unwrap_or_else(|| default.to_owned()));
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
