@@ -76,3 +76,8 @@ pub use tensor::Tensor;
 
 /// The graphics library underneath, for interoperation.
 pub use wgpu;
+
+// The README's code runs as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

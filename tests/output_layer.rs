@@ -140,6 +140,17 @@ on_every_device! {
         }
     }
 
+    fn targets_need_not_add_up_to_one(device) {
+        let mut data = Data::new(9, 4, 7);
+        data.dense.iter_mut().enumerate().for_each(|(i, t)| *t *= 0.3 + (i / 7) as f32);
+        for loss in [
+            Loss::cross_entropy(),
+            Loss::CrossEntropy { label_smoothing: 0.2, ignore_index: None },
+        ] {
+            check(device, &data, (Activation::Softmax, loss, Reduction::Mean), false);
+        }
+    }
+
     fn pairs_without_a_defined_loss_are_nan_where_the_reference_is(device) {
         // ln of a negative output is NaN, on every device.
         let x = device.tensor(&[1.0], [1, 1]).unwrap();
