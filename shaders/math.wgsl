@@ -28,6 +28,11 @@ fn is_infinite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u;
 }
 
+// Also for subnormal x: some drivers take them for zero in comparisons of numbers.
+fn is_positive(x: f32) -> bool {
+    return bitcast<i32>(x) > 0;
+}
+
 // y, or NaN where the condition holds: by bits, as the optimiser may assume that no number is NaN.
 fn nan_where(condition: bool, y: f32) -> f32 {
     return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, condition));
@@ -168,6 +173,11 @@ fn math_sigmoid_derivative(x: f32) -> f32 {
 // 1 - tanh^2 x = 4 sigmoid'(2x)
 fn math_tanh_derivative(x: f32) -> f32 {
     return sigmoid_slope(-2.0 * min(abs(x), 53.0), 4.0, 2);
+}
+
+// Twice that, also where once would be subnormal.
+fn math_tanh_derivative_twice(x: f32) -> f32 {
+    return sigmoid_slope(-2.0 * min(abs(x), 53.0), 8.0, 3);
 }
 
 fn math_tanh(x: f32) -> f32 {

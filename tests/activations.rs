@@ -99,8 +99,15 @@ on_every_device! {
         let upstream = normal(values.len(), 3.0, 77);
         let (z, dy) = (upload(device, &values), upload(device, &upstream));
         for activation in pointwise() {
-            let exact = reference::backward(&activation, &wide(&values), &wide(&upstream), 1);
+            let mut exact = reference::backward(&activation, &wide(&values), &wide(&upstream), 1);
             let found = activation.backward(&z, &dy).unwrap().to_vec().unwrap();
+            // Where the driver flushes a subnormal derivative, nothing is left to multiply.
+            for (i, exact) in exact.iter_mut().enumerate() {
+                let slope = reference::derivative(&activation, values[i].into()) as f32;
+                if slope.is_subnormal() && found[i] == 0.0 {
+                    *exact = 0.0;
+                }
+            }
             let what = format!("{activation} backward on {device:?}");
             assert_all(what, &found, &exact, Within::Ulps(4.0));
 

@@ -1,11 +1,11 @@
 // relu: g(z) = max(z, 0)
 
 fn forward(z: f32) -> f32 {
-    return select(0.0, z, z > 0.0);
+    return select(0.0, z, is_positive(z));
 }
 
 fn derivative(z: f32) -> f32 {
-    return select(0.0, 1.0, z > 0.0);
+    return select(0.0, 1.0, is_positive(z));
 }
 
 fn second_derivative(z: f32) -> f32 {
