@@ -105,7 +105,7 @@ fn check(device: &Device) -> Result<f64> {
         b: &[0.0; 10],
         targets: reference::TargetValues::Labels(&labels),
         inputs: 30,
-    });
+    })?;
     worst = worst.max(distance(&[step.loss.item()?], &[oracle.loss], 64.0));
     let size = oracle.dw.iter().fold(0.0f64, |size, dw| size.max(dw.abs()));
     let error = |(found, exact): (&f32, &f64)| (f64::from(*found) - exact).abs() / size;

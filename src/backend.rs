@@ -3,7 +3,7 @@
 //! What is public is written once, over the primitives of [`Backend`]; shapes, devices, labels and
 //! parameters have been checked before a primitive is called.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::activation::Activation;
 use crate::cpu;
@@ -20,15 +20,6 @@ pub(crate) enum Storage {
 }
 
 impl Storage {
-    /// Whether the two are one.
-    pub(crate) fn same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Cpu(a), Self::Cpu(b)) => Arc::ptr_eq(a, b),
-            (Self::Gpu(a), Self::Gpu(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        }
-    }
-
     pub(crate) fn cpu(&self) -> Result<&cpu::Cell> {
         match self {
             Self::Cpu(cell) => Ok(cell),
@@ -40,6 +31,43 @@ impl Storage {
         match self {
             Self::Gpu(buffer) => Ok(buffer),
             Self::Cpu(_) => Err(misplaced("a GPU", "the CPU")),
+        }
+    }
+}
+
+/// Tells whether a storage is one that was seen before, without keeping its memory.
+#[derive(Debug)]
+pub(crate) enum Identity {
+    Cpu(Weak<cpu::Cell>),
+    Gpu(Weak<gpu::Buffer>),
+    /// A buffer of the caller's, in whichever tensor it comes.
+    Adopted(wgpu::Buffer),
+}
+
+impl Identity {
+    pub(crate) fn of(storage: &Storage) -> Self {
+        match storage {
+            Storage::Cpu(cell) => Self::Cpu(Arc::downgrade(cell)),
+            Storage::Gpu(buffer) if buffer.is_adopted() => Self::Adopted(buffer.raw().clone()),
+            Storage::Gpu(buffer) => Self::Gpu(Arc::downgrade(buffer)),
+        }
+    }
+
+    pub(crate) fn is(&self, storage: &Storage) -> bool {
+        match (self, storage) {
+            (Self::Cpu(known), Storage::Cpu(cell)) => known.as_ptr() == Arc::as_ptr(cell),
+            (Self::Gpu(known), Storage::Gpu(buffer)) => known.as_ptr() == Arc::as_ptr(buffer),
+            (Self::Adopted(known), Storage::Gpu(buffer)) => known == buffer.raw(),
+            _ => false,
+        }
+    }
+
+    /// Whether it can still come again.
+    pub(crate) fn is_alive(&self) -> bool {
+        match self {
+            Self::Cpu(known) => known.strong_count() > 0,
+            Self::Gpu(known) => known.strong_count() > 0,
+            Self::Adopted(_) => true,
         }
     }
 }

@@ -91,9 +91,9 @@ pub enum Error {
         limit: u64,
     },
     /// The device has no memory left.
-    #[error("out of memory on the device while allocating {bytes} bytes")]
+    #[error("out of memory on the device while {}", if *bytes > 0 { format!("allocating {bytes} bytes") } else { "running recorded work".to_owned() })]
     OutOfMemory {
-        /// The bytes that were asked for.
+        /// The bytes that were asked for; 0 where recorded work ran out of memory.
         bytes: u64,
     },
     /// The device is gone: unplugged, reset by the driver, or destroyed by its owner.
@@ -102,7 +102,8 @@ pub enum Error {
         /// The driver's own words.
         reason: String,
     },
-    /// An error that the GPU reported, possibly for an earlier call.
+    /// An error that the GPU reported, possibly for an earlier call. Where recorded work could not be
+    /// submitted, every later call on the device returns it: the tensors do not hold what they should.
     #[error("the GPU reported an error: {description}")]
     Gpu {
         /// The report.

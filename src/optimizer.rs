@@ -1,6 +1,6 @@
 //! Optimizers: from gradients to better weights.
 
-use crate::backend::SgdStep;
+use crate::backend::{Identity, SgdStep};
 use crate::error::{Error, Result};
 use crate::tensor::{Tensor, check_devices, check_shape};
 
@@ -8,7 +8,8 @@ use crate::tensor::{Tensor, check_devices, check_shape};
 ///
 /// `g = dE/dw + weight_decay·w; v = momentum·v + g; w = w − learning_rate·v`
 ///
-/// The velocity v starts at 0 and is kept for each weight tensor that has been stepped.
+/// The velocity v starts at 0 and is kept for each weight tensor that has been stepped, for as long as
+/// that tensor lives.
 ///
 /// ```
 /// use wgrad::{Device, Sgd};
@@ -22,11 +23,11 @@ use crate::tensor::{Tensor, check_devices, check_shape};
 /// assert_eq!(w.to_vec()?, [0.855, 2.145]);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Sgd {
     step: SgdStep,
     /// The weights that have been stepped, with their velocities.
-    velocities: Vec<(Tensor, Tensor)>,
+    velocities: Vec<(Identity, Tensor)>,
 }
 
 impl Sgd {
@@ -69,8 +70,10 @@ impl Sgd {
             check_devices("sgd step", [weights.device(), gradient.device()])?;
             check_shape("sgd step", "a gradient", gradient, weights.shape())?;
         }
-        for (weights, gradient) in pairs {
-            let velocity = self.velocity(weights)?;
+        // All that can fail for want of memory comes before the first weight changes.
+        let velocities: Vec<Tensor> =
+            pairs.iter().map(|(weights, _)| self.velocity(weights)).collect::<Result<_>>()?;
+        for ((weights, gradient), velocity) in pairs.iter().zip(&velocities) {
             weights.device().backend.sgd(
                 self.step,
                 gradient.storage(),
@@ -83,12 +86,13 @@ impl Sgd {
     }
 
     fn velocity(&mut self, weights: &Tensor) -> Result<Tensor> {
-        let known = |(stepped, _): &&(Tensor, Tensor)| stepped.storage().same(weights.storage());
+        let known = |(stepped, _): &&(Identity, Tensor)| stepped.is(weights.storage());
         if let Some((_, velocity)) = self.velocities.iter().find(known) {
             return Ok(velocity.clone());
         }
+        self.velocities.retain(|(stepped, _)| stepped.is_alive());
         let velocity = weights.device().zeros(weights.shape())?;
-        self.velocities.push((weights.clone(), velocity.clone()));
+        self.velocities.push((Identity::of(weights.storage()), velocity.clone()));
         Ok(velocity)
     }
 }

@@ -229,13 +229,11 @@ impl OutputLayer {
             let y = self.activation.forward(&z)?;
             (Some(z).filter(|_| !from_output), y)
         };
-        // Checked also where the loss itself is not asked for.
-        self.loss.divisor(op, &y, targets, self.reduction)?;
+        let divisor = self.loss.divisor(op, &y, targets, self.reduction)?;
         let wants_loss = self.outputs.contains(Outputs::LOSS);
-        let loss =
-            wants_loss.then(|| self.loss.forward(&y, targets, self.reduction)).transpose()?;
+        let loss = wants_loss.then(|| self.loss.reduced(&y, targets, divisor)).transpose()?;
         let dz = if self.wants_dz() {
-            let dy = self.loss.gradient(&y, targets, self.reduction)?;
+            let dy = self.loss.scaled_gradient(&y, targets, divisor)?;
             Some(match &z {
                 Some(z) => self.activation.backward(z, &dy)?,
                 None => self.activation.backward_from_output(&y, &dy)?,

@@ -21,7 +21,7 @@ pub struct Shape(Vec<usize>);
 impl Shape {
     /// The number of elements, or an error where it does not fit the address space.
     pub(crate) fn elements(&self, op: &'static str) -> Result<usize> {
-        let size = |count: &usize| count.checked_mul(size_of::<f32>()).is_some();
+        let size = |&count: &usize| count <= isize::MAX as usize / size_of::<f32>();
         self.0
             .iter()
             .try_fold(1usize, |product, &axis| product.checked_mul(axis))

@@ -159,7 +159,13 @@ on_every_device! {
         for result in [Activation::Softmax.derivative(&z), Activation::LogSoftmax.second_derivative(&z), Activation::Relu.jacobian(&z)] {
             assert!(matches!(result.unwrap_err(), Error::Unsupported { .. }));
         }
-        for shape in [vec![usize::MAX, 2], vec![usize::MAX / 2], vec![1 << 40, 1 << 40]] {
+        // Nothing in it, however many rows.
+        let nothing = device.zeros([1usize << 61, 0]).unwrap();
+        assert!(Activation::Softmax.forward(&nothing).unwrap().is_empty());
+        assert!(Activation::Softmax.jacobian(&nothing).unwrap().is_empty());
+        let wide = device.zeros([0, 1usize << 40]).unwrap();
+        assert!(Activation::Softmax.backward(&wide, &wide).unwrap().is_empty());
+        for shape in [vec![usize::MAX, 2], vec![usize::MAX / 2], vec![usize::MAX / 4], vec![1 << 40, 1 << 40]] {
             assert!(matches!(device.zeros(&shape).unwrap_err(), Error::ShapeMismatch { .. }), "{shape:?}");
         }
         // 64 TiB: no machine holds that in one tensor.
@@ -322,6 +328,81 @@ fn a_lost_device_is_one_clear_error_from_then_on() {
 }
 
 #[test]
+fn a_hosts_buffers_that_cannot_be_used_are_errors_and_not_panics() {
+    let usage =
+        wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let descriptor =
+        wgpu::BufferDescriptor { label: None, size: 64, usage, mapped_at_creation: false };
+    let (adapter, device, queue) = host();
+    let (_, other, _) = host();
+    let ours = Device::from_wgpu(&adapter, device.clone(), queue.clone()).unwrap();
+    // Of another device.
+    let foreign = other.create_buffer(&descriptor);
+    assert!(ours.tensor_from_buffer(foreign, [4]).is_err());
+    // Destroyed before it is used: nothing on the device can be trusted from then on.
+    let buffer = device.create_buffer(&descriptor);
+    let z = ours.tensor_from_buffer(buffer.clone(), [4]).unwrap();
+    assert_eq!(Activation::Relu.forward(&z).unwrap().to_vec().unwrap(), [0.0; 4]);
+    buffer.destroy();
+    let result = Activation::Relu.forward(&z).and_then(|y| y.to_vec());
+    assert!(result.is_err());
+    // A fresh one works again.
+    let ours = Device::from_wgpu(&adapter, device.clone(), queue).unwrap();
+    let z = ours.tensor(&[-1.0, 1.0], [2]).unwrap();
+    assert_eq!(Activation::Relu.forward(&z).unwrap().to_vec().unwrap(), [0.0, 1.0]);
+    // And the host may destroy all of it while a read is under way.
+    let reading = z.read();
+    device.destroy();
+    drop(pollster::block_on(reading));
+    assert!(Activation::Relu.forward(&z).and_then(|y| y.to_vec()).is_err());
+}
+
+#[test]
+fn large_uploads_are_handed_over_with_a_flush_and_before_they_pile_up() {
+    for shared in common::adapters() {
+        let device = Device::open(shared.info()).unwrap();
+        let z = device.zeros([1 << 20]).unwrap();
+        device.synchronize().unwrap();
+        let before = device.counters().submissions;
+        z.write(&vec![1.0; 1 << 20]).unwrap();
+        device.flush().unwrap();
+        assert_eq!(device.counters().submissions, before + 1);
+        for _ in 0..40 {
+            z.write(&vec![2.0; 1 << 20]).unwrap();
+        }
+        assert!(device.counters().submissions > before + 1);
+        // So are copies and zeros that nobody flushes.
+        let before = device.counters().submissions;
+        for _ in 0..600 {
+            drop(device.zeros([4]).unwrap());
+        }
+        assert!(device.counters().submissions > before);
+    }
+}
+
+#[test]
+fn the_cpu_backend_can_be_used_from_rayons_threads() {
+    let device = Device::cpu();
+    let values = normal(100_000, 1.0, 1);
+    let z = device.tensor(&values, [100_000]).unwrap();
+    let shared = device.zeros([100_000]).unwrap();
+    // Tasks that a waiting thread may pick up while it is inside another: on the same tensors.
+    rayon::scope(|scope| {
+        for i in 0..64 {
+            let (z, shared) = (&z, &shared);
+            scope.spawn(move |_| match i % 3 {
+                0 => Activation::Tanh.forward_into(z, shared).unwrap(),
+                1 => Activation::Sigmoid.forward_into(z, shared).unwrap(),
+                _ => drop(Activation::Relu.forward(shared).unwrap().to_vec().unwrap()),
+            });
+        }
+    });
+    let result = shared.to_vec().unwrap();
+    let whole = |activation: Activation| activation.forward(&z).unwrap().to_vec().unwrap();
+    assert!(result == whole(Activation::Tanh) || result == whole(Activation::Sigmoid));
+}
+
+#[test]
 fn tensors_larger_than_a_binding_are_worked_in_windows() {
     // A host device with WebGPU's default limits binds 128 MiB; a tensor of 160 MiB needs two windows.
     let (adapter, device, queue) = host();
@@ -360,6 +441,19 @@ fn tensors_larger_than_a_binding_are_worked_in_windows() {
         assert_all(format!("row {row}"), &p[row * 7..row * 7 + 7], &exact, Within::Ulps(4.0));
     }
     drop(p);
+    // Rows of which a window holds only one, added up.
+    let x = device.tensor(&[1.0, 2.0], [2, 1]).unwrap();
+    let (step, half) = (17_000_003, 17_000_003 / 2);
+    let w = device.tensor(&values[..step], [1, step]).unwrap();
+    let t = device.zeros([2, step]).unwrap();
+    let layer = OutputLayer::new(Activation::Identity, Loss::HalfSquaredError)
+        .reduction(wgrad::Reduction::Sum)
+        .outputs(wgrad::Outputs::DB);
+    let db = layer.gradients(&x, &w, None, &t).unwrap().db.to_vec().unwrap();
+    for i in [0, half, step - 1] {
+        assert_all(format!("db[{i}]"), &[db[i]], &[3.0 * f64::from(values[i])], Within::Ulps(1.0));
+    }
+    drop((db, x, w, t));
     let zero = device.zeros([length]).unwrap();
     let loss = Loss::Mse.forward(&z, &zero, wgrad::Reduction::Mean).unwrap().item().unwrap();
     let exact = values.iter().map(|&z| f64::from(z) * f64::from(z)).sum::<f64>() / length as f64;

@@ -205,6 +205,9 @@ on_every_device! {
         let other = device.tensor(&[0.5; 6], [3, 2]).unwrap();
         let error = Loss::Mse.forward(&y, &other, Reduction::Mean).unwrap_err();
         assert!(matches!(error, Error::ShapeMismatch { .. }), "{error}");
+        let none = device.zeros([2, 0]).unwrap();
+        let error = Loss::cross_entropy().forward(&none, &none, Reduction::Mean).unwrap_err();
+        assert!(matches!(error, Error::ShapeMismatch { .. }), "{error}");
         let labels = device.labels(&[0, 1, 2]).unwrap();
         let error = Loss::cross_entropy().forward(&y, &labels, Reduction::Mean).unwrap_err();
         assert!(matches!(error, Error::ShapeMismatch { .. }), "{error}");

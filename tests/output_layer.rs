@@ -74,7 +74,8 @@ fn check(device: &Device, data: &Data, layer: (Activation, Loss, Reduction), lab
             TargetValues::Dense(&dense_targets)
         },
         inputs: data.inputs,
-    });
+    })
+    .unwrap();
     let layer = OutputLayer::new(activation, loss).reduction(reduction);
     let step = layer.gradients(&x, &w, Some(&b), &targets).unwrap();
     let what = |part: &str| {
@@ -357,6 +358,7 @@ fn the_reference_gradients_are_the_slopes_of_the_loss() {
                     },
                     inputs: 4,
                 })
+                .unwrap()
             };
             let exact = problem(&x, &w, &b);
             let slope = |part: usize, index: usize| {

@@ -123,8 +123,8 @@ on_every_device! {
         let error = sgd.step(&[(&a, &da), (&b, &da)]).unwrap_err();
         assert!(matches!(error, Error::ShapeMismatch { op: "sgd step", .. }), "{error}");
         assert_eq!(a.to_vec().unwrap(), [0.375]);
-        for broken in [Sgd::new(-0.1), Sgd::new(0.1).momentum(f32::NAN), Sgd::new(0.1).weight_decay(-1.0)] {
-            let error = broken.clone().step(&[(&a, &da)]).unwrap_err();
+        for mut broken in [Sgd::new(-0.1), Sgd::new(0.1).momentum(f32::NAN), Sgd::new(0.1).weight_decay(-1.0)] {
+            let error = broken.step(&[(&a, &da)]).unwrap_err();
             assert!(matches!(error, Error::InvalidParameter { .. }), "{error}");
         }
         // The gradient may be the weight itself.
@@ -142,6 +142,24 @@ on_every_device! {
         }
         let last = network.step(&x, &labels).item().unwrap();
         assert!(first > 0.5 && last < 0.05, "{first} {last}");
+    }
+}
+
+#[test]
+fn velocities_go_with_their_weights() {
+    for shared in common::adapters().iter().chain([common::cpu()]) {
+        let device = Device::open(shared.info()).unwrap();
+        let mut sgd = Sgd::new(0.1).momentum(0.9);
+        let mut in_use = Vec::new();
+        for _ in 0..20 {
+            let weights = device.tensor(&[1.0; 300], [300]).unwrap();
+            let gradient = device.tensor(&[1.0; 300], [300]).unwrap();
+            sgd.step(&[(&weights, &gradient)]).unwrap();
+            // The first step of each: no velocity of an earlier one in the same memory.
+            assert_eq!(weights.to_vec().unwrap(), [0.9; 300]);
+            in_use.push(device.memory().in_use_bytes);
+        }
+        assert_eq!(in_use[2], in_use[19], "{device:?}");
     }
 }
 

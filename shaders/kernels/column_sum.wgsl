@@ -1,5 +1,7 @@
-// Sums over 64 rows at a time, column by column, in a fixed order. Run again on its own output until
+// Sums over CHUNK rows at a time, column by column, in a fixed order. Run again on its own output until
 // one row is left.
+
+override CHUNK: u32 = 64u;
 
 struct Parameters {
     rows: u32,
@@ -7,6 +9,8 @@ struct Parameters {
     zero: u32,
     input_base: u32,
     output_base: u32,
+    // Add to what the output holds.
+    accumulates: u32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -21,14 +25,17 @@ fn main(
 ) {
     opaque_zero = parameters.zero;
     let index = (group.y * groups.x + group.x) * 256u + local;
-    let chunks = max((parameters.rows + 63u) / 64u, 1u);
+    let chunks = max((parameters.rows + CHUNK - 1u) / CHUNK, 1u);
     if (index >= chunks * parameters.width) {
         return;
     }
     let column = index % parameters.width;
-    let first = (index / parameters.width) * 64u;
-    let last = min(first + 64u, parameters.rows);
+    let first = (index / parameters.width) * CHUNK;
+    let last = min(first + CHUNK, parameters.rows);
     var sum = 0.0;
+    if (parameters.accumulates == 1u) {
+        sum = output[parameters.output_base + index];
+    }
     for (var row = first; row < last; row = row + 1u) {
         sum = sum + input[parameters.input_base + row * parameters.width + column];
     }

@@ -1,5 +1,8 @@
-// Sums of 4096 elements each, in a fixed tree. Run again on its own output until one
+// Sums of 256 * ROUNDS elements each, in a fixed tree. Run again on its own output until one
 // number is left.
+
+// The elements that an invocation adds up.
+override ROUNDS: u32 = 16u;
 
 struct Parameters {
     elements: u32,
@@ -22,8 +25,8 @@ fn main(
     opaque_zero = parameters.zero;
     let chunk = group.y * groups.x + group.x;
     var sum = 0.0;
-    for (var i = 0u; i < 16u; i = i + 1u) {
-        let index = chunk * 4096u + i * 256u + local;
+    for (var i = 0u; i < ROUNDS; i = i + 1u) {
+        let index = chunk * 256u * ROUNDS + i * 256u + local;
         if (index < parameters.elements) {
             sum = sum + input[index];
         }
@@ -36,7 +39,7 @@ fn main(
         }
         workgroupBarrier();
     }
-    if (local == 0u && chunk * 4096u < parameters.elements) {
+    if (local == 0u && chunk * 256u * ROUNDS < parameters.elements) {
         output[parameters.output_base + chunk] = exchange[0];
     }
 }

@@ -34,36 +34,43 @@ impl Drop for Block {
     }
 }
 
-/// The elements of a tensor. Readers hold a snapshot; a writer replaces what others still read.
+/// The elements of a tensor. Readers hold a snapshot; a writer fills a new block and swaps it in.
 ///
-/// So an output may be one of the inputs, and threads never wait for each other in a circle.
+/// So an output may be one of the inputs, and no lock is held while anything is computed.
 pub(crate) struct Cell {
-    block: Mutex<Arc<Block>>,
+    /// Nothing until the first write.
+    block: Mutex<Option<Arc<Block>>>,
+    pool: Arc<Pool<Vec<f32>>>,
     elements: usize,
 }
 
 impl Cell {
-    pub(crate) fn new(pool: &Arc<Pool<Vec<f32>>>, elements: usize) -> Result<Self> {
-        Ok(Self { block: Mutex::new(Arc::new(Block::new(pool, elements)?)), elements })
+    pub(crate) fn new(pool: &Arc<Pool<Vec<f32>>>, elements: usize) -> Self {
+        Self { block: Mutex::new(None), pool: Arc::clone(pool), elements }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Arc<Block>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Block>>> {
         self.block.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The elements as they are now.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot { block: Arc::clone(&self.lock()), elements: self.elements }
+    pub(crate) fn snapshot(&self) -> Result<Snapshot> {
+        let written = self.lock().clone();
+        let block = match written {
+            Some(block) => block,
+            None => Arc::new(Block::new(&self.pool, self.elements)?),
+        };
+        Ok(Snapshot { block, elements: self.elements })
     }
 
     /// Lets the function write all elements. They hold nothing in particular before.
     pub(crate) fn overwrite<T>(&self, write: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
-        let mut block = self.lock();
-        if Arc::get_mut(&mut block).is_none() {
-            *block = Arc::new(Block::new(&block.pool, self.elements)?);
-        }
-        let data = Arc::get_mut(&mut block).map(|block| &mut block.data[..self.elements]);
-        Ok(write(data.unwrap_or_default()))
+        let mut block = Block::new(&self.pool, self.elements)?;
+        let result = write(&mut block.data[..self.elements]);
+        let replaced = self.lock().replace(Arc::new(block));
+        // Given back to the pool when the lock is released.
+        drop(replaced);
+        Ok(result)
     }
 }
 

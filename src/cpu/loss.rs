@@ -106,7 +106,7 @@ impl LossVisitor<f32> for Rows<'_> {
                 let term = formula.loss(y, t);
                 if y.is_nan() || t.is_nan() { f32::NAN } else { term }
             };
-            scale * sum_of(y.len(), term) as f32
+            (f64::from(scale) * sum_of(y.len(), term)) as f32
         };
         // An output element is a whole row of work.
         let rows_per_piece = CHUNK.div_ceil(width.max(1));

@@ -32,13 +32,14 @@ pub(crate) struct CpuBackend {
 
 impl CpuBackend {
     pub(crate) fn new() -> Self {
+        let memory = physical_memory();
         let info = DeviceInfo {
             name: processor_name(),
             kind: DeviceKind::Cpu,
             backend: None,
             driver: format!("wgrad {}", env!("CARGO_PKG_VERSION")),
-            max_tensor_bytes: isize::MAX as u64,
-            max_binding_bytes: isize::MAX as u64,
+            max_tensor_bytes: memory,
+            max_binding_bytes: memory,
             threads: Some(rayon::current_num_threads()),
             features: wgpu::Features::empty(),
             ordinal: 0,
@@ -60,8 +61,17 @@ fn processor_name() -> String {
     described.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
+/// The bytes of memory that the machine has, where the system tells.
+fn physical_memory() -> u64 {
+    let described = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    });
+    described.map_or(isize::MAX as u64, |kibibytes| kibibytes << 10)
+}
+
 fn read(storage: &Storage) -> Result<Snapshot> {
-    Ok(storage.cpu()?.snapshot())
+    storage.cpu()?.snapshot()
 }
 
 /// Overwrites an output that may not be wanted; the function is given an empty slice then.
@@ -128,7 +138,11 @@ impl Backend for CpuBackend {
     }
 
     fn allocate(&self, elements: usize) -> Result<Storage> {
-        Ok(Storage::Cpu(Arc::new(Cell::new(&self.pool, elements)?)))
+        let (bytes, limit) = ((elements * size_of::<f32>()) as u64, self.info.max_tensor_bytes);
+        if bytes > limit {
+            return Err(Error::TooLarge { what: "a tensor".to_owned(), bytes, limit });
+        }
+        Ok(Storage::Cpu(Arc::new(Cell::new(&self.pool, elements))))
     }
 
     fn write(&self, bytes: &[u8], output: &Storage) -> Result<()> {

@@ -288,7 +288,7 @@ impl NullaryFnOnce for SoftmaxCrossEntropyRow<'_> {
                 let term = t * (sums.log_sum - (z[i] - statistics.maximum));
                 if t == 0.0 { 0.0 } else { term }
             };
-            *loss = scale * sum_of(z.len(), term) as f32;
+            *loss = (f64::from(scale) * sum_of(z.len(), term)) as f32;
         }
         if let Some(dz) = dz {
             // 1 − y of an element that dominates its row, without the cancellation.

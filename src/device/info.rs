@@ -96,6 +96,8 @@ pub struct Memory {
     pub pooled_bytes: u64,
     /// The most that has been in use at one time.
     pub peak_bytes: u64,
+    /// Besides these, in the buffers that results are read back through.
+    pub staging_bytes: u64,
 }
 
 /// What a device has done since it was opened.

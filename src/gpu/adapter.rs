@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 /// The smallest limits that the kernels run with.
 const STORAGE_BUFFERS: u32 = 5;
 const INVOCATIONS: u32 = 256;
+const WORKGROUP_BYTES: u32 = 1024;
+const BINDING_BYTES: u64 = 1 << 20;
 
 /// An adapter that can compute.
 struct Candidate {
@@ -47,6 +49,9 @@ fn can_compute(limits: &wgpu::Limits, capabilities: &wgpu::DownlevelCapabilities
     capabilities.flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
         && limits.max_storage_buffers_per_shader_stage >= STORAGE_BUFFERS
         && limits.max_compute_invocations_per_workgroup >= INVOCATIONS
+        && limits.max_compute_workgroup_size_x >= INVOCATIONS
+        && limits.max_compute_workgroup_storage_size >= WORKGROUP_BYTES
+        && limits.max_storage_buffer_binding_size >= BINDING_BYTES
 }
 
 fn describe(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> DeviceInfo {
@@ -103,6 +108,7 @@ pub(crate) async fn open(options: &DeviceOptions, preference: Preference) -> Res
     let backends = options.backends.unwrap_or_else(allowed_backends);
     let power = options.resolved_power_preference();
     let mut seen = Vec::new();
+    let mut failure = None;
     // OpenGL is for where there is nothing better, or where an adapter of it is named: elsewhere it
     // would show the same hardware once more.
     let modern = wgpu::Backends::PRIMARY;
@@ -114,11 +120,20 @@ pub(crate) async fn open(options: &DeviceOptions, preference: Preference) -> Res
         let found = candidates(backends).await;
         seen.extend(found.iter().map(|candidate| candidate.info.to_string()));
         let fitting = found.into_iter().filter(|candidate| fits(&candidate.info));
-        if let Some(best) = fitting.min_by_key(|candidate| rank(&candidate.info, power)) {
-            return open_adapter(best).await;
+        let mut fitting: Vec<Candidate> = fitting.collect();
+        fitting.sort_by_key(|candidate| rank(&candidate.info, power));
+        for candidate in fitting {
+            match open_adapter(candidate).await {
+                Ok(backend) => return Ok(backend),
+                Err(error) => {
+                    log::warn!("{error}");
+                    failure.get_or_insert(error);
+                }
+            }
         }
     }
-    Err(Error::NoAdapter { reason: explain(&seen, options, name.as_deref()) })
+    let none = || Error::NoAdapter { reason: explain(&seen, options, name.as_deref()) };
+    Err(failure.unwrap_or_else(none))
 }
 
 fn explain(seen: &[String], options: &DeviceOptions, name: Option<&str>) -> String {

@@ -46,6 +46,11 @@ impl Buffer {
         &self.raw
     }
 
+    /// Whether the buffer is the caller's.
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.class.is_none()
+    }
+
     pub(super) fn is_padded(&self) -> bool {
         self.padded
     }
@@ -55,14 +60,14 @@ impl Buffer {
     }
 
     pub(super) fn mark_used(&self, batch: u64) {
-        if self.class.is_some() {
+        if !self.is_adopted() {
             self.last_batch.store(batch, Ordering::Relaxed);
         }
     }
 
     /// Whether the open batch may use the buffer. Always for a buffer of the caller's.
     pub(super) fn is_used_in(&self, batch: u64) -> bool {
-        self.class.is_none() || self.last_batch.load(Ordering::Relaxed) == batch
+        self.is_adopted() || self.last_batch.load(Ordering::Relaxed) == batch
     }
 }
 

@@ -48,17 +48,32 @@ impl Context {
         self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the function with the open batch, unless the device has something to report.
+    /// Runs the function with the open batch, unless the device has something to report. Waits first
+    /// where too much is under way.
     pub(super) fn record<T>(&self, run: impl FnOnce(&mut Recorder) -> Result<T>) -> Result<T> {
+        // wgpu runs the host's callbacks while it is polled: no lock may be held.
+        let excess = self.recorder().excess();
+        if excess.is_some() {
+            self.wait(excess)?;
+        }
+        self.record_at_once(run)
+    }
+
+    /// [`record`](Self::record) that never waits.
+    pub(super) fn record_at_once<T>(
+        &self,
+        run: impl FnOnce(&mut Recorder) -> Result<T>,
+    ) -> Result<T> {
         self.faults.check()?;
-        run(&mut self.recorder()).map_err(|error| self.explain(error))
+        let result = run(&mut self.recorder());
+        result.map_err(|error| self.explain(error))
     }
 
     /// The error itself, or the loss of the device that it follows from.
     pub(super) fn explain(&self, error: Error) -> Error {
         // wgpu tells of a loss only when it is polled.
         let _ = self.poll(wgpu::PollType::Poll);
-        self.faults.check().err().unwrap_or(error)
+        self.faults.check_fatal().err().unwrap_or(error)
     }
 
     pub(super) fn allocate(self: &Arc<Self>, elements: usize) -> Result<Buffer> {
@@ -69,10 +84,18 @@ impl Context {
             return Err(Error::TooLarge { what: "a tensor".to_owned(), bytes, limit });
         }
         let class = class_of(bytes).min(limit & !255).max(bytes.next_multiple_of(16).min(limit));
-        let taken = self
-            .pool
-            .take(class, || self.create_buffer("wgrad tensor", class, TENSOR_USAGES))
-            .map_err(|error| self.explain(error))?;
+        let create = || self.create_buffer("wgrad tensor", class, TENSOR_USAGES);
+        let taken = match self.pool.take(class, create) {
+            // What the GPU still works with is freed when it is done.
+            Err(Error::OutOfMemory { .. }) => {
+                self.record_at_once(|recorder| recorder.submit(self).map(drop))?;
+                self.wait(None)?;
+                self.staging.trim();
+                self.pool.take(class, create)
+            }
+            other => other,
+        };
+        let taken = taken.map_err(|error| self.explain(error))?;
         let last_batch = if taken.reused { self.recorder().batch() } else { u64::MAX };
         Ok(Buffer::pooled(self, taken.buffer, class, last_batch))
     }
@@ -88,24 +111,56 @@ impl Context {
         guarded(&self.device, size, || self.device.create_buffer(&descriptor))
     }
 
+    /// That a buffer of the caller's belongs to this device: wgpu tells when it is bound.
+    pub(super) fn check_ownership(&self, buffer: &Buffer) -> Result<()> {
+        let bound = guarded(&self.device, 0, || {
+            let entry = wgpu::BindGroupLayoutEntry {
+                binding: 0,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage { read_only: false },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            };
+            let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some("wgrad tensor_from_buffer"),
+                entries: &[entry],
+            });
+            let binding = wgpu::BufferBinding {
+                buffer: buffer.raw(),
+                offset: 0,
+                size: wgpu::BufferSize::new(size_of::<f32>() as u64),
+            };
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("wgrad tensor_from_buffer"),
+                layout: &layout,
+                entries: &[wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: wgpu::BindingResource::Buffer(binding),
+                }],
+            })
+        });
+        bound.map(drop).map_err(|error| self.explain(error))
+    }
+
     /// Blocks until a submission is done; the last one where none is named.
     pub(super) fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         self.poll(wgpu::PollType::Wait { submission_index, timeout: None })?;
         self.faults.check()
     }
 
-    fn poll(&self, poll: wgpu::PollType) -> Result<()> {
-        // wgpu panics where the device is lost while it waits; the caller has to read an error.
+    /// Lets wgpu run what is due, and tells only of the loss of the device.
+    pub(super) fn poll(&self, poll: wgpu::PollType) -> Result<()> {
+        // wgpu panics where the device is lost while it waits; the caller has to read an error. A
+        // program that aborts on panics aborts here.
         match catch_unwind(AssertUnwindSafe(|| self.device.poll(poll))) {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                let description = error.to_string();
-                Err(self.faults.check().err().unwrap_or(Error::Gpu { description }))
-            }
-            Err(_) => {
-                self.faults.lose("the driver stopped while wgrad waited for it");
-                self.faults.check()
-            }
+            Ok(Ok(_)) => {}
+            // A submission that wgpu does not know was never made: its device was lost before.
+            Ok(Err(error)) => self.faults.lose(error.to_string()),
+            Err(_) => self.faults.lose("the driver stopped while wgrad waited for it"),
         }
+        self.faults.check_fatal()
     }
 }

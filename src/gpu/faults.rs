@@ -12,8 +12,9 @@ pub(super) struct Faults {
 
 #[derive(Default)]
 struct State {
-    /// Final: whatever follows the loss of a device is its fallout.
-    lost: Option<String>,
+    /// Final, and told at every call: the device is gone, or recorded work was not done, so that
+    /// tensors do not hold what they should.
+    fatal: Option<Error>,
     /// Told once.
     pending: Option<Error>,
 }
@@ -25,15 +26,26 @@ impl Faults {
 
     /// The error to return instead of going on, if there is one.
     pub(super) fn check(&self) -> Result<()> {
-        let mut state = self.state();
-        if let Some(reason) = &state.lost {
-            return Err(Error::DeviceLost { reason: reason.clone() });
-        }
-        state.pending.take().map_or(Ok(()), Err)
+        self.check_fatal()?;
+        self.state().pending.take().map_or(Ok(()), Err)
+    }
+
+    /// As [`check`](Self::check), for what no call can get past.
+    pub(super) fn check_fatal(&self) -> Result<()> {
+        self.state().fatal.clone().map_or(Ok(()), Err)
     }
 
     pub(super) fn lose(&self, reason: impl Into<String>) {
-        self.state().lost.get_or_insert_with(|| reason.into());
+        self.break_down(Error::DeviceLost { reason: reason.into() });
+    }
+
+    /// Keeps the first error, but for a lost device, which explains all others.
+    pub(super) fn break_down(&self, error: Error) {
+        let mut state = self.state();
+        let lost = |error: &Error| matches!(error, Error::DeviceLost { .. });
+        if state.fatal.is_none() || (lost(&error) && !state.fatal.as_ref().is_some_and(lost)) {
+            state.fatal = Some(error);
+        }
     }
 
     /// Keeps the first error: the later ones often follow from it.

@@ -66,6 +66,7 @@ impl Template {
     fn wgsl(self) -> Vec<&'static str> {
         const ROWS: &str = shader!("kernels/rows");
         const STATISTICS: &str = shader!("kernels/row_statistics");
+        const LOSS: &str = shader!("kernels/loss_parameters");
         const UNARY: &str = shader!("kernels/pointwise_unary");
         const BINARY: &str = shader!("kernels/pointwise_binary");
         match self {
@@ -86,8 +87,12 @@ impl Template {
             Self::RowForward => vec![ROWS, STATISTICS, shader!("kernels/row_forward")],
             Self::RowBackward => vec![ROWS, shader!("kernels/row_backward")],
             Self::RowJacobian => vec![ROWS, shader!("kernels/row_jacobian")],
-            Self::LossRows(targets) => vec![ROWS, targets.wgsl(), shader!("kernels/loss_rows")],
-            Self::LossGradient(targets) => vec![targets.wgsl(), shader!("kernels/loss_gradient")],
+            Self::LossRows(targets) => {
+                vec![ROWS, LOSS, targets.wgsl(), shader!("kernels/loss_rows")]
+            }
+            Self::LossGradient(targets) => {
+                vec![LOSS, targets.wgsl(), shader!("kernels/loss_gradient")]
+            }
             Self::SoftmaxCrossEntropy(targets) => {
                 vec![ROWS, STATISTICS, targets.wgsl(), shader!("kernels/softmax_cross_entropy")]
             }
@@ -190,6 +195,9 @@ pub(super) struct Pipeline {
     pub(super) layout: wgpu::BindGroupLayout,
 }
 
+/// The kernels that the cache keeps: a parameter that changes at every step makes a kernel a step.
+const CAPACITY: usize = 1024;
+
 /// The cache of compiled kernels.
 #[derive(Default)]
 pub(super) struct Kernels {
@@ -205,22 +213,30 @@ impl Kernels {
 
     /// The compiled kernel, from the cache or new.
     pub(super) fn get(&self, context: &Context, kernel: &Kernel<'_>) -> Result<Arc<Pipeline>> {
+        let pipeline = self.get_or_compile(context, kernel);
+        pipeline.map_err(|error| match context.explain(error) {
+            Error::Gpu { description } => {
+                let kernel = kernel.label();
+                let description = format!("the kernel {kernel} does not compile: {description}");
+                Error::Gpu { description }
+            }
+            other => other,
+        })
+    }
+
+    fn get_or_compile(&self, context: &Context, kernel: &Kernel<'_>) -> Result<Arc<Pipeline>> {
         // Held while compiling, so that two threads do not compile the same kernel.
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         let key = kernel.key();
         if let Some(pipeline) = compiled.get(&key) {
             return Ok(Arc::clone(pipeline));
         }
-        let pipeline = guarded(&context.device, 0, || compile(&context.device, kernel));
-        let pipeline = Arc::new(pipeline.map_err(|error| match context.explain(error) {
-            Error::Gpu { description } => {
-                let description =
-                    format!("the kernel {} does not compile: {description}", kernel.label());
-                Error::Gpu { description }
-            }
-            other => other,
-        })?);
+        let pipeline = guarded(&context.device, 0, || compile(&context.device, kernel))?;
+        let pipeline = Arc::new(pipeline);
         self.count.fetch_add(1, Ordering::Relaxed);
+        if compiled.len() >= CAPACITY {
+            compiled.clear();
+        }
         compiled.insert(key, Arc::clone(&pipeline));
         Ok(pipeline)
     }

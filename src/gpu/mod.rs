@@ -59,7 +59,9 @@ impl Backend for GpuBackend {
     }
 
     fn memory(&self) -> Memory {
-        self.context.pool.memory()
+        let staging = self.context.staging.memory();
+        let staging_bytes = staging.in_use_bytes + staging.pooled_bytes;
+        Memory { staging_bytes, ..self.context.pool.memory() }
     }
 
     fn counters(&self) -> Counters {
@@ -73,7 +75,7 @@ impl Backend for GpuBackend {
     }
 
     fn flush(&self) -> Result<()> {
-        self.context.record(|recorder| recorder.submit(&self.context).map(drop))
+        self.context.record_at_once(|recorder| recorder.submit(&self.context).map(drop))
     }
 
     fn synchronize(&self) -> Result<()> {
@@ -99,10 +101,7 @@ impl Backend for GpuBackend {
             return Ok(());
         }
         let bytes = (elements * size_of::<f32>()) as u64;
-        self.context.record(|recorder| {
-            recorder.clear(&self.context, buffer, bytes);
-            Ok(())
-        })
+        self.context.record(|recorder| recorder.clear(&self.context, buffer, bytes))
     }
 
     fn read(&self, input: &Storage, elements: usize) -> Result<Reading> {
@@ -126,7 +125,9 @@ impl Backend for GpuBackend {
                 reason: format!("{TENSOR_USAGES:?} are needed"),
             });
         }
-        Ok(Storage::Gpu(Arc::new(Buffer::adopted(&self.context, buffer, elements))))
+        let buffer = Buffer::adopted(&self.context, buffer, elements);
+        self.context.check_ownership(&buffer)?;
+        Ok(Storage::Gpu(Arc::new(buffer)))
     }
 
     fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
@@ -165,6 +166,9 @@ impl Backend for GpuBackend {
         y: &Storage,
         rows: Rows,
     ) -> Result<()> {
+        if rows.elements() == 0 {
+            return Ok(());
+        }
         operations::row_forward(&self.context, activation, z.gpu()?, y.gpu()?, rows)
     }
 
@@ -175,6 +179,9 @@ impl Backend for GpuBackend {
         dz: &Storage,
         rows: Rows,
     ) -> Result<()> {
+        if rows.elements() == 0 {
+            return Ok(());
+        }
         let inputs = [inputs[0].gpu()?, inputs[1].gpu()?];
         operations::row_backward(&self.context, activation, inputs, dz.gpu()?, rows)
     }
@@ -186,6 +193,9 @@ impl Backend for GpuBackend {
         output: &Storage,
         rows: Rows,
     ) -> Result<()> {
+        if rows.elements() == 0 {
+            return Ok(());
+        }
         operations::row_jacobian(&self.context, activation, y.gpu()?, output.gpu()?, rows)
     }
 
@@ -210,6 +220,9 @@ impl Backend for GpuBackend {
         rows: Rows,
         elements: usize,
     ) -> Result<()> {
+        if rows.count == 0 {
+            return Ok(());
+        }
         operations::loss_rows(&self.context, call, y.gpu()?, output.gpu()?, rows, elements)
     }
 
@@ -220,10 +233,16 @@ impl Backend for GpuBackend {
         output: &Storage,
         rows: Rows,
     ) -> Result<()> {
+        if rows.elements() == 0 {
+            return Ok(());
+        }
         operations::loss_gradient(&self.context, call, y.gpu()?, output.gpu()?, rows)
     }
 
     fn softmax_cross_entropy(&self, call: SoftmaxCrossEntropy<'_>) -> Result<()> {
+        if call.rows.elements() == 0 {
+            return Ok(());
+        }
         operations::softmax_cross_entropy(&self.context, call)
     }
 

@@ -55,8 +55,7 @@ fn bytes_of(elements: usize) -> u64 {
 fn copy(context: &Context, from: &Buffer, to: &Buffer, bytes: u64) -> Result<()> {
     context.record(|recorder| {
         to.mark_used(recorder.batch());
-        recorder.copy(context, from, to.raw(), bytes);
-        Ok(())
+        recorder.copy(context, from, to.raw(), bytes)
     })
 }
 

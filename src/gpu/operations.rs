@@ -13,7 +13,8 @@ use crate::activation::Activation;
 use crate::backend::{
     Epilogue, LossCall, Product, Rows, SgdStep, SoftmaxCrossEntropy, TargetStorage,
 };
-use crate::error::Result;
+use crate::device::DeviceKind;
+use crate::error::{Error, Result};
 
 /// Invocations in a workgroup of the kernels that count them in one dimension.
 const WORKGROUP: usize = 256;
@@ -82,6 +83,22 @@ fn lanes(width: usize) -> usize {
     width.div_ceil(8).next_power_of_two().min(WORKGROUP)
 }
 
+/// Lavapipe silently ends the loops of a kernel after 65 535 iterations: no row may be longer.
+fn check_row(context: &Context, width: usize) -> Result<()> {
+    const LOOPS: usize = 65_535;
+    const PASSES: usize = 3;
+    let longest = LOOPS / PASSES * WORKGROUP;
+    if context.info.kind != DeviceKind::Software || width <= longest {
+        return Ok(());
+    }
+    let bytes = |elements: usize| (elements * size_of::<f32>()) as u64;
+    Err(Error::TooLarge {
+        what: "a row of a row-wise function on a software adapter".to_owned(),
+        bytes: bytes(width),
+        limit: bytes(longest),
+    })
+}
+
 fn with_lanes(kernel: Kernel<'_>, width: usize) -> Kernel<'_> {
     kernel.constant("LANES", lanes(width) as f64)
 }
@@ -102,6 +119,7 @@ pub(super) fn row_forward(
     rows: Rows,
 ) -> Result<()> {
     let width = rows.width;
+    check_row(context, width)?;
     let z = input(context, z, &[y], rows.elements())?;
     let kernel = with_lanes(Kernel::new(Template::RowForward).activation(activation), width);
     for (first, count) in pieces(rows.count, context.window_rows("a tensor", width)?) {
@@ -122,6 +140,7 @@ pub(super) fn row_backward(
     rows: Rows,
 ) -> Result<()> {
     let width = rows.width;
+    check_row(context, width)?;
     let y = input(context, y, &[dz], rows.elements())?;
     let dy = input(context, dy, &[dz], rows.elements())?;
     let kernel = with_lanes(Kernel::new(Template::RowBackward).activation(activation), width);
@@ -193,6 +212,49 @@ fn loss_parameters(call: &LossCall<'_>) -> [u32; 4] {
     ]
 }
 
+/// A loss kernel over rows, of which the last may be short.
+struct LossPass<'a> {
+    context: &'a Context,
+    kernel: Kernel<'a>,
+    call: LossCall<'a>,
+    targets: Targets<'a>,
+    y: &'a Buffer,
+    output: &'a Buffer,
+    rows: Rows,
+    elements: usize,
+}
+
+impl LossPass<'_> {
+    /// Runs it; `per_row` outputs belong to a row, and so many workgroups to a window of the rows.
+    fn run(&self, per_row: usize, dispatch: impl Fn(usize, usize) -> [u32; 3]) -> Result<()> {
+        let width = self.rows.width;
+        let [scale, smoothing, ignores, ignore_index] = loss_parameters(&self.call);
+        let step = self.context.window_rows("a tensor", width)?;
+        for (first, count) in pieces(self.rows.count, step) {
+            let length = (count * width).min(self.elements - first * width);
+            let y = window(self.y, first * width, length);
+            let targets = self.targets.window(first, count, width, length);
+            let output = rows_window(self.output, first, count, per_row);
+            let parameters = [
+                count as u32,
+                width as u32,
+                length as u32,
+                ZERO,
+                scale,
+                smoothing,
+                ignores,
+                ignore_index,
+                y.base,
+                targets.base,
+                output.base,
+            ];
+            let bindings = [y.binding, targets.binding, output.binding];
+            run(self.context, &self.kernel, &bindings, &parameters, dispatch(count, length))?;
+        }
+        Ok(())
+    }
+}
+
 pub(super) fn loss_rows(
     context: &Arc<Context>,
     call: LossCall<'_>,
@@ -202,32 +264,12 @@ pub(super) fn loss_rows(
     elements: usize,
 ) -> Result<()> {
     let width = rows.width;
+    check_row(context, width)?;
     let targets = Targets::new(call.targets)?;
     let kernel = Kernel::new(Template::LossRows(targets.kind)).loss(call.loss);
     let kernel = with_lanes(kernel, width);
-    let [scale, smoothing, ignores, ignore_index] = loss_parameters(&call);
-    for (first, count) in pieces(rows.count, context.window_rows("a tensor", width)?) {
-        let length = (count * width).min(elements - first * width);
-        let y = window(y, first * width, length);
-        let targets = targets.window(first, count, width, length);
-        let output = window(output, first, count);
-        let parameters = [
-            count as u32,
-            width as u32,
-            length as u32,
-            ZERO,
-            scale,
-            smoothing,
-            ignores,
-            ignore_index,
-            y.base,
-            targets.base,
-            output.base,
-        ];
-        let bindings = [y.binding, targets.binding, output.binding];
-        run(context, &kernel, &bindings, &parameters, row_groups(count, width))?;
-    }
-    Ok(())
+    let pass = LossPass { context, kernel, call, targets, y, output, rows, elements };
+    pass.run(1, |count, _| row_groups(count, width))
 }
 
 pub(super) fn loss_gradient(
@@ -237,32 +279,11 @@ pub(super) fn loss_gradient(
     output: &Buffer,
     rows: Rows,
 ) -> Result<()> {
-    let width = rows.width;
     let targets = Targets::new(call.targets)?;
     let kernel = Kernel::new(Template::LossGradient(targets.kind)).loss(call.loss);
-    let [scale, smoothing, ignores, ignore_index] = loss_parameters(&call);
-    for (first, count) in pieces(rows.count, context.window_rows("a tensor", width)?) {
-        let elements = count * width;
-        let y = rows_window(y, first, count, width);
-        let targets = targets.window(first, count, width, elements);
-        let output = rows_window(output, first, count, width);
-        let parameters = [
-            count as u32,
-            width as u32,
-            elements as u32,
-            ZERO,
-            scale,
-            smoothing,
-            ignores,
-            ignore_index,
-            y.base,
-            targets.base,
-            output.base,
-        ];
-        let bindings = [y.binding, targets.binding, output.binding];
-        run(context, &kernel, &bindings, &parameters, groups(elements.div_ceil(WORKGROUP)))?;
-    }
-    Ok(())
+    let elements = rows.elements();
+    let pass = LossPass { context, kernel, call, targets, y, output, rows, elements };
+    pass.run(rows.width, |_, length| groups(length.div_ceil(WORKGROUP)))
 }
 
 pub(super) fn softmax_cross_entropy(
@@ -271,15 +292,21 @@ pub(super) fn softmax_cross_entropy(
 ) -> Result<()> {
     let SoftmaxCrossEntropy { rows, call: loss, .. } = call;
     let width = rows.width;
+    check_row(context, width)?;
     let z = call.z.gpu()?;
     let targets = Targets::new(loss.targets)?;
     // An output that is not wanted is bound to something that is not touched.
-    let unused = [context.allocate(1)?, context.allocate(1)?, context.allocate(1)?];
     let wanted = [call.losses, call.y, call.dz];
-    let mut outputs = [&unused[0], &unused[1], &unused[2]];
+    let mut unused = Vec::new();
+    for _ in wanted.iter().filter(|output| output.is_none()) {
+        unused.push(context.allocate(1)?);
+    }
+    let mut unused = unused.iter();
+    let mut outputs = [z; 3];
     for (output, storage) in outputs.iter_mut().zip(wanted) {
-        if let Some(storage) = storage {
-            *output = storage.gpu()?;
+        match storage {
+            Some(storage) => *output = storage.gpu()?,
+            None => *output = unused.next().unwrap_or(z),
         }
     }
     let flag = |index: usize| f64::from(u8::from(wanted[index].is_some()));
@@ -318,8 +345,9 @@ pub(super) fn softmax_cross_entropy(
     Ok(())
 }
 
-/// The elements that a workgroup of the sum kernel adds up.
-const SUM_CHUNK: usize = 4096;
+/// The elements that an invocation of the sum kernel adds up, and a workgroup.
+const SUM_ROUNDS: usize = 16;
+const SUM_CHUNK: usize = SUM_ROUNDS * WORKGROUP;
 
 pub(super) fn sum(
     context: &Arc<Context>,
@@ -327,7 +355,7 @@ pub(super) fn sum(
     output: &Buffer,
     elements: usize,
 ) -> Result<()> {
-    let kernel = Kernel::new(Template::Sum);
+    let kernel = Kernel::new(Template::Sum).constant("ROUNDS", SUM_ROUNDS as f64);
     let step = context.window_elements() / SUM_CHUNK * SUM_CHUNK;
     let chunks = elements.div_ceil(SUM_CHUNK);
     let partial = if chunks > 1 { Some(context.allocate(chunks)?) } else { None };
@@ -355,20 +383,29 @@ pub(super) fn column_sum(
     rows: Rows,
 ) -> Result<()> {
     let Rows { count, width } = rows;
-    let kernel = Kernel::new(Template::ColumnSum);
+    let kernel = Kernel::new(Template::ColumnSum).constant("CHUNK", COLUMN_CHUNK as f64);
     let fitting = context.window_rows("a tensor", width)?;
-    let step = if fitting < COLUMN_CHUNK { fitting } else { fitting / COLUMN_CHUNK * COLUMN_CHUNK };
-    let chunk = step.min(COLUMN_CHUNK);
-    let chunks = count.div_ceil(chunk);
+    let sum_rows = |first: usize, length: usize, sums: &Buffer, at: usize, accumulates: bool| {
+        let sums_count = length.div_ceil(COLUMN_CHUNK);
+        let input = rows_window(input, first, length, width);
+        let sums = rows_window(sums, at, sums_count, width);
+        let parameters =
+            [length as u32, width as u32, ZERO, input.base, sums.base, u32::from(accumulates)];
+        let dispatch = groups((sums_count * width).div_ceil(WORKGROUP));
+        run(context, &kernel, &[input.binding, sums.binding], &parameters, dispatch)
+    };
+    if fitting < COLUMN_CHUNK {
+        // Rows so long that a window holds few: each window is added to the sum of those before.
+        for (first, length) in pieces(count, fitting) {
+            sum_rows(first, length, output, 0, first > 0)?;
+        }
+        return Ok(());
+    }
+    let chunks = count.div_ceil(COLUMN_CHUNK);
     let partial = if chunks > 1 { Some(context.allocate(chunks * width)?) } else { None };
     let sums = partial.as_ref().unwrap_or(output);
-    for (first, length) in pieces(count, step) {
-        let here = length.div_ceil(chunk);
-        let input = rows_window(input, first, length, width);
-        let sums = rows_window(sums, first / chunk, here, width);
-        let parameters = [length as u32, width as u32, ZERO, input.base, sums.base];
-        let dispatch = groups((here * width).div_ceil(WORKGROUP));
-        run(context, &kernel, &[input.binding, sums.binding], &parameters, dispatch)?;
+    for (first, length) in pieces(count, fitting / COLUMN_CHUNK * COLUMN_CHUNK) {
+        sum_rows(first, length, sums, first / COLUMN_CHUNK, false)?;
     }
     match &partial {
         Some(partial) => column_sum(context, partial, output, Rows { count: chunks, width }),

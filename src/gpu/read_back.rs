@@ -6,6 +6,7 @@ use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use super::buffer::Buffer;
 use super::context::Context;
+use super::faults::guarded;
 use crate::error::{Error, Result};
 use crate::pool::class_of;
 
@@ -30,42 +31,45 @@ impl ReadBack {
         let create = || context.create_buffer("wgrad read-back", class, STAGING_USAGES);
         let staging =
             context.staging.take(class, create).map_err(|error| context.explain(error))?.buffer;
-        let submission = context.record(|recorder| {
-            recorder.copy(context, buffer, &staging, bytes);
+        let submission = context.record_at_once(|recorder| {
+            recorder.copy(context, buffer, &staging, bytes)?;
             recorder.submit(context)
         });
         let submission =
             submission.inspect_err(|_| context.staging.give(class, staging.clone()))?;
         let (sender, mapped) = oneshot_channel();
-        staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-            // The reader may have lost interest; then nobody listens.
-            let _ = sender.send(result);
+        let told = guarded(&context.device, 0, || {
+            staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+                // The reader may have lost interest; then nobody listens.
+                let _ = sender.send(result);
+            });
         });
+        told.map_err(|error| context.explain(error))?;
         Ok(Self { context: Arc::clone(context), staging, class, bytes, mapped, submission })
     }
 
     /// Blocks until the elements are there.
-    pub(crate) fn wait(mut self) -> Result<Vec<f32>> {
+    pub(crate) fn wait(self) -> Result<Vec<f32>> {
         if cfg!(target_arch = "wasm32") {
             return Err(Error::Unsupported {
                 what: "waiting for the GPU".to_owned(),
                 reason: "a browser cannot block; use Tensor::read().await".to_owned(),
             });
         }
-        self.context.wait(self.submission.take())?;
+        self.context.wait(self.submission.clone())?;
         let mapped = pollster::block_on(self.mapped.receive());
         self.take(mapped)
     }
 
     /// Never blocks: natively a thread drives the device meanwhile, as nothing else may.
-    pub(crate) async fn resolve(mut self) -> Result<Vec<f32>> {
+    pub(crate) async fn resolve(self) -> Result<Vec<f32>> {
         #[cfg(not(target_arch = "wasm32"))]
         {
-            let (context, submission) = (Arc::clone(&self.context), self.submission.take());
+            let (context, submission) = (Arc::clone(&self.context), self.submission.clone());
             let drive = move || {
-                if let Err(error) = context.wait(submission) {
-                    context.faults.report(error);
-                }
+                // A loss is told to the reader, whose mapping fails then.
+                let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
+                let _ = context.poll(poll);
             };
             let spawned = std::thread::Builder::new().name("wgrad read-back".into()).spawn(drive);
             spawned.map_err(|error| Error::Gpu { description: error.to_string() })?;
@@ -93,8 +97,8 @@ impl ReadBack {
 
 impl Drop for ReadBack {
     fn drop(&mut self) {
-        // Unmapping cancels a mapping that is still under way.
-        self.staging.unmap();
+        // Cancels a mapping that is still under way; one that failed has nothing to unmap.
+        let _ = guarded(&self.context.device, 0, || self.staging.unmap());
         self.context.staging.give(self.class, self.staging.clone());
     }
 }

@@ -23,6 +23,9 @@ const SMALL_UPLOAD: usize = 1 << 16;
 /// Kernels in a batch, at most: the GPU should not wait for long.
 const BATCH: u32 = 256;
 
+/// The bytes of large uploads that wgpu holds until the next submission, at most.
+const PENDING_UPLOADS: u64 = 1 << 26;
+
 /// Batches on their way, at most: memory should not grow where the GPU is slower than the caller.
 const IN_FLIGHT: usize = 16;
 
@@ -46,6 +49,7 @@ pub(super) struct Recorder {
     encoder: Option<wgpu::CommandEncoder>,
     batch: u64,
     recorded: u32,
+    pending_uploads: u64,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     submissions: u64,
     dispatches: u64,
@@ -68,6 +72,7 @@ impl Recorder {
             encoder: None,
             batch: 0,
             recorded: 0,
+            pending_uploads: 0,
             in_flight: VecDeque::new(),
             submissions: 0,
             dispatches: 0,
@@ -76,6 +81,12 @@ impl Recorder {
 
     pub(super) fn batch(&self) -> u64 {
         self.batch
+    }
+
+    /// The oldest submission, where more are under way than should be and a new batch begins.
+    pub(super) fn excess(&mut self) -> Option<wgpu::SubmissionIndex> {
+        let begins = self.encoder.is_none() && self.in_flight.len() > IN_FLIGHT;
+        if begins { self.in_flight.pop_front() } else { None }
     }
 
     /// Submissions and dispatches so far.
@@ -112,11 +123,12 @@ impl Recorder {
                 resource: wgpu::BindingResource::Buffer(resource),
             })
             .collect();
-        let group = context.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
+        let descriptor =
+            wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
+        let create = || context.device.create_bind_group(&descriptor);
+        // The caller may have destroyed a buffer of his own.
+        let adopted = bindings.iter().any(|binding| binding.buffer.is_adopted());
+        let group = if adopted { guarded(&context.device, 0, create)? } else { create() };
         for binding in bindings {
             binding.buffer.mark_used(self.batch);
         }
@@ -125,20 +137,33 @@ impl Recorder {
         pass.set_bind_group(0, &group, &[u32::try_from(offset).unwrap_or(u32::MAX)]);
         pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
         self.dispatches += 1;
+        self.recorded_one(context)
+    }
+
+    /// Submits the open batch where it is full.
+    fn recorded_one(&mut self, context: &Context) -> Result<()> {
         self.recorded += 1;
         if self.recorded >= BATCH { self.submit(context).map(drop) } else { Ok(()) }
     }
 
     /// Records a copy from the start of one buffer to the start of another.
-    pub(super) fn copy(&mut self, context: &Context, from: &Buffer, to: &wgpu::Buffer, bytes: u64) {
+    pub(super) fn copy(
+        &mut self,
+        context: &Context,
+        from: &Buffer,
+        to: &wgpu::Buffer,
+        bytes: u64,
+    ) -> Result<()> {
         from.mark_used(self.batch);
         self.commands(context).copy_buffer_to_buffer(from.raw(), 0, to, 0, bytes);
+        self.recorded_one(context)
     }
 
     /// Records that the first bytes of a buffer become zero.
-    pub(super) fn clear(&mut self, context: &Context, buffer: &Buffer, bytes: u64) {
+    pub(super) fn clear(&mut self, context: &Context, buffer: &Buffer, bytes: u64) -> Result<()> {
         buffer.mark_used(self.batch);
         self.commands(context).clear_buffer(buffer.raw(), 0, Some(bytes));
+        self.recorded_one(context)
     }
 
     /// Uploads bytes to the start of a buffer, after what is recorded so far.
@@ -156,7 +181,7 @@ impl Recorder {
             let (arena, length) = (self.arena_buffer.clone(), bytes.len() as u64);
             let commands = self.commands(context);
             commands.copy_buffer_to_buffer(&arena, offset as u64, buffer.raw(), 0, length);
-            return Ok(());
+            return self.recorded_one(context);
         }
         // write_buffer runs before the commands of the open batch, which may still use the buffer.
         if buffer.is_used_in(self.batch) {
@@ -164,30 +189,34 @@ impl Recorder {
         }
         guarded(&context.device, bytes.len() as u64, || {
             context.queue.write_buffer(buffer.raw(), 0, bytes);
-        })
+        })?;
+        self.pending_uploads += bytes.len() as u64;
+        if self.pending_uploads > PENDING_UPLOADS { self.submit(context).map(drop) } else { Ok(()) }
     }
 
-    /// Submits the open batch; nothing is submitted where nothing has been recorded.
+    /// Submits the open batch and the uploads beside it; nothing where there is neither.
     pub(super) fn submit(&mut self, context: &Context) -> Result<Option<wgpu::SubmissionIndex>> {
         self.pass = None;
-        let Some(encoder) = self.encoder.take() else { return Ok(None) };
+        let encoder = self.encoder.take();
+        if encoder.is_none() && self.pending_uploads == 0 {
+            return Ok(None);
+        }
         let arena = std::mem::take(&mut self.arena);
         self.batch += 1;
         self.recorded = 0;
-        let index = guarded(&context.device, 0, || {
+        self.pending_uploads = 0;
+        let submitted = guarded(&context.device, 0, || {
             if !arena.is_empty() {
                 context.queue.write_buffer(&self.arena_buffer, 0, &arena);
             }
-            context.queue.submit([encoder.finish()])
-        })?;
+            context.queue.submit(encoder.map(wgpu::CommandEncoder::finish))
+        });
         self.arena = arena;
         self.arena.clear();
+        // The work is not done: what the tensors hold is not what they should.
+        let index = submitted.inspect_err(|error| context.faults.break_down(error.clone()))?;
         self.submissions += 1;
         self.in_flight.push_back(index.clone());
-        if self.in_flight.len() > IN_FLIGHT {
-            let oldest = self.in_flight.pop_front();
-            context.wait(oldest)?;
-        }
         Ok(Some(index))
     }
 

@@ -5,6 +5,7 @@ mod targets;
 
 pub use catalogue::Loss;
 pub(crate) use catalogue::{LossVisitor, Unit};
+use targets::TargetValues;
 pub use targets::Targets;
 
 use crate::backend::{LossCall, Rows, Storage};
@@ -16,7 +17,7 @@ use crate::tensor::{Tensor, check_devices};
 
 /// The elements that one partial sum of a loss on elements takes in: fixed, so that the result does
 /// not depend on the number of threads.
-const CHUNK: usize = 4096;
+const PARTIAL: usize = 4096;
 
 impl Loss {
     /// The loss of outputs y of shape [B, K] against targets: dense ones of the same shape, or labels,
@@ -37,35 +38,46 @@ impl Loss {
     ) -> Result<Tensor> {
         let targets = targets.into();
         let divisor = self.divisor("loss", y, &targets, reduction)?;
-        let device = y.device();
-        let call = LossCall { loss: self, targets: targets.storage(), scale: divisor.scale() };
-        let rows = y.rows();
         if reduction == Reduction::None {
-            return match (self.unit(), &targets) {
-                (Unit::Element, Targets::Dense(t)) => {
-                    let output = device.allocate(y.dimensions().clone())?;
-                    let (storages, elements) = ((y.storage(), t.storage()), y.len());
-                    let (y, t) = storages;
-                    device.backend.loss_elements(self, y, t, output.storage(), elements)?;
-                    Ok(output)
-                }
-                _ => {
-                    let outer = y.shape().len().saturating_sub(1);
-                    let output = device.allocate(Shape::from(&y.shape()[..outer]))?;
-                    device.backend.loss_rows(call, y.storage(), output.storage(), rows, y.len())?;
-                    Ok(output)
-                }
-            };
+            return self.unreduced(y, &targets);
         }
+        self.reduced(y, &targets, divisor)
+    }
+
+    /// One value for each element, or for each row.
+    fn unreduced(&self, y: &Tensor, targets: &Targets) -> Result<Tensor> {
+        let device = y.device();
+        if let (Unit::Element, TargetValues::Dense(t)) = (self.unit(), &targets.values) {
+            let output = device.allocate(y.dimensions().clone())?;
+            let (y, t) = (y.storage(), t.storage());
+            device.backend.loss_elements(self, y, t, output.storage(), output.len())?;
+            return Ok(output);
+        }
+        let outer = y.shape().len().saturating_sub(1);
+        let output = device.allocate(Shape::from(&y.shape()[..outer]))?;
+        let call = LossCall { loss: self, targets: targets.storage(), scale: 1.0 };
+        device.backend.loss_rows(call, y.storage(), output.storage(), y.rows(), y.len())?;
+        Ok(output)
+    }
+
+    /// One value for all, for what has been checked.
+    pub(crate) fn reduced(
+        &self,
+        y: &Tensor,
+        targets: &Targets,
+        divisor: Divisor,
+    ) -> Result<Tensor> {
+        let device = y.device();
         if divisor.is_empty() {
             return divisor.empty_loss(device);
         }
         // For a loss on elements any cut into rows will do.
         let rows = match self.unit() {
-            Unit::Element => Rows { count: y.len().div_ceil(CHUNK), width: CHUNK },
-            Unit::Row => rows,
+            Unit::Element => Rows { count: y.len().div_ceil(PARTIAL), width: PARTIAL },
+            Unit::Row => y.rows(),
         };
         let partial = device.scratch(rows.count)?;
+        let call = LossCall { loss: self, targets: targets.storage(), scale: divisor.scale() };
         device.backend.loss_rows(call, y.storage(), &partial, rows, y.len())?;
         total(device, &partial, rows.count)
     }
@@ -82,6 +94,16 @@ impl Loss {
     ) -> Result<Tensor> {
         let targets = targets.into();
         let divisor = self.divisor("loss gradient", y, &targets, reduction)?;
+        self.scaled_gradient(y, &targets, divisor)
+    }
+
+    /// The gradient, for what has been checked.
+    pub(crate) fn scaled_gradient(
+        &self,
+        y: &Tensor,
+        targets: &Targets,
+        divisor: Divisor,
+    ) -> Result<Tensor> {
         let output = y.device().allocate(y.dimensions().clone())?;
         let call = LossCall { loss: self, targets: targets.storage(), scale: divisor.scale() };
         y.device().backend.loss_gradient(call, y.storage(), output.storage(), y.rows())?;
@@ -99,24 +121,27 @@ impl Loss {
         self.validate()?;
         check_devices(op, [y.device(), targets.device()])?;
         let rows = y.rows();
-        let counted = match targets {
-            Targets::Dense(t) if t.shape() != y.shape() => {
+        if self.unit() == Unit::Row && rows.width == 0 {
+            return Err(Error::shape(op, "outputs with at least one class", y.dimensions()));
+        }
+        let counted = match &targets.values {
+            TargetValues::Dense(t) if t.shape() != y.shape() => {
                 let expected = format!("targets of the output's shape {}", y.dimensions());
                 return Err(Error::shape(op, expected, t.dimensions()));
             }
-            Targets::Dense(_) => rows.count,
-            Targets::Labels(_) if self.unit() == Unit::Element => {
+            TargetValues::Dense(_) => rows.count,
+            TargetValues::Labels(_) if self.unit() == Unit::Element => {
                 return Err(Error::Unsupported {
                     what: format!("{self} with labels"),
                     reason: "it compares each output with a number; give dense targets".to_owned(),
                 });
             }
-            Targets::Labels(labels) if labels.len() != rows.count => {
+            TargetValues::Labels(labels) if labels.len() != rows.count => {
                 let expected =
                     format!("{} labels for the output's shape {}", rows.count, y.dimensions());
                 return Err(Error::shape(op, expected, labels.len()));
             }
-            Targets::Labels(labels) => labels.count(rows.width, self.ignore_index())?,
+            TargetValues::Labels(labels) => labels.count(rows.width, self.ignore_index())?,
         };
         let value = match (reduction, self.unit()) {
             (Reduction::None | Reduction::Sum, _) => None,

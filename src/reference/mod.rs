@@ -79,10 +79,12 @@ pub fn loss_term_gradient(loss: &Loss, y: f64, t: f64) -> f64 {
     if y.is_nan() || t.is_nan() { f64::NAN } else { loss.visit(TermAt { y, t }).1 }
 }
 
-/// `a · b` for a of shape [rows, inner] and b of shape [inner, columns].
+/// `a · b` for a of shape [rows, inner] and b of shape [inner, columns]. An element that is missing
+/// counts as NaN.
 pub fn matmul(a: &[f64], b: &[f64], rows: usize, inner: usize, columns: usize) -> Vec<f64> {
+    let at = |matrix: &[f64], index: usize| matrix.get(index).copied().unwrap_or(f64::NAN);
     let element = |row: usize, column: usize| -> f64 {
-        (0..inner).map(|k| a[row * inner + k] * b[k * columns + column]).sum()
+        (0..inner).map(|k| at(a, row * inner + k) * at(b, k * columns + column)).sum()
     };
     (0..rows)
         .flat_map(|row| (0..columns).map(move |column| (row, column)))

@@ -1,6 +1,7 @@
 //! The output layer, formula by formula.
 
 use crate::activation::Activation;
+use crate::error::{Error, Result};
 use crate::loss::{Loss, Unit};
 use crate::reduction::Reduction;
 
@@ -49,6 +50,31 @@ pub struct Problem<'a> {
     pub inputs: usize,
 }
 
+impl Problem<'_> {
+    /// The rows of x, where all slices go together.
+    fn batch(&self) -> Result<usize> {
+        const OP: &str = "reference output layer";
+        let (inputs, classes) = (self.inputs, self.b.len());
+        if inputs == 0 || classes == 0 || self.w.len() != inputs * classes {
+            let expected = format!("w of {inputs} inputs times {classes} classes, both at least 1");
+            return Err(Error::shape(OP, expected, self.w.len()));
+        }
+        let batch = self.x.len() / inputs;
+        if self.x.len() != batch * inputs {
+            let expected = format!("x of whole rows of {inputs}");
+            return Err(Error::shape(OP, expected, self.x.len()));
+        }
+        let (expected, found) = match self.targets {
+            TargetValues::Dense(values) => (batch * classes, values.len()),
+            TargetValues::Labels(labels) => (batch, labels.len()),
+        };
+        if expected != found {
+            return Err(Error::shape(OP, format!("{expected} targets"), found));
+        }
+        Ok(batch)
+    }
+}
+
 /// The loss, the output and every gradient of a [`Problem`].
 #[derive(Clone, Debug)]
 pub struct Gradients {
@@ -67,9 +93,12 @@ pub struct Gradients {
 }
 
 /// E, y and all gradients of an output layer, composed of the single formulas.
-pub fn output_layer(problem: &Problem<'_>) -> Gradients {
+///
+/// # Errors
+/// [`Error::ShapeMismatch`] where the slices do not go together, or there are no inputs or classes.
+pub fn output_layer(problem: &Problem<'_>) -> Result<Gradients> {
     let (inputs, classes) = (problem.inputs, problem.b.len());
-    let batch = problem.x.len() / inputs;
+    let batch = problem.batch()?;
     let mut z = matmul(problem.x, problem.w, batch, inputs, classes);
     for row in z.chunks_mut(classes) {
         row.iter_mut().zip(problem.b).for_each(|(z, b)| *z += b);
@@ -96,7 +125,7 @@ pub fn output_layer(problem: &Problem<'_>) -> Gradients {
     let dw = matmul(&transpose(problem.x, inputs), &dz, inputs, batch, classes);
     let db = (0..classes).map(|k| dz.iter().skip(k).step_by(classes).sum()).collect();
     let dx = matmul(&dz, &transpose(problem.w, classes), batch, classes, inputs);
-    Gradients { loss, y, dz, dw, db, dx }
+    Ok(Gradients { loss, y, dz, dw, db, dx })
 }
 
 fn transpose(matrix: &[f64], columns: usize) -> Vec<f64> {
