@@ -102,6 +102,7 @@ fn draw(activation: &Activation, curves: &Curves, path: &Path) -> Result<(), Box
     }
     chart
         .configure_series_labels()
+        .legend_area_size(44)
         .position(SeriesLabelPosition::UpperLeft)
         .label_font(("sans-serif", 26))
         .background_style(WHITE.mix(0.8))

@@ -33,6 +33,17 @@ fn is_positive(x: f32) -> bool {
     return bitcast<i32>(x) > 0;
 }
 
+// Whether a < b, also for subnormal numbers; -0 and 0 are one.
+fn is_less(a: f32, b: f32) -> bool {
+    return order(a) < order(b);
+}
+
+// A number that grows with x.
+fn order(x: f32) -> i32 {
+    let magnitude = bitcast<i32>(x) & 0x7fffffff;
+    return select(magnitude, -magnitude, bitcast<i32>(x) < 0);
+}
+
 // y, or NaN where the condition holds: by bits, as the optimiser may assume that no number is NaN.
 fn nan_where(condition: bool, y: f32) -> f32 {
     return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, condition));
@@ -55,6 +66,23 @@ fn head(x: f32) -> f32 {
 // magnitude with the sign of x; magnitude >= 0.
 fn with_sign_of(magnitude: f32, x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(magnitude) | (bitcast<u32>(x) & 0x80000000u));
+}
+
+// a * b + c without the rounding error of the product (Dekker's product, Knuth's sum).
+fn math_multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    let product = opaque(a * b);
+    let a_head = head(a);
+    let b_head = head(b);
+    let a_rest = a - a_head;
+    let b_rest = b - b_head;
+    let upper = opaque(opaque(a_head * b_head) - product);
+    let lost = (upper + opaque(a_head * b_rest) + opaque(a_rest * b_head)) + a_rest * b_rest;
+    let sum = opaque(product + c);
+    let back = opaque(sum - product);
+    let lost_too = (product - opaque(sum - back)) + (c - back);
+    let corrected = sum + (lost + lost_too);
+    // Where something overflowed, what was lost is no number.
+    return select(corrected, sum, is_nan(corrected));
 }
 
 // m * 2^n for m in [0.5, 4), rounded once, subnormal results included; no overflow.

@@ -117,7 +117,7 @@ macro_rules! catalogue {
             $(
                 $(#[$doc:meta])*
                 $Variant:ident = $name:ident
-                $( ( $( $(#[$parameter_doc:meta])* $parameter:ident : $Type:ty = $default:expr $(, in $range:expr)? );+ ) )?
+                $( ( $( $(#[$parameter_doc:meta])* $parameter:ident : $Type:ty = $default:expr $(, in $range:expr)? );+ ) $(=> [$rule:expr, $reason:literal])? )?
             )+
         }
     ) => {
@@ -167,7 +167,13 @@ macro_rules! catalogue {
                         $( $(
                             $crate::catalogue::Parameter::check($parameter, stringify!($parameter))?;
                             $( $crate::catalogue::check_range(stringify!($parameter), $parameter, $range)?; )?
-                        )+ )?
+                        )+
+                        $(
+                            let holds = $rule;
+                            if !holds {
+                                return Err($crate::error::Error::parameter("parameters", self, $reason));
+                            }
+                        )? )?
                     } )+
                 }
                 Ok(())

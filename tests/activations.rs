@@ -12,6 +12,20 @@ fn pointwise() -> Vec<Activation> {
         Activation::LeakyRelu { slope: -0.5 },
         Activation::LeakyRelu { slope: 0.0 },
         Activation::LeakyRelu { slope: 1.5 },
+        Activation::Prelu { weight: -1.0 },
+        Activation::Rrelu { lower: 0.0, upper: 0.5 },
+        Activation::HardTanh { min: -3.0, max: 0.0 },
+        Activation::HardTanh { min: 0.25, max: 0.25 },
+        Activation::HardSigmoid { slope: 0.2, offset: 0.5 },
+        Activation::HardSigmoid { slope: -0.3, offset: 0.1 },
+        Activation::HardSigmoid { slope: 0.0, offset: 0.7 },
+        Activation::Softshrink { lambda: 0.0 },
+        Activation::Hardshrink { lambda: 3.0 },
+        Activation::Hardshrink { lambda: 0.0 },
+        Activation::Shrink { lambda: 1.0, bias: 1.5 },
+        Activation::Threshold { threshold: 0.5, value: -20.0 },
+        Activation::Threshold { threshold: -3.0, value: 8.0 },
+        Activation::ThresholdedRelu { alpha: -0.5 },
     ];
     Activation::all().filter(|activation| !activation.is_rowwise()).chain(others).collect()
 }
@@ -164,10 +178,43 @@ on_every_device! {
     }
 
     fn kinks_are_pytorchs(device) {
-        let zero = upload(device, &[0.0, -0.0]);
-        let at_zero = |activation: Activation| activation.derivative(&zero).unwrap().to_vec().unwrap();
-        assert_eq!(at_zero(Activation::Relu), [0.0, 0.0]);
-        assert_eq!(at_zero(Activation::leaky_relu()), [0.01, 0.01]);
+        let kinks: [(Activation, &[f32], &[f32]); 12] = [
+            (Activation::Relu, &[0.0, -0.0], &[0.0, 0.0]),
+            (Activation::leaky_relu(), &[0.0, -0.0], &[0.01, 0.01]),
+            (Activation::prelu(), &[0.0], &[0.25]),
+            (Activation::rrelu(), &[0.0], &[0.229_166_67]),
+            (Activation::Relu6, &[0.0, 6.0], &[0.0, 0.0]),
+            (Activation::hard_tanh(), &[-1.0, 1.0], &[0.0, 0.0]),
+            (Activation::hard_sigmoid(), &[-3.0, 3.0], &[0.0, 0.0]),
+            (Activation::HardSwish, &[-3.0, 0.0, 3.0], &[0.0, 0.5, 1.0]),
+            (Activation::softshrink(), &[-0.5, 0.5], &[0.0, 0.0]),
+            (Activation::hardshrink(), &[-0.5, 0.5], &[0.0, 0.0]),
+            (Activation::threshold(), &[0.0], &[0.0]),
+            (Activation::thresholded_relu(), &[1.0], &[0.0]),
+        ];
+        for (activation, z, expected) in kinks {
+            let found = activation.derivative(&upload(device, z)).unwrap().to_vec().unwrap();
+            assert_eq!(found, expected, "{activation} at {z:?} on {device:?}");
+        }
+    }
+
+    fn every_number_around_a_kink_is_on_its_side(device) {
+        for activation in pointwise() {
+            for kink in [-3.0f32, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0, 6.0] {
+                let near: Vec<f32> = (-50..=50)
+                    .map(|i| f32::from_bits(kink.to_bits().wrapping_add_signed(i)))
+                    .filter(|z| z.is_finite())
+                    .collect();
+                let z = upload(device, &near);
+                for (name, function, oracle) in functions() {
+                    let found = function(&activation, &z).unwrap().to_vec().unwrap();
+                    let exact: Vec<f64> =
+                        wide(&near).iter().map(|&z| oracle(&activation, z)).collect();
+                    let what = format!("{activation} {name} at {kink} on {device:?}");
+                    assert_all(what, &found, &exact, Within::Ulps(4.0));
+                }
+            }
+        }
     }
 
     fn zero_keeps_its_sign_through_odd_functions(device) {
@@ -220,7 +267,7 @@ on_every_device! {
 #[test]
 fn derivatives_are_the_slopes_of_the_functions() {
     for activation in pointwise() {
-        for z in [-7.3, -2.1, -0.6, -0.01, 0.02, 0.5, 1.7, 4.4, 11.0] {
+        for z in [-7.3, -2.1, -0.61, -0.01, 0.02, 0.55, 1.7, 4.4, 11.0] {
             let h = 1e-5;
             let g = |z: f64| reference::forward(&activation, &[z], 1)[0];
             let slope = (g(z + h) - g(z - h)) / (2.0 * h);

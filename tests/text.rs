@@ -31,8 +31,26 @@ fn names_round_trip() {
 #[test]
 fn canonical_names_are_the_fields() {
     let names: Vec<String> = Activation::all().map(|activation| activation.to_string()).collect();
-    let expected =
-        ["identity", "relu", "leaky_relu(slope=0.01)", "sigmoid", "tanh", "softmax", "log_softmax"];
+    let expected = [
+        "identity",
+        "relu",
+        "leaky_relu(slope=0.01)",
+        "prelu(weight=0.25)",
+        "rrelu(lower=0.125, upper=0.33333334)",
+        "relu6",
+        "hard_tanh(min=-1, max=1)",
+        "hard_sigmoid(slope=0.16666667, offset=0.5)",
+        "hard_swish",
+        "softshrink(lambda=0.5)",
+        "hardshrink(lambda=0.5)",
+        "shrink(lambda=0.5, bias=0)",
+        "threshold(threshold=0, value=0)",
+        "thresholded_relu(alpha=1)",
+        "sigmoid",
+        "tanh",
+        "softmax",
+        "log_softmax",
+    ];
     assert_eq!(names, expected);
     let names: Vec<String> = Loss::all().map(|loss| loss.to_string()).collect();
     let cross_entropy = "cross_entropy(label_smoothing=0, ignore_index=none)";
@@ -81,6 +99,9 @@ fn what_cannot_be_read_is_an_error() {
         "leaky_relu(slope=nan)",
         "leaky_relu(slope=inf)",
         "leaky_relu(slope=1e999)",
+        "softshrink(lambda=-0.1)",
+        "hard_tanh(min=1, max=-1)",
+        "rrelu(lower=1)",
         "leaky_relu(slope=1, slope2=1)",
     ] {
         assert!(text.parse::<Activation>().is_err(), "{text:?}");

@@ -1,15 +1,15 @@
 // leaky_relu: g(z) = z for z > 0, slope·z for z <= 0
 
-override slope: f32 = 0.01;
+override g_slope: f32 = 0.01;
 
 fn forward(z: f32) -> f32 {
     // A slope of 0 has the limit 0 at minus infinity, where the product has none.
-    let scaled = select(slope * z, 0.0, slope == 0.0);
+    let scaled = select(g_slope * z, 0.0, g_slope == 0.0);
     return select(scaled, z, is_positive(z));
 }
 
 fn derivative(z: f32) -> f32 {
-    return select(slope, 1.0, is_positive(z));
+    return select(g_slope, 1.0, is_positive(z));
 }
 
 fn second_derivative(z: f32) -> f32 {

@@ -24,7 +24,9 @@ macro_rules! activations {
             $(
                 $(#[$doc:meta])*
                 $kind:ident $Variant:ident = $name:ident
-                $( ( $( $(#[$parameter_doc:meta])* $parameter:ident = $default:expr );+ ) )?,
+                $( (
+                    $( $(#[$parameter_doc:meta])* $parameter:ident = $default:expr $(, in $range:expr)? );+
+                ) $(=> [$rule:expr, $reason:literal])? )?,
                 $formula:literal, $derivative:literal
             );+ $(;)?
         }
@@ -37,7 +39,10 @@ macro_rules! activations {
                     $(#[$doc])*
                     ///
                     #[doc = concat!("Formula: `", $formula, "`; derivative: `", $derivative, "`.")]
-                    $Variant = $name $( ( $( $(#[$parameter_doc])* $parameter: f32 = $default );+ ) )?
+                    $Variant = $name $(
+                        ( $( $(#[$parameter_doc])* $parameter: f32 = $default $(, in $range)? );+ )
+                        $(=> [$rule, $reason])?
+                    )?
                 )+
             }
         }
@@ -66,11 +71,11 @@ macro_rules! activations {
                 )+ }
             }
 
-            /// The values of the parameters, for the `override` constants of the WGSL.
+            /// The values of the parameters, for the `override` constants of the WGSL: g_slope is slope.
             pub(crate) fn constants(&self) -> Vec<(&'static str, f64)> {
                 match *self { $(
                     Self::$Variant { $( $( $parameter ),+ )? } => vec![
-                        $( $( (stringify!($parameter), f64::from($parameter)) ),+ )?
+                        $( $( (concat!("g_", stringify!($parameter)), f64::from($parameter)) ),+ )?
                     ],
                 )+ }
             }
@@ -117,7 +122,8 @@ activations! {
     /// Each variant carries its parameters; the function of the same name gives the field's
     /// defaults. `Display` and `FromStr` round-trip; capitals and hyphens are accepted on input.
     ///
-    /// At the kinks the derivatives are PyTorch's: relu'(0) = 0, leaky_relu'(0) = slope. At ±∞ every
+    /// At the kinks the derivatives are PyTorch's: relu'(0) = 0, leaky_relu'(0) = slope, the others 0 or
+    /// as their formula says. At ±∞ every
     /// function gives its limit. NaN in gives NaN out, for each function and derivative.
     ///
     /// ```
@@ -145,6 +151,80 @@ activations! {
             /// The slope for z ≤ 0.
             slope = 0.01
         ), "z if z > 0 else slope·z", "1 if z > 0 else slope";
+
+        /// The rectified linear unit with a learned slope on the negative side; here the slope is given.
+        pointwise Prelu = prelu(
+            /// The slope for z ≤ 0.
+            weight = 0.25
+        ), "z if z > 0 else weight·z", "1 if z > 0 else weight";
+
+        /// The randomised leaky rectified linear unit as it is evaluated: at its mean slope.
+        pointwise Rrelu = rrelu(
+            /// The smallest slope that is drawn in training.
+            lower = 0.125;
+            /// The greatest slope that is drawn in training.
+            upper = 0.333_333_34
+        ) => [lower <= upper, "lower must not be greater than upper"],
+        "z if z > 0 else ½(lower + upper)·z", "1 if z > 0 else ½(lower + upper)";
+
+        /// The rectified linear unit, cut off at 6.
+        pointwise Relu6 = relu6, "min(max(z, 0), 6)", "1 if 0 < z < 6 else 0";
+
+        /// A line between two bounds, tanh's piecewise linear stand-in.
+        pointwise HardTanh = hard_tanh(
+            /// The least output.
+            min = -1.0;
+            /// The greatest output.
+            max = 1.0
+        ) => [min <= max, "min must not be greater than max"],
+        "min(max(z, min), max)", "1 if min < z < max else 0";
+
+        /// The sigmoid's piecewise linear stand-in: PyTorch's by default, ONNX's and Keras's with
+        /// slope = 0.2.
+        pointwise HardSigmoid = hard_sigmoid(
+            /// The slope between the bounds.
+            slope = 0.166_666_67;
+            /// The value at 0.
+            offset = 0.5
+        ), "min(max(slope·z + offset, 0), 1)", "slope if 0 < slope·z + offset < 1 else 0";
+
+        /// `z` times [hard_sigmoid](Self::HardSigmoid), swish's piecewise stand-in.
+        pointwise HardSwish = hard_swish,
+        "z·min(max(z/6 + ½, 0), 1)", "0 if z ≤ −3, 1 if z ≥ 3, else z/3 + ½";
+
+        /// Pulls every number towards 0 by λ.
+        pointwise Softshrink = softshrink(
+            /// The distance λ.
+            lambda = 0.5, in 0.0..=f32::MAX
+        ), "z − λ if z > λ, z + λ if z < −λ, else 0", "1 if |z| > λ else 0";
+
+        /// Makes small numbers 0.
+        pointwise Hardshrink = hardshrink(
+            /// The greatest magnitude that becomes 0.
+            lambda = 0.5, in 0.0..=f32::MAX
+        ), "z if |z| > λ else 0", "1 if |z| > λ else 0";
+
+        /// ONNX's shrink: makes small numbers 0 and moves the others towards it.
+        pointwise Shrink = shrink(
+            /// The greatest magnitude that becomes 0.
+            lambda = 0.5, in 0.0..=f32::MAX;
+            /// The distance that the others are moved.
+            bias = 0.0
+        ), "z − bias if z > λ, z + bias if z < −λ, else 0", "1 if |z| > λ else 0";
+
+        /// Another value for all numbers up to a threshold.
+        pointwise Threshold = threshold(
+            /// The threshold θ.
+            threshold = 0.0;
+            /// What takes the place of numbers up to it.
+            value = 0.0
+        ), "z if z > θ else value", "1 if z > θ else 0";
+
+        /// Zero for all numbers up to a threshold, as in ONNX.
+        pointwise ThresholdedRelu = thresholded_relu(
+            /// The threshold α.
+            alpha = 1.0
+        ), "z if z > α else 0", "1 if z > α else 0";
 
         /// The logistic function, the inverse of the logit.
         pointwise Sigmoid = sigmoid, "1 / (1 + e^−z)", "y·(1 − y)";

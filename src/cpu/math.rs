@@ -38,6 +38,21 @@ fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     value
 }
 
+/// a·b + c, without the rounding error of the product (Dekker's product, Knuth's sum).
+#[inline(always)]
+pub(crate) fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    let product = a * b;
+    let (a_head, b_head) = (head(a), head(b));
+    let (a_rest, b_rest) = (a - a_head, b - b_head);
+    let lost = ((a_head * b_head - product) + a_head * b_rest + a_rest * b_head) + a_rest * b_rest;
+    let sum = product + c;
+    let back = sum - product;
+    let lost_too = (product - (sum - back)) + (c - back);
+    let corrected = sum + (lost + lost_too);
+    // Where something overflowed, what was lost is no number.
+    select(corrected.is_nan(), sum, corrected)
+}
+
 /// m · 2^n for m in [0.5, 4), rounded once, subnormal results included; no overflow.
 #[inline(always)]
 fn scale(m: f32, n: i32) -> f32 {
@@ -265,6 +280,11 @@ impl Real for f32 {
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as Self
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, factor: Self, term: Self) -> Self {
+        multiply_add(self, factor, term)
     }
 
     #[inline(always)]

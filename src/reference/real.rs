@@ -22,6 +22,8 @@ pub trait Real:
 {
     /// The value, rounded to this precision.
     fn from_f64(value: f64) -> Self;
+    /// `self·factor + term`, without the rounding error of the product.
+    fn multiply_add(self, factor: Self, term: Self) -> Self;
     /// `e^x`.
     fn exp(self) -> Self;
     /// The natural logarithm.
@@ -41,6 +43,10 @@ pub trait Real:
 impl Real for f64 {
     fn from_f64(value: f64) -> Self {
         value
+    }
+
+    fn multiply_add(self, factor: Self, term: Self) -> Self {
+        self.mul_add(factor, term)
     }
 
     fn exp(self) -> Self {

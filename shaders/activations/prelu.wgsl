@@ -1,0 +1,21 @@
+// prelu: g(z) = z for z > 0, weight·z for z <= 0
+
+override g_weight: f32 = 0.25;
+
+fn forward(z: f32) -> f32 {
+    // A slope of 0 has the limit 0 at minus infinity, where the product has none.
+    let scaled = select(g_weight * z, 0.0, g_weight == 0.0);
+    return select(scaled, z, is_positive(z));
+}
+
+fn derivative(z: f32) -> f32 {
+    return select(g_weight, 1.0, is_positive(z));
+}
+
+fn second_derivative(z: f32) -> f32 {
+    return 0.0;
+}
+
+fn derivative_from_output(y: f32) -> f32 {
+    return derivative(y);
+}

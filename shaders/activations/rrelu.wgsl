@@ -1,0 +1,26 @@
+// rrelu: g(z) = z for z > 0, the mean slope times z for z <= 0
+
+override g_lower: f32 = 0.125;
+override g_upper: f32 = 0.33333334;
+
+fn slope() -> f32 {
+    return 0.5 * (g_lower + g_upper);
+}
+
+fn forward(z: f32) -> f32 {
+    // A slope of 0 has the limit 0 at minus infinity, where the product has none.
+    let scaled = select(slope() * z, 0.0, slope() == 0.0);
+    return select(scaled, z, is_positive(z));
+}
+
+fn derivative(z: f32) -> f32 {
+    return select(slope(), 1.0, is_positive(z));
+}
+
+fn second_derivative(z: f32) -> f32 {
+    return 0.0;
+}
+
+fn derivative_from_output(y: f32) -> f32 {
+    return derivative(y);
+}

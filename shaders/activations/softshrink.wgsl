@@ -1,0 +1,20 @@
+// softshrink: g(z) = z - lambda for z > lambda, z + lambda for z < -lambda, else 0
+
+override g_lambda: f32 = 0.5;
+
+fn forward(z: f32) -> f32 {
+    let raised = select(0.0, z + g_lambda, is_less(z, -g_lambda));
+    return select(raised, z - g_lambda, is_less(g_lambda, z));
+}
+
+fn derivative(z: f32) -> f32 {
+    return select(0.0, 1.0, is_less(g_lambda, z) || is_less(z, -g_lambda));
+}
+
+fn second_derivative(z: f32) -> f32 {
+    return 0.0;
+}
+
+fn derivative_from_output(y: f32) -> f32 {
+    return select(0.0, 1.0, order(y) != 0);
+}
