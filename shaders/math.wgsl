@@ -126,6 +126,28 @@ fn math_exp(x: f32) -> f32 {
     return select(scale(1.0 + e.fraction, e.exponent), infinity(), x > 88.72283172607422);
 }
 
+// factor * e^x for x <= 0, rounded once where it is subnormal though e^x alone is flushed.
+fn math_exp_times(factor: f32, x: f32) -> f32 {
+    let e = exponential(clamp(x, -104.0, 0.0), 0.0);
+    let half = e.exponent / 2;
+    let upper = opaque(factor * (1.0 + e.fraction) * power_of_two(half));
+    return select(upper * power_of_two(e.exponent - half), 0.0, x < -104.0);
+}
+
+// e^x - 1: infinite past 88.72283.
+fn math_expm1(x: f32) -> f32 {
+    let e = exponential(clamp(x, -104.0, 88.72283172607422), 0.0);
+    let n = e.exponent;
+    // 2^n * (1 + fraction) - 1, with the difference of the two powers exact.
+    let power = power_of_two(clamp(n, -30, 30));
+    let middle = power * e.fraction + (power - 1.0);
+    var result = select(middle, scale(1.0 + e.fraction, n), n > 30);
+    result = select(result, -1.0, n < -30);
+    result = select(result, e.fraction, n == 0);
+    result = select(result, infinity(), x > 88.72283172607422);
+    return select(result, x, abs(x) < 1e-8);
+}
+
 // e^(z - m) for z <= m, without the rounding error of the difference.
 fn math_exp_difference(z: f32, m: f32) -> f32 {
     let high = opaque(z - m);
@@ -152,7 +174,7 @@ fn exp_pair(x: f32) -> Pair {
     return Pair(upper * power, lower * power);
 }
 
-// 1 / (1 + e) for e in [0, 1]: an exact residual takes the division's error away.
+// 1 / (1 + e) for e in [0, 2^30]: an exact residual takes the division's error away.
 fn reciprocal_1p(e: Pair) -> Pair {
     let d = head(1.0 + e.head);
     let d_rest = (e.head - opaque(d - 1.0)) + e.rest;
@@ -254,6 +276,28 @@ fn log_corrected(u: f32, correction: f32) -> f32 {
     // ln 2 in two parts: k times the first is exact.
     let low = k * 1.4286068203094172e-06 + (correction + log1p_tail(f));
     return k * 0.693145751953125 + opaque(f + low);
+}
+
+// ln(1 + e) for e = value + correction in [0, 1].
+fn log1p_of_pair(value: f32, correction: f32) -> f32 {
+    // Above sqrt(2) - 1 from ln 2 and f = (e - 1) / 2, which is exact.
+    let large = value > 0.4142;
+    let f = select(value, 0.5 * (value - 1.0), large);
+    let tail = log1p_tail(f) + correction / (1.0 + value);
+    let near = f + tail;
+    return select(near, 0.693145751953125 + opaque(f + (tail + 1.4286068203094172e-06)), large);
+}
+
+// ln(1 + e^x)
+fn math_softplus(x: f32) -> f32 {
+    let h = -min(abs(x), 104.0);
+    let e = exp_pair(max(h, -60.0));
+    let value = opaque(e.head + e.rest);
+    let correction = e.rest - opaque(value - e.head);
+    let far = exponential(h, 0.0);
+    let tail = scale(1.0 + far.fraction, far.exponent);
+    let log_part = select(log1p_of_pair(value, correction), tail, h < -40.0);
+    return select(0.0, x, is_positive(x)) + log_part;
 }
 
 // ln x: NaN for x < 0, minus infinity at 0.

@@ -226,6 +226,25 @@ activations! {
             alpha = 1.0
         ), "z if z > α else 0", "1 if z > α else 0";
 
+        /// The exponential linear unit (Clevert, Unterthiner and Hochreiter 2016).
+        pointwise Elu = elu(
+            /// The limit −α of the negative side.
+            alpha = 1.0
+        ), "z if z > 0 else α·(e^z − 1)", "1 if z > 0 else α·e^z";
+
+        /// The scaled exponential linear unit (Klambauer, Unterthiner, Mayr and Hochreiter 2017):
+        /// λ = 1.0507009873554805, α = 1.6732632423543772.
+        pointwise Selu = selu, "λ·z if z > 0 else λ·α·(e^z − 1)", "λ if z > 0 else λ·α·e^z";
+
+        /// The exponential function.
+        pointwise Exponential = exponential, "e^z", "e^z";
+
+        /// The softsign function (Bergstra, Desjardins, Lamblin and Bengio 2009).
+        pointwise Softsign = softsign, "z / (1 + |z|)", "1 / (1 + |z|)²";
+
+        /// The logarithm of the sigmoid.
+        pointwise LogSigmoid = log_sigmoid, "−ln(1 + e^−z)", "1 / (1 + e^z)";
+
         /// The logistic function, the inverse of the logit.
         pointwise Sigmoid = sigmoid, "1 / (1 + e^−z)", "y·(1 − y)";
 

@@ -100,6 +100,22 @@ pub(crate) fn exp(x: f32) -> f32 {
     select(x > LARGEST, f32::INFINITY, scale(1.0 + e.fraction, e.exponent))
 }
 
+/// e^x − 1: infinite past 88.72283.
+#[inline(always)]
+pub(crate) fn exp_m1(x: f32) -> f32 {
+    const LARGEST: f32 = 88.722_83;
+    let e = exponential(least(greatest(x, -104.0), LARGEST), 0.0);
+    let n = e.exponent;
+    // 2^n · (1 + fraction) − 1, with the difference of the two powers exact.
+    let power = power_of_two(n.clamp(-30, 30));
+    let middle = power * e.fraction + (power - 1.0);
+    let result = select(n > 30, scale(1.0 + e.fraction, n), middle);
+    let result = select(n < -30, -1.0, result);
+    let result = select(n == 0, e.fraction, result);
+    let result = select(x > LARGEST, f32::INFINITY, result);
+    select(x.abs() < 1e-8, x, result)
+}
+
 /// e^(z − m) for z ≤ m, without the rounding error of the difference.
 #[inline(always)]
 pub(crate) fn exp_difference(z: f32, m: f32) -> f32 {
@@ -250,6 +266,29 @@ fn log_corrected(u: f32, correction: f32) -> f32 {
     k * 0.693_145_75 + (f + low)
 }
 
+/// ln(1 + e) for e = value + correction in [0, 1].
+#[inline(always)]
+fn log1p_of_pair(value: f32, correction: f32) -> f32 {
+    // Above √2 − 1 from ln 2 and f = (e − 1) / 2, which is exact.
+    let large = value > 0.4142;
+    let f = select(large, 0.5 * (value - 1.0), value);
+    let tail = log1p_tail(f) + correction / (1.0 + value);
+    select(large, 0.693_145_75 + (f + (tail + 1.428_606_8e-6)), f + tail)
+}
+
+/// ln(1 + e^x)
+#[inline(always)]
+pub(crate) fn softplus(x: f32) -> f32 {
+    let h = -least(x.abs(), 104.0);
+    let e = exp_pair(greatest(h, -60.0));
+    let value = e.head + e.rest;
+    let correction = e.rest - (value - e.head);
+    let far = exponential(h, 0.0);
+    let tail = scale(1.0 + far.fraction, far.exponent);
+    let log_part = select(h < -40.0, tail, log1p_of_pair(value, correction));
+    select(x > 0.0, x, 0.0) + log_part
+}
+
 /// ln x: NaN for x < 0, −∞ at 0.
 #[inline(always)]
 pub(crate) fn ln(x: f32) -> f32 {
@@ -290,6 +329,16 @@ impl Real for f32 {
     #[inline(always)]
     fn exp(self) -> Self {
         exp(self)
+    }
+
+    #[inline(always)]
+    fn exp_m1(self) -> Self {
+        exp_m1(self)
+    }
+
+    #[inline(always)]
+    fn softplus(self) -> Self {
+        softplus(self)
     }
 
     #[inline(always)]
@@ -352,8 +401,10 @@ mod tests {
         let everywhere = |_: f32| true;
         let positive = |x: f32| x > 0.0;
         type Case = (&'static str, fn(f32) -> f32, fn(f64) -> f64, fn(f32) -> bool, f64);
-        let cases: [Case; 7] = [
+        let cases: [Case; 9] = [
             ("exp", exp, f64::exp, everywhere, 1.0),
+            ("exp_m1", exp_m1, f64::exp_m1, everywhere, 2.0),
+            ("softplus", softplus, Real::softplus, everywhere, 2.0),
             ("ln", ln, f64::ln, positive, 1.0),
             ("ln_1p", ln_1p, f64::ln_1p, positive, 1.0),
             ("tanh", tanh, f64::tanh, everywhere, 2.0),

@@ -26,6 +26,10 @@ pub trait Real:
     fn multiply_add(self, factor: Self, term: Self) -> Self;
     /// `e^x`.
     fn exp(self) -> Self;
+    /// `e^x − 1`.
+    fn exp_m1(self) -> Self;
+    /// `ln(1 + e^x)`.
+    fn softplus(self) -> Self;
     /// The natural logarithm.
     fn ln(self) -> Self;
     /// `ln(1 + x)` for x ≥ 0.
@@ -51,6 +55,14 @@ impl Real for f64 {
 
     fn exp(self) -> Self {
         f64::exp(self)
+    }
+
+    fn exp_m1(self) -> Self {
+        f64::exp_m1(self)
+    }
+
+    fn softplus(self) -> Self {
+        self.max(0.0) + (-self.abs()).exp().ln_1p()
     }
 
     fn ln(self) -> Self {

@@ -1,0 +1,43 @@
+// softsign: g(z) = z / (1 + |z|)
+
+// 2^-40
+const POWER: f32 = 9.094947017729282e-13;
+
+// 1 / (1 + |z|) in two parts.
+fn reciprocal(z: f32) -> Pair {
+    let a = min(abs(z), 1e9);
+    let a_head = head(a);
+    return reciprocal_1p(Pair(a_head, a - a_head));
+}
+
+// 2^40 / |z|, where the 1 beside it does not count.
+fn far_inverse(z: f32) -> f32 {
+    return 1.0 / (clamp(abs(z), 1.0, 1e30) * POWER);
+}
+
+fn forward(z: f32) -> f32 {
+    let bounded = clamp(z, -1e9, 1e9);
+    let z_head = head(bounded);
+    let y = product(Pair(z_head, bounded - z_head), reciprocal(z));
+    return select(y, z, abs(z) < 1e-15);
+}
+
+fn derivative(z: f32) -> f32 {
+    let q = reciprocal(z);
+    let inverse = far_inverse(z);
+    let far = inverse * inverse * POWER * POWER;
+    return select(product(q, q), far, abs(z) > 1e8);
+}
+
+fn second_derivative(z: f32) -> f32 {
+    let q = reciprocal(z);
+    let inverse = far_inverse(z);
+    let far = inverse * inverse * POWER * (inverse * POWER) * POWER;
+    let magnitude = 2.0 * select(product(product_pair(q, q), q), far, abs(z) > 1e8);
+    return select(-with_sign_of(magnitude, z), 0.0, order(z) == 0);
+}
+
+fn derivative_from_output(y: f32) -> f32 {
+    let rest = 1.0 - abs(y);
+    return rest * rest;
+}
