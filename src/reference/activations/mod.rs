@@ -1,0 +1,76 @@
+//! One formula per activation, generic over the precision.
+//!
+//! The functions are given numbers, never a NaN: that NaN in gives NaN out is the concern of
+//! whoever calls them (see [`Pointwise`]). At the kinks the values are PyTorch's.
+
+mod piecewise;
+mod rowwise;
+mod smooth;
+
+pub use piecewise::*;
+pub use rowwise::*;
+pub use smooth::*;
+
+use super::Real;
+
+/// An activation that maps each element by itself.
+///
+/// Callers replace the result by NaN where an argument is NaN; the formulas need not.
+pub trait Pointwise<R: Real>: Copy + Send + Sync {
+    /// `g(z)`.
+    fn forward(&self, z: R) -> R;
+
+    /// `g'(z)`.
+    fn derivative(&self, z: R) -> R;
+
+    /// `g''(z)`.
+    fn second_derivative(&self, z: R) -> R;
+
+    /// `g'(z)` from `y = g(z)`, for activations where that is possible: see
+    /// [`has_derivative_from_output`](Self::has_derivative_from_output).
+    fn derivative_from_output(&self, y: R) -> R;
+
+    /// Whether g' is a function of g's value.
+    fn has_derivative_from_output(&self) -> bool;
+}
+
+/// An activation that maps a row, of the softmax family: element i of the output depends on
+/// `z_i` and on statistics of the whole row.
+///
+/// Callers make the whole row NaN where an element is NaN, the greatest is infinite, or all are −∞.
+pub trait Rowwise<R: Real>: Copy + Send + Sync {
+    /// `y_i` from the row's statistics.
+    fn forward(&self, element: Shifted<R>, row: RowSum<R>) -> R;
+
+    /// What the backward pass adds up along the row, from `y_i` and `dE/dy_i`.
+    fn backward_term(&self, y: R, dy: R) -> R;
+
+    /// `dE/dz_i` from `y_i`, `dE/dy_i` and the row's total of [`backward_term`](Self::backward_term).
+    fn backward(&self, y: R, dy: R, total: R) -> R;
+
+    /// `∂y_i/∂z_j` from `y_i`, `y_j` and whether `i = j`.
+    fn jacobian(&self, y_i: R, y_j: R, diagonal: bool) -> R;
+}
+
+/// An element of a row, relative to the greatest one.
+#[derive(Clone, Copy, Debug)]
+pub struct Shifted<R> {
+    /// `z_i − max z`, rounded.
+    pub difference: R,
+    /// `e^(z_i − max z)`, of the difference before it was rounded.
+    pub exponential: R,
+}
+
+/// What a row adds up to.
+#[derive(Clone, Copy, Debug)]
+pub struct RowSum<R> {
+    /// `Σ_j e^(z_j − max z)`, between 1 and the row's length.
+    pub sum: R,
+    /// `ln sum`, accurate also where one element outweighs all others.
+    pub log_sum: R,
+}
+
+/// A constant of a formula.
+fn number<R: Real>(value: f64) -> R {
+    R::from_f64(value)
+}
