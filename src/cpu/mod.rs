@@ -138,10 +138,7 @@ impl Backend for CpuBackend {
     }
 
     fn allocate(&self, elements: usize) -> Result<Storage> {
-        let (bytes, limit) = ((elements * size_of::<f32>()) as u64, self.info.max_tensor_bytes);
-        if bytes > limit {
-            return Err(Error::TooLarge { what: "a tensor".to_owned(), bytes, limit });
-        }
+        self.info.tensor_bytes(elements)?;
         Ok(Storage::Cpu(Arc::new(Cell::new(&self.pool, elements))))
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::{Error, Result};
+
 /// The sort of processor behind a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -74,6 +76,17 @@ pub struct DeviceInfo {
     pub features: wgpu::Features,
     /// Tells adapters apart that are equal in all else.
     pub(crate) ordinal: usize,
+}
+
+impl DeviceInfo {
+    /// The bytes of a tensor, where the device can hold them in one piece.
+    pub(crate) fn tensor_bytes(&self, elements: usize) -> Result<u64> {
+        let (bytes, limit) = (elements as u64 * size_of::<f32>() as u64, self.max_tensor_bytes);
+        if bytes <= limit {
+            return Ok(bytes);
+        }
+        Err(Error::TooLarge { what: "a tensor".to_owned(), bytes, limit })
+    }
 }
 
 impl fmt::Display for DeviceInfo {

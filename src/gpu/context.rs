@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::buffer::{Buffer, TENSOR_USAGES};
 use super::faults::{Faults, guarded};
-use super::kernel::Kernels;
+use super::kernel::{Kernels, layout_entry};
 use super::recorder::Recorder;
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
@@ -78,11 +78,7 @@ impl Context {
 
     pub(super) fn allocate(self: &Arc<Self>, elements: usize) -> Result<Buffer> {
         self.faults.check()?;
-        let bytes = elements as u64 * size_of::<f32>() as u64;
-        let limit = self.info.max_tensor_bytes;
-        if bytes > limit {
-            return Err(Error::TooLarge { what: "a tensor".to_owned(), bytes, limit });
-        }
+        let (bytes, limit) = (self.info.tensor_bytes(elements)?, self.info.max_tensor_bytes);
         let class = class_of(bytes).min(limit & !255).max(bytes.next_multiple_of(16).min(limit));
         let create = || self.create_buffer("wgrad tensor", class, TENSOR_USAGES);
         let taken = match self.pool.take(class, create) {
@@ -114,16 +110,8 @@ impl Context {
     /// That a buffer of the caller's belongs to this device: wgpu tells when it is bound.
     pub(super) fn check_ownership(&self, buffer: &Buffer) -> Result<()> {
         let bound = guarded(&self.device, 0, || {
-            let entry = wgpu::BindGroupLayoutEntry {
-                binding: 0,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Storage { read_only: false },
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                },
-                count: None,
-            };
+            let storage = wgpu::BufferBindingType::Storage { read_only: false };
+            let entry = layout_entry(0, storage, None);
             let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
                 label: Some("wgrad tensor_from_buffer"),
                 entries: &[entry],

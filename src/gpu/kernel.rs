@@ -242,26 +242,35 @@ impl Kernels {
     }
 }
 
+/// A buffer as a compute shader sees it; one of a given size may begin anywhere in its buffer.
+pub(super) fn layout_entry(
+    binding: u32,
+    ty: wgpu::BufferBindingType,
+    size: Option<wgpu::BufferSize>,
+) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: size.is_some(),
+            min_binding_size: size,
+        },
+        count: None,
+    }
+}
+
 fn compile(device: &wgpu::Device, kernel: &Kernel<'_>) -> Pipeline {
     let label = kernel.label();
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(&label),
         source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
     });
-    let entry = |binding: u32, ty, dynamic: bool, size: Option<u64>| wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset: dynamic,
-            min_binding_size: size.and_then(wgpu::BufferSize::new),
-        },
-        count: None,
-    };
-    let parameters = entry(0, wgpu::BufferBindingType::Uniform, true, Some(PARAMETERS as u64));
+    let parameters =
+        layout_entry(0, wgpu::BufferBindingType::Uniform, wgpu::BufferSize::new(PARAMETERS as u64));
     let storage = (1..).zip(kernel.template.bindings()).map(|(binding, access)| {
         let read_only = *access == Access::Read;
-        entry(binding, wgpu::BufferBindingType::Storage { read_only }, false, None)
+        layout_entry(binding, wgpu::BufferBindingType::Storage { read_only }, None)
     });
     let entries: Vec<_> = std::iter::once(parameters).chain(storage).collect();
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {

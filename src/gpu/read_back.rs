@@ -31,13 +31,15 @@ impl ReadBack {
         let create = || context.create_buffer("wgrad read-back", class, STAGING_USAGES);
         let staging =
             context.staging.take(class, create).map_err(|error| context.explain(error))?.buffer;
-        let submission = context.record_at_once(|recorder| {
-            recorder.copy(context, buffer, &staging, bytes)?;
-            recorder.submit(context)
-        });
-        let submission =
-            submission.inspect_err(|_| context.staging.give(class, staging.clone()))?;
         let (sender, mapped) = oneshot_channel();
+        // From here on it goes back when this is dropped, also where a step fails.
+        let context = Arc::clone(context);
+        let mut reading = Self { context, staging, class, bytes, mapped, submission: None };
+        let (context, staging) = (&reading.context, &reading.staging);
+        let submission = context.record_at_once(|recorder| {
+            recorder.copy(context, buffer, staging, bytes)?;
+            recorder.submit(context)
+        })?;
         let told = guarded(&context.device, 0, || {
             staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
                 // The reader may have lost interest; then nobody listens.
@@ -45,7 +47,8 @@ impl ReadBack {
             });
         });
         told.map_err(|error| context.explain(error))?;
-        Ok(Self { context: Arc::clone(context), staging, class, bytes, mapped, submission })
+        reading.submission = submission;
+        Ok(reading)
     }
 
     /// Blocks until the elements are there.

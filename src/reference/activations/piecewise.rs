@@ -63,25 +63,26 @@ impl<R: Real> Pointwise<R> for Relu {
     }
 }
 
-/// `z` where z > 0, else `slope·z`.
-#[derive(Clone, Copy, Debug)]
-pub struct LeakyRelu<R> {
+/// What the leaky rectified linear units differ in.
+trait Leaky {
+    type Number;
+
     /// The slope for negative z.
-    pub slope: R,
+    fn slope(&self) -> Self::Number;
 }
 
-impl<R: Real> Pointwise<R> for LeakyRelu<R> {
+impl<R: Real, L: Leaky<Number = R> + Copy + Send + Sync> Pointwise<R> for L {
     #[inline(always)]
     fn forward(&self, z: R) -> R {
         // A slope of 0 has the limit 0 at −∞, where the product has none.
-        let flat = self.slope == number(0.0);
-        let scaled = if flat { number(0.0) } else { self.slope * z };
+        let flat = self.slope() == number(0.0);
+        let scaled = if flat { number(0.0) } else { self.slope() * z };
         if z > number(0.0) { z } else { scaled }
     }
 
     #[inline(always)]
     fn derivative(&self, z: R) -> R {
-        if z > number(0.0) { number(1.0) } else { self.slope }
+        if z > number(0.0) { number(1.0) } else { self.slope() }
     }
 
     #[inline(always)]
@@ -96,7 +97,23 @@ impl<R: Real> Pointwise<R> for LeakyRelu<R> {
 
     fn has_derivative_from_output(&self) -> bool {
         // A negative slope gives positive outputs on both sides.
-        self.slope >= number(0.0)
+        self.slope() >= number(0.0)
+    }
+}
+
+/// `z` where z > 0, else `slope·z`.
+#[derive(Clone, Copy, Debug)]
+pub struct LeakyRelu<R> {
+    /// The slope for negative z.
+    pub slope: R,
+}
+
+impl<R: Real> Leaky for LeakyRelu<R> {
+    type Number = R;
+
+    #[inline(always)]
+    fn slope(&self) -> R {
+        self.slope
     }
 }
 
@@ -107,36 +124,12 @@ pub struct Prelu<R> {
     pub weight: R,
 }
 
-impl<R: Real> Prelu<R> {
-    #[inline(always)]
-    fn leaky_relu(&self) -> LeakyRelu<R> {
-        LeakyRelu { slope: self.weight }
-    }
-}
-
-impl<R: Real> Pointwise<R> for Prelu<R> {
-    #[inline(always)]
-    fn forward(&self, z: R) -> R {
-        self.leaky_relu().forward(z)
-    }
+impl<R: Real> Leaky for Prelu<R> {
+    type Number = R;
 
     #[inline(always)]
-    fn derivative(&self, z: R) -> R {
-        self.leaky_relu().derivative(z)
-    }
-
-    #[inline(always)]
-    fn second_derivative(&self, z: R) -> R {
-        self.leaky_relu().second_derivative(z)
-    }
-
-    #[inline(always)]
-    fn derivative_from_output(&self, y: R) -> R {
-        self.leaky_relu().derivative_from_output(y)
-    }
-
-    fn has_derivative_from_output(&self) -> bool {
-        self.leaky_relu().has_derivative_from_output()
+    fn slope(&self) -> R {
+        self.weight
     }
 }
 
@@ -149,36 +142,12 @@ pub struct Rrelu<R> {
     pub upper: R,
 }
 
-impl<R: Real> Rrelu<R> {
-    #[inline(always)]
-    fn leaky_relu(&self) -> LeakyRelu<R> {
-        LeakyRelu { slope: number::<R>(0.5) * (self.lower + self.upper) }
-    }
-}
-
-impl<R: Real> Pointwise<R> for Rrelu<R> {
-    #[inline(always)]
-    fn forward(&self, z: R) -> R {
-        self.leaky_relu().forward(z)
-    }
+impl<R: Real> Leaky for Rrelu<R> {
+    type Number = R;
 
     #[inline(always)]
-    fn derivative(&self, z: R) -> R {
-        self.leaky_relu().derivative(z)
-    }
-
-    #[inline(always)]
-    fn second_derivative(&self, z: R) -> R {
-        self.leaky_relu().second_derivative(z)
-    }
-
-    #[inline(always)]
-    fn derivative_from_output(&self, y: R) -> R {
-        self.leaky_relu().derivative_from_output(y)
-    }
-
-    fn has_derivative_from_output(&self) -> bool {
-        self.leaky_relu().has_derivative_from_output()
+    fn slope(&self) -> R {
+        number::<R>(0.5) * (self.lower + self.upper)
     }
 }
 
