@@ -27,7 +27,7 @@ macro_rules! activations {
                 $( (
                     $( $(#[$parameter_doc:meta])* $parameter:ident = $default:expr $(, in $range:expr)? );+
                 ) $(=> [$rule:expr, $reason:literal])? )?,
-                $formula:literal, $derivative:literal
+                $formula:literal, $derivative:literal, ulp [ $bound:literal $(, $next_bound:literal)* ]
             );+ $(;)?
         }
     ) => {
@@ -39,6 +39,9 @@ macro_rules! activations {
                     $(#[$doc])*
                     ///
                     #[doc = concat!("Formula: `", $formula, "`; derivative: `", $derivative, "`.")]
+                    #[doc = concat!(
+                        "[Error bound](Self::ulp_bound) in ULP, by order: ", $bound $(, ", ", $next_bound)*, "."
+                    )]
                     $Variant = $name $(
                         ( $( $(#[$parameter_doc])* $parameter: f32 = $default $(, in $range)? );+ )
                         $(=> [$rule, $reason])?
@@ -60,6 +63,27 @@ macro_rules! activations {
             /// The formula of the derivative; for row-wise activations, of the Jacobian ∂y_i/∂z_j.
             pub const fn derivative_formula(&self) -> &'static str {
                 match self { $( Self::$Variant { .. } => $derivative, )+ }
+            }
+
+            /// The most that a result differs from the exact one, in units in the last place (ULP) of the
+            /// correctly rounded f32: of g for order 0, g' for 1, g'' for 2. Nothing where there is no
+            /// such function: row-wise activations have g alone.
+            ///
+            /// It holds on every device for the field's default parameters, where neither the argument nor
+            /// the result is subnormal.
+            ///
+            /// ```
+            /// use wgrad::Activation;
+            ///
+            /// assert_eq!(Activation::Sigmoid.ulp_bound(1), Some(1.0));
+            /// assert_eq!(Activation::Sigmoid.ulp_bound(3), None);
+            /// assert_eq!(Activation::Softmax.ulp_bound(1), None);
+            /// ```
+            pub const fn ulp_bound(&self, order: usize) -> Option<f32> {
+                let bounds: &[f32] = match self {
+                    $( Self::$Variant { .. } => &[ $bound $(, $next_bound)* ], )+
+                };
+                if order < bounds.len() { Some(bounds[order]) } else { None }
             }
 
             /// The WGSL functions of the activation.
@@ -141,22 +165,22 @@ activations! {
     /// ```
     pub enum Activation {
         /// The identity, for a linear output.
-        pointwise Identity = identity, "z", "1";
+        pointwise Identity = identity, "z", "1", ulp [0.5, 0.5, 0.5];
 
         /// The rectified linear unit.
-        pointwise Relu = relu, "max(z, 0)", "1 if z > 0 else 0";
+        pointwise Relu = relu, "max(z, 0)", "1 if z > 0 else 0", ulp [0.5, 0.5, 0.5];
 
         /// The rectified linear unit with a slope on the negative side.
         pointwise LeakyRelu = leaky_relu(
             /// The slope for z ≤ 0.
             slope = 0.01
-        ), "z if z > 0 else slope·z", "1 if z > 0 else slope";
+        ), "z if z > 0 else slope·z", "1 if z > 0 else slope", ulp [0.5, 0.5, 0.5];
 
         /// The rectified linear unit with a learned slope on the negative side; here the slope is given.
         pointwise Prelu = prelu(
             /// The slope for z ≤ 0.
             weight = 0.25
-        ), "z if z > 0 else weight·z", "1 if z > 0 else weight";
+        ), "z if z > 0 else weight·z", "1 if z > 0 else weight", ulp [0.5, 0.5, 0.5];
 
         /// The randomised leaky rectified linear unit as it is evaluated: at its mean slope.
         pointwise Rrelu = rrelu(
@@ -165,10 +189,11 @@ activations! {
             /// The greatest slope that is drawn in training.
             upper = 0.333_333_34
         ) => [lower <= upper, "lower must not be greater than upper"],
-        "z if z > 0 else ½(lower + upper)·z", "1 if z > 0 else ½(lower + upper)";
+        "z if z > 0 else ½(lower + upper)·z", "1 if z > 0 else ½(lower + upper)",
+        ulp [0.5, 0.5, 0.5];
 
         /// The rectified linear unit, cut off at 6.
-        pointwise Relu6 = relu6, "min(max(z, 0), 6)", "1 if 0 < z < 6 else 0";
+        pointwise Relu6 = relu6, "min(max(z, 0), 6)", "1 if 0 < z < 6 else 0", ulp [0.5, 0.5, 0.5];
 
         /// A line between two bounds, tanh's piecewise linear stand-in.
         pointwise HardTanh = hard_tanh(
@@ -177,7 +202,7 @@ activations! {
             /// The greatest output.
             max = 1.0
         ) => [min <= max, "min must not be greater than max"],
-        "min(max(z, min), max)", "1 if min < z < max else 0";
+        "min(max(z, min), max)", "1 if min < z < max else 0", ulp [0.5, 0.5, 0.5];
 
         /// The sigmoid's piecewise linear stand-in: PyTorch's by default, ONNX's and Keras's with
         /// slope = 0.2.
@@ -186,23 +211,24 @@ activations! {
             slope = 0.166_666_67;
             /// The value at 0.
             offset = 0.5
-        ), "min(max(slope·z + offset, 0), 1)", "slope if 0 < slope·z + offset < 1 else 0";
+        ), "min(max(slope·z + offset, 0), 1)", "slope if 0 < slope·z + offset < 1 else 0",
+        ulp [1.0, 0.5, 0.5];
 
         /// `z` times [hard_sigmoid](Self::HardSigmoid), swish's piecewise stand-in.
         pointwise HardSwish = hard_swish,
-        "z·min(max(z/6 + ½, 0), 1)", "0 if z ≤ −3, 1 if z ≥ 3, else z/3 + ½";
+        "z·min(max(z/6 + ½, 0), 1)", "0 if z ≤ −3, 1 if z ≥ 3, else z/3 + ½", ulp [4.0, 4.0, 0.5];
 
         /// Pulls every number towards 0 by λ.
         pointwise Softshrink = softshrink(
             /// The distance λ.
             lambda = 0.5, in 0.0..=f32::MAX
-        ), "z − λ if z > λ, z + λ if z < −λ, else 0", "1 if |z| > λ else 0";
+        ), "z − λ if z > λ, z + λ if z < −λ, else 0", "1 if |z| > λ else 0", ulp [0.5, 0.5, 0.5];
 
         /// Makes small numbers 0.
         pointwise Hardshrink = hardshrink(
             /// The greatest magnitude that becomes 0.
             lambda = 0.5, in 0.0..=f32::MAX
-        ), "z if |z| > λ else 0", "1 if |z| > λ else 0";
+        ), "z if |z| > λ else 0", "1 if |z| > λ else 0", ulp [0.5, 0.5, 0.5];
 
         /// ONNX's shrink: makes small numbers 0 and moves the others towards it.
         pointwise Shrink = shrink(
@@ -210,7 +236,8 @@ activations! {
             lambda = 0.5, in 0.0..=f32::MAX;
             /// The distance that the others are moved.
             bias = 0.0
-        ), "z − bias if z > λ, z + bias if z < −λ, else 0", "1 if |z| > λ else 0";
+        ), "z − bias if z > λ, z + bias if z < −λ, else 0", "1 if |z| > λ else 0",
+        ulp [0.5, 0.5, 0.5];
 
         /// Another value for all numbers up to a threshold.
         pointwise Threshold = threshold(
@@ -218,47 +245,48 @@ activations! {
             threshold = 0.0;
             /// What takes the place of numbers up to it.
             value = 0.0
-        ), "z if z > θ else value", "1 if z > θ else 0";
+        ), "z if z > θ else value", "1 if z > θ else 0", ulp [0.5, 0.5, 0.5];
 
         /// Zero for all numbers up to a threshold, as in ONNX.
         pointwise ThresholdedRelu = thresholded_relu(
             /// The threshold α.
             alpha = 1.0
-        ), "z if z > α else 0", "1 if z > α else 0";
+        ), "z if z > α else 0", "1 if z > α else 0", ulp [0.5, 0.5, 0.5];
 
         /// The exponential linear unit (Clevert, Unterthiner and Hochreiter 2016).
         pointwise Elu = elu(
             /// The limit −α of the negative side.
             alpha = 1.0
-        ), "z if z > 0 else α·(e^z − 1)", "1 if z > 0 else α·e^z";
+        ), "z if z > 0 else α·(e^z − 1)", "1 if z > 0 else α·e^z", ulp [1.0, 2.0, 2.0];
 
         /// The scaled exponential linear unit (Klambauer, Unterthiner, Mayr and Hochreiter 2017):
         /// λ = 1.0507009873554805, α = 1.6732632423543772.
-        pointwise Selu = selu, "λ·z if z > 0 else λ·α·(e^z − 1)", "λ if z > 0 else λ·α·e^z";
+        pointwise Selu = selu, "λ·z if z > 0 else λ·α·(e^z − 1)", "λ if z > 0 else λ·α·e^z",
+        ulp [2.0, 3.0, 3.0];
 
         /// The exponential function.
-        pointwise Exponential = exponential, "e^z", "e^z";
+        pointwise Exponential = exponential, "e^z", "e^z", ulp [1.0, 1.0, 1.0];
 
         /// The softsign function (Bergstra, Desjardins, Lamblin and Bengio 2009).
-        pointwise Softsign = softsign, "z / (1 + |z|)", "1 / (1 + |z|)²";
+        pointwise Softsign = softsign, "z / (1 + |z|)", "1 / (1 + |z|)²", ulp [2.0, 4.0, 8.0];
 
         /// The logarithm of the sigmoid.
-        pointwise LogSigmoid = log_sigmoid, "−ln(1 + e^−z)", "1 / (1 + e^z)";
+        pointwise LogSigmoid = log_sigmoid, "−ln(1 + e^−z)", "1 / (1 + e^z)", ulp [2.0, 1.0, 1.0];
 
         /// The logistic function, the inverse of the logit.
-        pointwise Sigmoid = sigmoid, "1 / (1 + e^−z)", "y·(1 − y)";
+        pointwise Sigmoid = sigmoid, "1 / (1 + e^−z)", "y·(1 − y)", ulp [1.0, 1.0, 8.0];
 
         /// The hyperbolic tangent.
-        pointwise Tanh = tanh, "tanh z", "1 − y²";
+        pointwise Tanh = tanh, "tanh z", "1 − y²", ulp [2.0, 1.0, 8.0];
 
         /// Softmax over the last axis: positive numbers that add up to one.
         ///
         /// A row that holds NaN or +∞, or only −∞, becomes NaN, as in PyTorch.
-        rowwise Softmax = softmax, "e^z_i / Σ_j e^z_j", "y_i·(δ_ij − y_j)";
+        rowwise Softmax = softmax, "e^z_i / Σ_j e^z_j", "y_i·(δ_ij − y_j)", ulp [4.0];
 
         /// The logarithm of [softmax](Self::Softmax) over the last axis.
         ///
         /// A row that holds NaN or +∞, or only −∞, becomes NaN, as in PyTorch.
-        rowwise LogSoftmax = log_softmax, "z_i − ln Σ_j e^z_j", "δ_ij − e^y_j";
+        rowwise LogSoftmax = log_softmax, "z_i − ln Σ_j e^z_j", "δ_ij − e^y_j", ulp [4.0];
     }
 }
