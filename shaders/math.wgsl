@@ -68,95 +68,81 @@ fn with_sign_of(magnitude: f32, x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(magnitude) | (bitcast<u32>(x) & 0x80000000u));
 }
 
-// a * b + c without the rounding error of the product (Dekker's product, Knuth's sum).
-fn math_multiply_add(a: f32, b: f32, c: f32) -> f32 {
-    let product = opaque(a * b);
+// high + low, where low is what high cannot hold of a product or a quotient.
+struct Parts {
+    high: f32,
+    low: f32,
+}
+
+fn negative(x: Parts) -> Parts {
+    return Parts(-x.high, -x.low);
+}
+
+fn twice(x: Parts) -> Parts {
+    return Parts(x.high + x.high, x.low + x.low);
+}
+
+// |x|
+fn magnitude(x: Parts) -> Parts {
+    let sign = bitcast<u32>(x.high) & 0x80000000u;
+    return Parts(abs(x.high), bitcast<f32>(bitcast<u32>(x.low) ^ sign));
+}
+
+// x, kept between the bounds; its low part counts only where it is within.
+fn bounded(x: Parts, least: f32, most: f32) -> Parts {
+    let within = x.high >= least && x.high <= most;
+    return Parts(clamp(x.high, least, most), select(0.0, x.low, within));
+}
+
+// a * b exactly, but for underflow (Dekker); zero times infinity is zero.
+fn math_product(a: f32, b: f32) -> Parts {
+    let high = opaque(a * b);
     let a_head = head(a);
     let b_head = head(b);
     let a_rest = a - a_head;
     let b_rest = b - b_head;
-    let upper = opaque(opaque(a_head * b_head) - product);
-    let lost = (upper + opaque(a_head * b_rest) + opaque(a_rest * b_head)) + a_rest * b_rest;
-    let sum = opaque(product + c);
-    let back = opaque(sum - product);
-    let lost_too = (product - opaque(sum - back)) + (c - back);
-    let corrected = sum + (lost + lost_too);
+    let upper = opaque(opaque(a_head * b_head) - high);
+    let low = (upper + opaque(a_head * b_rest) + opaque(a_rest * b_head)) + a_rest * b_rest;
+    // What an overflow lost is no number.
+    return Parts(select(high, 0.0, is_nan(high)), select(low, 0.0, is_nan(low) || is_infinite(low)));
+}
+
+// a / b, with what its rounding and the driver's division lost.
+fn math_quotient(a: f32, b: f32) -> Parts {
+    let high = opaque(a / b);
+    let back = math_product(high, b);
+    let low = (opaque(a - back.high) - back.low) / b;
+    return Parts(high, select(low, 0.0, is_nan(low) || is_infinite(low)));
+}
+
+// a / b, rounded well whatever the driver's division does.
+fn math_divide(a: f32, b: f32) -> f32 {
+    let q = math_quotient(a, b);
+    return q.high + q.low;
+}
+
+// The square root of x, rounded well whatever the driver's does.
+fn sqrt_of(x: Parts) -> f32 {
+    let root = sqrt(x.high);
+    let square = math_product(root, root);
+    let residual = (opaque(x.high - square.high) - square.low) + x.low;
+    let corrected = root + residual * (0.5 / root);
+    return select(corrected, root, is_nan(corrected) || is_infinite(root));
+}
+
+fn math_sqrt(x: f32) -> f32 {
+    return sqrt_of(Parts(x, 0.0));
+}
+
+// a * b + c without the rounding error of the product (Knuth's sum).
+fn math_multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    let product = math_product(a, b);
+    let sum = opaque(product.high + c);
+    let back = opaque(sum - product.high);
+    let lost = (product.high - opaque(sum - back)) + (c - back);
+    let corrected = sum + (product.low + lost);
     // Where something overflowed, what was lost is no number.
     return select(corrected, sum, is_nan(corrected));
-}
-
-// m * 2^n for m in [0.5, 4), rounded once, subnormal results included; no overflow.
-fn scale(m: f32, n: i32) -> f32 {
-    let exponent = i32(bitcast<u32>(m) >> 23u) + n;
-    let normal = bitcast<f32>(bitcast<u32>(m) + (bitcast<u32>(n) << 23u));
-    // Below the normal range: stay normal by 2^64, then multiply by 2^-64.
-    let raised = bitcast<f32>(bitcast<u32>(m) + (bitcast<u32>(n + 64) << 23u));
-    return select(raised * 5.421010862427522e-20, normal, exponent >= 1);
-}
-
-// 2^n for -126 <= n <= 127.
-fn power_of_two(n: i32) -> f32 {
-    return bitcast<f32>(bitcast<u32>(n + 127) << 23u);
-}
-
-// e^(high + low) = 2^exponent * (1 + fraction)
-struct Exponential {
-    exponent: i32,
-    fraction: f32,
-}
-
-// For high in [-106, 88.73] and a low part of at most a few units in high's last place.
-fn exponential(high: f32, low: f32) -> Exponential {
-    let n = floor(high * 1.4426950408889634 + 0.5);
-    let exponent = i32(n);
-    // ln 2 = 355/512 - 2.1219444e-4; n * 355 / 512 is exact, so the first difference is too.
-    let r = opaque(high - f32(exponent * 355) * 0.001953125) - (n * -2.12194440054690583e-4 - low);
-    var p = 0.00019958446500822902;
-    p = p * r + 0.001393371494486928;
-    p = p * r + 0.008333192206919193;
-    p = p * r + 0.04166647791862488;
-    p = p * r + 0.1666666716337204;
-    p = p * r + 0.5;
-    return Exponential(exponent, (r * r) * p + r);
-}
-
-// e^x: infinite past 88.72283, zero below -104.
-fn math_exp(x: f32) -> f32 {
-    let e = exponential(clamp(x, -104.0, 88.72283172607422), 0.0);
-    return select(scale(1.0 + e.fraction, e.exponent), infinity(), x > 88.72283172607422);
-}
-
-// factor * e^x for x <= 0, rounded once where it is subnormal though e^x alone is flushed.
-fn math_exp_times(factor: f32, x: f32) -> f32 {
-    let e = exponential(clamp(x, -104.0, 0.0), 0.0);
-    let half = e.exponent / 2;
-    let upper = opaque(factor * (1.0 + e.fraction) * power_of_two(half));
-    return select(upper * power_of_two(e.exponent - half), 0.0, x < -104.0);
-}
-
-// e^x - 1: infinite past 88.72283.
-fn math_expm1(x: f32) -> f32 {
-    let e = exponential(clamp(x, -104.0, 88.72283172607422), 0.0);
-    let n = e.exponent;
-    // 2^n * (1 + fraction) - 1, with the difference of the two powers exact.
-    let power = power_of_two(clamp(n, -30, 30));
-    let middle = power * e.fraction + (power - 1.0);
-    var result = select(middle, scale(1.0 + e.fraction, n), n > 30);
-    result = select(result, -1.0, n < -30);
-    result = select(result, e.fraction, n == 0);
-    result = select(result, infinity(), x > 88.72283172607422);
-    return select(result, x, abs(x) < 1e-8);
-}
-
-// e^(z - m) for z <= m, without the rounding error of the difference.
-fn math_exp_difference(z: f32, m: f32) -> f32 {
-    let high = opaque(z - m);
-    // Knuth's two-sum: what the difference lost.
-    let back = opaque(high - z);
-    let low = (z - opaque(high - back)) + (-m - back);
-    let near = high > -104.0;
-    let e = exponential(select(-104.0, high, near), select(0.0, low, near));
-    return select(0.0, scale(1.0 + e.fraction, e.exponent), near);
 }
 
 // A number as a head of 12 bits and the rest.
@@ -165,24 +151,9 @@ struct Pair {
     rest: f32,
 }
 
-// e^x for x in [-60, 0], with 12 bits more than f32.
-fn exp_pair(x: f32) -> Pair {
-    let e = exponential(x, 0.0);
-    let upper = head(1.0 + e.fraction);
-    let lower = e.fraction - opaque(upper - 1.0);
-    let power = power_of_two(e.exponent);
-    return Pair(upper * power, lower * power);
-}
-
-// 1 / (1 + e) for e in [0, 2^30]: an exact residual takes the division's error away.
-fn reciprocal_1p(e: Pair) -> Pair {
-    let d = head(1.0 + e.head);
-    let d_rest = (e.head - opaque(d - 1.0)) + e.rest;
-    let q = 1.0 / (d + d_rest);
-    let q_head = head(q);
-    let q_rest = q - q_head;
-    let residual = (opaque(1.0 - q_head * d) - q_rest * d) - q * d_rest;
-    return Pair(q_head, q_rest + q * residual);
+fn split(x: Parts) -> Pair {
+    let upper = head(x.high);
+    return Pair(upper, (x.high - upper) + x.low);
 }
 
 fn product(a: Pair, b: Pair) -> f32 {
@@ -196,72 +167,239 @@ fn product_pair(a: Pair, b: Pair) -> Pair {
     return Pair(sum, opaque(upper - sum) + lower);
 }
 
+// 1 + a * b
+fn product_plus_one(a: Pair, b: Pair) -> f32 {
+    return opaque(1.0 + a.head * b.head) + (a.head * b.rest + a.rest * (b.head + b.rest));
+}
+
+// large + small + rest, for a head `small` that is no greater than `large`.
+fn sum_pair(large: f32, small: f32, rest: f32) -> Pair {
+    let upper = head(large + small);
+    return Pair(upper, opaque(opaque(large - upper) + small) + rest);
+}
+
+// 1 / x: an exact residual takes the division's error away.
+fn reciprocal(x: Pair) -> Pair {
+    let q = 1.0 / (x.head + x.rest);
+    let q_head = head(q);
+    let q_rest = q - q_head;
+    let residual = (opaque(1.0 - q_head * x.head) - q_rest * x.head) - q * x.rest;
+    return Pair(q_head, q_rest + q * residual);
+}
+
+// 1 / (1 + x) for x >= 0.
+fn reciprocal_1p(x: Pair) -> Pair {
+    return reciprocal(sum_pair(max(x.head, 1.0), min(x.head, 1.0), x.rest));
+}
+
+// 2^-64
+const SMALL: f32 = 5.421010862427522e-20;
+
+// m * 2^n for m in [0.5, 4), rounded once, subnormal results included; no overflow.
+fn scale(m: f32, n: i32) -> f32 {
+    let exponent = i32(bitcast<u32>(m) >> 23u) + n;
+    let normal = bitcast<f32>(bitcast<u32>(m) + (bitcast<u32>(n) << 23u));
+    // Below the normal range: stay normal by 2^64, then multiply by 2^-64.
+    let raised = bitcast<f32>(bitcast<u32>(m) + (bitcast<u32>(n + 64) << 23u));
+    return select(raised * SMALL, normal, exponent >= 1);
+}
+
+// 2^n for -126 <= n <= 127.
+fn power_of_two(n: i32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(n + 127) << 23u);
+}
+
+// e^x = 2^exponent * (1 + fraction)
+struct Exponential {
+    exponent: i32,
+    fraction: f32,
+}
+
+// For a high part in [-256, 256] and a low part of at most a few units in its last place.
+fn exponential(x: Parts) -> Exponential {
+    let n = floor(x.high * 1.442695 + 0.5);
+    // ln 2 = 355/512 - 2.1219444e-4; n * 355/512 is exact, so the first difference is too.
+    let r = opaque(x.high - n * 0.693359375) - (n * -2.12194440054690583e-4 - x.low);
+    // fit: exp
+    var p = 0.00019958447;
+    p = p * r + 0.0013933715;
+    p = p * r + 0.008333192;
+    p = p * r + 0.041666478;
+    p = p * r + 0.16666667;
+    p = p * r + 0.5;
+    return Exponential(i32(n), (r * r) * p + r);
+}
+
+// Rounded once.
+fn exponential_value(e: Exponential) -> f32 {
+    return scale(1.0 + e.fraction, e.exponent);
+}
+
+// factor * e, rounded once where it is subnormal: in three steps, so that no power leaves the range.
+fn exponential_times(factor: Parts, e: Exponential) -> f32 {
+    let third = e.exponent / 3;
+    let power = power_of_two(third);
+    let mantissa = factor.high + (factor.high * e.fraction + factor.low);
+    let upper = opaque(mantissa * power);
+    return opaque(upper * power) * power_of_two(e.exponent - 2 * third);
+}
+
+// A number in two parts, divided by a scale that keeps them in range: 1 or 2^-64.
+struct Scaled {
+    value: Pair,
+    scale: f32,
+}
+
+// With 12 bits more than f32.
+fn exponential_pair(e: Exponential) -> Scaled {
+    let far = e.exponent > 60;
+    let upper = head(1.0 + e.fraction);
+    let lower = e.fraction - opaque(upper - 1.0);
+    let power = power_of_two(e.exponent - select(0, 64, far));
+    return Scaled(Pair(upper * power, lower * power), select(1.0, SMALL, far));
+}
+
+// e^x: infinite past 88.72283, zero below -104.
+fn exp_of(x: Parts) -> f32 {
+    let y = exponential_value(exponential(bounded(x, -104.0, 88.72283)));
+    return select(y, infinity(), x.high > 88.72283);
+}
+
+fn math_exp(x: f32) -> f32 {
+    return exp_of(Parts(x, 0.0));
+}
+
+// factor * e^x, rounded once where it is subnormal though e^x alone is flushed.
+fn exp_times(factor: f32, x: Parts) -> f32 {
+    let y = exponential_times(Parts(factor, 0.0), exponential(bounded(x, -190.0, 180.0)));
+    return select(y, 0.0, x.high < -190.0);
+}
+
+fn math_exp_times(factor: f32, x: f32) -> f32 {
+    return exp_times(factor, Parts(x, 0.0));
+}
+
+// e^x - 1: infinite past 88.72283.
+fn expm1_of(x: Parts) -> f32 {
+    let e = exponential(bounded(x, -104.0, 88.72283));
+    let n = e.exponent;
+    // 2^n * (1 + fraction) - 1, with the difference of the two powers exact.
+    let power = power_of_two(clamp(n, -30, 30));
+    let middle = power * e.fraction + (power - 1.0);
+    var result = select(middle, exponential_value(e), n > 30);
+    result = select(result, -1.0, n < -30);
+    result = select(result, e.fraction, n == 0);
+    result = select(result, infinity(), x.high > 88.72283);
+    return select(result, x.high, abs(x.high) < 1e-8);
+}
+
+fn math_expm1(x: f32) -> f32 {
+    return expm1_of(Parts(x, 0.0));
+}
+
+// e^(z - m) for z <= m, without the rounding error of the difference.
+fn math_exp_difference(z: f32, m: f32) -> f32 {
+    let high = opaque(z - m);
+    // Knuth's two-sum: what the difference lost.
+    let back = opaque(high - z);
+    let low = (z - opaque(high - back)) + (-m - back);
+    let near = high > -104.0;
+    let e = exponential(Parts(select(-104.0, high, near), select(0.0, low, near)));
+    return select(0.0, exponential_value(e), near);
+}
+
+// factor * e^(-weight * a^2) for a weight of 1/2 or 1 and a in [0, 18]: the square in two parts.
+fn gaussian_times(factor: Parts, a: f32, weight: f32) -> f32 {
+    let a_head = head(a);
+    let low = (a - a_head) * (a + a_head);
+    return exponential_times(factor, exponential(Parts(-weight * a_head * a_head, -weight * low)));
+}
+
+// 1 / (1 + e^t) in parts, for t in [-60, 112].
+fn logistic(t: Parts) -> Scaled {
+    let e = exponential_pair(exponential(t));
+    let large = max(e.value.head, e.scale);
+    let small = min(e.value.head, e.scale);
+    return Scaled(reciprocal(sum_pair(large, small, e.value.rest)), e.scale);
+}
+
+fn scaled_value(x: Scaled) -> f32 {
+    return (x.value.head + x.value.rest) * x.scale;
+}
+
+// 1 - q
+fn complement(q: Scaled) -> Pair {
+    let value = q.value.head * q.scale;
+    let upper = head(1.0 - value);
+    return Pair(upper, opaque(opaque(1.0 - upper) - value) - q.value.rest * q.scale);
+}
+
+// factor * q * (1 - q)
+fn logistic_slope(factor: f32, q: Scaled) -> f32 {
+    return opaque(product(q.value, complement(q)) * factor) * q.scale;
+}
+
 // 1 / (1 + e^-x)
+fn sigmoid_of(x: Parts) -> f32 {
+    return scaled_value(logistic(bounded(negative(x), -60.0, 112.0)));
+}
+
 fn math_sigmoid(x: f32) -> f32 {
-    let h = -min(abs(x), 104.0);
-    let e = exp_pair(max(h, -60.0));
-    let q = reciprocal_1p(e);
-    let far = exponential(h, 0.0);
-    let negative = select(product(e, q), scale(1.0 + far.fraction, far.exponent), h < -40.0);
-    return select(q.head + q.rest, negative, x < 0.0);
+    return sigmoid_of(Parts(x, 0.0));
 }
 
-// factor * sigmoid(h) * sigmoid(-h) for h in [-106, 0]; factor = 2^power.
-fn sigmoid_slope(h: f32, factor: f32, power: i32) -> f32 {
-    let e = exp_pair(max(h, -60.0));
-    let q = reciprocal_1p(e);
-    let far = exponential(h, 0.0);
-    let tail = scale(1.0 + far.fraction, far.exponent + power);
-    return select(product(product_pair(e, q), q) * factor, tail, h < -40.0);
+// factor * sigmoid(x) * sigmoid(-x)
+fn sigmoid_slope(factor: f32, x: Parts) -> f32 {
+    return logistic_slope(factor, logistic(bounded(magnitude(x), 0.0, 112.0)));
 }
 
-// sigmoid(x) * sigmoid(-x)
 fn math_sigmoid_derivative(x: f32) -> f32 {
-    return sigmoid_slope(-min(abs(x), 105.0), 1.0, 0);
+    return sigmoid_slope(1.0, Parts(x, 0.0));
 }
 
-// 1 - tanh^2 x = 4 sigmoid'(2x)
+// factor * (1 - tanh^2 x) = 4 * factor * sigmoid'(2x)
+fn tanh_slope(factor: f32, x: Parts) -> f32 {
+    return sigmoid_slope(4.0 * factor, twice(x));
+}
+
 fn math_tanh_derivative(x: f32) -> f32 {
-    return sigmoid_slope(-2.0 * min(abs(x), 53.0), 4.0, 2);
+    return tanh_slope(1.0, Parts(x, 0.0));
 }
 
-// Twice that, also where once would be subnormal.
-fn math_tanh_derivative_twice(x: f32) -> f32 {
-    return sigmoid_slope(-2.0 * min(abs(x), 53.0), 8.0, 3);
+fn tanh_of(x: Parts) -> f32 {
+    let a = magnitude(x);
+    // Near zero an odd polynomial.
+    let y = a.high * a.high;
+    // fit: tanh_near
+    var p = 0.0022634582;
+    p = p * y + -0.008289779;
+    p = p * y + 0.021738866;
+    p = p * y + -0.053952433;
+    p = p * y + 0.1333324;
+    p = p * y + -0.3333333;
+    let near = ((a.high * y) * p + a.low * (1.0 - y)) + a.high;
+    // Elsewhere 1 - 2 / (1 + e^2a).
+    let q = logistic(bounded(twice(a), 0.0, 40.0)).value;
+    let far = opaque(1.0 - 2.0 * q.head) - 2.0 * q.rest;
+    return with_sign_of(select(far, near, a.high < 0.55), x.high);
 }
 
 fn math_tanh(x: f32) -> f32 {
-    let a = abs(x);
-    // Near zero an odd polynomial.
-    let y = a * a;
-    var p = -8.736511517781764e-05;
-    p = p * y + 0.000480485032312572;
-    p = p * y + -0.0014605055330321193;
-    p = p * y + 0.0036585668567568064;
-    p = p * y + -0.008913147263228893;
-    p = p * y + 0.021887347102165222;
-    p = p * y + -0.053971607238054276;
-    p = p * y + 0.13333363831043243;
-    p = p * y + -0.3333333432674408;
-    let near = (a * y) * p + a;
-    // Elsewhere 1 - 2e / (1 + e) with e = e^-2a.
-    let reduced = exponential(-2.0 * min(a, 45.0), 0.0);
-    let e = scale(1.0 + reduced.fraction, reduced.exponent);
-    let far = 1.0 - 2.0 * e / (1.0 + e);
-    return with_sign_of(select(far, near, a < 0.9), x);
+    return tanh_of(Parts(x, 0.0));
 }
 
 // ln(1 + f) - f for f in [-0.2935, 0.4145]
 fn log1p_tail(f: f32) -> f32 {
-    var p = 0.06691393256187439;
-    p = p * f + -0.11662676185369492;
-    p = p * f + 0.11906576156616211;
-    p = p * f + -0.12408868223428726;
-    p = p * f + 0.14217334985733032;
-    p = p * f + -0.16667750477790833;
-    p = p * f + 0.20002233982086182;
-    p = p * f + -0.25000014901161194;
-    p = p * f + 0.3333331048488617;
+    // fit: log1p
+    var p = 0.06691393;
+    p = p * f + -0.11662676;
+    p = p * f + 0.11906576;
+    p = p * f + -0.12408868;
+    p = p * f + 0.14217335;
+    p = p * f + -0.1666775;
+    p = p * f + 0.20002234;
+    p = p * f + -0.25000015;
+    p = p * f + 0.3333331;
     let square = f * f;
     return (square * f) * p - 0.5 * square;
 }
@@ -283,21 +421,26 @@ fn log1p_of_pair(value: f32, correction: f32) -> f32 {
     // Above sqrt(2) - 1 from ln 2 and f = (e - 1) / 2, which is exact.
     let large = value > 0.4142;
     let f = select(value, 0.5 * (value - 1.0), large);
-    let tail = log1p_tail(f) + correction / (1.0 + value);
+    // The correction's own factor 1 / (1 + e) need not be exact.
+    let tail = log1p_tail(f) + correction * (1.0 - 0.5 * value);
     let near = f + tail;
     return select(near, 0.693145751953125 + opaque(f + (tail + 1.4286068203094172e-06)), large);
 }
 
 // ln(1 + e^x)
-fn math_softplus(x: f32) -> f32 {
-    let h = -min(abs(x), 104.0);
-    let e = exp_pair(max(h, -60.0));
+fn softplus_of(x: Parts) -> f32 {
+    let h = bounded(negative(magnitude(x)), -104.0, 0.0);
+    let far = exponential(h);
+    let e = exponential_pair(Exponential(max(far.exponent, -100), far.fraction)).value;
     let value = opaque(e.head + e.rest);
     let correction = e.rest - opaque(value - e.head);
-    let far = exponential(h, 0.0);
-    let tail = scale(1.0 + far.fraction, far.exponent);
-    let log_part = select(log1p_of_pair(value, correction), tail, h < -40.0);
-    return select(0.0, x, is_positive(x)) + log_part;
+    let log_part = select(log1p_of_pair(value, correction), exponential_value(far), h.high < -40.0);
+    let positive = is_positive(x.high);
+    return select(0.0, x.high, positive) + (log_part + select(0.0, x.low, positive));
+}
+
+fn math_softplus(x: f32) -> f32 {
+    return softplus_of(Parts(x, 0.0));
 }
 
 // ln x: NaN for x < 0, minus infinity at 0.
@@ -323,4 +466,65 @@ fn math_log1p(x: f32) -> f32 {
     let near = select(1.0, x, small);
     let result = select(large, near + log1p_tail(select(0.0, near, small)), small);
     return select(result, x, is_infinite(x));
+}
+
+// factor * sigmoid(x)
+fn times_sigmoid(factor: f32, x: Parts) -> f32 {
+    let q = logistic(bounded(negative(x), -60.0, 112.0));
+    let near = product(split(Parts(factor, 0.0)), q.value) * q.scale;
+    let y = select(near, exp_times(factor, x), x.high < -105.0);
+    // An infinite factor has no parts.
+    return select(y, factor, x.high > 60.0 || (is_infinite(factor) && x.high > -105.0));
+}
+
+// sigmoid(x) * (1 + x * sigmoid(-x))
+fn silu_derivative(x: Parts) -> f32 {
+    // Around its root.
+    let v = opaque(1.2784646 + x.high) + (x.low - 1.29792825e-08);
+    // fit: silu_derivative_root
+    var p = 3.6922647e-06;
+    p = p * v + 9.681956e-07;
+    p = p * v + -3.24276e-05;
+    p = p * v + -4.5913544e-05;
+    p = p * v + 0.00018758625;
+    p = p * v + 0.0008012325;
+    p = p * v + 0.00012606072;
+    p = p * v + -0.006607261;
+    p = p * v + -0.015222585;
+    p = p * v + 0.018874884;
+    p = p * v + 0.1466488;
+    p = p * v + 0.2178117;
+    let near = bounded(x, -112.0, 112.0);
+    let q = logistic(bounded(negative(near), -60.0, 112.0));
+    let t = product_plus_one(split(near), complement(q));
+    let elsewhere = product(split(Parts(t, 0.0)), q.value) * q.scale;
+    return select(elsewhere, v * p, x.high < -0.5 && x.high > -2.0);
+}
+
+// 1 - w * tanh(w) for w >= 0 and q = 1 / (1 + e^2w).
+fn bump(w: Parts, q: Scaled) -> f32 {
+    // Around its root.
+    let v = opaque(1.1996787 - w.high) - (w.low + 1.9181353e-08);
+    // fit: bump_root
+    var p = -0.0003517475;
+    p = p * v + -0.0009734998;
+    p = p * v + -0.00095918303;
+    p = p * v + 0.0009752855;
+    p = p * v + 0.0061975745;
+    p = p * v + 0.011703012;
+    p = p * v + 0.0039246;
+    p = p * v + -0.035966925;
+    p = p * v + -0.10172809;
+    p = p * v + -0.12204163;
+    p = p * v + 1.2515046e-09;
+    p = p * v + 1.1996787;
+    let elsewhere = 1.0 - w.high * (1.0 - 2.0 * scaled_value(q));
+    return select(elsewhere, v * p, w.high > 0.6 && w.high < 2.0);
+}
+
+// factor * sigmoid'(x) * (2 - x * tanh(x / 2))
+fn silu_second(factor: f32, x: Parts) -> f32 {
+    let a = bounded(magnitude(x), 0.0, 112.0);
+    let q = logistic(a);
+    return logistic_slope(2.0 * factor * bump(Parts(0.5 * a.high, 0.5 * a.low), q), q);
 }

@@ -372,6 +372,11 @@ fn the_reference_gradients_are_the_slopes_of_the_loss() {
             for (part, gradient) in [&exact.dx, &exact.dw, &exact.db].into_iter().enumerate() {
                 for (index, &gradient) in gradient.iter().enumerate() {
                     let slope = slope(part, index);
+                    // These logits lie outside of logit's domain.
+                    if activation == Activation::Logit && gradient.is_nan() {
+                        assert!(slope.is_nan());
+                        continue;
+                    }
                     approx::assert_relative_eq!(
                         slope,
                         gradient,

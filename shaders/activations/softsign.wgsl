@@ -3,11 +3,9 @@
 // 2^-40
 const POWER: f32 = 9.094947017729282e-13;
 
-// 1 / (1 + |z|) in two parts.
-fn reciprocal(z: f32) -> Pair {
-    let a = min(abs(z), 1e9);
-    let a_head = head(a);
-    return reciprocal_1p(Pair(a_head, a - a_head));
+// 1 / (1 + |z|) in two parts, for |z| <= 1e9.
+fn near_reciprocal(z: f32) -> Pair {
+    return reciprocal_1p(split(Parts(min(abs(z), 1e9), 0.0)));
 }
 
 // 2^40 / |z|, where the 1 beside it does not count.
@@ -16,24 +14,24 @@ fn far_inverse(z: f32) -> f32 {
 }
 
 fn forward(z: f32) -> f32 {
-    let bounded = clamp(z, -1e9, 1e9);
-    let z_head = head(bounded);
-    let y = product(Pair(z_head, bounded - z_head), reciprocal(z));
+    let bounded_z = clamp(z, -1e9, 1e9);
+    let y = product(split(Parts(bounded_z, 0.0)), near_reciprocal(z));
     return select(y, z, abs(z) < 1e-15);
 }
 
 fn derivative(z: f32) -> f32 {
-    let q = reciprocal(z);
+    let q = near_reciprocal(z);
     let inverse = far_inverse(z);
     let far = inverse * inverse * POWER * POWER;
     return select(product(q, q), far, abs(z) > 1e8);
 }
 
 fn second_derivative(z: f32) -> f32 {
-    let q = reciprocal(z);
+    let q = near_reciprocal(z);
     let inverse = far_inverse(z);
-    let far = inverse * inverse * POWER * (inverse * POWER) * POWER;
-    let magnitude = 2.0 * select(product(product_pair(q, q), q), far, abs(z) > 1e8);
+    // Twice from the start: half of a small normal number may be flushed.
+    let far = 2.0 * inverse * inverse * POWER * (inverse * POWER) * POWER;
+    let magnitude = select(2.0 * product(product_pair(q, q), q), far, abs(z) > 1e8);
     return select(-with_sign_of(magnitude, z), 0.0, order(z) == 0);
 }
 

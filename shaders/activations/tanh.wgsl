@@ -9,7 +9,7 @@ fn derivative(z: f32) -> f32 {
 }
 
 fn second_derivative(z: f32) -> f32 {
-    return -(math_tanh_derivative_twice(z) * math_tanh(z));
+    return tanh_slope(-2.0 * math_tanh(z), Parts(z, 0.0));
 }
 
 fn derivative_from_output(y: f32) -> f32 {

@@ -279,6 +279,92 @@ activations! {
         /// The hyperbolic tangent.
         pointwise Tanh = tanh, "tanh z", "1 − y²", ulp [2.0, 1.0, 8.0];
 
+        /// The rectified linear unit, squared (So et al. 2021).
+        pointwise SquaredRelu = squared_relu, "z² if z > 0 else 0", "2z if z > 0 else 0", ulp [0.5, 0.5, 0.5];
+
+        /// The continuously differentiable exponential linear unit (Barron 2017).
+        pointwise Celu = celu(
+            /// The limit −α of the negative side.
+            alpha = 1.0
+        ) => [alpha != 0.0, "alpha must not be 0"],
+        "z if z > 0 else α·(e^(z/α) − 1)", "1 if z > 0 else e^(z/α)", ulp [4.0, 4.0, 8.0];
+
+        /// The smooth rectifier (Dugas et al. 2001); past the threshold the line z, as in PyTorch.
+        pointwise Softplus = softplus(
+            /// The sharpness β.
+            beta = 1.0;
+            /// Where β·z is greater, the result is z.
+            threshold = 20.0
+        ) => [beta != 0.0, "beta must not be 0"],
+        "ln(1 + e^(β·z)) / β", "1 / (1 + e^(−β·z))", ulp [2.0, 1.0, 8.0];
+
+        /// Tanh, scaled: LeCun's by default, whose second derivative is greatest at ±1 (LeCun, Bottou,
+        /// Orr and Müller 1998).
+        pointwise ScaledTanh = scaled_tanh(
+            /// The limit at +∞.
+            a = 1.7159;
+            /// The scale of the argument.
+            b = 0.666_666_7
+        ), "a·tanh(b·z)", "a·b·(1 − tanh²(b·z))", ulp [4.0, 4.0, 8.0];
+
+        /// What tanh takes away.
+        pointwise Tanhshrink = tanhshrink, "z − tanh z", "tanh² z", ulp [4.0, 4.0, 8.0];
+
+        /// The arctangent.
+        pointwise Arctan = arctan, "arctan z", "1 / (1 + z²)", ulp [4.0, 4.0, 8.0];
+
+        /// The logit, [sigmoid](Self::Sigmoid)'s inverse: on (0, 1), NaN outside of [0, 1].
+        pointwise Logit = logit, "ln(z / (1 − z))", "1 / (z·(1 − z))", ulp [4.0, 4.0, 8.0];
+
+        /// The sigmoid-weighted linear unit (Elfwing, Uchibe and Doya 2018), also known as swish.
+        pointwise Silu = silu, "z / (1 + e^−z)", "σ(z)·(1 + z·σ(−z))", ulp [2.0, 3.0, 8.0];
+
+        /// Swish with a sharpness (Ramachandran, Zoph and Le 2017).
+        pointwise Swish = swish(
+            /// The sharpness β.
+            beta = 1.0
+        ), "z / (1 + e^(−β·z))", "σ(β·z)·(1 + β·z·σ(−β·z))", ulp [4.0, 4.0, 8.0];
+
+        /// The Gaussian error linear unit's approximation by a sigmoid (Hendrycks and Gimpel 2016).
+        pointwise QuickGelu = quick_gelu, "z / (1 + e^(−1.702·z))", "σ(1.702·z)·(1 + 1.702·z·σ(−1.702·z))",
+        ulp [4.0, 4.0, 8.0];
+
+        /// The Gaussian error linear unit (Hendrycks and Gimpel 2016): z times the normal distribution
+        /// function Φ.
+        pointwise Gelu = gelu, "z·Φ(z) = ½z·(1 + erf(z/√2))", "Φ(z) + z·e^(−z²/2)/√(2π)", ulp [3.0, 3.0, 8.0];
+
+        /// [Gelu](Self::Gelu)'s approximation by tanh (Hendrycks and Gimpel 2016), PyTorch's
+        /// `approximate="tanh"`.
+        pointwise GeluTanh = gelu_tanh,
+        "½z·(1 + tanh(√(2/π)·(z + 0.044715·z³)))",
+        "σ(u)·(1 + z·u'·σ(−u)) with u = 2·√(2/π)·(z + 0.044715·z³)", ulp [2.0, 4.0, 8.0];
+
+        /// Mish (Misra 2019).
+        pointwise Mish = mish, "z·tanh(ln(1 + e^z))", "ω + z·σ(z)·(1 − ω²) with ω = tanh(ln(1 + e^z))",
+        ulp [3.0, 3.0, 8.0];
+
+        /// The linearly scaled tanh (Roy, Manna, Dubey and Chaudhuri 2019).
+        pointwise Lisht = lisht, "z·tanh z", "tanh z + z·(1 − tanh² z)", ulp [4.0, 4.0, 8.0];
+
+        /// A smooth rectifier without exponentials (Barron 2021).
+        pointwise Squareplus = squareplus(
+            /// The width of the bend, squared.
+            b = 4.0, in 0.0..=f32::MAX
+        ), "½(z + √(z² + b))", "½(1 + z/√(z² + b))", ulp [4.0, 4.0, 8.0];
+
+        /// The sine, for implicit neural representations (Sitzmann et al. 2020). NaN at ±∞, as it has no
+        /// limit there.
+        pointwise Sine = sine(
+            /// The angular frequency ω.
+            omega = 1.0
+        ), "sin(ω·z)", "ω·cos(ω·z)", ulp [4.0, 4.0, 8.0];
+
+        /// A line that waves (Liu, Hartwig and Ueda 2020). Its derivatives are NaN at ±∞.
+        pointwise Snake = snake(
+            /// The frequency a; for a = 0 the line alone.
+            a = 1.0
+        ), "z + sin²(a·z)/a", "1 + sin(2a·z)", ulp [4.0, 4.0, 8.0];
+
         /// Softmax over the last axis: positive numbers that add up to one.
         ///
         /// A row that holds NaN or +∞, or only −∞, becomes NaN, as in PyTorch.

@@ -181,7 +181,7 @@ impl<'a> Kernel<'a> {
 
     /// The WGSL: a plain concatenation.
     pub(super) fn source(&self) -> String {
-        let mut parts = vec![shader!("math")];
+        let mut parts = vec![shader!("math"), shader!("trigonometry")];
         parts.extend(self.activation.map(Activation::wgsl));
         parts.extend(self.loss.map(Loss::wgsl));
         parts.extend(self.template.wgsl());

@@ -14,11 +14,13 @@ pub mod activations;
 pub mod losses;
 mod output_layer;
 mod real;
+mod special;
 
 pub use activations::{Pointwise, Rowwise};
 pub use losses::LossTerm;
 pub use output_layer::{Gradients, Problem, TargetValues, output_layer};
-pub use real::Real;
+pub use real::{Real, Sum};
+pub use special::Special;
 
 use activations::{RowSum, Shifted};
 

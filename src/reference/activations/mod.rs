@@ -3,13 +3,19 @@
 //! The functions are given numbers, never a NaN: that NaN in gives NaN out is the concern of
 //! whoever calls them (see [`Pointwise`]). At the kinks the values are PyTorch's.
 
+mod exponential;
+mod periodic;
 mod piecewise;
 mod rowwise;
-mod smooth;
+mod self_gated;
+mod sigmoidal;
 
+pub use exponential::*;
+pub use periodic::*;
 pub use piecewise::*;
 pub use rowwise::*;
-pub use smooth::*;
+pub use self_gated::*;
+pub use sigmoidal::*;
 
 use super::Real;
 
@@ -28,10 +34,14 @@ pub trait Pointwise<R: Real>: Copy + Send + Sync {
 
     /// `g'(z)` from `y = g(z)`, for activations where that is possible: see
     /// [`has_derivative_from_output`](Self::has_derivative_from_output).
-    fn derivative_from_output(&self, y: R) -> R;
+    fn derivative_from_output(&self, _y: R) -> R {
+        number(f64::NAN)
+    }
 
-    /// Whether g' is a function of g's value.
-    fn has_derivative_from_output(&self) -> bool;
+    /// Whether g' is a function of g's value, and offered.
+    fn has_derivative_from_output(&self) -> bool {
+        false
+    }
 }
 
 /// An activation that maps a row, of the softmax family: element i of the output depends on

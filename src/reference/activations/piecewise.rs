@@ -301,17 +301,6 @@ impl<R: Real> Pointwise<R> for HardSwish {
         let inside = z > number(-3.0) && z < number(3.0);
         if inside { number(1.0 / 3.0) } else { number(0.0) }
     }
-
-    #[inline(always)]
-    fn derivative_from_output(&self, _y: R) -> R {
-        // Not offered.
-        number(f64::NAN)
-    }
-
-    fn has_derivative_from_output(&self) -> bool {
-        // It falls and rises again.
-        false
-    }
 }
 
 /// `z − λ` where z > λ, `z + λ` where z < −λ, else 0.
@@ -407,17 +396,6 @@ impl<R: Real> Pointwise<R> for Shrink<R> {
     fn second_derivative(&self, _z: R) -> R {
         number(0.0)
     }
-
-    #[inline(always)]
-    fn derivative_from_output(&self, _y: R) -> R {
-        // Not offered.
-        number(f64::NAN)
-    }
-
-    fn has_derivative_from_output(&self) -> bool {
-        // A bias beyond λ moves numbers onto 0 and past it.
-        false
-    }
 }
 
 /// `z` where z > θ, else `value`.
@@ -485,5 +463,37 @@ impl<R: Real> Pointwise<R> for ThresholdedRelu<R> {
 
     fn has_derivative_from_output(&self) -> bool {
         self.alpha >= number(0.0)
+    }
+}
+
+/// `z²` where z > 0, else 0.
+#[derive(Clone, Copy, Debug)]
+pub struct SquaredRelu {}
+
+impl<R: Real> Pointwise<R> for SquaredRelu {
+    #[inline(always)]
+    fn forward(&self, z: R) -> R {
+        if z > number(0.0) { z * z } else { number(0.0) }
+    }
+
+    #[inline(always)]
+    fn derivative(&self, z: R) -> R {
+        if z > number(0.0) { z + z } else { number(0.0) }
+    }
+
+    #[inline(always)]
+    fn second_derivative(&self, z: R) -> R {
+        if z > number(0.0) { number(2.0) } else { number(0.0) }
+    }
+
+    #[inline(always)]
+    fn derivative_from_output(&self, y: R) -> R {
+        let positive = if y > number(0.0) { y } else { number(0.0) };
+        let root = positive.sqrt();
+        root + root
+    }
+
+    fn has_derivative_from_output(&self) -> bool {
+        true
     }
 }

@@ -1,7 +1,7 @@
-//! Activations with exponentials and quotients.
+//! Activations of exponentials.
 
 use super::{Pointwise, number};
-use crate::reference::Real;
+use crate::reference::{Real, Sum};
 
 /// `z` where z > 0, else `α·(e^z − 1)`.
 #[derive(Clone, Copy, Debug)]
@@ -19,14 +19,14 @@ impl<R: Real> Pointwise<R> for Elu<R> {
 
     #[inline(always)]
     fn derivative(&self, z: R) -> R {
-        let negative = self.alpha * z.exp();
+        let negative = self.alpha.exp_times(z.into());
         if z > number(0.0) { number(1.0) } else { negative }
     }
 
     #[inline(always)]
     fn second_derivative(&self, z: R) -> R {
         // 0 from the kink on, as in PyTorch.
-        let negative = self.alpha * z.exp();
+        let negative = self.alpha.exp_times(z.into());
         if z < number(0.0) { negative } else { number(0.0) }
     }
 
@@ -49,10 +49,6 @@ pub struct Selu {}
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 const SELU_SCALE_ALPHA: f64 = 1.758_099_340_847_376_6;
 
-/// λ·α as an f32 and what that leaves.
-const SELU_SCALE_ALPHA_HEAD: f64 = 1.7580993175506592;
-const SELU_SCALE_ALPHA_REST: f64 = 2.3296717444054593e-08;
-
 impl<R: Real> Pointwise<R> for Selu {
     #[inline(always)]
     fn forward(&self, z: R) -> R {
@@ -62,26 +58,66 @@ impl<R: Real> Pointwise<R> for Selu {
 
     #[inline(always)]
     fn derivative(&self, z: R) -> R {
-        let negative = number::<R>(SELU_SCALE_ALPHA) * z.exp();
+        let negative = number::<R>(SELU_SCALE_ALPHA).exp_times(z.into());
         if z > number(0.0) { number(SELU_SCALE) } else { negative }
     }
 
     #[inline(always)]
     fn second_derivative(&self, z: R) -> R {
         // 0 from the kink on, as in PyTorch.
-        let negative = number::<R>(SELU_SCALE_ALPHA) * z.exp();
+        let negative = number::<R>(SELU_SCALE_ALPHA).exp_times(z.into());
         if z < number(0.0) { negative } else { number(0.0) }
     }
 
     #[inline(always)]
     fn derivative_from_output(&self, y: R) -> R {
-        // In two parts: near y = −λ·α the sum cancels.
-        let negative = (y + number(SELU_SCALE_ALPHA_HEAD)) + number(SELU_SCALE_ALPHA_REST);
+        let negative = y.minus(-SELU_SCALE_ALPHA);
         if y > number(0.0) { number(SELU_SCALE) } else { negative }
     }
 
     fn has_derivative_from_output(&self) -> bool {
         true
+    }
+}
+
+/// `z` where z > 0, else `α·(e^(z/α) − 1)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Celu<R> {
+    /// The limit −α of the negative side.
+    pub alpha: R,
+}
+
+impl<R: Real> Pointwise<R> for Celu<R> {
+    #[inline(always)]
+    fn forward(&self, z: R) -> R {
+        let scaled = z.quotient(self.alpha);
+        let negative = self.alpha * R::exp_m1_of(scaled);
+        // Where the quotient would be too small to have all its digits.
+        let linear = z > number(0.0) || scaled.high.magnitude() < number(1e-9);
+        if linear { z } else { negative }
+    }
+
+    #[inline(always)]
+    fn derivative(&self, z: R) -> R {
+        let negative = R::exp_of(z.quotient(self.alpha));
+        if z > number(0.0) { number(1.0) } else { negative }
+    }
+
+    #[inline(always)]
+    fn second_derivative(&self, z: R) -> R {
+        // 0 from the kink on, as in PyTorch.
+        let negative = (number::<R>(1.0) / self.alpha).exp_times(z.quotient(self.alpha));
+        if z < number(0.0) { negative } else { number(0.0) }
+    }
+
+    #[inline(always)]
+    fn derivative_from_output(&self, y: R) -> R {
+        if y > number(0.0) { number(1.0) } else { (y + self.alpha) / self.alpha }
+    }
+
+    fn has_derivative_from_output(&self) -> bool {
+        // A negative α gives any output below 0, without a limit.
+        self.alpha > number(0.0)
     }
 }
 
@@ -115,49 +151,56 @@ impl<R: Real> Pointwise<R> for Exponential {
     }
 }
 
-/// `z / (1 + |z|)`.
+/// `ln(1 + e^(β·z)) / β`; `z` where β·z > threshold.
 #[derive(Clone, Copy, Debug)]
-pub struct Softsign {}
+pub struct Softplus<R> {
+    /// The sharpness β.
+    pub beta: R,
+    /// Where the line z takes over.
+    pub threshold: R,
+}
 
-impl Softsign {
-    /// `|z|`.
+impl<R: Real> Softplus<R> {
+    /// β·z, and whether that is over the threshold.
     #[inline(always)]
-    fn magnitude<R: Real>(z: R) -> R {
-        if z > number(0.0) { z } else { -z }
+    fn scaled(&self, z: R) -> (Sum<R>, bool) {
+        let scaled = self.beta.product(z);
+        (scaled, (scaled.high - self.threshold) + scaled.low > number(0.0))
     }
 }
 
-impl<R: Real> Pointwise<R> for Softsign {
+impl<R: Real> Pointwise<R> for Softplus<R> {
     #[inline(always)]
     fn forward(&self, z: R) -> R {
-        let a = Self::magnitude(z);
-        let limit = if z > number(0.0) { number(1.0) } else { number(-1.0) };
-        let y = z / (number::<R>(1.0) + a);
-        if a > number(1e37) { limit } else { y }
+        let (scaled, over) = self.scaled(z);
+        let curved = R::softplus_of(scaled) / self.beta;
+        if over { z } else { curved }
     }
 
     #[inline(always)]
     fn derivative(&self, z: R) -> R {
-        let q = number::<R>(1.0) / (number::<R>(1.0) + Self::magnitude(z));
-        q * q
+        let (scaled, over) = self.scaled(z);
+        let curved = R::sigmoid_of(scaled);
+        if over { number(1.0) } else { curved }
     }
 
     #[inline(always)]
     fn second_derivative(&self, z: R) -> R {
-        let q = number::<R>(1.0) / (number::<R>(1.0) + Self::magnitude(z));
-        let magnitude = number::<R>(2.0) * q * q * q;
-        let signed = if z > number(0.0) { -magnitude } else { magnitude };
-        if z == number(0.0) { number(0.0) } else { signed }
+        let (scaled, over) = self.scaled(z);
+        let curved = self.beta.sigmoid_slope(scaled);
+        if over { number(0.0) } else { curved }
     }
 
     #[inline(always)]
     fn derivative_from_output(&self, y: R) -> R {
-        let rest = number::<R>(1.0) - Self::magnitude(y);
-        rest * rest
+        let scaled = self.beta.product(y);
+        let curved = -R::exp_m1_of(-scaled);
+        if scaled.high > self.threshold { number(1.0) } else { curved }
     }
 
     fn has_derivative_from_output(&self) -> bool {
-        true
+        // Below, outputs just under the threshold come from both sides of it.
+        self.threshold >= number(17.0)
     }
 }
 
@@ -184,67 +227,6 @@ impl<R: Real> Pointwise<R> for LogSigmoid {
     #[inline(always)]
     fn derivative_from_output(&self, y: R) -> R {
         -y.exp_m1()
-    }
-
-    fn has_derivative_from_output(&self) -> bool {
-        true
-    }
-}
-
-/// `1 / (1 + e^−z)`.
-#[derive(Clone, Copy, Debug)]
-pub struct Sigmoid {}
-
-impl<R: Real> Pointwise<R> for Sigmoid {
-    #[inline(always)]
-    fn forward(&self, z: R) -> R {
-        z.sigmoid()
-    }
-
-    #[inline(always)]
-    fn derivative(&self, z: R) -> R {
-        z.sigmoid_derivative()
-    }
-
-    #[inline(always)]
-    fn second_derivative(&self, z: R) -> R {
-        // 1 − 2p = −tanh(z/2), without the cancellation near z = 0.
-        -(z.sigmoid_derivative() * (z * number(0.5)).tanh())
-    }
-
-    #[inline(always)]
-    fn derivative_from_output(&self, y: R) -> R {
-        y * (number::<R>(1.0) - y)
-    }
-
-    fn has_derivative_from_output(&self) -> bool {
-        true
-    }
-}
-
-/// `tanh z`.
-#[derive(Clone, Copy, Debug)]
-pub struct Tanh {}
-
-impl<R: Real> Pointwise<R> for Tanh {
-    #[inline(always)]
-    fn forward(&self, z: R) -> R {
-        z.tanh()
-    }
-
-    #[inline(always)]
-    fn derivative(&self, z: R) -> R {
-        z.tanh_derivative()
-    }
-
-    #[inline(always)]
-    fn second_derivative(&self, z: R) -> R {
-        number::<R>(-2.0) * (z.tanh_derivative() * z.tanh())
-    }
-
-    #[inline(always)]
-    fn derivative_from_output(&self, y: R) -> R {
-        (number::<R>(1.0) - y) * (number::<R>(1.0) + y)
     }
 
     fn has_derivative_from_output(&self) -> bool {
