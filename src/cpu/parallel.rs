@@ -35,13 +35,14 @@ pub(super) fn over_pieces(
 /// The width of the partial sums that loops keep side by side.
 const LANES: usize = 16;
 
-/// The elements after which the partial sums are added to the f64 total.
-const BLOCK: usize = 1024;
+/// The elements after which the partial sums are added to the f64 totals: the fewer, the less their
+/// rounding adds up.
+const BLOCK: usize = 128;
 
 /// The sum of f(i) for i in 0..length: vectorised, in a fixed order, with an f64 on top.
 #[inline(always)]
 pub(super) fn sum_of(length: usize, f: impl Fn(usize) -> f32) -> f64 {
-    let mut total = 0.0;
+    let mut totals = [0.0; LANES];
     let mut start = 0;
     while start < length {
         let end = (start + BLOCK).min(length);
@@ -56,10 +57,12 @@ pub(super) fn sum_of(length: usize, f: impl Fn(usize) -> f32) -> f64 {
         for (lane, i) in (i..end).enumerate() {
             lanes[lane] += f(i);
         }
-        total += lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+        for (total, lane) in totals.iter_mut().zip(lanes) {
+            *total += f64::from(lane);
+        }
         start = end;
     }
-    total
+    totals.iter().sum()
 }
 
 /// The greatest element, −∞ for none, NaN where one is NaN.
