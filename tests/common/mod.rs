@@ -68,14 +68,17 @@ pub enum Within {
     Approx { relative: f64, absolute: f64 },
 }
 
-/// The distance in units in the last place of the correctly rounded result.
+/// The distance in units in the last place of the correctly rounded result: the distance of the
+/// floats in its binade, as in `cargo xtask ulp`.
 pub fn ulps(found: f32, exact: f64) -> f64 {
     let rounded = exact as f32;
     if found == rounded || (found.is_nan() && rounded.is_nan()) {
         return 0.0;
     }
     let magnitude = rounded.abs().min(f32::MAX);
-    let unit = f64::from(magnitude) - f64::from(magnitude.next_down());
+    let fraction = magnitude.to_bits() & 0x007f_ffff;
+    let least_of_binade = f32::from_bits(magnitude.to_bits() - fraction);
+    let unit = f64::from(least_of_binade.next_up()) - f64::from(least_of_binade);
     // Where the driver flushes subnormal numbers, zero is what is left of one.
     if magnitude < f32::MIN_POSITIVE && found.abs() <= f32::MIN_POSITIVE {
         return 0.0;

@@ -4,17 +4,22 @@ mod adapter;
 mod command;
 mod mutants;
 mod test;
+mod ulp;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask test      makes sure that a GPU adapter is there, then runs all tests and examples
-cargo xtask mutants   breaks shaders one at a time and shows that the tests notice";
+cargo xtask mutants   breaks shaders one at a time and shows that the tests notice
+cargo xtask ulp       measures the error of every function over every float; --help tells more";
 
 fn main() -> ExitCode {
-    let result = match std::env::args().nth(1).as_deref() {
+    env_logger::init();
+    let mut words = std::env::args().skip(1);
+    let result = match words.next().as_deref() {
         Some("test") => test::run(),
         Some("mutants") => mutants::run(),
+        Some("ulp") => ulp::command(words),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
             Ok(())

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::adapter;
 use crate::command::{cargo, watch};
+use crate::{adapter, ulp};
 
 /// The examples, with the environment that each is run in besides the plain one.
 const EXAMPLES: [(&str, &[(&str, &str)]); 5] = [
@@ -29,6 +29,8 @@ pub fn run() -> Result<(), String> {
         command.envs(environment.iter().copied()).args(["--", "--out", "target/examples-out"]);
         watch(&mut command, |_| ())?;
     }
+    println!("\nevery function within its bound, at a stride over all floats");
+    ulp::quick()?;
     println!("\nall tests and examples passed in {:.0} s", start.elapsed().as_secs_f64());
     println!("{passed} passed, 0 failed");
     Ok(())

@@ -1,0 +1,120 @@
+//! One function over many floats, on several devices at once.
+
+use std::ops::Range;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use rayon::prelude::*;
+use wgrad::{Activation, Device, Result, Tensor, reference};
+
+use super::measure::Tally;
+use super::walk::Walk;
+
+/// The arguments that a device is given at a time, and those that a thread compares at a time.
+const CHUNK: usize = 1 << 21;
+const PIECE: usize = 1 << 13;
+
+/// g, g' or g'' of an activation.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    pub activation: Activation,
+    pub order: usize,
+}
+
+impl Function {
+    pub fn on_device(&self, z: &Tensor) -> Result<Tensor> {
+        match self.order {
+            0 => self.activation.forward(z),
+            1 => self.activation.derivative(z),
+            _ => self.activation.second_derivative(z),
+        }
+    }
+
+    /// The exact values, or what an f64 holds of them.
+    pub fn exactly(&self, z: &[f64]) -> Vec<f64> {
+        let each = |f: fn(&Activation, f64) -> f64| {
+            z.iter().map(|&z| f(&self.activation, z)).collect::<Vec<f64>>()
+        };
+        match self.order {
+            0 => reference::forward(&self.activation, z, 1),
+            1 => each(reference::derivative),
+            _ => each(reference::second_derivative),
+        }
+    }
+
+    pub fn evaluate(&self, device: &Device, values: &[f32]) -> Result<Vec<f32>> {
+        self.on_device(&device.tensor(values, [values.len()])?)?.to_vec()
+    }
+}
+
+/// Measures a pointwise function on all devices: a tally each, in their order.
+///
+/// Each device works ahead by one chunk in a thread of its own while the exact values of the chunk
+/// before are computed, once for all devices, and compared. `progress` is told of arguments done.
+pub fn sweep(
+    function: Function,
+    devices: &[Device],
+    walk: Walk,
+    progress: impl Fn(u64),
+) -> Result<Vec<Tally>> {
+    thread::scope(|scope| {
+        let results: Vec<_> = devices
+            .iter()
+            .map(|device| {
+                let (sender, receiver) = sync_channel(1);
+                scope.spawn(move || produce(function, device, walk, &sender));
+                receiver
+            })
+            .collect();
+        let mut tallies = vec![Tally::default(); devices.len()];
+        for start in (0..walk.len()).step_by(CHUNK) {
+            let values = walk.values(start, CHUNK);
+            // A device that is gone has sent its error before.
+            let found = results.iter().map(|result| result.recv().unwrap_or(Ok(Vec::new())));
+            let found = found.collect::<Result<Vec<Vec<f32>>>>()?;
+            let of_chunk = compare(function, &values, &found);
+            tallies = merge(tallies, of_chunk);
+            progress(values.len() as u64);
+        }
+        Ok(tallies)
+    })
+}
+
+/// Computes every chunk; ends early where it fails or nobody listens any more.
+fn produce(function: Function, device: &Device, walk: Walk, sender: &SyncSender<Result<Vec<f32>>>) {
+    for start in (0..walk.len()).step_by(CHUNK) {
+        let result = function.evaluate(device, &walk.values(start, CHUNK));
+        let failed = result.is_err();
+        if sender.send(result).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// A tally for each of the devices' results, on all cores.
+fn compare(function: Function, values: &[f32], found: &[Vec<f32>]) -> Vec<Tally> {
+    let pieces: Vec<Range<usize>> = (0..values.len())
+        .step_by(PIECE)
+        .map(|start| start..(start + PIECE).min(values.len()))
+        .collect();
+    let tally = |range: Range<usize>| {
+        let values = &values[range.clone()];
+        let wide: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+        let exact = function.exactly(&wide);
+        found.iter().map(|found| tally_of(values, &found[range.clone()], &exact)).collect()
+    };
+    let none = || vec![Tally::default(); found.len()];
+    pieces.into_par_iter().map(tally).reduce(none, merge)
+}
+
+pub fn tally_of(values: &[f32], found: &[f32], exact: &[f64]) -> Tally {
+    let mut tally = Tally::default();
+    for ((&x, &found), &exact) in values.iter().zip(found).zip(exact) {
+        tally.add(x, found, exact);
+    }
+    tally
+}
+
+fn merge(some: Vec<Tally>, others: Vec<Tally>) -> Vec<Tally> {
+    some.into_iter().zip(others).map(|(some, other)| some.merge(other)).collect()
+}
