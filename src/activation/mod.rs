@@ -7,6 +7,7 @@ pub(crate) use catalogue::{PointwiseVisitor, RowwiseVisitor};
 
 use crate::backend::{Binary, Rows, Unary};
 use crate::error::{Error, Result};
+use crate::gpu;
 use crate::reference::Pointwise;
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape};
@@ -188,6 +189,27 @@ impl Activation {
     /// the Jacobian can.
     pub fn has_derivative_from_output(&self) -> bool {
         self.visit_pointwise::<f64, _>(HasDerivativeFromOutput).unwrap_or(true)
+    }
+
+    /// The WGSL of the kernel that computes g (order 0), g' (1) or g'' (2), element by element, to read or
+    /// to build into a program of one's own. Nothing for another order or a row-wise activation.
+    ///
+    /// The entry point `main` has workgroups of 256 invocations, with four elements each. In group 0,
+    /// binding 0 is a uniform buffer of two u32, the number of fours and a zero; 1 is the input, 2 the
+    /// output. The parameters are `override` constants that start with `g_`.
+    ///
+    /// ```
+    /// let source = wgrad::Activation::leaky_relu().kernel_source(0).unwrap();
+    /// assert!(source.contains("override g_slope: f32"));
+    /// ```
+    pub fn kernel_source(&self, order: usize) -> Option<String> {
+        let map = match order {
+            0 => Unary::Forward,
+            1 => Unary::Derivative,
+            2 => Unary::SecondDerivative,
+            _ => return None,
+        };
+        (!self.is_rowwise()).then(|| gpu::unary_source(map, self))
     }
 
     fn check_pointwise(&self, op: &'static str) -> Result<()> {

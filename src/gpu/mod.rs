@@ -46,6 +46,11 @@ impl GpuBackend {
     }
 }
 
+/// The WGSL of the kernel that maps each element.
+pub(crate) fn unary_source(map: Unary, activation: &Activation) -> String {
+    Kernel::new(Template::Unary(map)).activation(activation).source()
+}
+
 impl Drop for GpuBackend {
     fn drop(&mut self) {
         // What the caller recorded, into a buffer of his own say, still has to happen.

@@ -2,7 +2,9 @@
 
 mod adapter;
 mod command;
+mod isa;
 mod mutants;
+mod selection;
 mod test;
 mod ulp;
 
@@ -11,7 +13,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test      makes sure that a GPU adapter is there, then runs all tests and examples
 cargo xtask mutants   breaks shaders one at a time and shows that the tests notice
-cargo xtask ulp       measures the error of every function over every float; --help tells more";
+cargo xtask ulp       measures the error of every function over every float; --help tells more
+cargo xtask isa       counts the instructions that a GPU's compiler makes of every function";
 
 fn main() -> ExitCode {
     env_logger::init();
@@ -20,6 +23,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(),
         Some("mutants") => mutants::run(),
         Some("ulp") => ulp::command(words),
+        Some("isa") => isa::command(words),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
             Ok(())

@@ -1,7 +1,9 @@
 //! The command line of `cargo xtask ulp`.
 
 use lexopt::prelude::*;
-use wgrad::{Activation, DeviceInfo, wgpu};
+use wgrad::{DeviceInfo, wgpu};
+
+use crate::selection::Selection;
 
 pub const USAGE: &str = "\
 cargo xtask ulp [options]   measures every function and derivative against the f64 reference
@@ -14,8 +16,7 @@ cargo xtask ulp [options]   measures every function and derivative against the f
 /// What to measure, where and how.
 #[derive(Clone, Debug)]
 pub struct Arguments {
-    pub activations: Vec<Activation>,
-    pub orders: Vec<usize>,
+    pub selection: Selection,
     pub stride: u32,
     pub device: String,
     pub write: bool,
@@ -25,8 +26,7 @@ pub struct Arguments {
 impl Default for Arguments {
     fn default() -> Self {
         Self {
-            activations: Activation::all().collect(),
-            orders: vec![0, 1, 2],
+            selection: Selection::default(),
             stride: 1,
             device: "all".to_owned(),
             write: false,
@@ -41,27 +41,14 @@ impl Arguments {
     }
 
     fn read(words: impl IntoIterator<Item = String>) -> Result<Self, lexopt::Error> {
-        let (mut activations, mut orders) = (Vec::new(), Vec::new());
         let mut arguments = Self::default();
         let mut parser = lexopt::Parser::from_args(words);
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("function") => {
-                    let names = parser.value()?.string()?;
-                    for name in split(&names) {
-                        activations.push(name.parse().map_err(|error| format!("{error}"))?);
-                    }
+                    arguments.selection.add_activations(&parser.value()?.string()?)?
                 }
-                Long("order") => {
-                    for order in split(&parser.value()?.string()?) {
-                        orders.push(match order {
-                            "0" => 0,
-                            "1" => 1,
-                            "2" => 2,
-                            _ => return Err(format!("there is no order {order:?}").into()),
-                        });
-                    }
-                }
+                Long("order") => arguments.selection.add_orders(&parser.value()?.string()?)?,
                 Long("stride") => {
                     arguments.stride = parser.value()?.parse()?;
                     if arguments.stride == 0 {
@@ -73,12 +60,6 @@ impl Arguments {
                 Long("help") | Short('h') => arguments.help = true,
                 other => return Err(other.unexpected()),
             }
-        }
-        if !activations.is_empty() {
-            arguments.activations = activations;
-        }
-        if !orders.is_empty() {
-            arguments.orders = orders;
         }
         Ok(arguments)
     }
@@ -110,16 +91,6 @@ fn is_opengl(info: &DeviceInfo) -> bool {
     info.backend == Some(wgpu::Backend::Gl)
 }
 
-/// The parts between commas, those inside parentheses aside.
-fn split(text: &str) -> Vec<&str> {
-    let mut depth = 0i32;
-    let parts = text.split(|character| {
-        depth += i32::from(character == '(') - i32::from(character == ')');
-        character == ',' && depth == 0
-    });
-    parts.map(str::trim).filter(|part| !part.is_empty()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,34 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_the_default() {
+    fn options_are_read() {
         let arguments = parse(&[]).unwrap();
-        assert_eq!(arguments.activations.len(), Activation::all().len());
-        assert_eq!((arguments.orders, arguments.stride), (vec![0, 1, 2], 1));
-        assert!(!arguments.write);
-    }
-
-    #[test]
-    fn functions_are_lists_with_parameters() {
-        let arguments = parse(&[
-            "--function",
-            "Sigmoid, hard_tanh(min=-3, max=2)",
-            "--function=elu(alpha=0.3)",
-        ]);
-        let expected = [
-            Activation::Sigmoid,
-            Activation::HardTanh { min: -3.0, max: 2.0 },
-            Activation::Elu { alpha: 0.3 },
-        ];
-        assert_eq!(arguments.unwrap().activations, expected);
-    }
-
-    #[test]
-    fn orders_strides_and_devices_are_read() {
-        let words = ["--order", "2,0", "--stride=16", "--device", "llvmpipe", "--write"];
-        let arguments = parse(&words).unwrap();
-        assert_eq!((arguments.orders, arguments.stride), (vec![2, 0], 16));
-        assert_eq!((&*arguments.device, arguments.write), ("llvmpipe", true));
+        assert_eq!((&*arguments.device, arguments.stride, arguments.write), ("all", 1, false));
+        let words = ["--stride=16", "--device", "llvmpipe", "--function=tanh,elu", "--order", "0"];
+        let arguments = parse(&[&words[..], &["--write"]].concat()).unwrap();
+        assert_eq!((&*arguments.device, arguments.stride, arguments.write), ("llvmpipe", 16, true));
+        assert_eq!(arguments.selection.functions().len(), 2);
     }
 
     #[test]

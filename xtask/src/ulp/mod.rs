@@ -10,14 +10,15 @@ mod sweep;
 mod walk;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use wgrad::{Activation, Device, DeviceInfo};
+use wgrad::{Device, DeviceInfo};
 
 use arguments::{Arguments, USAGE};
 use measure::Tally;
 use record::{Record, number, percent};
 use rows::RowTally;
-use sweep::Function;
 use walk::Walk;
+
+use crate::selection::Function;
 
 /// The stride of a test run: 16 384 floats of every binade.
 const QUICK_STRIDE: u32 = 512;
@@ -72,16 +73,7 @@ struct Session {
 
 impl Session {
     fn measure(&mut self, arguments: &Arguments) -> wgrad::Result<()> {
-        // A row-wise activation has no derivative that is one number.
-        let functions: Vec<Function> = arguments
-            .activations
-            .iter()
-            .flat_map(|&activation| {
-                let orders = arguments.orders.iter().copied();
-                orders.map(move |order| Function { activation, order })
-            })
-            .filter(|function| function.activation.ulp_bound(function.order).is_some())
-            .collect();
+        let functions = arguments.selection.functions();
         let work = |function: &Function| match function.activation.is_rowwise() {
             true => rows::elements() * self.devices.len() as u64,
             false => self.walk.len(),
@@ -155,15 +147,9 @@ fn bound(function: Function) -> f64 {
     function.activation.ulp_bound(function.order).map_or(0.0, f64::from)
 }
 
-/// The name alone stands for the default parameters.
-fn name(activation: &Activation) -> String {
-    let is_default = Activation::all().any(|default| default == *activation);
-    if is_default { activation.name().to_owned() } else { activation.to_string().replace(' ', "") }
-}
-
 fn head(function: Function, device: &Device) -> Record {
     let mut record = Record::default();
-    record.push("function", name(&function.activation));
+    record.push("function", function.name());
     record.push("order", function.order);
     let info = device.info();
     let device =

@@ -2,7 +2,7 @@
 
 use wgrad::{Device, Result};
 
-use super::sweep::Function;
+use crate::selection::Function;
 
 /// The arguments, with the names that they have in a record.
 pub const POINTS: [(&str, f32); 5] = [
@@ -19,7 +19,7 @@ pub const POINTS: [(&str, f32); 5] = [
 /// same on all devices.
 pub fn check(function: Function, device: &Device) -> Result<([f32; 5], Vec<String>)> {
     let arguments = POINTS.map(|(_, x)| x);
-    let found = function.evaluate(device, &arguments)?;
+    let found = function.on_device(device, &arguments)?;
     let exact = function.exactly(&arguments.map(f64::from));
     let mut values = [f32::NAN; 5];
     let mut faults = Vec::new();

@@ -5,47 +5,15 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use rayon::prelude::*;
-use wgrad::{Activation, Device, Result, Tensor, reference};
+use wgrad::{Device, Result};
 
 use super::measure::Tally;
 use super::walk::Walk;
+use crate::selection::Function;
 
 /// The arguments that a device is given at a time, and those that a thread compares at a time.
 const CHUNK: usize = 1 << 21;
 const PIECE: usize = 1 << 13;
-
-/// g, g' or g'' of an activation.
-#[derive(Clone, Copy, Debug)]
-pub struct Function {
-    pub activation: Activation,
-    pub order: usize,
-}
-
-impl Function {
-    pub fn on_device(&self, z: &Tensor) -> Result<Tensor> {
-        match self.order {
-            0 => self.activation.forward(z),
-            1 => self.activation.derivative(z),
-            _ => self.activation.second_derivative(z),
-        }
-    }
-
-    /// The exact values, or what an f64 holds of them.
-    pub fn exactly(&self, z: &[f64]) -> Vec<f64> {
-        let each = |f: fn(&Activation, f64) -> f64| {
-            z.iter().map(|&z| f(&self.activation, z)).collect::<Vec<f64>>()
-        };
-        match self.order {
-            0 => reference::forward(&self.activation, z, 1),
-            1 => each(reference::derivative),
-            _ => each(reference::second_derivative),
-        }
-    }
-
-    pub fn evaluate(&self, device: &Device, values: &[f32]) -> Result<Vec<f32>> {
-        self.on_device(&device.tensor(values, [values.len()])?)?.to_vec()
-    }
-}
 
 /// Measures a pointwise function on all devices: a tally each, in their order.
 ///
@@ -83,7 +51,7 @@ pub fn sweep(
 /// Computes every chunk; ends early where it fails or nobody listens any more.
 fn produce(function: Function, device: &Device, walk: Walk, sender: &SyncSender<Result<Vec<f32>>>) {
     for start in (0..walk.len()).step_by(CHUNK) {
-        let result = function.evaluate(device, &walk.values(start, CHUNK));
+        let result = function.on_device(device, &walk.values(start, CHUNK));
         let failed = result.is_err();
         if sender.send(result).is_err() || failed {
             return;

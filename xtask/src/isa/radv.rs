@@ -1,0 +1,190 @@
+//! Mesa's Vulkan driver for AMD cards, asked for the statistics of what it compiles.
+//!
+//! With RADV_FORCE_FAMILY in the environment it offers a card that is not there: nothing can run on
+//! it, but it compiles. wgpu opens no such device, hence Vulkan itself.
+#![expect(unsafe_code, reason = "every call of Vulkan is unsafe in Rust")]
+
+use std::ffi::CStr;
+use std::fmt::Display;
+
+use ash::{ext, khr, vk};
+
+/// What the compiler tells about a kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Statistics {
+    pub instructions: u64,
+    pub vgprs: u64,
+    pub sgprs: u64,
+    pub spilled_vgprs: u64,
+    pub spilled_sgprs: u64,
+    /// Waves that a SIMD unit can hold at a time.
+    pub waves: u64,
+    /// Cycles of a wave alone, and cycles a wave where there are many.
+    pub latency: u64,
+    pub inverse_throughput: u64,
+}
+
+/// A compiler for one card. What it creates lives until the process ends.
+pub struct Compiler {
+    // The Vulkan library stays loaded as long as this.
+    _entry: ash::Entry,
+    device: ash::Device,
+    executables: khr::pipeline_executable_properties::Device,
+    layout: vk::PipelineLayout,
+    /// The name that the driver gives the card.
+    pub card: String,
+    pub driver: String,
+}
+
+fn failed(what: &str) -> impl Fn(vk::Result) -> String {
+    move |error| format!("{what}: {error}")
+}
+
+fn text(name: &[std::ffi::c_char]) -> String {
+    let bytes: Vec<u8> =
+        name.iter().take_while(|byte| **byte != 0).map(|byte| *byte as u8).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl Compiler {
+    pub fn open() -> Result<Self, String> {
+        let missing = |error: &dyn Display| format!("the Vulkan loader cannot be used: {error}");
+        // SAFETY: the loader that is found under its usual name is taken to be one.
+        let entry = unsafe { ash::Entry::load() }.map_err(|error| missing(&error))?;
+        let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
+        let create = vk::InstanceCreateInfo::default().application_info(&application);
+        // SAFETY: what the structures here and below point to outlives the calls.
+        let instance = unsafe { entry.create_instance(&create, None) }
+            .map_err(failed("no Vulkan driver answers"))?;
+        // SAFETY: the instance is alive; it is never destroyed.
+        let cards = unsafe { instance.enumerate_physical_devices() }
+            .map_err(failed("the cards cannot be listed"))?;
+        let mut seen = Vec::new();
+        for card in cards {
+            let mut driver = vk::PhysicalDeviceDriverProperties::default();
+            let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut driver);
+            // SAFETY: the card is one of the instance's.
+            unsafe { instance.get_physical_device_properties2(card, &mut properties) };
+            let name = text(&properties.properties.device_name);
+            if driver.driver_id == vk::DriverId::MESA_RADV {
+                let driver = text(&driver.driver_info);
+                return Self::on_card(entry, &instance, card, name, driver);
+            }
+            seen.push(name);
+        }
+        Err(format!("Mesa's RADV does not answer, only: {}", seen.join(", ")))
+    }
+
+    fn on_card(
+        entry: ash::Entry,
+        instance: &ash::Instance,
+        card: vk::PhysicalDevice,
+        name: String,
+        driver: String,
+    ) -> Result<Self, String> {
+        let queues =
+            [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
+        let extensions = [khr::pipeline_executable_properties::NAME, ext::robustness2::NAME];
+        let extensions = extensions.map(CStr::as_ptr);
+        // As wgpu opens a device: buffer accesses are checked by the hardware.
+        let core = vk::PhysicalDeviceFeatures::default().robust_buffer_access(true);
+        let mut robust =
+            vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(true);
+        let mut statistics = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default()
+            .pipeline_executable_info(true);
+        let create = vk::DeviceCreateInfo::default()
+            .queue_create_infos(&queues)
+            .enabled_extension_names(&extensions)
+            .enabled_features(&core)
+            .push_next(&mut robust)
+            .push_next(&mut statistics);
+        // SAFETY: the card is one of the instance's; the pointers outlive the call.
+        let device = unsafe { instance.create_device(card, &create, None) }
+            .map_err(failed("the card cannot be opened"))?;
+        let executables = khr::pipeline_executable_properties::Device::new(instance, &device);
+        let layout = pipeline_layout(&device).map_err(failed("no pipeline layout"))?;
+        Ok(Self { _entry: entry, device, executables, layout, card: name, driver })
+    }
+
+    /// Compiles the entry point `main` of a SPIR-V module.
+    pub fn compile(&self, spirv: &[u32]) -> Result<Statistics, String> {
+        let create = vk::ShaderModuleCreateInfo::default().code(spirv);
+        // SAFETY: naga has made the words, and validated what it made them of.
+        let module = unsafe { self.device.create_shader_module(&create, None) }
+            .map_err(failed("the module is not accepted"))?;
+        let stage = vk::PipelineShaderStageCreateInfo::default()
+            .stage(vk::ShaderStageFlags::COMPUTE)
+            .module(module)
+            .name(c"main");
+        let create = vk::ComputePipelineCreateInfo::default()
+            .stage(stage)
+            .layout(self.layout)
+            .flags(vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR);
+        let cache = vk::PipelineCache::null();
+        // SAFETY: module and layout are the device's.
+        let pipelines = unsafe { self.device.create_compute_pipelines(cache, &[create], None) }
+            .map_err(|(_, error)| failed("the kernel does not compile")(error))?;
+        let mut statistics = Statistics::default();
+        for &pipeline in &pipelines {
+            let executable = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline);
+            // SAFETY: the pipeline was made with its statistics, and is alive.
+            let found = unsafe { self.executables.get_pipeline_executable_statistics(&executable) }
+                .map_err(failed("no statistics"))?;
+            for statistic in found {
+                statistics.read(&statistic);
+            }
+            // SAFETY: nothing uses the pipeline any more.
+            unsafe { self.device.destroy_pipeline(pipeline, None) };
+        }
+        // SAFETY: nor the module.
+        unsafe { self.device.destroy_shader_module(module, None) };
+        Ok(statistics)
+    }
+}
+
+/// The bindings of the pointwise kernels, as wgrad lays them out.
+fn pipeline_layout(device: &ash::Device) -> Result<vk::PipelineLayout, vk::Result> {
+    let kinds = [
+        vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC,
+        vk::DescriptorType::STORAGE_BUFFER,
+        vk::DescriptorType::STORAGE_BUFFER,
+    ];
+    let bindings: Vec<_> = (0..)
+        .zip(kinds)
+        .map(|(binding, kind)| {
+            vk::DescriptorSetLayoutBinding::default()
+                .binding(binding)
+                .descriptor_type(kind)
+                .descriptor_count(1)
+                .stage_flags(vk::ShaderStageFlags::COMPUTE)
+        })
+        .collect();
+    let create = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
+    // SAFETY: the device is alive, and what the structure points to outlives the call.
+    let sets = [unsafe { device.create_descriptor_set_layout(&create, None) }?];
+    let create = vk::PipelineLayoutCreateInfo::default().set_layouts(&sets);
+    // SAFETY: the same.
+    unsafe { device.create_pipeline_layout(&create, None) }
+}
+
+impl Statistics {
+    fn read(&mut self, statistic: &vk::PipelineExecutableStatisticKHR<'_>) {
+        if statistic.format != vk::PipelineExecutableStatisticFormatKHR::UINT64 {
+            return;
+        }
+        // SAFETY: the format says that this is the field in use.
+        let value = unsafe { statistic.value.u64 };
+        let field = match &*text(&statistic.name) {
+            "Instructions" => &mut self.instructions,
+            "VGPRs" => &mut self.vgprs,
+            "SGPRs" => &mut self.sgprs,
+            "Spilled VGPRs" => &mut self.spilled_vgprs,
+            "Spilled SGPRs" => &mut self.spilled_sgprs,
+            "Subgroups per SIMD" => &mut self.waves,
+            "Latency" => &mut self.latency,
+            "Inverse Throughput" => &mut self.inverse_throughput,
+            _ => return,
+        };
+        *field = value;
+    }
+}
