@@ -49,7 +49,7 @@ fn spills(row: &Row) -> u64 {
 impl Report<'_> {
     fn heading(&self) -> String {
         let Compiler { card, driver, .. } = self.compiler;
-        format!("{card}, compiled by RADV, {driver}")
+        format!("{card} and the compiler of {driver}")
     }
 
     /// The functions for which the condition holds.
@@ -101,8 +101,8 @@ impl Report<'_> {
             "\
 # Instructions
 
-What a real GPU's compiler makes of the kernels: {}. No such card is needed: Mesa's driver compiles for one
-that is not there. This page is made by
+What a real GPU's compiler makes of the kernels. No such card is needed: Mesa's driver compiles for one that
+is not there. This page is for {}, made by
 
 ```sh
 cargo xtask isa --family {} --write
