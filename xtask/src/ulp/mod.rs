@@ -20,8 +20,8 @@ use walk::Walk;
 
 use crate::selection::Function;
 
-/// The stride of a test run: 16 384 floats of every binade.
-const QUICK_STRIDE: u32 = 512;
+/// The stride of a test run: 32 768 floats of every binade.
+const QUICK_STRIDE: u32 = 256;
 
 /// The command with its arguments.
 pub fn command(words: impl IntoIterator<Item = String>) -> Result<(), String> {
