@@ -289,6 +289,9 @@ activations! {
         ) => [alpha != 0.0, "alpha must not be 0"],
         "z if z > 0 else α·(e^(z/α) − 1)", "1 if z > 0 else e^(z/α)", ulp [4.0, 4.0, 8.0];
 
+        /// The bell curve.
+        pointwise Gaussian = gaussian, "e^(−z²)", "−2z·e^(−z²)", ulp [4.0, 4.0, 8.0];
+
         /// The smooth rectifier (Dugas et al. 2001); past the threshold the line z, as in PyTorch.
         pointwise Softplus = softplus(
             /// The sharpness β.

@@ -151,6 +151,31 @@ impl<R: Real> Pointwise<R> for Exponential {
     }
 }
 
+/// `e^(−z²)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Gaussian {}
+
+impl<R: Real> Pointwise<R> for Gaussian {
+    #[inline(always)]
+    fn forward(&self, z: R) -> R {
+        number::<R>(1.0).exp_times(-z.product(z))
+    }
+
+    #[inline(always)]
+    fn derivative(&self, z: R) -> R {
+        (number::<R>(-2.0) * z).exp_times(-z.product(z))
+    }
+
+    #[inline(always)]
+    fn second_derivative(&self, z: R) -> R {
+        // 4z² − 2, around its roots too.
+        let a = z.magnitude();
+        let half = std::f64::consts::FRAC_1_SQRT_2;
+        let factor = number::<R>(4.0) * (a.minus(half) * a.minus(-half));
+        factor.exp_times(-z.product(z))
+    }
+}
+
 /// `ln(1 + e^(β·z)) / β`; `z` where β·z > threshold.
 #[derive(Clone, Copy, Debug)]
 pub struct Softplus<R> {
