@@ -28,6 +28,10 @@ fn is_infinite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u;
 }
 
+fn is_finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
+}
+
 // Also for subnormal x: some drivers take them for zero in comparisons of numbers.
 fn is_positive(x: f32) -> bool {
     return bitcast<i32>(x) > 0;
@@ -94,7 +98,10 @@ fn bounded(x: Parts, least: f32, most: f32) -> Parts {
     return Parts(clamp(x.high, least, most), select(0.0, x.low, within));
 }
 
-// a * b exactly, but for underflow (Dekker); zero times infinity is zero.
+// Below, what a product or quotient loses may be flushed to zero.
+const TINY: f32 = 1e-30;
+
+// a * b exactly, but near zero (Dekker); zero times infinity is zero.
 fn math_product(a: f32, b: f32) -> Parts {
     let high = opaque(a * b);
     let a_head = head(a);
@@ -104,7 +111,8 @@ fn math_product(a: f32, b: f32) -> Parts {
     let upper = opaque(opaque(a_head * b_head) - high);
     let low = (upper + opaque(a_head * b_rest) + opaque(a_rest * b_head)) + a_rest * b_rest;
     // What an overflow lost is no number.
-    return Parts(select(high, 0.0, is_nan(high)), select(low, 0.0, is_nan(low) || is_infinite(low)));
+    let exact = is_finite(low) && min(min(abs(a), abs(b)), abs(high)) > TINY;
+    return Parts(select(high, 0.0, is_nan(high)), select(0.0, low, exact));
 }
 
 // a / b, with what its rounding and the driver's division lost.
@@ -112,7 +120,7 @@ fn math_quotient(a: f32, b: f32) -> Parts {
     let high = opaque(a / b);
     let back = math_product(high, b);
     let low = (opaque(a - back.high) - back.low) / b;
-    return Parts(high, select(low, 0.0, is_nan(low) || is_infinite(low)));
+    return Parts(high, select(0.0, low, is_finite(low) && min(abs(a), abs(b)) > TINY));
 }
 
 // a / b, rounded well whatever the driver's division does.
@@ -121,13 +129,21 @@ fn math_divide(a: f32, b: f32) -> f32 {
     return q.high + q.low;
 }
 
+// factor * x for a parameter, which is often 1.
+fn math_scaled(factor: f32, x: f32) -> Parts {
+    if (factor == 1.0) {
+        return Parts(x, 0.0);
+    }
+    return math_product(factor, x);
+}
+
 // The square root of x, rounded well whatever the driver's does.
 fn sqrt_of(x: Parts) -> f32 {
     let root = sqrt(x.high);
     let square = math_product(root, root);
     let residual = (opaque(x.high - square.high) - square.low) + x.low;
     let corrected = root + residual * (0.5 / root);
-    return select(corrected, root, is_nan(corrected) || is_infinite(root));
+    return select(root, corrected, is_finite(corrected));
 }
 
 fn math_sqrt(x: f32) -> f32 {
@@ -235,13 +251,11 @@ fn exponential_value(e: Exponential) -> f32 {
     return scale(1.0 + e.fraction, e.exponent);
 }
 
-// factor * e, rounded once where it is subnormal: in three steps, so that no power leaves the range.
+// factor * e, rounded once where it is subnormal: in two steps, so that no power leaves the range.
 fn exponential_times(factor: Parts, e: Exponential) -> f32 {
-    let third = e.exponent / 3;
-    let power = power_of_two(third);
-    let mantissa = factor.high + (factor.high * e.fraction + factor.low);
-    let upper = opaque(mantissa * power);
-    return opaque(upper * power) * power_of_two(e.exponent - 2 * third);
+    let half = e.exponent >> 1u;
+    let mantissa = factor.high + (factor.high * opaque(e.fraction) + factor.low);
+    return opaque(mantissa * power_of_two(half)) * power_of_two(e.exponent - half);
 }
 
 // A number in two parts, divided by a scale that keeps them in range: 1 or 2^-64.
@@ -271,8 +285,8 @@ fn math_exp(x: f32) -> f32 {
 
 // factor * e^x, rounded once where it is subnormal though e^x alone is flushed.
 fn exp_times(factor: f32, x: Parts) -> f32 {
-    let y = exponential_times(Parts(factor, 0.0), exponential(bounded(x, -190.0, 180.0)));
-    return select(y, 0.0, x.high < -190.0);
+    let y = exponential_times(Parts(factor, 0.0), exponential(bounded(x, -174.0, 174.0)));
+    return select(y, 0.0, x.high < -174.0);
 }
 
 fn math_exp_times(factor: f32, x: f32) -> f32 {
@@ -315,12 +329,27 @@ fn gaussian_times(factor: Parts, a: f32, weight: f32) -> f32 {
     return exponential_times(factor, exponential(Parts(-weight * a_head * a_head, -weight * low)));
 }
 
-// 1 / (1 + e^t) in parts, for t in [-60, 112].
+// 1 / (1 + e^t) in parts, for t in [-60, 130].
 fn logistic(t: Parts) -> Scaled {
     let e = exponential_pair(exponential(t));
     let large = max(e.value.head, e.scale);
     let small = min(e.value.head, e.scale);
     return Scaled(reciprocal(sum_pair(large, small, e.value.rest)), e.scale);
+}
+
+// The same for t in [0, 130], where e^t is no less than 1.
+fn logistic_above(t: Parts) -> Scaled {
+    let e = exponential_pair(exponential(t));
+    return Scaled(reciprocal(sum_pair(e.value.head, e.scale, e.value.rest)), e.scale);
+}
+
+// The same for t in [0, 60], where no scale is needed.
+fn logistic_near(t: Parts) -> Pair {
+    let e = exponential(t);
+    let upper = head(1.0 + e.fraction);
+    let lower = e.fraction - opaque(upper - 1.0);
+    let power = power_of_two(e.exponent);
+    return reciprocal(sum_pair(upper * power, 1.0, lower * power));
 }
 
 fn scaled_value(x: Scaled) -> f32 {
@@ -341,20 +370,25 @@ fn logistic_slope(factor: f32, q: Scaled) -> f32 {
 
 // 1 / (1 + e^-x)
 fn sigmoid_of(x: Parts) -> f32 {
-    return scaled_value(logistic(bounded(negative(x), -60.0, 112.0)));
+    return scaled_value(logistic(bounded(negative(x), -60.0, 130.0)));
 }
 
 fn math_sigmoid(x: f32) -> f32 {
     return sigmoid_of(Parts(x, 0.0));
 }
 
+// factor * sigmoid(a) * sigmoid(-a) for a >= 0
+fn slope_above(factor: f32, a: Parts) -> f32 {
+    return logistic_slope(factor, logistic_above(bounded(a, 0.0, 130.0)));
+}
+
 // factor * sigmoid(x) * sigmoid(-x)
 fn sigmoid_slope(factor: f32, x: Parts) -> f32 {
-    return logistic_slope(factor, logistic(bounded(magnitude(x), 0.0, 112.0)));
+    return slope_above(factor, magnitude(x));
 }
 
 fn math_sigmoid_derivative(x: f32) -> f32 {
-    return sigmoid_slope(1.0, Parts(x, 0.0));
+    return slope_above(1.0, Parts(abs(x), 0.0));
 }
 
 // factor * (1 - tanh^2 x) = 4 * factor * sigmoid'(2x)
@@ -363,11 +397,11 @@ fn tanh_slope(factor: f32, x: Parts) -> f32 {
 }
 
 fn math_tanh_derivative(x: f32) -> f32 {
-    return tanh_slope(1.0, Parts(x, 0.0));
+    return slope_above(4.0, Parts(2.0 * abs(x), 0.0));
 }
 
-fn tanh_of(x: Parts) -> f32 {
-    let a = magnitude(x);
+// tanh a for a >= 0
+fn tanh_above(a: Parts) -> f32 {
     // Near zero an odd polynomial.
     let y = a.high * a.high;
     // fit: tanh_near
@@ -379,13 +413,17 @@ fn tanh_of(x: Parts) -> f32 {
     p = p * y + -0.3333333;
     let near = ((a.high * y) * p + a.low * (1.0 - y)) + a.high;
     // Elsewhere 1 - 2 / (1 + e^2a).
-    let q = logistic(bounded(twice(a), 0.0, 40.0)).value;
+    let q = logistic_near(bounded(twice(a), 0.0, 40.0));
     let far = opaque(1.0 - 2.0 * q.head) - 2.0 * q.rest;
-    return with_sign_of(select(far, near, a.high < 0.55), x.high);
+    return select(far, near, a.high < 0.55);
+}
+
+fn tanh_of(x: Parts) -> f32 {
+    return with_sign_of(tanh_above(magnitude(x)), x.high);
 }
 
 fn math_tanh(x: f32) -> f32 {
-    return tanh_of(Parts(x, 0.0));
+    return with_sign_of(tanh_above(Parts(abs(x), 0.0)), x);
 }
 
 // ln(1 + f) - f for f in [-0.2935, 0.4145]
@@ -427,20 +465,28 @@ fn log1p_of_pair(value: f32, correction: f32) -> f32 {
     return select(near, 0.693145751953125 + opaque(f + (tail + 1.4286068203094172e-06)), large);
 }
 
+// ln(1 + e^-a) for a >= 0
+fn softplus_above(a: Parts) -> f32 {
+    let e = exponential(bounded(negative(a), -104.0, 0.0));
+    // Far out the exponential itself, kept in range by 2^64.
+    let far = e.exponent < -60;
+    let upper = head(1.0 + e.fraction);
+    let lower = e.fraction - opaque(upper - 1.0);
+    let power = power_of_two(e.exponent + select(0, 64, far));
+    let value = opaque(upper * power + lower * power);
+    let correction = lower * power - opaque(value - upper * power);
+    return select(log1p_of_pair(value, correction), value * SMALL, far);
+}
+
 // ln(1 + e^x)
 fn softplus_of(x: Parts) -> f32 {
-    let h = bounded(negative(magnitude(x)), -104.0, 0.0);
-    let far = exponential(h);
-    let e = exponential_pair(Exponential(max(far.exponent, -100), far.fraction)).value;
-    let value = opaque(e.head + e.rest);
-    let correction = e.rest - opaque(value - e.head);
-    let log_part = select(log1p_of_pair(value, correction), exponential_value(far), h.high < -40.0);
     let positive = is_positive(x.high);
-    return select(0.0, x.high, positive) + (log_part + select(0.0, x.low, positive));
+    let rest = softplus_above(magnitude(x)) + select(0.0, x.low, positive);
+    return select(0.0, x.high, positive) + rest;
 }
 
 fn math_softplus(x: f32) -> f32 {
-    return softplus_of(Parts(x, 0.0));
+    return select(0.0, x, is_positive(x)) + softplus_above(Parts(abs(x), 0.0));
 }
 
 // ln x: NaN for x < 0, minus infinity at 0.
@@ -468,10 +514,17 @@ fn math_log1p(x: f32) -> f32 {
     return select(result, x, is_infinite(x));
 }
 
+// factor * q
+fn product_with(factor: f32, q: Scaled) -> f32 {
+    // A tiny factor has no parts.
+    let simple = factor * (q.value.head + q.value.rest);
+    return select(product(split(Parts(factor, 0.0)), q.value), simple, abs(factor) < TINY) * q.scale;
+}
+
 // factor * sigmoid(x)
 fn times_sigmoid(factor: f32, x: Parts) -> f32 {
-    let q = logistic(bounded(negative(x), -60.0, 112.0));
-    let near = product(split(Parts(factor, 0.0)), q.value) * q.scale;
+    let q = logistic(bounded(negative(x), -60.0, 130.0));
+    let near = product_with(factor, q);
     let y = select(near, exp_times(factor, x), x.high < -105.0);
     // An infinite factor has no parts.
     return select(y, factor, x.high > 60.0 || (is_infinite(factor) && x.high > -105.0));
@@ -495,7 +548,7 @@ fn silu_derivative(x: Parts) -> f32 {
     p = p * v + 0.1466488;
     p = p * v + 0.2178117;
     let near = bounded(x, -112.0, 112.0);
-    let q = logistic(bounded(negative(near), -60.0, 112.0));
+    let q = logistic(bounded(negative(near), -60.0, 130.0));
     let t = product_plus_one(split(near), complement(q));
     let elsewhere = product(split(Parts(t, 0.0)), q.value) * q.scale;
     return select(elsewhere, v * p, x.high < -0.5 && x.high > -2.0);
@@ -525,6 +578,6 @@ fn bump(w: Parts, q: Scaled) -> f32 {
 // factor * sigmoid'(x) * (2 - x * tanh(x / 2))
 fn silu_second(factor: f32, x: Parts) -> f32 {
     let a = bounded(magnitude(x), 0.0, 112.0);
-    let q = logistic(a);
+    let q = logistic_above(a);
     return logistic_slope(2.0 * factor * bump(Parts(0.5 * a.high, 0.5 * a.low), q), q);
 }

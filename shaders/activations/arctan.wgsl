@@ -24,24 +24,26 @@ fn forward(z: f32) -> f32 {
     return with_sign_of(select(t + tail, far, large), z);
 }
 
-// 1 / (1 + z^2) for |z| <= 1e9
+// Beyond, the 1 in 1 + z^2 does not count.
+const FAR: f32 = 1e5;
+
+// 1 / (1 + z^2) for |z| <= FAR
 fn near_derivative(z: f32) -> Pair {
-    let bounded_z = min(abs(z), 1e9);
+    let bounded_z = min(abs(z), FAR);
     return reciprocal_1p(split(math_product(bounded_z, bounded_z)));
 }
 
 fn derivative(z: f32) -> f32 {
     let q = near_derivative(z);
-    let inverse = 1.0 / max(abs(z), 1.0);
-    return select(q.head + q.rest, inverse * inverse, abs(z) > 1e9);
+    let inverse = math_divide(1.0, max(abs(z), 1.0));
+    return select(q.head + q.rest, inverse * inverse, abs(z) > FAR);
 }
 
 fn second_derivative(z: f32) -> f32 {
     let q = near_derivative(z);
-    let inverse = 1.0 / max(abs(z), 1.0);
-    let far = 2.0 * inverse * inverse * inverse;
-    let near = product(q, q) * (2.0 * min(abs(z), 1e9));
-    return with_sign_of(select(near, far, abs(z) > 1e9), -z);
+    let inverse = math_divide(1.0, max(abs(z), 1.0));
+    let near = product(q, q) * (2.0 * min(abs(z), FAR));
+    return with_sign_of(select(near, 2.0 * inverse * inverse * inverse, abs(z) > FAR), -z);
 }
 
 fn derivative_from_output(y: f32) -> f32 {

@@ -6,10 +6,9 @@ const FARTHEST: f32 = 15.0;
 // a·Phi(-a) for a >= 1/2: the density's exponential times Mills' ratio.
 fn tail(a: f32) -> f32 {
     // u = 1 / (a + 2) in two parts, so that a·u = 1 - 2u loses nothing.
-    let large = max(a, 2.0);
-    let small = min(a, 2.0);
-    let small_head = head(small);
-    let q = reciprocal(sum_pair(large, small_head, small - small_head));
+    let d = a + 2.0;
+    let d_head = head(d);
+    let q = reciprocal(Pair(d_head, (d - d_head) + (a - opaque(d - 2.0))));
     let rest = opaque(1.0 - 2.0 * q.head);
     let au = opaque(rest - 2.0 * q.rest);
     let au_low = opaque(rest - au) - 2.0 * q.rest;
@@ -158,6 +157,6 @@ fn second_derivative(z: f32) -> f32 {
     let a = min(abs(z), FARTHEST);
     // (2 - a^2) / sqrt(2 pi), around its root too.
     let difference = opaque(1.4142135 - a) + 2.4203235e-08;
-    let factor = 0.3989423 * difference * (1.4142135 + a);
+    let factor = 0.3989423 * select(difference * (1.4142135 + a), 2.0 - a * a, a < 0.5);
     return gaussian_times(Parts(factor, 0.0), a, 0.5);
 }

@@ -73,7 +73,7 @@ fn derivative_root(z: f32) -> f32 {
 
 fn derivative(z: f32) -> f32 {
     let near = clamp(z, -FARTHEST, FARTHEST);
-    let q = logistic(bounded(negative(argument(near)), -60.0, 112.0));
+    let q = logistic(bounded(negative(argument(near)), -60.0, 130.0));
     let weight = product_pair(split(Parts(near, 0.0)), slope(near));
     let t = product_plus_one(weight, complement(q));
     let elsewhere = product(split(Parts(t, 0.0)), q.value) * q.scale;
@@ -104,7 +104,7 @@ fn second_derivative_root(a: f32) -> f32 {
 
 fn second_derivative(z: f32) -> f32 {
     let a = min(abs(z), FARTHEST);
-    let q = logistic(bounded(argument(a), 0.0, 112.0));
+    let q = logistic_above(bounded(argument(a), 0.0, 130.0));
     // 2u' + a·(u'' - u'^2·tanh(u / 2))
     let d_pair = slope(a);
     let d = d_pair.head + d_pair.rest;

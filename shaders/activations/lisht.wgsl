@@ -6,11 +6,11 @@ fn forward(z: f32) -> f32 {
 
 fn derivative(z: f32) -> f32 {
     let a = min(abs(z), 50.0);
-    return with_sign_of(math_tanh(a) + tanh_slope(a, Parts(a, 0.0)), z);
+    return with_sign_of(tanh_above(Parts(a, 0.0)) + slope_above(4.0 * a, Parts(2.0 * a, 0.0)), z);
 }
 
 fn second_derivative(z: f32) -> f32 {
     let w = min(abs(z), 56.0);
-    let q = logistic(Parts(w + w, 0.0));
+    let q = logistic_above(Parts(w + w, 0.0));
     return logistic_slope(8.0 * bump(Parts(w, 0.0), q), q);
 }

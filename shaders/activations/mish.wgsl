@@ -158,7 +158,7 @@ fn second_derivative(z: f32) -> f32 {
     // 4t^2 / d^3 · (2(1 + t)d - a(2 + 3t - 2t^2 - 2t^3)) with d = 1 + 2t + 2t^2
     d = 1.0 + t * (2.0 + 2.0 * t);
     bracket = 2.0 * (1.0 + t) * d - a * (2.0 + t * (3.0 - t * (2.0 + 2.0 * t)));
-    let square = exponential(Parts(-2.0 * min(a, 120.0), 0.0));
+    let square = exponential(Parts(-2.0 * min(a, 80.0), 0.0));
     let above = exponential_times(Parts(4.0 * bracket / (d * d * d), 0.0), square);
     let roots = select(second_derivative_left(z), second_derivative_right(z), z > 0.0);
     let around = (z > 0.9 && z < 2.4) || (z < -1.4 && z >= -4.0);

@@ -10,7 +10,7 @@ fn derivative(z: f32) -> f32 {
 
 fn second_derivative(z: f32) -> f32 {
     // 1 - 2p = -tanh(z/2), without the cancellation near z = 0.
-    return sigmoid_slope(-math_tanh(0.5 * z), Parts(z, 0.0));
+    return slope_above(-math_tanh(0.5 * z), Parts(abs(z), 0.0));
 }
 
 fn derivative_from_output(y: f32) -> f32 {

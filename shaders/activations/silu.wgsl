@@ -1,9 +1,8 @@
 // silu: g(z) = z / (1 + e^-z)
 
 fn forward(z: f32) -> f32 {
-    let q = logistic(bounded(Parts(-z, 0.0), -60.0, 112.0));
-    let y = product(split(Parts(max(z, -112.0), 0.0)), q.value) * q.scale;
-    return select(y, z, z > 60.0);
+    let q = logistic(bounded(Parts(-z, 0.0), -60.0, 130.0));
+    return select(product_with(max(z, -130.0), q), z, z > 60.0);
 }
 
 fn derivative(z: f32) -> f32 {

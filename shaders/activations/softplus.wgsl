@@ -7,18 +7,25 @@ fn is_over(scaled: Parts) -> bool {
     return is_positive(opaque(scaled.high - g_threshold) + scaled.low);
 }
 
+fn unscaled(y: f32) -> f32 {
+    if (g_beta == 1.0) {
+        return y;
+    }
+    return math_divide(y, g_beta);
+}
+
 fn forward(z: f32) -> f32 {
-    let scaled = math_product(g_beta, z);
-    return select(math_divide(softplus_of(scaled), g_beta), z, is_over(scaled));
+    let scaled = math_scaled(g_beta, z);
+    return select(unscaled(softplus_of(scaled)), z, is_over(scaled));
 }
 
 fn derivative(z: f32) -> f32 {
-    let scaled = math_product(g_beta, z);
+    let scaled = math_scaled(g_beta, z);
     return select(sigmoid_of(scaled), 1.0, is_over(scaled));
 }
 
 fn second_derivative(z: f32) -> f32 {
-    let scaled = math_product(g_beta, z);
+    let scaled = math_scaled(g_beta, z);
     return select(sigmoid_slope(g_beta, scaled), 0.0, is_over(scaled));
 }
 

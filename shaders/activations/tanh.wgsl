@@ -9,7 +9,7 @@ fn derivative(z: f32) -> f32 {
 }
 
 fn second_derivative(z: f32) -> f32 {
-    return tanh_slope(-2.0 * math_tanh(z), Parts(z, 0.0));
+    return slope_above(-8.0 * math_tanh(z), Parts(2.0 * abs(z), 0.0));
 }
 
 fn derivative_from_output(y: f32) -> f32 {

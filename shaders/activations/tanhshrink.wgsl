@@ -16,7 +16,7 @@ fn forward(z: f32) -> f32 {
     p = p * y + -0.13333413;
     p = p * y + 0.33333334;
     // Elsewhere a - 1 + 2 / (1 + e^2a).
-    let q = logistic(bounded(Parts(a + a, 0.0), 0.0, 40.0)).value;
+    let q = logistic_near(bounded(Parts(a + a, 0.0), 0.0, 40.0));
     let far = opaque(a - 1.0) + 2.0 * (q.head + q.rest);
     return with_sign_of(select(far, (a * y) * p, a < 0.9), z);
 }
@@ -27,5 +27,5 @@ fn derivative(z: f32) -> f32 {
 }
 
 fn second_derivative(z: f32) -> f32 {
-    return tanh_slope(2.0 * math_tanh(z), Parts(z, 0.0));
+    return slope_above(8.0 * math_tanh(z), Parts(2.0 * abs(z), 0.0));
 }

@@ -37,14 +37,13 @@ impl Exponential {
         scale(1.0 + self.fraction, self.exponent)
     }
 
-    /// factor · 2^exponent · (1 + fraction), rounded once where it is subnormal: in three steps, so
-    /// that no power of two leaves the range.
+    /// factor · 2^exponent · (1 + fraction), rounded once where it is subnormal: in two steps, so that
+    /// no power of two leaves the range.
     #[inline(always)]
     pub(super) fn times(self, factor: Sum<f32>) -> f32 {
-        let third = self.exponent / 3;
-        let power = power_of_two(third);
-        let rest = power_of_two(self.exponent - 2 * third);
-        (factor.high + (factor.high * self.fraction + factor.low)) * power * power * rest
+        let half = self.exponent >> 1;
+        let (power, rest) = (power_of_two(half), power_of_two(self.exponent - half));
+        (factor.high + (factor.high * self.fraction + factor.low)) * power * rest
     }
 
     /// With 12 bits more than f32, times `1/scale`: 1, or 2^64 above 2^60.
@@ -76,8 +75,8 @@ pub(super) fn exp(x: Sum<f32>) -> f32 {
 /// factor · e^x, rounded once where it is subnormal though e^x alone has few digits.
 #[inline(always)]
 pub(super) fn exp_times(factor: f32, x: Sum<f32>) -> f32 {
-    let y = exponential(bounded(x, -190.0, 180.0)).times(factor.into());
-    select(x.high < -190.0, 0.0_f32.copysign(factor), y)
+    let y = exponential(bounded(x, -174.0, 174.0)).times(factor.into());
+    select(x.high < -174.0, 0.0_f32.copysign(factor), y)
 }
 
 /// e^x − 1: infinite past 88.72283.

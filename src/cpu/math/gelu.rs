@@ -8,9 +8,8 @@ use crate::reference::Sum;
 #[inline(always)]
 fn tail(a: f32) -> f32 {
     // u = 1 / (a + 2) in two parts, so that a·u = 1 − 2u loses nothing.
-    let (large, small) = if a > 2.0 { (a, 2.0) } else { (2.0, a) };
-    let parts = Pair::of(small.into());
-    let u = Pair::plus(large, parts.head, parts.rest).reciprocal();
+    let d = a + 2.0;
+    let u = Pair::of(Sum { high: d, low: a - (d - 2.0) }).reciprocal();
     let rest = 1.0 - 2.0 * u.head;
     let au = rest - 2.0 * u.rest;
     let au_low = (rest - au) - 2.0 * u.rest;

@@ -79,7 +79,7 @@ pub(super) fn gelu_tanh_derivative(x: f32) -> f32 {
         ],
     );
     let z = least_magnitude(x, FARTHEST).copysign(x);
-    let l = logistic(bounded(-argument(z), -60.0, 112.0));
+    let l = logistic(bounded(-argument(z), -60.0, 130.0));
     let t = Pair::of(z.into()).times_pair(slope(z)).times_plus_one(l.complement());
     let elsewhere = Pair::of(t.into()).times(l.q) * l.scale;
     let y = select(x < -0.5 && x > -1.3, v * p, elsewhere);
@@ -89,7 +89,7 @@ pub(super) fn gelu_tanh_derivative(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn gelu_tanh_second(x: f32) -> f32 {
     let a = least_magnitude(x, FARTHEST);
-    let l = logistic(bounded(argument(a), 0.0, 112.0));
+    let l = logistic(bounded(argument(a), 0.0, 130.0));
     l.slope(bend(a, l))
 }
 

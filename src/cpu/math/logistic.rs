@@ -41,14 +41,14 @@ impl Logistic {
 /// 1 / (1 + e^−x)
 #[inline(always)]
 pub(super) fn sigmoid(x: Sum<f32>) -> f32 {
-    let l = logistic(bounded(-x, -60.0, 112.0));
+    let l = logistic(bounded(-x, -60.0, 130.0));
     l.q.value() * l.scale
 }
 
 /// factor · sigmoid(x) · sigmoid(−x)
 #[inline(always)]
 pub(super) fn sigmoid_slope(factor: f32, x: Sum<f32>) -> f32 {
-    logistic(bounded(magnitude(x), 0.0, 112.0)).slope(factor)
+    logistic(bounded(magnitude(x), 0.0, 130.0)).slope(factor)
 }
 
 /// 1 − tanh² x = 4 sigmoid'(2x)
@@ -118,7 +118,7 @@ pub(super) fn softplus(x: Sum<f32>) -> f32 {
 /// factor · sigmoid(x)
 #[inline(always)]
 pub(super) fn times_sigmoid(factor: f32, x: Sum<f32>) -> f32 {
-    let l = logistic(bounded(-x, -60.0, 112.0));
+    let l = logistic(bounded(-x, -60.0, 130.0));
     let y = Pair::of(factor.into()).times(l.q) * l.scale;
     let far = exp_times(factor, x);
     let y = select(x.high < -105.0, far, y);
@@ -130,8 +130,8 @@ pub(super) fn times_sigmoid(factor: f32, x: Sum<f32>) -> f32 {
 /// x·sigmoid(x) for a factor that is x itself, bounded below.
 #[inline(always)]
 pub(super) fn silu(x: f32) -> f32 {
-    let l = logistic(bounded((-x).into(), -60.0, 112.0));
-    let y = Pair::of(greatest(x, -112.0).into()).times(l.q) * l.scale;
+    let l = logistic(bounded((-x).into(), -60.0, 130.0));
+    let y = Pair::of(greatest(x, -130.0).into()).times(l.q) * l.scale;
     select(x > 60.0, x, y)
 }
 
@@ -160,8 +160,8 @@ pub(super) fn silu_derivative(x: Sum<f32>) -> f32 {
             0.2178117,
         ],
     );
-    let x = bounded(x, -112.0, 112.0);
-    let l = logistic(bounded(-x, -60.0, 112.0));
+    let x = bounded(x, -130.0, 130.0);
+    let l = logistic(bounded(-x, -60.0, 130.0));
     let t = Pair::of(x).times_plus_one(l.complement());
     let elsewhere = Pair::of(t.into()).times(l.q) * l.scale;
     select(x.high < -0.5 && x.high > -2.0, v * p, elsewhere)
@@ -170,7 +170,7 @@ pub(super) fn silu_derivative(x: Sum<f32>) -> f32 {
 /// sigmoid'(x)·(2 − x·tanh(x/2))
 #[inline(always)]
 pub(super) fn silu_second(factor: f32, x: Sum<f32>) -> f32 {
-    let a = bounded(magnitude(x), 0.0, 112.0);
+    let a = bounded(magnitude(x), 0.0, 130.0);
     let l = logistic(a);
     l.slope(2.0 * factor * bump(Sum { high: 0.5 * a.high, low: 0.5 * a.low }, l))
 }

@@ -1,6 +1,6 @@
 //! x·tanh(ln(1 + e^x)) = x·n / (n + 2) with n = e^x·(e^x + 2).
 
-use super::bits::{Pair, bounded, head, polynomial, select};
+use super::bits::{Pair, bounded, head, least, polynomial, select};
 use super::exponential::{exp_times, exponential, least_magnitude};
 
 #[inline(always)]
@@ -130,7 +130,8 @@ pub(super) fn mish_second(x: f32) -> f32 {
     // 4t² / d³ · (2(1 + t)d − a(2 + 3t − 2t² − 2t³)), d = 1 + 2t + 2t²
     let d = 1.0 + t * (2.0 + 2.0 * t);
     let bracket = 2.0 * (1.0 + t) * d - a * (2.0 + t * (3.0 - t * (2.0 + 2.0 * t)));
-    let positive = exponential((-2.0 * a).into()).times((4.0 * bracket / (d * d * d)).into());
+    let positive =
+        exponential((-2.0 * least(a, 80.0)).into()).times((4.0 * bracket / (d * d * d)).into());
     // Far to the left the series in t, whose first term is exact.
     let inner = (2.0 - 4.0 * a) + t * (6.25 * a - 2.5);
     let series = (2.0 - a) + t * ((2.0 * a - 2.0) + t * t * inner);

@@ -112,7 +112,8 @@ pub(super) fn cos(x: Sum<f32>) -> f32 {
 #[inline(always)]
 pub(super) fn one_plus_sin_twice(x: Sum<f32>) -> f32 {
     let sin = reduce(x, true).sin(0).high;
-    select(x.high.is_finite(), 2.0 * sin * sin, f32::NAN)
+    let y = select(x.high == 0.0, 1.0, 2.0 * sin * sin);
+    select(x.high.is_finite(), y, f32::NAN)
 }
 
 /// cos² x; NaN at ±∞.
@@ -128,6 +129,7 @@ pub(super) fn cos_squared(x: f32) -> f32 {
 pub(super) fn cos_twice(x: Sum<f32>) -> f32 {
     let angle = reduce(x, true);
     let y = 2.0 * angle.sin(0).high * angle.sin(1).high;
+    let y = select(x.high == 0.0, 1.0, y);
     select(x.high.is_finite(), y, f32::NAN)
 }
 

@@ -171,7 +171,9 @@ impl<R: Real> Pointwise<R> for Gaussian {
         // 4z² − 2, around its roots too.
         let a = z.magnitude();
         let half = std::f64::consts::FRAC_1_SQRT_2;
-        let factor = number::<R>(4.0) * (a.minus(half) * a.minus(-half));
+        let around = a.minus(half) * a.minus(-half);
+        let near = a * a - number(0.5);
+        let factor = number::<R>(4.0) * if a < number(0.25) { near } else { around };
         factor.exp_times(-z.product(z))
     }
 }

@@ -95,7 +95,9 @@ impl<R: Real> Pointwise<R> for Gelu {
         // The density times 2 − z², around its roots too.
         let a = z.magnitude();
         let root = std::f64::consts::SQRT_2;
-        let factor = number::<R>(-DENSITY) * (a.minus(root) * a.minus(-root));
+        let around = a.minus(root) * a.minus(-root);
+        let near = a * a - number(2.0);
+        let factor = number::<R>(-DENSITY) * if a < number(0.5) { near } else { around };
         let square = z.product(z);
         let half = number::<R>(-0.5);
         factor.exp_times(Sum { high: half * square.high, low: half * square.low })
