@@ -167,9 +167,14 @@ struct Pair {
     rest: f32,
 }
 
-fn split(x: Parts) -> Pair {
+fn split(x: f32) -> Pair {
+    let upper = head(x);
+    return Pair(upper, x - upper);
+}
+
+fn split_parts(x: Parts) -> Pair {
     let upper = head(x.high);
-    return Pair(upper, (x.high - upper) + x.low);
+    return Pair(upper, opaque(x.high - upper) + x.low);
 }
 
 fn product(a: Pair, b: Pair) -> f32 {
@@ -181,6 +186,14 @@ fn product_pair(a: Pair, b: Pair) -> Pair {
     let lower = a.head * b.rest + a.rest * (b.head + b.rest);
     let sum = head(upper + lower);
     return Pair(sum, opaque(upper - sum) + lower);
+}
+
+// a * b, with what its rounding loses.
+fn product_parts(a: Pair, b: Pair) -> Parts {
+    let upper = a.head * b.head;
+    let lower = a.head * b.rest + a.rest * (b.head + b.rest);
+    let high = opaque(upper + lower);
+    return Parts(high, opaque(upper - high) + lower);
 }
 
 // 1 + a * b
@@ -254,7 +267,7 @@ fn exponential_value(e: Exponential) -> f32 {
 // factor * e, rounded once where it is subnormal: in two steps, so that no power leaves the range.
 fn exponential_times(factor: Parts, e: Exponential) -> f32 {
     let half = e.exponent >> 1u;
-    let mantissa = factor.high + (factor.high * opaque(e.fraction) + factor.low);
+    let mantissa = factor.high + opaque(factor.high * e.fraction + factor.low);
     return opaque(mantissa * power_of_two(half)) * power_of_two(e.exponent - half);
 }
 
@@ -518,7 +531,7 @@ fn math_log1p(x: f32) -> f32 {
 fn product_with(factor: f32, q: Scaled) -> f32 {
     // A tiny factor has no parts.
     let simple = factor * (q.value.head + q.value.rest);
-    return select(product(split(Parts(factor, 0.0)), q.value), simple, abs(factor) < TINY) * q.scale;
+    return select(product(split(factor), q.value), simple, abs(factor) < TINY) * q.scale;
 }
 
 // factor * sigmoid(x)
@@ -549,8 +562,8 @@ fn silu_derivative(x: Parts) -> f32 {
     p = p * v + 0.2178117;
     let near = bounded(x, -112.0, 112.0);
     let q = logistic(bounded(negative(near), -60.0, 130.0));
-    let t = product_plus_one(split(near), complement(q));
-    let elsewhere = product(split(Parts(t, 0.0)), q.value) * q.scale;
+    let t = product_plus_one(split_parts(near), complement(q));
+    let elsewhere = product(split(t), q.value) * q.scale;
     return select(elsewhere, v * p, x.high < -0.5 && x.high > -2.0);
 }
 

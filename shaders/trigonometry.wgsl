@@ -96,7 +96,7 @@ fn reduce(x: Parts, more: bool) -> Angle {
     let middle = f32(((turns.high & 0xffu) << 12u) | (turns.low >> 20u)) * 2.2737368e-13;
     let lower = f32(turns.low & 0xfffffu) * 2.1684043e-19;
     let sum = opaque(upper + (middle + lower));
-    let fraction = split(Parts(sum, opaque(upper - sum) + (middle + lower)));
+    let fraction = split_parts(Parts(sum, opaque(upper - sum) + (middle + lower)));
     // pi/2 in two parts.
     let angle = product_pair(fraction, Pair(1.5703125, 0.00048382679));
     let sign = select(1.0, -1.0, is_below);

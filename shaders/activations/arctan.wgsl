@@ -30,7 +30,7 @@ const FAR: f32 = 1e5;
 // 1 / (1 + z^2) for |z| <= FAR
 fn near_derivative(z: f32) -> Pair {
     let bounded_z = min(abs(z), FAR);
-    return reciprocal_1p(split(math_product(bounded_z, bounded_z)));
+    return reciprocal_1p(split_parts(math_product(bounded_z, bounded_z)));
 }
 
 fn derivative(z: f32) -> f32 {

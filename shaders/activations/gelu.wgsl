@@ -3,10 +3,10 @@
 // Beyond, the density is zero.
 const FARTHEST: f32 = 15.0;
 
-// a·Phi(-a) for a >= 1/2: the density's exponential times Mills' ratio.
+// a·Phi(-a) for a >= 0.7: the density's exponential times Mills' ratio.
 fn tail(a: f32) -> f32 {
     // u = 1 / (a + 2) in two parts, so that a·u = 1 - 2u loses nothing.
-    let d = a + 2.0;
+    let d = opaque(a + 2.0);
     let d_head = head(d);
     let q = reciprocal(Pair(d_head, (d - d_head) + (a - opaque(d - 2.0))));
     let rest = opaque(1.0 - 2.0 * q.head);
@@ -14,35 +14,37 @@ fn tail(a: f32) -> f32 {
     let au_low = opaque(rest - au) - 2.0 * q.rest;
     let u = q.head + q.rest;
     // fit: mills
-    var p = -267.3263;
-    p = p * u + 639.5442;
-    p = p * u + -625.70557;
-    p = p * u + 300.41412;
-    p = p * u + -58.9822;
-    p = p * u + -0.4280925;
-    p = p * u + -2.473973;
-    p = p * u + 0.8118308;
-    p = p * u + 1.1972566;
-    p = p * u + 0.7978414;
-    let limit = 0.3989432;
+    var p = -324.1491;
+    p = p * u + 758.52856;
+    p = p * u + -734.27527;
+    p = p * u + 357.1089;
+    p = p * u + -77.6924;
+    p = p * u + 3.6377673;
+    p = p * u + -3.061563;
+    p = p * u + 0.86745965;
+    p = p * u + 1.1939609;
+    p = p * u + 0.79795164;
+    let limit = 0.3989416;
     // The last addition with what it loses.
     let rest_of_p = opaque(p * u);
     let ratio = opaque(limit + rest_of_p);
     let ratio_low = opaque(limit - ratio) + rest_of_p;
-    return gaussian_times(Parts(au * ratio, au_low * ratio + au * ratio_low), a, 0.5);
+    let parts = product_parts(split_parts(Parts(au, au_low)), split_parts(Parts(ratio, ratio_low)));
+    return gaussian_times(parts, a, 0.5);
 }
 
 fn forward(z: f32) -> f32 {
     let y = z * z;
     // fit: gelu_near
-    var p = 0.00014166994;
-    p = p * y + -0.0012067034;
-    p = p * y + 0.009978049;
-    p = p * y + -0.066490784;
+    var p = -2.0314159e-05;
+    p = p * y + 0.00013283003;
+    p = p * y + -0.001197351;
+    p = p * y + 0.009976173;
+    p = p * y + -0.06649068;
     p = p * y + 0.3989423;
     let g = tail(min(abs(z), FARTHEST));
     let far = select(z - g, -g, z < 0.0);
-    return select(far, y * p + 0.5 * z, abs(z) < 0.5);
+    return select(far, y * p + 0.5 * z, abs(z) < 0.7);
 }
 
 fn derivative_near(z: f32) -> f32 {

@@ -15,7 +15,7 @@ const CUBIC_THRICE_REST: f32 = 1.4155846e-05;
 // LINEAR + c·z^2
 fn quadratic(c: Pair, z: f32) -> Pair {
     let z_head = head(z);
-    let square = split(Parts(z_head * z_head, (z - z_head) * (z + z_head)));
+    let square = split_parts(Parts(z_head * z_head, (z - z_head) * (z + z_head)));
     let upper = c.head * square.head;
     let lower = c.rest * square.head + (c.head + c.rest) * square.rest;
     let top = head((LINEAR + LINEAR_REST) + upper + lower);
@@ -23,12 +23,7 @@ fn quadratic(c: Pair, z: f32) -> Pair {
 }
 
 fn argument(z: f32) -> Parts {
-    let factor = quadratic(Pair(CUBIC, CUBIC_REST), z);
-    let z_head = head(z);
-    let upper = z_head * factor.head;
-    let lower = z_head * factor.rest + (z - z_head) * (factor.head + factor.rest);
-    let high = opaque(upper + lower);
-    return Parts(high, opaque(upper - high) + lower);
+    return product_parts(split(z), quadratic(Pair(CUBIC, CUBIC_REST), z));
 }
 
 // du/dz
@@ -74,9 +69,9 @@ fn derivative_root(z: f32) -> f32 {
 fn derivative(z: f32) -> f32 {
     let near = clamp(z, -FARTHEST, FARTHEST);
     let q = logistic(bounded(negative(argument(near)), -60.0, 130.0));
-    let weight = product_pair(split(Parts(near, 0.0)), slope(near));
+    let weight = product_pair(split(near), slope(near));
     let t = product_plus_one(weight, complement(q));
-    let elsewhere = product(split(Parts(t, 0.0)), q.value) * q.scale;
+    let elsewhere = product(split(t), q.value) * q.scale;
     let y = select(elsewhere, derivative_root(z), z < -0.5 && z > -1.3);
     return select(y, derivative_near(z), abs(z) < 0.5);
 }

@@ -23,7 +23,7 @@ fn forward(z: f32) -> f32 {
     let k = math_divide(e * (1.0 + e), 2.0 + e * (2.0 + e));
     let upper = head(1.0 - k);
     let near = product(
-        product_pair(split(Parts(-a, 0.0)), e_pair),
+        product_pair(split(-a), e_pair),
         Pair(upper, opaque(1.0 - upper) - k),
     );
     let below = select(near, exponential_times(Parts(-a, 0.0), far), a > 40.0);
@@ -143,6 +143,24 @@ fn second_derivative_right(z: f32) -> f32 {
     return v * p;
 }
 
+// Without e^-2z, from 2.4 to 5.
+fn second_derivative_far(z: f32) -> f32 {
+    let v = z - 3.5;
+    // fit: mish_second_far
+    var p = 1.7942302e-05;
+    p = p * v + -0.00014655906;
+    p = p * v + 0.0004771151;
+    p = p * v + -0.0004994828;
+    p = p * v + -0.003311211;
+    p = p * v + 0.024531523;
+    p = p * v + -0.08731404;
+    p = p * v + 0.14173056;
+    p = p * v + 0.22396575;
+    p = p * v + -9.703735;
+    p = p * v + -17.09425;
+    return p;
+}
+
 fn second_derivative(z: f32) -> f32 {
     let a = min(abs(z), 130.0);
     let power = exponential(Parts(-a, 0.0));
@@ -159,7 +177,11 @@ fn second_derivative(z: f32) -> f32 {
     d = 1.0 + t * (2.0 + 2.0 * t);
     bracket = 2.0 * (1.0 + t) * d - a * (2.0 + t * (3.0 - t * (2.0 + 2.0 * t)));
     let square = exponential(Parts(-2.0 * min(a, 80.0), 0.0));
-    let above = exponential_times(Parts(4.0 * bracket / (d * d * d), 0.0), square);
+    // Farther a polynomial, then the series in t.
+    let tail = t * (12.0 * (3.0 * a - 2.0) + t * (32.0 - 64.0 * a - t * t * (96.0 - 288.0 * a)));
+    var factor = select(8.0 - 8.0 * a + tail, second_derivative_far(a), a < 5.0);
+    factor = select(factor, 4.0 * bracket / (d * d * d), a < 1.0);
+    let above = exponential_times(Parts(factor, 0.0), square);
     let roots = select(second_derivative_left(z), second_derivative_right(z), z > 0.0);
     let around = (z > 0.9 && z < 2.4) || (z < -1.4 && z >= -4.0);
     return select(select(above, below, z < 0.0), roots, around);

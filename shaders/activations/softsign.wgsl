@@ -5,7 +5,7 @@ const POWER: f32 = 9.094947017729282e-13;
 
 // 1 / (1 + |z|) in two parts, for |z| <= 1e9.
 fn near_reciprocal(z: f32) -> Pair {
-    return reciprocal_1p(split(Parts(min(abs(z), 1e9), 0.0)));
+    return reciprocal_1p(split(min(abs(z), 1e9)));
 }
 
 // 2^40 / |z|, where the 1 beside it does not count.
@@ -15,7 +15,7 @@ fn far_inverse(z: f32) -> f32 {
 
 fn forward(z: f32) -> f32 {
     let bounded_z = clamp(z, -1e9, 1e9);
-    let y = product(split(Parts(bounded_z, 0.0)), near_reciprocal(z));
+    let y = product(split(bounded_z), near_reciprocal(z));
     return select(y, z, abs(z) < 1e-15);
 }
 

@@ -67,7 +67,7 @@ fn derivative_from_output(y: f32) -> f32 {
     let r = math_quotient(0.5 * root, y);
     let r_rest = r.low + 0.5 * root_rest / y;
     let square = math_product(r.high, r.high);
-    let q = reciprocal_1p(split(Parts(square.high, square.low + 2.0 * r.high * r_rest)));
+    let q = reciprocal_1p(split_parts(Parts(square.high, square.low + 2.0 * r.high * r_rest)));
     let inverse = math_divide(y, 0.5 * root);
     let value = select(q.head + q.rest, inverse * inverse, r.high > 1e9);
     return select(0.0, value, is_positive(y));

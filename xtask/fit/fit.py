@@ -211,10 +211,10 @@ FITS = {
         lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4, 1e-2, 0.79, 3, square,
         lambda r: r**4 / mp.cos(r)),
     # (a + 2)·e^(a²/2)·Φ(−a) in 1 / (a + 2)
-    "mills": Fit(lambda a: (a + 2) * mills(a), 0.49, 14.6, 10, lambda a: 1 / (a + 2)),
+    "mills": Fit(lambda a: (a + 2) * mills(a), 0.69, 14.6, 10, lambda a: 1 / (a + 2)),
     # (Φ(x) − ½) / x in x²
     "gelu_near": Fit(
-        lambda x: (cdf(x) - 0.5) / x, 1e-3, 0.51, 4, square, lambda x: x / cdf(-x)),
+        lambda x: (cdf(x) - 0.5) / x, 1e-3, 0.71, 5, square, lambda x: x / cdf(-x)),
     "gelu_derivative_near": Fit(
         lambda x: (gelu_derivative(x) - 0.5) / x, 1e-3, 0.51, 5, square,
         lambda x: x / gelu_derivative(-x)),
@@ -247,6 +247,8 @@ FITS = {
         lambda a: mish_derivative(-a), 1.99, 4.01, 10, lambda a: 3 - a),
     "mish_second_left": Fit(
         left("mish_second_left", mish_second), 1.4, 4.05, 12, from_root("mish_second_left")),
+    "mish_second_far": Fit(
+        lambda x: mish_second(x) * mp.exp(2 * x), 2.39, 5.01, 10, shifted(3.5)),
     "mish_second_right": Fit(
         over(mish_second, ROOTS["mish_second_right"][0]), 0.9, 2.4, 12,
         from_root("mish_second_right")),
@@ -286,10 +288,13 @@ def marks():
     """Each `fit: NAME` of the sources: the file, the name, and where its coefficients stand."""
     for path in sorted(ROOT.glob("shaders/**/*.wgsl")) + sorted(ROOT.glob("src/**/*.rs")):
         text = path.read_text()
-        for mark in re.finditer(r"// fit: (\w+)", text):
-            count = FITS[mark.group(1)].degree + 1
-            literals = NUMBER.finditer(text, mark.end())
-            yield path, mark.group(1), [literal for literal, _ in zip(literals, range(count))]
+        found = list(re.finditer(r"// fit: (\w+)", text))
+        for mark, following in zip(found, found[1:] + [None]):
+            name, end = mark.group(1), following.start() if following else len(text)
+            literals = list(NUMBER.finditer(text, mark.end(), end))[: FITS[name].degree + 1]
+            if len(literals) <= FITS[name].degree:
+                sys.exit(f"{path}: {name} needs {FITS[name].degree + 1} coefficients")
+            yield path, name, literals
 
 
 def check():

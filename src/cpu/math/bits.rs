@@ -86,6 +86,15 @@ impl Pair {
         Self { head: sum, rest: (upper - sum) + lower }
     }
 
+    /// self · other, with what its rounding loses.
+    #[inline(always)]
+    pub(super) fn times_sum(self, other: Self) -> Sum<f32> {
+        let upper = self.head * other.head;
+        let lower = self.head * other.rest + self.rest * other.value();
+        let high = upper + lower;
+        Sum { high, low: (upper - high) + lower }
+    }
+
     /// 1 + self · other.
     #[inline(always)]
     pub(super) fn times_plus_one(self, other: Self) -> f32 {

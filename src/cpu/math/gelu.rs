@@ -4,7 +4,7 @@ use super::bits::{Pair, polynomial, select};
 use super::exponential::{exponential, least_magnitude, negative_square};
 use crate::reference::Sum;
 
-/// a·Φ(−a) for a in [0.5, 15]: the density's exponential times Mills' ratio.
+/// a·Φ(−a) for a in [0.7, 15]: the density's exponential times Mills' ratio.
 #[inline(always)]
 fn tail(a: f32) -> f32 {
     // u = 1 / (a + 2) in two parts, so that a·u = 1 − 2u loses nothing.
@@ -18,16 +18,17 @@ fn tail(a: f32) -> f32 {
     let p = polynomial(
         u,
         [
-            -267.3263, 639.5442, -625.70557, 300.41412, -58.9822, -0.4280925, -2.473973, 0.8118308,
-            1.1972566, 0.7978414,
+            -324.1491, 758.52856, -734.27527, 357.1089, -77.6924, 3.6377673, -3.061563, 0.86745965,
+            1.1939609, 0.79795164,
         ],
     );
-    let limit = 0.3989432;
+    let limit = 0.3989416;
     // The last addition with what it loses.
     let rest = p * u;
     let ratio = limit + rest;
     let ratio_low = (limit - ratio) + rest;
-    let factor = Sum { high: au * ratio, low: au_low * ratio + au * ratio_low };
+    let au = Pair::of(Sum { high: au, low: au_low });
+    let factor = au.times_sum(Pair::of(Sum { high: ratio, low: ratio_low }));
     exponential(negative_square(a, 0.5)).times(factor)
 }
 
@@ -35,11 +36,14 @@ fn tail(a: f32) -> f32 {
 pub(super) fn gelu(x: f32) -> f32 {
     let y = x * x;
     // fit: gelu_near
-    let p = polynomial(y, [0.00014166994, -0.0012067034, 0.009978049, -0.066490784, 0.3989423]);
+    let p = polynomial(
+        y,
+        [-2.0314159e-05, 0.00013283003, -0.001197351, 0.009976173, -0.06649068, 0.3989423],
+    );
     let near = y * p + 0.5 * x;
     let g = tail(least_magnitude(x, 15.0));
     let far = select(x < 0.0, -g, x - g);
-    select(x.abs() < 0.5, near, far)
+    select(x.abs() < 0.7, near, far)
 }
 
 /// Φ(x) + x·Φ'(x)

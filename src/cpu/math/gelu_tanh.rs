@@ -27,12 +27,7 @@ const CUBIC_THRICE: Pair = Pair { head: 2.140_503e-1, rest: 1.415_584_6e-5 };
 /// u, for |x| ≤ 12.
 #[inline(always)]
 fn argument(x: f32) -> Sum<f32> {
-    let factor = quadratic(LINEAR, CUBIC, x);
-    let x = Pair::of(x.into());
-    let upper = x.head * factor.head;
-    let lower = x.head * factor.rest + x.rest * factor.value();
-    let high = upper + lower;
-    Sum { high, low: (upper - high) + lower }
+    Pair::of(x.into()).times_sum(quadratic(LINEAR, CUBIC, x))
 }
 
 /// du/dx

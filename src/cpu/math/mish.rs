@@ -130,8 +130,11 @@ pub(super) fn mish_second(x: f32) -> f32 {
     // 4t² / d³ · (2(1 + t)d − a(2 + 3t − 2t² − 2t³)), d = 1 + 2t + 2t²
     let d = 1.0 + t * (2.0 + 2.0 * t);
     let bracket = 2.0 * (1.0 + t) * d - a * (2.0 + t * (3.0 - t * (2.0 + 2.0 * t)));
-    let positive =
-        exponential((-2.0 * least(a, 80.0)).into()).times((4.0 * bracket / (d * d * d)).into());
+    // Farther a polynomial, then the series in t.
+    let tail = t * (12.0 * (3.0 * a - 2.0) + t * (32.0 - 64.0 * a - t * t * (96.0 - 288.0 * a)));
+    let factor = select(a < 5.0, far_factor(a), 8.0 - 8.0 * a + tail);
+    let factor = select(a < 1.0, 4.0 * bracket / (d * d * d), factor);
+    let positive = exponential((-2.0 * least(a, 80.0)).into()).times(factor.into());
     // Far to the left the series in t, whose first term is exact.
     let inner = (2.0 - 4.0 * a) + t * (6.25 * a - 2.5);
     let series = (2.0 - a) + t * ((2.0 * a - 2.0) + t * t * inner);
@@ -139,6 +142,29 @@ pub(super) fn mish_second(x: f32) -> f32 {
     let elsewhere = select(x < 0.0, negative, positive);
     let elsewhere = select(x > 0.9 && x < 2.4, right, elsewhere);
     select((-4.0..-1.4).contains(&x), left, elsewhere)
+}
+
+/// mish'' without e^(−2a), from 2.4 to 5.
+#[inline(always)]
+fn far_factor(a: f32) -> f32 {
+    let v = a - 3.5;
+    // fit: mish_second_far
+    polynomial(
+        v,
+        [
+            1.7942302e-05,
+            -0.00014655906,
+            0.0004771151,
+            -0.0004994828,
+            -0.003311211,
+            0.024531523,
+            -0.08731404,
+            0.14173056,
+            0.22396575,
+            -9.703735,
+            -17.09425,
+        ],
+    )
 }
 
 #[inline(always)]
