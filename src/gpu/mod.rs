@@ -171,9 +171,6 @@ impl Backend for GpuBackend {
         y: &Storage,
         rows: Rows,
     ) -> Result<()> {
-        if rows.elements() == 0 {
-            return Ok(());
-        }
         operations::row_forward(&self.context, activation, z.gpu()?, y.gpu()?, rows)
     }
 
@@ -184,9 +181,6 @@ impl Backend for GpuBackend {
         dz: &Storage,
         rows: Rows,
     ) -> Result<()> {
-        if rows.elements() == 0 {
-            return Ok(());
-        }
         let inputs = [inputs[0].gpu()?, inputs[1].gpu()?];
         operations::row_backward(&self.context, activation, inputs, dz.gpu()?, rows)
     }
@@ -198,9 +192,6 @@ impl Backend for GpuBackend {
         output: &Storage,
         rows: Rows,
     ) -> Result<()> {
-        if rows.elements() == 0 {
-            return Ok(());
-        }
         operations::row_jacobian(&self.context, activation, y.gpu()?, output.gpu()?, rows)
     }
 
@@ -225,9 +216,6 @@ impl Backend for GpuBackend {
         rows: Rows,
         elements: usize,
     ) -> Result<()> {
-        if rows.count == 0 {
-            return Ok(());
-        }
         operations::loss_rows(&self.context, call, y.gpu()?, output.gpu()?, rows, elements)
     }
 
@@ -238,16 +226,10 @@ impl Backend for GpuBackend {
         output: &Storage,
         rows: Rows,
     ) -> Result<()> {
-        if rows.elements() == 0 {
-            return Ok(());
-        }
         operations::loss_gradient(&self.context, call, y.gpu()?, output.gpu()?, rows)
     }
 
     fn softmax_cross_entropy(&self, call: SoftmaxCrossEntropy<'_>) -> Result<()> {
-        if call.rows.elements() == 0 {
-            return Ok(());
-        }
         operations::softmax_cross_entropy(&self.context, call)
     }
 

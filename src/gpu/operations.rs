@@ -99,6 +99,29 @@ fn check_row(context: &Context, width: usize) -> Result<()> {
     })
 }
 
+/// A kernel that works on whole rows, and the windows of them that it sees one after the other.
+struct RowPass {
+    rows: Rows,
+    /// What it writes for a row.
+    output_width: usize,
+    /// Whether invocations loop along a row, which has a limit then.
+    loops: bool,
+}
+
+impl RowPass {
+    /// The windows as (first row, rows): none where there is nothing to write.
+    fn windows(&self, context: &Context) -> Result<impl Iterator<Item = (usize, usize)> + use<>> {
+        let Rows { count, width } = self.rows;
+        if count == 0 || self.output_width == 0 {
+            return Ok(pieces(0, 1));
+        }
+        if self.loops {
+            check_row(context, width)?;
+        }
+        Ok(pieces(count, context.window_rows("a tensor", width.max(self.output_width))?))
+    }
+}
+
 fn with_lanes(kernel: Kernel<'_>, width: usize) -> Kernel<'_> {
     kernel.constant("LANES", lanes(width) as f64)
 }
@@ -119,10 +142,10 @@ pub(super) fn row_forward(
     rows: Rows,
 ) -> Result<()> {
     let width = rows.width;
-    check_row(context, width)?;
     let z = input(context, z, &[y], rows.elements())?;
     let kernel = with_lanes(Kernel::new(Template::RowForward).activation(activation), width);
-    for (first, count) in pieces(rows.count, context.window_rows("a tensor", width)?) {
+    let pass = RowPass { rows, output_width: width, loops: true };
+    for (first, count) in pass.windows(context)? {
         let z = rows_window(&z, first, count, width);
         let y = rows_window(y, first, count, width);
         let parameters = [count as u32, width as u32, ZERO, z.base, y.base];
@@ -140,11 +163,11 @@ pub(super) fn row_backward(
     rows: Rows,
 ) -> Result<()> {
     let width = rows.width;
-    check_row(context, width)?;
     let y = input(context, y, &[dz], rows.elements())?;
     let dy = input(context, dy, &[dz], rows.elements())?;
     let kernel = with_lanes(Kernel::new(Template::RowBackward).activation(activation), width);
-    for (first, count) in pieces(rows.count, context.window_rows("a tensor", width)?) {
+    let pass = RowPass { rows, output_width: width, loops: true };
+    for (first, count) in pass.windows(context)? {
         let y = rows_window(&y, first, count, width);
         let dy = rows_window(&dy, first, count, width);
         let dz = rows_window(dz, first, count, width);
@@ -163,10 +186,11 @@ pub(super) fn row_jacobian(
     rows: Rows,
 ) -> Result<()> {
     let width = rows.width;
-    let square = width * width;
+    let square = width.saturating_mul(width);
     let y = input(context, y, &[output], rows.elements())?;
     let kernel = Kernel::new(Template::RowJacobian).activation(activation);
-    for (first, count) in pieces(rows.count, context.window_rows("a Jacobian", square)?) {
+    let pass = RowPass { rows, output_width: square, loops: false };
+    for (first, count) in pass.windows(context)? {
         let y = rows_window(&y, first, count, width);
         let output = rows_window(output, first, count, square);
         let elements = count * square;
@@ -220,21 +244,20 @@ struct LossPass<'a> {
     targets: Targets<'a>,
     y: &'a Buffer,
     output: &'a Buffer,
-    rows: Rows,
+    pass: RowPass,
     elements: usize,
 }
 
 impl LossPass<'_> {
-    /// Runs it; `per_row` outputs belong to a row, and so many workgroups to a window of the rows.
-    fn run(&self, per_row: usize, dispatch: impl Fn(usize, usize) -> [u32; 3]) -> Result<()> {
-        let width = self.rows.width;
+    /// Runs it; so many workgroups belong to a window of the rows and its elements.
+    fn run(&self, dispatch: impl Fn(usize, usize) -> [u32; 3]) -> Result<()> {
+        let width = self.pass.rows.width;
         let [scale, smoothing, ignores, ignore_index] = loss_parameters(&self.call);
-        let step = self.context.window_rows("a tensor", width)?;
-        for (first, count) in pieces(self.rows.count, step) {
+        for (first, count) in self.pass.windows(self.context)? {
             let length = (count * width).min(self.elements - first * width);
             let y = window(self.y, first * width, length);
             let targets = self.targets.window(first, count, width, length);
-            let output = rows_window(self.output, first, count, per_row);
+            let output = rows_window(self.output, first, count, self.pass.output_width);
             let parameters = [
                 count as u32,
                 width as u32,
@@ -264,12 +287,12 @@ pub(super) fn loss_rows(
     elements: usize,
 ) -> Result<()> {
     let width = rows.width;
-    check_row(context, width)?;
     let targets = Targets::new(call.targets)?;
     let kernel = Kernel::new(Template::LossRows(targets.kind)).loss(call.loss);
     let kernel = with_lanes(kernel, width);
-    let pass = LossPass { context, kernel, call, targets, y, output, rows, elements };
-    pass.run(1, |count, _| row_groups(count, width))
+    let pass = RowPass { rows, output_width: 1, loops: true };
+    let pass = LossPass { context, kernel, call, targets, y, output, pass, elements };
+    pass.run(|count, _| row_groups(count, width))
 }
 
 pub(super) fn loss_gradient(
@@ -282,8 +305,9 @@ pub(super) fn loss_gradient(
     let targets = Targets::new(call.targets)?;
     let kernel = Kernel::new(Template::LossGradient(targets.kind)).loss(call.loss);
     let elements = rows.elements();
-    let pass = LossPass { context, kernel, call, targets, y, output, rows, elements };
-    pass.run(rows.width, |_, length| groups(length.div_ceil(WORKGROUP)))
+    let pass = RowPass { rows, output_width: rows.width, loops: false };
+    let pass = LossPass { context, kernel, call, targets, y, output, pass, elements };
+    pass.run(|_, length| groups(length.div_ceil(WORKGROUP)))
 }
 
 pub(super) fn softmax_cross_entropy(
@@ -292,7 +316,6 @@ pub(super) fn softmax_cross_entropy(
 ) -> Result<()> {
     let SoftmaxCrossEntropy { rows, call: loss, .. } = call;
     let width = rows.width;
-    check_row(context, width)?;
     let z = call.z.gpu()?;
     let targets = Targets::new(loss.targets)?;
     // An output that is not wanted is bound to something that is not touched.
@@ -317,7 +340,8 @@ pub(super) fn softmax_cross_entropy(
         .constant("WANT_DZ", flag(2));
     let kernel = with_lanes(kernel, width);
     let [scale, smoothing, ignores, ignore_index] = loss_parameters(&loss);
-    for (first, count) in pieces(rows.count, context.window_rows("a tensor", width)?) {
+    let pass = RowPass { rows, output_width: width, loops: true };
+    for (first, count) in pass.windows(context)? {
         let z = rows_window(z, first, count, width);
         let targets = targets.window(first, count, width, count * width);
         let widths = [1, width, width];
