@@ -324,14 +324,19 @@ fn math_expm1(x: f32) -> f32 {
     return expm1_of(Parts(x, 0.0));
 }
 
-// e^(z - m) for z <= m, without the rounding error of the difference.
-fn math_exp_difference(z: f32, m: f32) -> f32 {
+// z - m, with what its rounding lost.
+fn math_difference(z: f32, m: f32) -> Parts {
     let high = opaque(z - m);
-    // Knuth's two-sum: what the difference lost.
+    // Knuth's two-sum.
     let back = opaque(high - z);
     let low = (z - opaque(high - back)) + (-m - back);
-    let near = high > -104.0;
-    let e = exponential(Parts(select(-104.0, high, near), select(0.0, low, near)));
+    return Parts(high, select(low, 0.0, is_infinite(high)));
+}
+
+// e^d for d <= 0.
+fn math_exp_difference(d: Parts) -> f32 {
+    let near = d.high > -104.0;
+    let e = exponential(Parts(select(-104.0, d.high, near), select(0.0, d.low, near)));
     return select(0.0, exponential_value(e), near);
 }
 

@@ -105,6 +105,79 @@ impl Rows {
     }
 }
 
+/// A tensor seen from one of its axes: [outer, width, inner]. A line has width elements, inner apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lines {
+    pub(crate) outer: usize,
+    pub(crate) width: usize,
+    pub(crate) inner: usize,
+}
+
+impl Lines {
+    /// The elements from one value of the outer index to the next.
+    pub(crate) const fn block(self) -> usize {
+        self.width * self.inner
+    }
+
+    pub(crate) const fn elements(self) -> usize {
+        self.outer * self.block()
+    }
+}
+
+/// What a row-wise function is divided by before its activation: the temperature T.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Temperature {
+    /// Taken times this, arguments have differences that overflow only where those over T do.
+    pub(crate) prescale: f32,
+    /// 1 / (T · prescale), rounded, and what the rounding took.
+    pub(crate) inverse: f32,
+    pub(crate) inverse_lost: f32,
+    /// 1 / T, the factor of every derivative.
+    pub(crate) slope: f32,
+}
+
+impl Temperature {
+    pub(crate) const ONE: Self =
+        Self { prescale: 1.0, inverse: 1.0, inverse_lost: 0.0, slope: 1.0 };
+
+    pub(crate) fn new(temperature: f32) -> Self {
+        let prescale = if temperature > 1.0 { 0.5 } else { 1.0 };
+        let exact = 1.0 / (f64::from(temperature) * f64::from(prescale));
+        let inverse = exact as f32;
+        let inverse_lost = (exact - f64::from(inverse)) as f32;
+        Self { prescale, inverse, inverse_lost, slope: 1.0 / temperature }
+    }
+
+    pub(crate) fn is_one(self) -> bool {
+        self == Self::ONE
+    }
+}
+
+/// What takes part in a row-wise function, where not 0; repeated over a tensor's leading axes.
+#[derive(Clone, Copy)]
+pub(crate) struct Mask<'a> {
+    pub(crate) storage: &'a Storage,
+    pub(crate) elements: usize,
+}
+
+/// A row-wise function.
+#[derive(Clone, Copy)]
+pub(crate) struct RowCall<'a> {
+    pub(crate) activation: &'a Activation,
+    pub(crate) lines: Lines,
+    pub(crate) temperature: Temperature,
+    pub(crate) mask: Option<Mask<'a>>,
+}
+
+/// A product with the Jacobian of a row-wise function, J.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum RowProduct {
+    /// Jᵀ·dy
+    Backward,
+    /// J·dz
+    Jvp,
+}
+
 /// What a loss compares with, as the backends see it.
 #[derive(Clone, Copy)]
 pub(crate) enum TargetStorage<'a> {
@@ -230,27 +303,18 @@ pub(crate) trait Backend: Send + Sync {
         elements: usize,
     ) -> Result<()>;
 
-    fn row_forward(
+    fn row_forward(&self, call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()>;
+    /// From the output y.
+    fn row_product(
         &self,
-        activation: &Activation,
-        z: &Storage,
+        product: RowProduct,
+        call: RowCall<'_>,
         y: &Storage,
-        rows: Rows,
-    ) -> Result<()>;
-    fn row_backward(
-        &self,
-        activation: &Activation,
-        inputs: [&Storage; 2],
-        dz: &Storage,
-        rows: Rows,
-    ) -> Result<()>;
-    fn row_jacobian(
-        &self,
-        activation: &Activation,
-        y: &Storage,
+        vector: &Storage,
         output: &Storage,
-        rows: Rows,
     ) -> Result<()>;
+    /// From the output y; the Jacobians of the lines one after the other.
+    fn row_jacobian(&self, call: RowCall<'_>, y: &Storage, output: &Storage) -> Result<()>;
 
     /// The unreduced loss of each element.
     fn loss_elements(

@@ -31,7 +31,8 @@
 //! dx = dz·wᵀ. For the half squared error of one sample, dE/dw_jk = (g(z_k) − t_k)·g'(z_k)·x_j.
 //!
 //! * [`Device`]: where to compute. [`Tensor`], [`Labels`]: the data.
-//! * [`Activation`]: the catalogue of activations, with their derivatives.
+//! * [`Activation`]: the catalogue of activations, with their derivatives. [`Rowwise`]: those of rows,
+//!   along any axis, with a temperature and a mask.
 //! * [`Loss`], [`OutputLayer`]: losses, and all gradients of an output layer.
 //! * [`Dense`], [`Sgd`]: hidden layers and gradient descent, to train whole networks.
 //! * [`reference`](mod@reference): the formulas in plain `f64`, to check any result against.
@@ -62,7 +63,7 @@ pub mod reference;
 mod shape;
 mod tensor;
 
-pub use activation::Activation;
+pub use activation::{Activation, Rowwise};
 pub use dense::{Dense, DenseForward, DenseGradients};
 pub use device::{Counters, Device, DeviceInfo, DeviceKind, DeviceOptions, Memory, Preference};
 pub use error::{Error, Result};

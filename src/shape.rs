@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::backend::Lines;
 use crate::error::{Error, Result};
 
 /// The lengths of a tensor's axes, outermost first; the last axis is contiguous in memory.
@@ -27,6 +28,30 @@ impl Shape {
             .try_fold(1usize, |product, &axis| product.checked_mul(axis))
             .filter(size)
             .ok_or_else(|| Error::shape(op, "a shape whose bytes fit the address space", self))
+    }
+
+    /// The index of an axis, which counts from the end where it is negative. A scalar has one axis.
+    pub(crate) fn axis(&self, axis: isize) -> Result<usize> {
+        let rank = self.0.len().max(1);
+        let index = if axis < 0 { axis.checked_add_unsigned(rank) } else { Some(axis) };
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        index.filter(|&index| index < rank).ok_or_else(|| {
+            let reason = format!("must be from -{rank} to {} for the shape {self}", rank - 1);
+            Error::parameter("axis", axis, reason)
+        })
+    }
+
+    /// The shape seen from an axis. A scalar's has the length 1.
+    pub(crate) fn lines(&self, axis: isize) -> Result<Lines> {
+        let index = self.axis(axis)?;
+        let width = self.0.get(index).copied().unwrap_or(1);
+        if self.0.contains(&0) {
+            // The products of the other axes need not fit.
+            return Ok(Lines { outer: 0, width, inner: 1 });
+        }
+        let outer = self.0.iter().take(index).product();
+        let inner = self.0.iter().skip(index + 1).product();
+        Ok(Lines { outer, width, inner })
     }
 
     /// The length of the last axis: the row of a row-wise function. A scalar is a row of one.

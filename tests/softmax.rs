@@ -1,11 +1,11 @@
-//! Row-wise activations against the f64 reference.
+//! The softmax family along the last axis against the f64 reference.
 
 mod common;
 
 use common::{EXTREMES, Within, assert_all, normal, wide};
 use wgrad::{Activation, Device, reference};
 
-const ROWWISE: [Activation; 2] = [Activation::Softmax, Activation::LogSoftmax];
+const ROWWISE: [Activation; 3] = [Activation::Softmax, Activation::LogSoftmax, Activation::Softmin];
 
 /// Forward and backward of rows of this width.
 fn check(device: &Device, rows: usize, width: usize, deviation: f32, within: Within) {
@@ -21,7 +21,7 @@ fn check(device: &Device, rows: usize, width: usize, deviation: f32, within: Wit
 
         // The subtraction in the Jacobian product cancels: the error is one of its operands.
         let exact = reference::backward(&activation, &wide(&values), &wide(&upstream), width);
-        let absolute = 2e-6 * if activation == Activation::Softmax { 1.0 } else { width as f64 };
+        let absolute = 2e-6 * if activation == Activation::LogSoftmax { width as f64 } else { 1.0 };
         let cancelling = Within::Approx { relative: 1e-5, absolute };
         let dz = activation.backward(&z, &dy).unwrap().to_vec().unwrap();
         assert_all(format!("{what}, backward"), &dz, &exact, cancelling);

@@ -72,6 +72,8 @@ fn canonical_names_are_the_fields() {
         "snake(a=1)",
         "softmax",
         "log_softmax",
+        "softmin",
+        "sparsemax",
     ];
     for name in expected {
         assert!(names.iter().any(|found| found == name), "{name} is not among {names:?}");
@@ -144,5 +146,7 @@ fn what_cannot_be_read_is_an_error() {
 #[test]
 fn row_wise_activations_say_so() {
     let rowwise: Vec<Activation> = Activation::all().filter(Activation::is_rowwise).collect();
-    assert_eq!(rowwise, [Activation::Softmax, Activation::LogSoftmax]);
+    let expected =
+        [Activation::Softmax, Activation::LogSoftmax, Activation::Softmin, Activation::Sparsemax];
+    assert_eq!(rowwise, expected);
 }

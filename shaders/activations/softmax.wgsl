@@ -1,7 +1,14 @@
 // softmax: y_i = e^(z_i - max) / sum_j e^(z_j - max)
 
-fn forward(z: f32, row: RowStatistics) -> f32 {
-    return math_exp_difference(z, row.maximum) / (1.0 + row.rest);
+// Not a projection onto the simplex: see kernels/row_statistics.wgsl.
+const PROJECTS: bool = false;
+
+fn argument(z: f32) -> f32 {
+    return z;
+}
+
+fn forward(d: Parts, row: RowStatistics) -> f32 {
+    return math_exp_difference(d) / (1.0 + row.rest);
 }
 
 // What the backward pass adds up along the row.
@@ -13,6 +20,15 @@ fn backward(y: f32, dy: f32, total: f32) -> f32 {
     return y * (dy - total);
 }
 
-fn jacobian(y_i: f32, y_j: f32, diagonal: bool) -> f32 {
+// The Jacobian is symmetric.
+fn jvp_term(y: f32, dz: f32) -> f32 {
+    return backward_term(y, dz);
+}
+
+fn jvp(y: f32, dz: f32, total: f32) -> f32 {
+    return backward(y, dz, total);
+}
+
+fn jacobian(y_i: f32, y_j: f32, diagonal: bool, support: f32) -> f32 {
     return select(-(y_i * y_j), y_i * (1.0 - y_j), diagonal);
 }

@@ -1,16 +1,25 @@
-// y = g(z) along each row, for the activations of the softmax family.
+// y = g(z / T) along each row.
 
-struct Parameters {
-    rows: u32,
-    width: u32,
-    zero: u32,
-    z_base: u32,
-    y_base: u32,
+@group(0) @binding(2) var<storage, read> z: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+
+fn argument_at(row: u32, i: u32) -> f32 {
+    let index = row + i * parameters.inner;
+    var x = argument(z[parameters.input_base + index]);
+    if (SCALED) {
+        x = x * parameters.prescale;
+    }
+    return select(-infinity(), x, kept(index));
 }
 
-@group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> z: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+fn scaled(d: Parts) -> Parts {
+    if (!SCALED) {
+        return d;
+    }
+    let quotient = math_product(d.high, parameters.inverse);
+    let low = quotient.low + (d.high * parameters.inverse_lost + d.low * parameters.inverse);
+    return Parts(quotient.high, select(low, 0.0, is_infinite(quotient.high)));
+}
 
 @compute @workgroup_size(256)
 fn main(
@@ -22,10 +31,11 @@ fn main(
     let at = place(group, groups, local);
     // Every invocation takes part in the reductions; one beyond the last row has nothing to add.
     let width = select(0u, parameters.width, at.row < parameters.rows);
-    let row = at.row * parameters.width;
-    let statistics = row_statistics(parameters.z_base + row, width, at);
+    let row = row_start(at.row);
+    let statistics = row_statistics(row, width, at);
     for (var i = at.lane; i < width; i = i + LANES) {
-        let value = forward(z[parameters.z_base + row + i], statistics);
-        y[parameters.y_base + row + i] = nan_where(statistics.undefined, value);
+        let d = scaled(math_difference(argument_at(row, i), statistics.maximum));
+        let value = nan_where(statistics.undefined, forward(d, statistics));
+        y[parameters.output_base + row + i * parameters.inner] = value;
     }
 }

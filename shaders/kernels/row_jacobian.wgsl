@@ -1,16 +1,8 @@
-// The Jacobian of each row, from y = g(z): output[row, i, j] = dy_i / dz_j.
+// The Jacobian of each row, from y = g(z / T): output[row, i, j] = dy_i / dz_j. Its rows are the rows of
+// this kernel.
 
-struct Parameters {
-    elements: u32,
-    width: u32,
-    zero: u32,
-    y_base: u32,
-    output_base: u32,
-}
-
-@group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> y: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(2) var<storage, read> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> output: array<f32>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -19,16 +11,31 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     opaque_zero = parameters.zero;
-    let index = (group.y * groups.x + group.x) * 256u + local;
-    if (index >= parameters.elements) {
-        return;
+    let at = place(group, groups, local);
+    let inside = at.row < parameters.rows;
+    let width = select(0u, parameters.width, inside);
+    let row = row_start(parameters.first_row + at.row / parameters.width);
+    var support = 0.0;
+    if (PROJECTS) {
+        for (var j = at.lane; j < width; j = j + LANES) {
+            let index = row + j * parameters.inner;
+            let positive = kept(index) && is_positive(y[parameters.input_base + index]);
+            support = support + select(0.0, 1.0, positive);
+        }
+        support = reduce_sum(support, at);
     }
-    let width = parameters.width;
-    let j = index % width;
-    let i = (index / width) % width;
-    let row = parameters.y_base + (index / (width * width)) * width;
-    let y_i = y[row + i];
-    let y_j = y[row + j];
-    let value = jacobian(y_i, y_j, i == j);
-    output[parameters.output_base + index] = nan_where(is_nan(y_i) || is_nan(y_j), value);
+    let i = at.row % parameters.width;
+    let i_index = row + i * parameters.inner;
+    for (var j = at.lane; j < width; j = j + LANES) {
+        let j_index = row + j * parameters.inner;
+        let y_i = y[parameters.input_base + i_index];
+        let y_j = y[parameters.input_base + j_index];
+        var value = jacobian(y_i, y_j, i == j, support);
+        if (SCALED) {
+            value = value * parameters.slope;
+        }
+        value = nan_where(is_nan(y_i) || is_nan(y_j), value);
+        let counts = kept(i_index) && kept(j_index);
+        output[parameters.output_base + at.row * parameters.width + j] = select(0.0, value, counts);
+    }
 }

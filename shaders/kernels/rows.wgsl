@@ -4,16 +4,25 @@
 // A power of two up to 256.
 override LANES: u32 = 256u;
 
+// How far apart the invocations of a row are in the workgroup: 1, or 256 / LANES where neighbouring
+// rows lie side by side in memory, so that neighbours read neighbours.
+override LANE_STEP: u32 = 1u;
+
 var<workgroup> exchange: array<f32, 256>;
 
-// What softmax and its relatives need to know of a row.
+// What an output depends on besides its own element: see row_statistics.wgsl.
 struct RowStatistics {
     // The greatest element.
     maximum: f32,
-    // sum_j e^(z_j - maximum), less the 1 of the maximum itself: small where one element dominates.
-    rest: f32,
     // The row holds a NaN or plus infinity, or nothing but minus infinity.
     undefined: bool,
+    // For softmax and its relatives: sum_j e^d_j with the differences d_j = scaled(z_j - maximum), less
+    // the 1 of the maximum itself. Small where one element dominates.
+    rest: f32,
+    // For projections onto the simplex: t with sum_j max(d_j - t, 0) = 1, rounded, and what the rounding
+    // took from it.
+    threshold: f32,
+    threshold_lost: f32,
 }
 
 struct Place {
@@ -27,7 +36,10 @@ struct Place {
 
 fn place(group: vec3<u32>, groups: vec3<u32>, local: u32) -> Place {
     let rows_before = (group.y * groups.x + group.x) * (256u / LANES);
-    return Place(rows_before + local / LANES, local % LANES, local);
+    if (LANE_STEP == 1u) {
+        return Place(rows_before + local / LANES, local % LANES, local);
+    }
+    return Place(rows_before + local % LANE_STEP, local / LANE_STEP, local);
 }
 
 fn reduce_sum(value: f32, at: Place) -> f32 {
@@ -38,11 +50,11 @@ fn reduce_sum(value: f32, at: Place) -> f32 {
     workgroupBarrier();
     for (var stride = LANES / 2u; stride > 0u; stride = stride / 2u) {
         if (at.lane < stride) {
-            exchange[at.local] = exchange[at.local] + exchange[at.local + stride];
+            exchange[at.local] = exchange[at.local] + exchange[at.local + stride * LANE_STEP];
         }
         workgroupBarrier();
     }
-    let total = exchange[at.local - at.lane];
+    let total = exchange[at.local - at.lane * LANE_STEP];
     workgroupBarrier();
     return total;
 }
@@ -60,11 +72,11 @@ fn reduce_maximum(value: f32, at: Place) -> f32 {
     workgroupBarrier();
     for (var stride = LANES / 2u; stride > 0u; stride = stride / 2u) {
         if (at.lane < stride) {
-            exchange[at.local] = greater(exchange[at.local], exchange[at.local + stride]);
+            exchange[at.local] = greater(exchange[at.local], exchange[at.local + stride * LANE_STEP]);
         }
         workgroupBarrier();
     }
-    let maximum = exchange[at.local - at.lane];
+    let maximum = exchange[at.local - at.lane * LANE_STEP];
     workgroupBarrier();
     return maximum;
 }

@@ -29,6 +29,14 @@ override WANT_DZ: bool = true;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dz: array<f32>;
 
+fn argument_at(row: u32, i: u32) -> f32 {
+    return z[parameters.z_base + row + i];
+}
+
+fn scaled(d: Parts) -> Parts {
+    return d;
+}
+
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -41,7 +49,7 @@ fn main(
     let width = select(0u, parameters.width, inside);
     let row = at.row * parameters.width;
     let counts = inside && row_counts(select(0u, at.row, inside));
-    let statistics = row_statistics(parameters.z_base + row, width, at);
+    let statistics = row_statistics(row, width, at);
     let log_sum = math_log1p(statistics.rest);
 
     // The row's loss, sum_k -t_k ln y_k, and the sum of its targets.
@@ -49,7 +57,7 @@ fn main(
     var mass = Sum(0.0, 0.0);
     for (var i = at.lane; i < width; i = i + LANES) {
         let t = target_at(at.row, i);
-        let term = t * (log_sum - (z[parameters.z_base + row + i] - statistics.maximum));
+        let term = t * (log_sum - (argument_at(row, i) - statistics.maximum));
         loss = add(loss, nan_where(is_nan(t), select(term, 0.0, t == 0.0)));
         mass = add(mass, t);
     }
@@ -63,7 +71,7 @@ fn main(
     // 1 - y of an element that dominates its row, without the cancellation.
     let others = statistics.rest / (1.0 + statistics.rest);
     for (var i = at.lane; i < width; i = i + LANES) {
-        let p = forward(z[parameters.z_base + row + i], statistics);
+        let p = forward(math_difference(argument_at(row, i), statistics.maximum), statistics);
         if (WANT_Y) {
             y[parameters.y_base + row + i] = nan_where(statistics.undefined, p);
         }

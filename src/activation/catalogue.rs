@@ -377,5 +377,17 @@ activations! {
         ///
         /// A row that holds NaN or +∞, or only −∞, becomes NaN, as in PyTorch.
         rowwise LogSoftmax = log_softmax, "z_i − ln Σ_j e^z_j", "δ_ij − e^y_j", ulp [4.0];
+
+        /// [Softmax](Self::Softmax) of −z over the last axis: the smallest element gets the most.
+        ///
+        /// A row that holds NaN or −∞, or only +∞, becomes NaN.
+        rowwise Softmin = softmin, "e^−z_i / Σ_j e^−z_j", "y_i·(y_j − δ_ij)", ulp [4.0];
+
+        /// The projection of the last axis onto the simplex (Martins and Astudillo 2016): numbers from 0
+        /// on that add up to one, most of them 0. S is where they are not, τ what makes the sum one.
+        ///
+        /// A row that holds NaN or +∞, or only −∞, becomes NaN. Where an output is small, a rounding of
+        /// the threshold τ is large beside it: the bound is in units of 2⁻²⁴, the last place of 1.
+        rowwise Sparsemax = sparsemax, "max(z_i − τ, 0)", "(δ_ij − 1/|S|) for i, j in S, else 0", ulp [2.0];
     }
 }

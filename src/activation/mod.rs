@@ -1,19 +1,21 @@
 //! Activation functions.
 
 mod catalogue;
+mod rowwise;
 
 pub use catalogue::Activation;
 pub(crate) use catalogue::{PointwiseVisitor, RowwiseVisitor};
+pub use rowwise::Rowwise;
 
-use crate::backend::{Binary, Rows, Unary};
+use crate::backend::{Binary, Unary};
 use crate::error::{Error, Result};
 use crate::gpu;
 use crate::reference::Pointwise;
-use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape};
 
 impl Activation {
-    /// `g(z)`: element by element, or along the last axis for row-wise activations.
+    /// `g(z)`: element by element, or along the last axis for row-wise activations, which [`Rowwise`]
+    /// has for any axis.
     ///
     /// # Errors
     /// [`Error::InvalidParameter`] for a parameter that is not finite.
@@ -30,8 +32,7 @@ impl Activation {
     /// not fit z.
     pub fn forward_into(&self, z: &Tensor, y: &Tensor) -> Result<()> {
         if self.is_rowwise() {
-            let rows = self.check_rows("forward", &[z], y)?;
-            return z.device().backend.row_forward(self, z.storage(), y.storage(), rows);
+            return Rowwise::new(*self)?.forward_into(z, y);
         }
         self.unary("forward", Unary::Forward, z, y)
     }
@@ -124,8 +125,7 @@ impl Activation {
     /// As [`backward`](Self::backward).
     pub fn backward_into(&self, z: &Tensor, dy: &Tensor, dz: &Tensor) -> Result<()> {
         if self.is_rowwise() {
-            self.check_rows("backward", &[z, dy], dz)?;
-            return self.backward_from_output_into(&self.forward(z)?, dy, dz);
+            return Rowwise::new(*self)?.backward_into(z, dy, dz);
         }
         self.binary("backward", Binary::Backward, [z, dy], dz)
     }
@@ -148,23 +148,20 @@ impl Activation {
     /// As [`backward_from_output`](Self::backward_from_output).
     pub fn backward_from_output_into(&self, y: &Tensor, dy: &Tensor, dz: &Tensor) -> Result<()> {
         if self.is_rowwise() {
-            let rows = self.check_rows("backward_from_output", &[y, dy], dz)?;
-            let inputs = [y.storage(), dy.storage()];
-            return y.device().backend.row_backward(self, inputs, dz.storage(), rows);
+            return Rowwise::new(*self)?.backward_from_output_into(y, dy, dz);
         }
         self.check_function_of_output()?;
         self.binary("backward_from_output", Binary::BackwardFromOutput, [y, dy], dz)
     }
 
-    /// `∂y_i/∂z_j` of each row: shape [..., K] becomes [..., K, K]. Row-wise activations only.
+    /// `∂y_i/∂z_j` of each row: shape [..., K] becomes [..., K, K]. Row-wise activations only;
+    /// [`Rowwise`] has it for other axes.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for pointwise activations, whose Jacobian is diagonal: the
     /// [`derivative`](Self::derivative). [`Error::TooLarge`] where it does not fit the device.
     pub fn jacobian(&self, z: &Tensor) -> Result<Tensor> {
-        let jacobian = z.device().allocate(jacobian_shape(z))?;
-        self.jacobian_into(z, &jacobian)?;
-        Ok(jacobian)
+        Rowwise::new(*self)?.jacobian(z)
     }
 
     /// [`jacobian`](Self::jacobian) into a tensor of the caller's.
@@ -172,16 +169,7 @@ impl Activation {
     /// # Errors
     /// As [`jacobian`](Self::jacobian), and where the tensor does not fit.
     pub fn jacobian_into(&self, z: &Tensor, jacobian: &Tensor) -> Result<()> {
-        if !self.is_rowwise() {
-            return Err(Error::Unsupported {
-                what: format!("jacobian of {self}"),
-                reason: "it is diagonal; use derivative".to_owned(),
-            });
-        }
-        check_devices("jacobian", [z.device(), jacobian.device()])?;
-        check_shape("jacobian", "an output", jacobian, &jacobian_shape(z))?;
-        let y = self.forward(z)?;
-        z.device().backend.row_jacobian(self, y.storage(), jacobian.storage(), z.rows())
+        Rowwise::new(*self)?.jacobian_into(z, jacobian)
     }
 
     /// Whether g' can be told from g's value: see
@@ -236,11 +224,6 @@ impl Activation {
         inputs.iter().try_for_each(|input| check_shape(op, "tensors", input, output.shape()))
     }
 
-    fn check_rows(&self, op: &'static str, inputs: &[&Tensor], output: &Tensor) -> Result<Rows> {
-        self.check(op, inputs, output)?;
-        Ok(output.rows())
-    }
-
     fn unary(&self, op: &'static str, map: Unary, input: &Tensor, output: &Tensor) -> Result<()> {
         self.check(op, &[input], output)?;
         let backend = &output.device().backend;
@@ -269,10 +252,4 @@ impl PointwiseVisitor<f64> for HasDerivativeFromOutput {
     fn visit<F: Pointwise<f64>>(self, formula: F) -> bool {
         formula.has_derivative_from_output()
     }
-}
-
-fn jacobian_shape(z: &Tensor) -> Shape {
-    let mut axes = z.shape().to_vec();
-    axes.push(z.dimensions().row());
-    Shape::from(axes)
 }

@@ -1,6 +1,7 @@
 //! The CPU backend: the formulas of `reference` in f32, vectorised and on all cores.
 
 mod cell;
+mod lines;
 mod loss;
 mod math;
 mod matrix;
@@ -16,8 +17,8 @@ use cell::Snapshot;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Epilogue, LossCall, Product, Reading, Rows, SgdStep, SoftmaxCrossEntropy,
-    Storage, TargetStorage, Unary,
+    Backend, Binary, Epilogue, LossCall, Product, Reading, RowCall, RowProduct, Rows, SgdStep,
+    SoftmaxCrossEntropy, Storage, TargetStorage, Unary,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::error::{Error, Result};
@@ -72,6 +73,10 @@ fn physical_memory() -> u64 {
 
 fn read(storage: &Storage) -> Result<Snapshot> {
     storage.cpu()?.snapshot()
+}
+
+fn read_mask(call: RowCall<'_>) -> Result<Option<Snapshot>> {
+    call.mask.map(|mask| read(mask.storage)).transpose()
 }
 
 /// Overwrites an output that may not be wanted; the function is given an empty slice then.
@@ -191,40 +196,32 @@ impl Backend for CpuBackend {
         output.cpu()?.overwrite(|output| pointwise::binary(map, activation, [&x, &dy], output))
     }
 
-    fn row_forward(
-        &self,
-        activation: &Activation,
-        z: &Storage,
-        y: &Storage,
-        rows: Rows,
-    ) -> Result<()> {
+    fn row_forward(&self, call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()> {
         self.count();
-        let z = read(z)?;
-        y.cpu()?.overwrite(|y| rowwise::forward(activation, &z, y, rows.width))
+        let (z, mask) = (read(z)?, read_mask(call)?);
+        let call = rowwise::Call::new(call, mask.as_deref());
+        y.cpu()?.overwrite(|y| call.forward(&z, y))
     }
 
-    fn row_backward(
+    fn row_product(
         &self,
-        activation: &Activation,
-        inputs: [&Storage; 2],
-        dz: &Storage,
-        rows: Rows,
-    ) -> Result<()> {
-        self.count();
-        let (y, dy) = (read(inputs[0])?, read(inputs[1])?);
-        dz.cpu()?.overwrite(|dz| rowwise::backward(activation, &y, &dy, dz, rows.width))
-    }
-
-    fn row_jacobian(
-        &self,
-        activation: &Activation,
+        product: RowProduct,
+        call: RowCall<'_>,
         y: &Storage,
+        vector: &Storage,
         output: &Storage,
-        rows: Rows,
     ) -> Result<()> {
         self.count();
-        let y = read(y)?;
-        output.cpu()?.overwrite(|output| rowwise::jacobian(activation, &y, output, rows.width))
+        let (y, vector, mask) = (read(y)?, read(vector)?, read_mask(call)?);
+        let call = rowwise::Call::new(call, mask.as_deref());
+        output.cpu()?.overwrite(|output| call.product(product, &y, &vector, output))
+    }
+
+    fn row_jacobian(&self, call: RowCall<'_>, y: &Storage, output: &Storage) -> Result<()> {
+        self.count();
+        let (y, mask) = (read(y)?, read_mask(call)?);
+        let call = rowwise::Call::new(call, mask.as_deref());
+        output.cpu()?.overwrite(|output| call.jacobian(&y, output))
     }
 
     fn loss_elements(

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// The smallest limits that the kernels run with.
 const STORAGE_BUFFERS: u32 = 5;
 const INVOCATIONS: u32 = 256;
-const WORKGROUP_BYTES: u32 = 1024;
+const WORKGROUP_BYTES: u32 = 2048;
 const BINDING_BYTES: u64 = 1 << 20;
 
 /// An adapter that can compute.

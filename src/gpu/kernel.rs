@@ -8,7 +8,7 @@ use super::context::Context;
 use super::faults::guarded;
 use super::recorder::PARAMETERS;
 use crate::activation::Activation;
-use crate::backend::{Binary, Unary};
+use crate::backend::{Binary, RowProduct, Unary};
 use crate::error::{Error, Result};
 use crate::loss::Loss;
 
@@ -41,7 +41,7 @@ pub(super) enum Template {
     Binary(Binary),
     LossElements,
     RowForward,
-    RowBackward,
+    RowProduct(RowProduct),
     RowJacobian,
     LossRows(TargetKind),
     LossGradient(TargetKind),
@@ -65,6 +65,7 @@ impl Template {
     /// The files of the kernel itself, besides math.wgsl, the activation's and the loss's.
     fn wgsl(self) -> Vec<&'static str> {
         const ROWS: &str = shader!("kernels/rows");
+        const LINES: &str = shader!("kernels/row_lines");
         const STATISTICS: &str = shader!("kernels/row_statistics");
         const LOSS: &str = shader!("kernels/loss_parameters");
         const UNARY: &str = shader!("kernels/pointwise_unary");
@@ -84,9 +85,15 @@ impl Template {
                 vec![shader!("operations/backward_from_output"), BINARY]
             }
             Self::LossElements => vec![shader!("operations/loss"), BINARY],
-            Self::RowForward => vec![ROWS, STATISTICS, shader!("kernels/row_forward")],
-            Self::RowBackward => vec![ROWS, shader!("kernels/row_backward")],
-            Self::RowJacobian => vec![ROWS, shader!("kernels/row_jacobian")],
+            Self::RowForward => vec![ROWS, LINES, STATISTICS, shader!("kernels/row_forward")],
+            Self::RowProduct(product) => {
+                let operation = match product {
+                    RowProduct::Backward => shader!("operations/row_backward"),
+                    RowProduct::Jvp => shader!("operations/row_jvp"),
+                };
+                vec![ROWS, LINES, operation, shader!("kernels/row_product")]
+            }
+            Self::RowJacobian => vec![ROWS, LINES, shader!("kernels/row_jacobian")],
             Self::LossRows(targets) => {
                 vec![ROWS, LOSS, targets.wgsl(), shader!("kernels/loss_rows")]
             }
@@ -106,16 +113,15 @@ impl Template {
     /// The storage bindings, from binding 1 on.
     const fn bindings(self) -> &'static [Access] {
         match self {
-            Self::Unary(_) | Self::RowForward | Self::RowJacobian | Self::Sum | Self::ColumnSum => {
-                &[R, W]
-            }
+            Self::Unary(_) | Self::Sum | Self::ColumnSum => &[R, W],
             Self::Binary(_)
             | Self::LossElements
-            | Self::RowBackward
+            | Self::RowForward
+            | Self::RowJacobian
             | Self::LossRows(_)
             | Self::LossGradient(_) => &[R, R, W],
             Self::Sgd => &[R, W, W],
-            Self::MatMul => &[R, R, R, W],
+            Self::MatMul | Self::RowProduct(_) => &[R, R, R, W],
             Self::SoftmaxCrossEntropy(_) => &[R, R, W, W, W],
         }
     }

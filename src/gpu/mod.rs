@@ -9,6 +9,7 @@ mod operand;
 mod operations;
 mod read_back;
 mod recorder;
+mod rowwise;
 #[cfg(test)]
 mod shader_tests;
 
@@ -20,8 +21,8 @@ pub(crate) use read_back::ReadBack;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Epilogue, LossCall, Product, Reading, Rows, SgdStep, SoftmaxCrossEntropy,
-    Storage, Unary,
+    Backend, Binary, Epilogue, LossCall, Product, Reading, RowCall, RowProduct, Rows, SgdStep,
+    SoftmaxCrossEntropy, Storage, Unary,
 };
 use crate::device::{Counters, DeviceInfo, Memory};
 use crate::error::{Error, Result};
@@ -164,35 +165,24 @@ impl Backend for GpuBackend {
         operations::pointwise(&self.context, &kernel, inputs, output.gpu()?, elements)
     }
 
-    fn row_forward(
-        &self,
-        activation: &Activation,
-        z: &Storage,
-        y: &Storage,
-        rows: Rows,
-    ) -> Result<()> {
-        operations::row_forward(&self.context, activation, z.gpu()?, y.gpu()?, rows)
+    fn row_forward(&self, call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()> {
+        rowwise::forward(&self.context, call, z.gpu()?, y.gpu()?)
     }
 
-    fn row_backward(
+    fn row_product(
         &self,
-        activation: &Activation,
-        inputs: [&Storage; 2],
-        dz: &Storage,
-        rows: Rows,
-    ) -> Result<()> {
-        let inputs = [inputs[0].gpu()?, inputs[1].gpu()?];
-        operations::row_backward(&self.context, activation, inputs, dz.gpu()?, rows)
-    }
-
-    fn row_jacobian(
-        &self,
-        activation: &Activation,
+        product: RowProduct,
+        call: RowCall<'_>,
         y: &Storage,
+        vector: &Storage,
         output: &Storage,
-        rows: Rows,
     ) -> Result<()> {
-        operations::row_jacobian(&self.context, activation, y.gpu()?, output.gpu()?, rows)
+        let inputs = [y.gpu()?, vector.gpu()?];
+        rowwise::product(&self.context, product, call, inputs, output.gpu()?)
+    }
+
+    fn row_jacobian(&self, call: RowCall<'_>, y: &Storage, output: &Storage) -> Result<()> {
+        rowwise::jacobian(&self.context, call, y.gpu()?, output.gpu()?)
     }
 
     fn loss_elements(

@@ -17,12 +17,12 @@ use crate::device::DeviceKind;
 use crate::error::{Error, Result};
 
 /// Invocations in a workgroup of the kernels that count them in one dimension.
-const WORKGROUP: usize = 256;
+pub(super) const WORKGROUP: usize = 256;
 
 /// The kernels' parameter `zero`, which the optimiser must not know: see shaders/math.wgsl.
-const ZERO: u32 = 0;
+pub(super) const ZERO: u32 = 0;
 
-fn run(
+pub(super) fn run(
     context: &Context,
     kernel: &Kernel<'_>,
     bindings: &[Binding<'_>],
@@ -79,44 +79,55 @@ pub(super) fn sgd(
 }
 
 /// The invocations that work on one row together.
-fn lanes(width: usize) -> usize {
+pub(super) fn lanes(width: usize) -> usize {
     width.div_ceil(8).next_power_of_two().min(WORKGROUP)
 }
 
-/// Lavapipe silently ends the loops of a kernel after 65 535 iterations: no row may be longer.
-fn check_row(context: &Context, width: usize) -> Result<()> {
-    const LOOPS: usize = 65_535;
-    const PASSES: usize = 3;
-    let longest = LOOPS / PASSES * WORKGROUP;
-    if context.info.kind != DeviceKind::Software || width <= longest {
-        return Ok(());
-    }
-    let bytes = |elements: usize| (elements * size_of::<f32>()) as u64;
-    Err(Error::TooLarge {
-        what: "a row of a row-wise function on a software adapter".to_owned(),
-        bytes: bytes(width),
-        limit: bytes(longest),
-    })
+/// A kernel that works on whole rows, and the windows of them that it sees one after the other.
+pub(super) struct RowPass {
+    pub(super) rows: Rows,
+    /// What it writes for a row.
+    pub(super) output_width: usize,
+    pub(super) loops: Option<Loops>,
 }
 
-/// A kernel that works on whole rows, and the windows of them that it sees one after the other.
-struct RowPass {
-    rows: Rows,
-    /// What it writes for a row.
-    output_width: usize,
-    /// Whether invocations loop along a row, which has a limit then.
-    loops: bool,
+/// That invocations loop along rows of this width so many times.
+pub(super) struct Loops {
+    pub(super) width: usize,
+    pub(super) passes: usize,
+}
+
+impl Loops {
+    /// Lavapipe silently ends the loops of a kernel after 65 535 iterations: no row may be longer.
+    fn check(&self, context: &Context) -> Result<()> {
+        const ITERATIONS: usize = 65_535;
+        // A pass may end in reductions among the invocations.
+        const REDUCTIONS: usize = 24;
+        let longest = (ITERATIONS / self.passes - REDUCTIONS) * WORKGROUP;
+        if context.info.kind != DeviceKind::Software || self.width <= longest {
+            return Ok(());
+        }
+        let bytes = |elements: usize| (elements * size_of::<f32>()) as u64;
+        Err(Error::TooLarge {
+            what: "a row of a row-wise function on a software adapter".to_owned(),
+            bytes: bytes(self.width),
+            limit: bytes(longest),
+        })
+    }
 }
 
 impl RowPass {
     /// The windows as (first row, rows): none where there is nothing to write.
-    fn windows(&self, context: &Context) -> Result<impl Iterator<Item = (usize, usize)> + use<>> {
+    pub(super) fn windows(
+        &self,
+        context: &Context,
+    ) -> Result<impl Iterator<Item = (usize, usize)> + use<>> {
         let Rows { count, width } = self.rows;
         if count == 0 || self.output_width == 0 {
             return Ok(pieces(0, 1));
         }
-        if self.loops {
-            check_row(context, width)?;
+        if let Some(loops) = &self.loops {
+            loops.check(context)?;
         }
         Ok(pieces(count, context.window_rows("a tensor", width.max(self.output_width))?))
     }
@@ -132,73 +143,6 @@ fn row_groups(rows: usize, width: usize) -> [u32; 3] {
 
 fn rows_window(buffer: &Buffer, first: usize, count: usize, width: usize) -> Window<'_> {
     window(buffer, first * width, count * width)
-}
-
-pub(super) fn row_forward(
-    context: &Arc<Context>,
-    activation: &Activation,
-    z: &Buffer,
-    y: &Buffer,
-    rows: Rows,
-) -> Result<()> {
-    let width = rows.width;
-    let z = input(context, z, &[y], rows.elements())?;
-    let kernel = with_lanes(Kernel::new(Template::RowForward).activation(activation), width);
-    let pass = RowPass { rows, output_width: width, loops: true };
-    for (first, count) in pass.windows(context)? {
-        let z = rows_window(&z, first, count, width);
-        let y = rows_window(y, first, count, width);
-        let parameters = [count as u32, width as u32, ZERO, z.base, y.base];
-        let bindings = [z.binding, y.binding];
-        run(context, &kernel, &bindings, &parameters, row_groups(count, width))?;
-    }
-    Ok(())
-}
-
-pub(super) fn row_backward(
-    context: &Arc<Context>,
-    activation: &Activation,
-    [y, dy]: [&Buffer; 2],
-    dz: &Buffer,
-    rows: Rows,
-) -> Result<()> {
-    let width = rows.width;
-    let y = input(context, y, &[dz], rows.elements())?;
-    let dy = input(context, dy, &[dz], rows.elements())?;
-    let kernel = with_lanes(Kernel::new(Template::RowBackward).activation(activation), width);
-    let pass = RowPass { rows, output_width: width, loops: true };
-    for (first, count) in pass.windows(context)? {
-        let y = rows_window(&y, first, count, width);
-        let dy = rows_window(&dy, first, count, width);
-        let dz = rows_window(dz, first, count, width);
-        let parameters = [count as u32, width as u32, ZERO, y.base, dy.base, dz.base];
-        let bindings = [y.binding, dy.binding, dz.binding];
-        run(context, &kernel, &bindings, &parameters, row_groups(count, width))?;
-    }
-    Ok(())
-}
-
-pub(super) fn row_jacobian(
-    context: &Arc<Context>,
-    activation: &Activation,
-    y: &Buffer,
-    output: &Buffer,
-    rows: Rows,
-) -> Result<()> {
-    let width = rows.width;
-    let square = width.saturating_mul(width);
-    let y = input(context, y, &[output], rows.elements())?;
-    let kernel = Kernel::new(Template::RowJacobian).activation(activation);
-    let pass = RowPass { rows, output_width: square, loops: false };
-    for (first, count) in pass.windows(context)? {
-        let y = rows_window(&y, first, count, width);
-        let output = rows_window(output, first, count, square);
-        let elements = count * square;
-        let parameters = [elements as u32, width as u32, ZERO, y.base, output.base];
-        let bindings = [y.binding, output.binding];
-        run(context, &kernel, &bindings, &parameters, groups(elements.div_ceil(WORKGROUP)))?;
-    }
-    Ok(())
 }
 
 /// The targets of a loss on the GPU.
@@ -290,7 +234,7 @@ pub(super) fn loss_rows(
     let targets = Targets::new(call.targets)?;
     let kernel = Kernel::new(Template::LossRows(targets.kind)).loss(call.loss);
     let kernel = with_lanes(kernel, width);
-    let pass = RowPass { rows, output_width: 1, loops: true };
+    let pass = RowPass { rows, output_width: 1, loops: Some(Loops { width, passes: 3 }) };
     let pass = LossPass { context, kernel, call, targets, y, output, pass, elements };
     pass.run(|count, _| row_groups(count, width))
 }
@@ -305,7 +249,7 @@ pub(super) fn loss_gradient(
     let targets = Targets::new(call.targets)?;
     let kernel = Kernel::new(Template::LossGradient(targets.kind)).loss(call.loss);
     let elements = rows.elements();
-    let pass = RowPass { rows, output_width: rows.width, loops: false };
+    let pass = RowPass { rows, output_width: rows.width, loops: None };
     let pass = LossPass { context, kernel, call, targets, y, output, pass, elements };
     pass.run(|_, length| groups(length.div_ceil(WORKGROUP)))
 }
@@ -340,7 +284,7 @@ pub(super) fn softmax_cross_entropy(
         .constant("WANT_DZ", flag(2));
     let kernel = with_lanes(kernel, width);
     let [scale, smoothing, ignores, ignore_index] = loss_parameters(&loss);
-    let pass = RowPass { rows, output_width: width, loops: true };
+    let pass = RowPass { rows, output_width: width, loops: Some(Loops { width, passes: 3 }) };
     for (first, count) in pass.windows(context)? {
         let z = rows_window(z, first, count, width);
         let targets = targets.window(first, count, width, count * width);

@@ -6,7 +6,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use super::kernel::{Kernel, TargetKind, Template};
 use crate::activation::Activation;
-use crate::backend::{Binary, Unary};
+use crate::backend::{Binary, RowProduct, Unary};
 use crate::loss::Loss;
 
 /// The templates and catalogues in every combination that the backend makes.
@@ -19,7 +19,12 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<(String, String)>
     for activation in activations {
         let from_output = activation.has_derivative_from_output();
         let templates = if activation.is_rowwise() {
-            vec![Template::RowForward, Template::RowBackward, Template::RowJacobian]
+            vec![
+                Template::RowForward,
+                Template::RowProduct(RowProduct::Backward),
+                Template::RowProduct(RowProduct::Jvp),
+                Template::RowJacobian,
+            ]
         } else {
             let mut templates = vec![
                 Template::Unary(Unary::Forward),

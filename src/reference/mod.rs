@@ -14,23 +14,23 @@ pub mod activations;
 pub mod losses;
 mod output_layer;
 mod real;
+mod row;
 mod special;
 
 pub use activations::{Pointwise, Rowwise};
 pub use losses::LossTerm;
 pub use output_layer::{Gradients, Problem, TargetValues, output_layer};
 pub use real::{Real, Sum};
+pub use row::Row;
 pub use special::Special;
 
-use activations::{RowSum, Shifted};
-
-use crate::activation::{Activation, PointwiseVisitor, RowwiseVisitor};
+use crate::activation::{Activation, PointwiseVisitor};
 use crate::loss::{Loss, LossVisitor};
 
 /// `g(z)` for rows of the given length (of any length for pointwise activations).
 pub fn forward(activation: &Activation, z: &[f64], row: usize) -> Vec<f64> {
     if activation.is_rowwise() {
-        return z.chunks(row.max(1)).flat_map(|z| forward_row(activation, z)).collect();
+        return z.chunks(row.max(1)).flat_map(|z| Row::new(*activation).forward(z)).collect();
     }
     z.iter().map(|&z| evaluate(activation, Order::Forward, z)).collect()
 }
@@ -56,18 +56,17 @@ pub fn derivative_from_output(activation: &Activation, y: f64) -> Option<f64> {
 pub fn backward(activation: &Activation, z: &[f64], dy: &[f64], row: usize) -> Vec<f64> {
     if activation.is_rowwise() {
         let rows = z.chunks(row.max(1)).zip(dy.chunks(row.max(1)));
-        return rows.flat_map(|(z, dy)| backward_row(activation, z, dy)).collect();
+        return rows.flat_map(|(z, dy)| Row::new(*activation).backward(z, dy)).collect();
     }
     z.iter().zip(dy).map(|(&z, &dy)| dy * derivative(activation, z)).collect()
 }
 
 /// `∂y_i/∂z_j` of one row, row-major [K, K]; diagonal for pointwise activations.
 pub fn jacobian(activation: &Activation, z: &[f64]) -> Vec<f64> {
-    let pairs = (0..z.len()).flat_map(|i| (0..z.len()).map(move |j| (i, j)));
     if activation.is_rowwise() {
-        let y = forward_row(activation, z);
-        return pairs.map(|(i, j)| rowwise_jacobian(activation, y[i], y[j], i == j)).collect();
+        return Row::new(*activation).jacobian(z);
     }
+    let pairs = (0..z.len()).flat_map(|i| (0..z.len()).map(move |j| (i, j)));
     pairs.map(|(i, j)| if i == j { derivative(activation, z[i]) } else { 0.0 }).collect()
 }
 
@@ -125,71 +124,6 @@ fn evaluate(activation: &Activation, order: Order, x: f64) -> f64 {
         return f64::NAN;
     }
     activation.visit_pointwise(At { order, x }).unwrap_or(f64::NAN)
-}
-
-struct ForwardRow<'a>(&'a [f64]);
-
-impl RowwiseVisitor<f64> for ForwardRow<'_> {
-    type Output = Vec<f64>;
-
-    fn visit<F: Rowwise<f64>>(self, formula: F) -> Vec<f64> {
-        let z = self.0;
-        let maximum = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if z.iter().any(|z| z.is_nan()) || maximum.is_infinite() {
-            return vec![f64::NAN; z.len()];
-        }
-        // The sum without the 1 of the maximum itself, which may be all that an f64 would keep.
-        let ties = z.iter().filter(|&&z| z == maximum).count();
-        let below = z.iter().filter(|&&z| z < maximum).map(|z| (z - maximum).exp());
-        let rest = below.sum::<f64>() + (ties as f64 - 1.0);
-        let row = RowSum { sum: 1.0 + rest, log_sum: rest.ln_1p() };
-        let shifted =
-            |&z: &f64| Shifted { difference: z - maximum, exponential: (z - maximum).exp() };
-        z.iter().map(|z| formula.forward(shifted(z), row)).collect()
-    }
-}
-
-fn forward_row(activation: &Activation, z: &[f64]) -> Vec<f64> {
-    activation.visit_rowwise(ForwardRow(z)).unwrap_or_default()
-}
-
-struct BackwardRow<'a> {
-    y: &'a [f64],
-    dy: &'a [f64],
-}
-
-impl RowwiseVisitor<f64> for BackwardRow<'_> {
-    type Output = Vec<f64>;
-
-    fn visit<F: Rowwise<f64>>(self, formula: F) -> Vec<f64> {
-        let pairs = || self.y.iter().zip(self.dy);
-        let total = pairs().map(|(&y, &dy)| formula.backward_term(y, dy)).sum();
-        pairs().map(|(&y, &dy)| formula.backward(y, dy, total)).collect()
-    }
-}
-
-fn backward_row(activation: &Activation, z: &[f64], dy: &[f64]) -> Vec<f64> {
-    let y = forward_row(activation, z);
-    activation.visit_rowwise(BackwardRow { y: &y, dy }).unwrap_or_default()
-}
-
-struct JacobianElement {
-    y_i: f64,
-    y_j: f64,
-    diagonal: bool,
-}
-
-impl RowwiseVisitor<f64> for JacobianElement {
-    type Output = f64;
-
-    fn visit<F: Rowwise<f64>>(self, formula: F) -> f64 {
-        formula.jacobian(self.y_i, self.y_j, self.diagonal)
-    }
-}
-
-fn rowwise_jacobian(activation: &Activation, y_i: f64, y_j: f64, diagonal: bool) -> f64 {
-    let element = JacobianElement { y_i, y_j, diagonal };
-    activation.visit_rowwise(element).unwrap_or(f64::NAN)
 }
 
 struct TermAt {

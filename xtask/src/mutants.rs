@@ -18,7 +18,7 @@ struct Mutant {
     test: &'static str,
 }
 
-const MUTANTS: [Mutant; 8] = [
+const MUTANTS: [Mutant; 11] = [
     // The wrong sign in sigmoid's derivative.
     Mutant {
         file: "activations/sigmoid.wgsl",
@@ -51,6 +51,27 @@ const MUTANTS: [Mutant; 8] = [
         right: "return dy - math_exp(y) * total;",
         wrong: "return dy - y * total;",
         test: "softmax",
+    },
+    // The product with the Jacobian in place of that with its transpose.
+    Mutant {
+        file: "operations/row_backward.wgsl",
+        right: "return backward(y, dy, total);",
+        wrong: "return jvp(y, dy, total);",
+        test: "rowwise",
+    },
+    // The support of the first round is taken for the last.
+    Mutant {
+        file: "kernels/row_statistics.wgsl",
+        right: "settled = found >= support;",
+        wrong: "settled = true;",
+        test: "rowwise",
+    },
+    // A mask that begins anew at each window.
+    Mutant {
+        file: "kernels/row_lines.wgsl",
+        right: "(parameters.mask_first + index) % parameters.mask_period",
+        wrong: "index % parameters.mask_period",
+        test: "rowwise",
     },
     Mutant {
         file: "losses/mse.wgsl",
@@ -90,7 +111,7 @@ impl Drop for Restore {
 pub fn run() -> Result<(), String> {
     adapter::ensure()?;
     let tests = |test: &str| cargo(&["test", "--release", "--quiet", "--test", test]);
-    for test in ["activations", "softmax", "losses", "output_layer"] {
+    for test in ["activations", "softmax", "rowwise", "losses", "output_layer"] {
         succeed(tests(test).stdout(Stdio::null()))?;
     }
     let mut survivors = 0;

@@ -94,15 +94,21 @@ pub(super) fn exp_m1(x: Sum<f32>) -> f32 {
     select(x.high.abs() < 1e-8, x.high, result)
 }
 
-/// e^(z − m) for z ≤ m, without the rounding error of the difference.
+/// z − m, with what its rounding lost.
 #[inline(always)]
-pub(in crate::cpu) fn exp_difference(z: f32, m: f32) -> f32 {
+pub(in crate::cpu) fn difference(z: f32, m: f32) -> Sum<f32> {
     let high = z - m;
-    // Knuth's two-sum: what the difference lost.
+    // Knuth's two-sum.
     let back = high - z;
     let low = (z - (high - back)) + (-m - back);
-    let near = high > -104.0;
-    let x = Sum { high: select(near, high, -104.0), low: select(near, low, 0.0) };
+    Sum { high, low: select(high.is_finite(), low, 0.0) }
+}
+
+/// e^d for d ≤ 0.
+#[inline(always)]
+pub(in crate::cpu) fn exp_difference(d: Sum<f32>) -> f32 {
+    let near = d.high > -104.0;
+    let x = Sum { high: select(near, d.high, -104.0), low: select(near, d.low, 0.0) };
     select(near, exponential(x).value(), 0.0)
 }
 

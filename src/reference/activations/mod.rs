@@ -44,40 +44,72 @@ pub trait Pointwise<R: Real>: Copy + Send + Sync {
     }
 }
 
-/// An activation that maps a row, of the softmax family: element i of the output depends on
-/// `z_i` and on statistics of the whole row.
+/// An activation that maps a row: element i of the output depends on `z_i` and on statistics of the
+/// whole row.
 ///
 /// Callers make the whole row NaN where an element is NaN, the greatest is infinite, or all are −∞.
 pub trait Rowwise<R: Real>: Copy + Send + Sync {
+    /// Whether the row is projected onto the simplex, as by sparsemax: outputs depend on the row's
+    /// threshold, and the totals of the derivatives are means over the support, where y > 0. Else
+    /// outputs depend on the sums of exponentials, and totals are sums.
+    const PROJECTS: bool = false;
+
+    /// What takes the place of z, in the statistics too: −z for softmin.
+    #[inline(always)]
+    fn argument(&self, z: R) -> R {
+        z
+    }
+
     /// `y_i` from the row's statistics.
-    fn forward(&self, element: Shifted<R>, row: RowSum<R>) -> R;
+    fn forward(&self, element: Shifted<R>, row: RowStatistics<R>) -> R;
 
     /// What the backward pass adds up along the row, from `y_i` and `dE/dy_i`.
     fn backward_term(&self, y: R, dy: R) -> R;
 
-    /// `dE/dz_i` from `y_i`, `dE/dy_i` and the row's total of [`backward_term`](Self::backward_term).
+    /// `dE/dz_i`, the product Jᵀ·dy, from `y_i`, `dE/dy_i` and the row's total of
+    /// [`backward_term`](Self::backward_term).
     fn backward(&self, y: R, dy: R, total: R) -> R;
 
-    /// `∂y_i/∂z_j` from `y_i`, `y_j` and whether `i = j`.
-    fn jacobian(&self, y_i: R, y_j: R, diagonal: bool) -> R;
+    /// What the product J·dz adds up along the row. As the backward pass, where J is symmetric.
+    #[inline(always)]
+    fn jvp_term(&self, y: R, dz: R) -> R {
+        self.backward_term(y, dz)
+    }
+
+    /// Element i of J·dz from `y_i`, `dz_i` and the row's total of [`jvp_term`](Self::jvp_term). As the
+    /// backward pass, where J is symmetric.
+    #[inline(always)]
+    fn jvp(&self, y: R, dz: R, total: R) -> R {
+        self.backward(y, dz, total)
+    }
+
+    /// `∂y_i/∂z_j` from `y_i`, `y_j`, whether `i = j`, and the size of the support.
+    fn jacobian(&self, y_i: R, y_j: R, diagonal: bool, support: R) -> R;
 }
 
 /// An element of a row, relative to the greatest one.
 #[derive(Clone, Copy, Debug)]
 pub struct Shifted<R> {
-    /// `z_i − max z`, rounded.
+    /// `(z_i − max z) / T`, rounded.
     pub difference: R,
-    /// `e^(z_i − max z)`, of the difference before it was rounded.
+    /// What the rounding took from the difference.
+    pub lost: R,
+    /// `e^((z_i − max z) / T)`, of the difference before it was rounded.
     pub exponential: R,
 }
 
-/// What a row adds up to.
+/// What a row adds up to: the sums, or the threshold where the activation
+/// [projects](Rowwise::PROJECTS).
 #[derive(Clone, Copy, Debug)]
-pub struct RowSum<R> {
-    /// `Σ_j e^(z_j − max z)`, between 1 and the row's length.
+pub struct RowStatistics<R> {
+    /// `Σ_j e^((z_j − max z) / T)`, between 1 and the row's length.
     pub sum: R,
     /// `ln sum`, accurate also where one element outweighs all others.
     pub log_sum: R,
+    /// τ with `Σ_j max((z_j − max z) / T − τ, 0) = 1`, rounded.
+    pub threshold: R,
+    /// What the rounding took from the threshold.
+    pub threshold_lost: R,
 }
 
 /// A constant of a formula.

@@ -1,0 +1,34 @@
+// softmin: y_i = e^(min - z_i) / sum_j e^(min - z_j), the softmax of -z
+
+// Not a projection onto the simplex: see kernels/row_statistics.wgsl.
+const PROJECTS: bool = false;
+
+fn argument(z: f32) -> f32 {
+    return -z;
+}
+
+fn forward(d: Parts, row: RowStatistics) -> f32 {
+    return math_exp_difference(d) / (1.0 + row.rest);
+}
+
+// What the backward pass adds up along the row.
+fn backward_term(y: f32, dy: f32) -> f32 {
+    return y * dy;
+}
+
+fn backward(y: f32, dy: f32, total: f32) -> f32 {
+    return y * (total - dy);
+}
+
+// The Jacobian is symmetric.
+fn jvp_term(y: f32, dz: f32) -> f32 {
+    return backward_term(y, dz);
+}
+
+fn jvp(y: f32, dz: f32, total: f32) -> f32 {
+    return backward(y, dz, total);
+}
+
+fn jacobian(y_i: f32, y_j: f32, diagonal: bool, support: f32) -> f32 {
+    return select(y_i * y_j, y_i * (y_j - 1.0), diagonal);
+}

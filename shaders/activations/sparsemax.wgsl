@@ -1,0 +1,37 @@
+// sparsemax: y_i = max(z_i - t, 0) with the threshold t that makes the row add up to one
+
+// A projection onto the simplex: see kernels/row_statistics.wgsl.
+const PROJECTS: bool = true;
+
+fn argument(z: f32) -> f32 {
+    return z;
+}
+
+fn forward(d: Parts, row: RowStatistics) -> f32 {
+    let y = (d.high - row.threshold) + (d.low - row.threshold_lost);
+    return select(0.0, y, is_positive(y));
+}
+
+// What the backward pass takes the mean of, over the support.
+fn backward_term(y: f32, dy: f32) -> f32 {
+    return select(0.0, dy, is_positive(y));
+}
+
+fn backward(y: f32, dy: f32, mean: f32) -> f32 {
+    return select(0.0, dy - mean, is_positive(y));
+}
+
+// The Jacobian is symmetric.
+fn jvp_term(y: f32, dz: f32) -> f32 {
+    return backward_term(y, dz);
+}
+
+fn jvp(y: f32, dz: f32, mean: f32) -> f32 {
+    return backward(y, dz, mean);
+}
+
+fn jacobian(y_i: f32, y_j: f32, diagonal: bool, support: f32) -> f32 {
+    let share = 1.0 / support;
+    let inside = select(-share, 1.0 - share, diagonal);
+    return select(0.0, inside, is_positive(y_i) && is_positive(y_j));
+}

@@ -1,0 +1,214 @@
+//! Row-wise activations as dispatches of kernels, along any axis.
+
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::context::Context;
+use super::kernel::{Kernel, Template};
+use super::operand::{Input, Window, groups, input, pieces, window};
+use super::operations::{Loops, RowPass, WORKGROUP, ZERO, lanes, run};
+use super::recorder::Binding;
+use crate::activation::RowwiseVisitor;
+use crate::backend::{Lines, RowCall, RowProduct, Rows};
+use crate::error::{Error, Result};
+use crate::reference::Rowwise;
+
+/// How a workgroup's invocations are spread over the lines.
+#[derive(Clone, Copy)]
+struct Spread {
+    /// The invocations that work on one line together.
+    lanes: usize,
+    /// How far apart they are in the workgroup.
+    step: usize,
+}
+
+impl Spread {
+    fn of(lines: Lines) -> Self {
+        if lines.inner == 1 {
+            return Self { lanes: lanes(lines.width), step: 1 };
+        }
+        // Neighbouring invocations read neighbouring lines: whole cache lines, where there are so many.
+        let side_by_side = lines.inner.next_power_of_two().min(32);
+        let long = (lines.width / 512).next_power_of_two();
+        let lanes = lanes(lines.width).min(WORKGROUP / side_by_side).max(long).min(WORKGROUP);
+        Self { lanes, step: WORKGROUP / lanes }
+    }
+
+    fn groups(self, lines: usize) -> [u32; 3] {
+        groups(lines.div_ceil(WORKGROUP / self.lanes))
+    }
+}
+
+/// A kernel of a row-wise activation; windows of whole blocks are worked one after the other.
+struct Pass<'a> {
+    context: &'a Context,
+    call: RowCall<'a>,
+    spread: Spread,
+    kernel: Kernel<'a>,
+    mask: Option<Input<'a>>,
+}
+
+/// The window of blocks, and its first line and lines in the output.
+struct Place {
+    start: usize,
+    elements: usize,
+    first_line: usize,
+    rows: usize,
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        context: &'a Arc<Context>,
+        template: Template,
+        call: RowCall<'a>,
+        spread: Spread,
+        output: &Buffer,
+    ) -> Result<Self> {
+        let flag = |condition: bool| f64::from(u8::from(condition));
+        let kernel = Kernel::new(template)
+            .activation(call.activation)
+            .constant("LANES", spread.lanes as f64)
+            .constant("LANE_STEP", spread.step as f64)
+            .constant("MASKED", flag(call.mask.is_some()))
+            .constant("SCALED", flag(!call.temperature.is_one()));
+        let mask = match call.mask {
+            Some(mask) => Some(input(context, mask.storage.gpu()?, &[output], mask.elements)?),
+            None => None,
+        };
+        Ok(Self { context, call, spread, kernel, mask })
+    }
+
+    /// The windows of whole blocks, as (first block, blocks).
+    fn blocks(&self, passes: usize) -> Result<impl Iterator<Item = (usize, usize)> + use<>> {
+        let Lines { outer, width, .. } = self.call.lines;
+        let block = self.call.lines.block();
+        let rows = Rows { count: outer, width: block };
+        let loops = Some(Loops { width, passes });
+        RowPass { rows, output_width: block, loops }.windows(self.context)
+    }
+
+    /// The mask for a window of the tensor: its window, the element that the first has, and the period.
+    fn mask(&self, place: &Place) -> Result<Option<(Window<'_>, usize, usize)>> {
+        let (Some(mask), Some(described)) = (&self.mask, self.call.mask) else { return Ok(None) };
+        let period = described.elements;
+        if period == self.call.lines.elements() {
+            let window = window(mask, place.start, place.elements);
+            return Ok(Some((window, 0, place.elements)));
+        }
+        if period > self.context.window_elements() {
+            let bytes = |elements: usize| (elements * size_of::<f32>()) as u64;
+            return Err(Error::TooLarge {
+                what: "a mask smaller than its tensor".to_owned(),
+                bytes: bytes(period),
+                limit: bytes(self.context.window_elements()),
+            });
+        }
+        Ok(Some((window(mask, 0, period), place.start % period, period)))
+    }
+
+    /// Runs the kernel on a window, for the windows of its inputs and its output.
+    fn run(&self, place: &Place, inputs: &[&Buffer], output: Window<'_>) -> Result<()> {
+        let Lines { width, inner, .. } = self.call.lines;
+        let temperature = self.call.temperature;
+        let window_of = |buffer| window(buffer, place.start, place.elements);
+        let base = |index: usize| inputs.get(index).map_or(0, |buffer| window_of(buffer).base);
+        // Without a mask the binding is not read.
+        let unmasked = || (window_of(inputs[0]), 0, 1);
+        let (mask, mask_first, mask_period) = self.mask(place)?.unwrap_or_else(unmasked);
+        let parameters = [
+            place.rows as u32,
+            width as u32,
+            inner as u32,
+            ZERO,
+            base(0),
+            base(1),
+            output.base,
+            place.first_line as u32,
+            mask.base,
+            mask_first as u32,
+            mask_period as u32,
+            temperature.prescale.to_bits(),
+            temperature.inverse.to_bits(),
+            temperature.inverse_lost.to_bits(),
+            temperature.slope.to_bits(),
+        ];
+        let mut bindings: Vec<Binding<'_>> = vec![mask.binding];
+        bindings.extend(inputs.iter().map(|buffer| window_of(buffer).binding));
+        bindings.push(output.binding);
+        run(self.context, &self.kernel, &bindings, &parameters, self.spread.groups(place.rows))
+    }
+
+    /// Runs the kernel over all blocks, for an output that has the input's shape.
+    fn run_all(&self, passes: usize, inputs: &[&Buffer], output: &Buffer) -> Result<()> {
+        let block = self.call.lines.block();
+        for (first, count) in self.blocks(passes)? {
+            let (start, elements) = (first * block, count * block);
+            let rows = count * self.call.lines.inner;
+            let place = Place { start, elements, first_line: 0, rows };
+            self.run(&place, inputs, window(output, start, elements))?;
+        }
+        Ok(())
+    }
+}
+
+/// How often the forward kernel loops along a row.
+struct Passes;
+
+impl RowwiseVisitor<f32> for Passes {
+    type Output = usize;
+
+    fn visit<F: Rowwise<f32>>(self, _formula: F) -> usize {
+        // ROUNDS in shaders/kernels/row_statistics.wgsl.
+        if F::PROJECTS { 2 + 64 } else { 3 }
+    }
+}
+
+pub(super) fn forward(
+    context: &Arc<Context>,
+    call: RowCall<'_>,
+    z: &Buffer,
+    y: &Buffer,
+) -> Result<()> {
+    let z = input(context, z, &[y], call.lines.elements())?;
+    let pass = Pass::new(context, Template::RowForward, call, Spread::of(call.lines), y)?;
+    pass.run_all(call.activation.visit_rowwise(Passes).unwrap_or(0), &[&z], y)
+}
+
+pub(super) fn product(
+    context: &Arc<Context>,
+    product: RowProduct,
+    call: RowCall<'_>,
+    [y, vector]: [&Buffer; 2],
+    output: &Buffer,
+) -> Result<()> {
+    let y = input(context, y, &[output], call.lines.elements())?;
+    let vector = input(context, vector, &[output], call.lines.elements())?;
+    let spread = Spread::of(call.lines);
+    let pass = Pass::new(context, Template::RowProduct(product), call, spread, output)?;
+    pass.run_all(2, &[&y, &vector], output)
+}
+
+pub(super) fn jacobian(
+    context: &Arc<Context>,
+    call: RowCall<'_>,
+    y: &Buffer,
+    output: &Buffer,
+) -> Result<()> {
+    let Lines { width, inner, .. } = call.lines;
+    let block = call.lines.block();
+    let y = input(context, y, &[output], call.lines.elements())?;
+    // The rows of the output are contiguous.
+    let spread = Spread { lanes: lanes(width), step: 1 };
+    let pass = Pass::new(context, Template::RowJacobian, call, spread, output)?;
+    for (first, count) in pass.blocks(2)? {
+        let square = width.saturating_mul(width);
+        let step = context.window_rows("a Jacobian", square)?;
+        for (first_line, lines) in pieces(count * inner, step) {
+            let (start, elements) = (first * block, count * block);
+            let place = Place { start, elements, first_line, rows: lines * width };
+            let output_start = (first * inner + first_line) * square;
+            pass.run(&place, &[&y], window(output, output_start, lines * square))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Row-wise activations, one row at a time.
+
+use super::activations::{RowStatistics, Rowwise, Shifted};
+use crate::activation::{Activation, RowwiseVisitor};
+
+/// A row-wise activation of one row, with its temperature T and its mask: the function is applied to
+/// z / T, and elements that are excluded take no part in it.
+///
+/// An excluded output is 0 (−∞ for log_softmax), a constant: all its derivatives are 0, and dE/dy
+/// and dz count nothing there. A row that has no value, as it holds NaN or +∞ or nothing but −∞, is NaN;
+/// so is one with everything excluded. Pointwise activations give NaN.
+///
+/// ```
+/// use wgrad::{Activation, reference::Row};
+///
+/// let row = Row::new(Activation::Sparsemax).temperature(0.5).mask(&[true, true, false]);
+/// assert_eq!(row.forward(&[0.25, 0.0, 9.0]), [0.75, 0.25, 0.0]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    activation: Activation,
+    temperature: f64,
+    mask: Option<&'a [bool]>,
+}
+
+impl<'a> Row<'a> {
+    /// At the temperature 1, with nothing excluded.
+    pub const fn new(activation: Activation) -> Self {
+        Self { activation, temperature: 1.0, mask: None }
+    }
+
+    /// At another temperature, T > 0.
+    pub const fn temperature(mut self, temperature: f64) -> Self {
+        self.temperature = temperature;
+        self
+    }
+
+    /// Which elements are kept; one that is missing is.
+    pub const fn mask(mut self, mask: &'a [bool]) -> Self {
+        self.mask = Some(mask);
+        self
+    }
+
+    /// `y = g(z)`.
+    pub fn forward(&self, z: &[f64]) -> Vec<f64> {
+        self.evaluate(z, What::Forward)
+    }
+
+    /// `dE/dz` from z and `dE/dy`: the product Jᵀ·dy.
+    pub fn backward(&self, z: &[f64], dy: &[f64]) -> Vec<f64> {
+        self.evaluate(z, What::Backward(dy))
+    }
+
+    /// `J·dz`: how y changes along dz.
+    pub fn jvp(&self, z: &[f64], dz: &[f64]) -> Vec<f64> {
+        self.evaluate(z, What::Jvp(dz))
+    }
+
+    /// `∂y_i/∂z_j`, row-major [K, K].
+    pub fn jacobian(&self, z: &[f64]) -> Vec<f64> {
+        self.evaluate(z, What::Jacobian)
+    }
+
+    fn evaluate(&self, z: &[f64], what: What<'_>) -> Vec<f64> {
+        let evaluation = Evaluation { row: self, z, what };
+        self.activation.visit_rowwise(evaluation).unwrap_or_else(|| vec![f64::NAN; z.len()])
+    }
+
+    fn keeps(&self, i: usize) -> bool {
+        self.mask.and_then(|mask| mask.get(i)).copied().unwrap_or(true)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum What<'a> {
+    Forward,
+    Backward(&'a [f64]),
+    Jvp(&'a [f64]),
+    Jacobian,
+}
+
+struct Evaluation<'a> {
+    row: &'a Row<'a>,
+    z: &'a [f64],
+    what: What<'a>,
+}
+
+impl RowwiseVisitor<f64> for Evaluation<'_> {
+    type Output = Vec<f64>;
+
+    fn visit<F: Rowwise<f64>>(self, formula: F) -> Vec<f64> {
+        let y = self.forward(formula);
+        let kept = || (0..y.len()).filter(|&i| self.row.keeps(i));
+        let support = kept().filter(|&i| y[i] > 0.0).count() as f64;
+        let total = |term: &dyn Fn(usize) -> f64| {
+            kept().map(term).sum::<f64>() / if F::PROJECTS { support } else { 1.0 }
+        };
+        // An excluded element is a constant.
+        let each = |derivative: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            let value = |i| match (self.row.keeps(i), y[i].is_nan()) {
+                (false, _) => 0.0,
+                (true, true) => f64::NAN,
+                (true, false) => derivative(i) / self.row.temperature,
+            };
+            (0..y.len()).map(value).collect()
+        };
+        match self.what {
+            What::Forward => y,
+            What::Backward(dy) => {
+                let total = total(&|i| formula.backward_term(y[i], dy[i]));
+                each(&|i| formula.backward(y[i], dy[i], total))
+            }
+            What::Jvp(dz) => {
+                let total = total(&|i| formula.jvp_term(y[i], dz[i]));
+                each(&|i| formula.jvp(y[i], dz[i], total))
+            }
+            What::Jacobian => {
+                let row = |i: usize| match self.row.keeps(i) {
+                    true => each(&|j| formula.jacobian(y[i], y[j], i == j, support)),
+                    false => vec![0.0; y.len()],
+                };
+                (0..y.len()).flat_map(row).collect()
+            }
+        }
+    }
+}
+
+impl Evaluation<'_> {
+    fn forward<F: Rowwise<f64>>(&self, formula: F) -> Vec<f64> {
+        let argument = |(i, &z): (usize, &f64)| {
+            if self.row.keeps(i) { formula.argument(z) } else { f64::NEG_INFINITY }
+        };
+        let z: Vec<f64> = self.z.iter().enumerate().map(argument).collect();
+        let maximum = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if z.iter().any(|z| z.is_nan()) || maximum.is_infinite() {
+            return vec![f64::NAN; z.len()];
+        }
+        let differences: Vec<f64> =
+            z.iter().map(|z| (z - maximum) / self.row.temperature).collect();
+        // The sum without the 1 of the maximum itself, which may be all that an f64 would keep.
+        let ties = z.iter().filter(|&&z| z == maximum).count();
+        let below = z.iter().zip(&differences).filter(|&(&z, _)| z < maximum);
+        let rest = below.map(|(_, d)| d.exp()).sum::<f64>() + (ties as f64 - 1.0);
+        let statistics = RowStatistics {
+            sum: 1.0 + rest,
+            log_sum: rest.ln_1p(),
+            threshold: threshold(&differences),
+            threshold_lost: 0.0,
+        };
+        let shifted =
+            |&difference: &f64| Shifted { difference, lost: 0.0, exponential: difference.exp() };
+        differences.iter().map(|d| formula.forward(shifted(d), statistics)).collect()
+    }
+}
+
+/// τ with Σ max(z − τ, 0) = 1, as Martins and Astudillo find it: the k greatest elements are the
+/// support for the last k for which the k-th is above their threshold.
+fn threshold(z: &[f64]) -> f64 {
+    let mut sorted = z.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let (mut sum, mut threshold) = (0.0, f64::NEG_INFINITY);
+    for (k, z) in (1..).map(f64::from).zip(sorted) {
+        sum += z;
+        if z > (sum - 1.0) / k {
+            threshold = (sum - 1.0) / k;
+        }
+    }
+    threshold
+}
