@@ -178,6 +178,27 @@ pub(crate) enum RowProduct {
     Jvp,
 }
 
+/// A gated unit: rows of twice the width, one half of which goes through the activation.
+#[derive(Clone, Copy)]
+pub(crate) struct GatedCall<'a> {
+    pub(crate) activation: &'a Activation,
+    pub(crate) gate_first: bool,
+    /// The rows of the output.
+    pub(crate) rows: Rows,
+}
+
+impl GatedCall<'_> {
+    /// The rows of the input.
+    pub(crate) const fn input_rows(self) -> Rows {
+        Rows { count: self.rows.count, width: 2 * self.rows.width }
+    }
+
+    /// Where the values and the gate begin in a row of the input.
+    pub(crate) const fn offsets(self) -> (usize, usize) {
+        if self.gate_first { (self.rows.width, 0) } else { (0, self.rows.width) }
+    }
+}
+
 /// What a loss compares with, as the backends see it.
 #[derive(Clone, Copy)]
 pub(crate) enum TargetStorage<'a> {
@@ -315,6 +336,17 @@ pub(crate) trait Backend: Send + Sync {
     ) -> Result<()>;
     /// From the output y; the Jacobians of the lines one after the other.
     fn row_jacobian(&self, call: RowCall<'_>, y: &Storage, output: &Storage) -> Result<()>;
+
+    /// `y = value ⊙ g(gate)`
+    fn gated_forward(&self, call: GatedCall<'_>, x: &Storage, y: &Storage) -> Result<()>;
+    /// Both gradients, where the values and the gate are in x.
+    fn gated_backward(
+        &self,
+        call: GatedCall<'_>,
+        x: &Storage,
+        dy: &Storage,
+        dx: &Storage,
+    ) -> Result<()>;
 
     /// The unreduced loss of each element.
     fn loss_elements(

@@ -33,6 +33,7 @@
 //! * [`Device`]: where to compute. [`Tensor`], [`Labels`]: the data.
 //! * [`Activation`]: the catalogue of activations, with their derivatives. [`Rowwise`]: those of rows,
 //!   along any axis, with a temperature and a mask.
+//! * [`Gated`]: gated units (glu and its relatives), over any activation.
 //! * [`Loss`], [`OutputLayer`]: losses, and all gradients of an output layer.
 //! * [`Dense`], [`Sgd`]: hidden layers and gradient descent, to train whole networks.
 //! * [`reference`](mod@reference): the formulas in plain `f64`, to check any result against.
@@ -51,6 +52,7 @@ mod cpu;
 mod dense;
 mod device;
 mod error;
+mod gated;
 mod gpu;
 mod labels;
 mod linear;
@@ -67,6 +69,7 @@ pub use activation::{Activation, Rowwise};
 pub use dense::{Dense, DenseForward, DenseGradients};
 pub use device::{Counters, Device, DeviceInfo, DeviceKind, DeviceOptions, Memory, Preference};
 pub use error::{Error, Result};
+pub use gated::Gated;
 pub use labels::Labels;
 pub use loss::{Loss, Targets};
 pub use optimizer::Sgd;

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{EXTREMES, Within, assert_all, normal, wide};
+use common::{EXTREMES, Within, assert_all, narrow, normal, wide};
 use wgrad::reference::Row;
-use wgrad::{Activation, Device, Error, Rowwise, Tensor, wgpu};
+use wgrad::{Activation, Device, Error, Rowwise, Tensor};
 
 const ROWWISE: [Activation; 4] =
     [Activation::Softmax, Activation::LogSoftmax, Activation::Softmin, Activation::Sparsemax];
@@ -148,18 +148,6 @@ impl Case {
 
 fn pick(values: &[f32], row: &[usize]) -> Vec<f64> {
     row.iter().map(|&i| values[i].into()).collect()
-}
-
-/// A GPU device that sees no more than 1 MiB of a buffer at once.
-fn narrow() -> Device {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let options = wgpu::RequestAdapterOptions::default();
-    let adapter = pollster::block_on(instance.request_adapter(&options)).unwrap();
-    let required_limits =
-        wgpu::Limits { max_storage_buffer_binding_size: 1 << 20, ..wgpu::Limits::default() };
-    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-    Device::from_wgpu(&adapter, device, queue).unwrap()
 }
 
 on_every_device! {

@@ -1,6 +1,7 @@
 //! The CPU backend: the formulas of `reference` in f32, vectorised and on all cores.
 
 mod cell;
+mod gated;
 mod lines;
 mod loss;
 mod math;
@@ -17,8 +18,8 @@ use cell::Snapshot;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Epilogue, LossCall, Product, Reading, RowCall, RowProduct, Rows, SgdStep,
-    SoftmaxCrossEntropy, Storage, TargetStorage, Unary,
+    Backend, Binary, Epilogue, GatedCall, LossCall, Product, Reading, RowCall, RowProduct, Rows,
+    SgdStep, SoftmaxCrossEntropy, Storage, TargetStorage, Unary,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::error::{Error, Result};
@@ -222,6 +223,24 @@ impl Backend for CpuBackend {
         let (y, mask) = (read(y)?, read_mask(call)?);
         let call = rowwise::Call::new(call, mask.as_deref());
         output.cpu()?.overwrite(|output| call.jacobian(&y, output))
+    }
+
+    fn gated_forward(&self, call: GatedCall<'_>, x: &Storage, y: &Storage) -> Result<()> {
+        self.count();
+        let x = read(x)?;
+        y.cpu()?.overwrite(|y| gated::forward(call, &x, y))
+    }
+
+    fn gated_backward(
+        &self,
+        call: GatedCall<'_>,
+        x: &Storage,
+        dy: &Storage,
+        dx: &Storage,
+    ) -> Result<()> {
+        self.count();
+        let (x, dy) = (read(x)?, read(dy)?);
+        dx.cpu()?.overwrite(|dx| gated::backward(call, &x, &dy, dx))
     }
 
     fn loss_elements(

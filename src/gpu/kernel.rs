@@ -43,6 +43,8 @@ pub(super) enum Template {
     RowForward,
     RowProduct(RowProduct),
     RowJacobian,
+    GatedForward,
+    GatedBackward,
     LossRows(TargetKind),
     LossGradient(TargetKind),
     SoftmaxCrossEntropy(TargetKind),
@@ -67,6 +69,7 @@ impl Template {
         const ROWS: &str = shader!("kernels/rows");
         const LINES: &str = shader!("kernels/row_lines");
         const STATISTICS: &str = shader!("kernels/row_statistics");
+        const GATED: &str = shader!("kernels/gated_parameters");
         const LOSS: &str = shader!("kernels/loss_parameters");
         const UNARY: &str = shader!("kernels/pointwise_unary");
         const BINARY: &str = shader!("kernels/pointwise_binary");
@@ -94,6 +97,8 @@ impl Template {
                 vec![ROWS, LINES, operation, shader!("kernels/row_product")]
             }
             Self::RowJacobian => vec![ROWS, LINES, shader!("kernels/row_jacobian")],
+            Self::GatedForward => vec![GATED, shader!("kernels/gated_forward")],
+            Self::GatedBackward => vec![GATED, shader!("kernels/gated_backward")],
             Self::LossRows(targets) => {
                 vec![ROWS, LOSS, targets.wgsl(), shader!("kernels/loss_rows")]
             }
@@ -113,11 +118,12 @@ impl Template {
     /// The storage bindings, from binding 1 on.
     const fn bindings(self) -> &'static [Access] {
         match self {
-            Self::Unary(_) | Self::Sum | Self::ColumnSum => &[R, W],
+            Self::Unary(_) | Self::GatedForward | Self::Sum | Self::ColumnSum => &[R, W],
             Self::Binary(_)
             | Self::LossElements
             | Self::RowForward
             | Self::RowJacobian
+            | Self::GatedBackward
             | Self::LossRows(_)
             | Self::LossGradient(_) => &[R, R, W],
             Self::Sgd => &[R, W, W],

@@ -4,6 +4,7 @@ mod adapter;
 mod buffer;
 mod context;
 mod faults;
+mod gated;
 mod kernel;
 mod operand;
 mod operations;
@@ -21,8 +22,8 @@ pub(crate) use read_back::ReadBack;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Epilogue, LossCall, Product, Reading, RowCall, RowProduct, Rows, SgdStep,
-    SoftmaxCrossEntropy, Storage, Unary,
+    Backend, Binary, Epilogue, GatedCall, LossCall, Product, Reading, RowCall, RowProduct, Rows,
+    SgdStep, SoftmaxCrossEntropy, Storage, Unary,
 };
 use crate::device::{Counters, DeviceInfo, Memory};
 use crate::error::{Error, Result};
@@ -183,6 +184,20 @@ impl Backend for GpuBackend {
 
     fn row_jacobian(&self, call: RowCall<'_>, y: &Storage, output: &Storage) -> Result<()> {
         rowwise::jacobian(&self.context, call, y.gpu()?, output.gpu()?)
+    }
+
+    fn gated_forward(&self, call: GatedCall<'_>, x: &Storage, y: &Storage) -> Result<()> {
+        gated::forward(&self.context, call, x.gpu()?, y.gpu()?)
+    }
+
+    fn gated_backward(
+        &self,
+        call: GatedCall<'_>,
+        x: &Storage,
+        dy: &Storage,
+        dx: &Storage,
+    ) -> Result<()> {
+        gated::backward(&self.context, call, [x.gpu()?, dy.gpu()?], dx.gpu()?)
     }
 
     fn loss_elements(

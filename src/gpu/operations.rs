@@ -141,7 +141,7 @@ fn row_groups(rows: usize, width: usize) -> [u32; 3] {
     groups(rows.div_ceil(WORKGROUP / lanes(width)))
 }
 
-fn rows_window(buffer: &Buffer, first: usize, count: usize, width: usize) -> Window<'_> {
+pub(super) fn rows_window(buffer: &Buffer, first: usize, count: usize, width: usize) -> Window<'_> {
     window(buffer, first * width, count * width)
 }
 

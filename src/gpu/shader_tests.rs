@@ -32,6 +32,8 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<(String, String)>
                 Template::Unary(Unary::SecondDerivative),
                 Template::Binary(Binary::Backward),
                 Template::MatMul,
+                Template::GatedForward,
+                Template::GatedBackward,
             ];
             if from_output {
                 templates.push(Template::Unary(Unary::DerivativeFromOutput));

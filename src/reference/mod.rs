@@ -70,6 +70,17 @@ pub fn jacobian(activation: &Activation, z: &[f64]) -> Vec<f64> {
     pairs.map(|(i, j)| if i == j { derivative(activation, z[i]) } else { 0.0 }).collect()
 }
 
+/// `value·g(gate)`, an output of a gated unit with a pointwise activation.
+pub fn gated(activation: &Activation, value: f64, gate: f64) -> f64 {
+    value * evaluate(activation, Order::Forward, gate)
+}
+
+/// What a gated unit gives back for `dE/dy`: dE/dvalue and dE/dgate.
+pub fn gated_backward(activation: &Activation, value: f64, gate: f64, dy: f64) -> (f64, f64) {
+    let g = evaluate(activation, Order::Forward, gate);
+    (dy * g, dy * value * derivative(activation, gate))
+}
+
 /// The term that the loss adds up for one output y and one target t; NaN where either is NaN.
 pub fn loss_term(loss: &Loss, y: f64, t: f64) -> f64 {
     if y.is_nan() || t.is_nan() { f64::NAN } else { loss.visit(TermAt { y, t }).0 }

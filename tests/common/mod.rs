@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use approx::relative_eq;
-use wgrad::Device;
+use wgrad::{Device, wgpu};
 
 /// The CPU backend.
 pub fn cpu() -> &'static Device {
@@ -26,6 +26,18 @@ pub fn adapters() -> &'static [Device] {
          `cargo xtask test` does that by itself",
     );
     adapters
+}
+
+/// A GPU device that sees no more than 1 MiB of a buffer at once.
+pub fn narrow() -> Device {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let options = wgpu::RequestAdapterOptions::default();
+    let adapter = pollster::block_on(instance.request_adapter(&options)).unwrap();
+    let required_limits =
+        wgpu::Limits { max_storage_buffer_binding_size: 1 << 20, ..wgpu::Limits::default() };
+    let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    Device::from_wgpu(&adapter, device, queue).unwrap()
 }
 
 /// One body, run on the CPU and on every adapter.

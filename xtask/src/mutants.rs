@@ -18,7 +18,7 @@ struct Mutant {
     test: &'static str,
 }
 
-const MUTANTS: [Mutant; 11] = [
+const MUTANTS: [Mutant; 12] = [
     // The wrong sign in sigmoid's derivative.
     Mutant {
         file: "activations/sigmoid.wgsl",
@@ -66,6 +66,13 @@ const MUTANTS: [Mutant; 11] = [
         wrong: "settled = true;",
         test: "rowwise",
     },
+    // The gate's gradient without the value.
+    Mutant {
+        file: "kernels/gated_backward.wgsl",
+        right: "opaque(upstream * value)",
+        wrong: "upstream",
+        test: "gated",
+    },
     // A mask that begins anew at each window.
     Mutant {
         file: "kernels/row_lines.wgsl",
@@ -111,7 +118,7 @@ impl Drop for Restore {
 pub fn run() -> Result<(), String> {
     adapter::ensure()?;
     let tests = |test: &str| cargo(&["test", "--release", "--quiet", "--test", test]);
-    for test in ["activations", "softmax", "rowwise", "losses", "output_layer"] {
+    for test in ["activations", "softmax", "rowwise", "gated", "losses", "output_layer"] {
         succeed(tests(test).stdout(Stdio::null()))?;
     }
     let mut survivors = 0;

@@ -1,0 +1,28 @@
+// dx from x and dE/dy: dy * g(gate) where the value was, dy * value * g'(gate) where the gate was.
+
+@group(0) @binding(2) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    opaque_zero = parameters.zero;
+    let index = (group.y * groups.x + group.x) * 256u + local;
+    if (index >= parameters.elements) {
+        return;
+    }
+    let at = place_in_x(index);
+    let value = x[parameters.x_base + at + parameters.value_offset];
+    let gate = x[parameters.x_base + at + parameters.gate_offset];
+    let upstream = dy[parameters.y_base + index];
+    // Hidden, so that a product with 0 or 1 is not turned into a selection that loses 0 * infinity.
+    let dvalue = upstream * opaque(forward(gate));
+    let dgate = opaque(upstream * value) * opaque(derivative(gate));
+    let undefined = is_nan(gate) || is_nan(upstream);
+    dx[parameters.dx_base + at + parameters.value_offset] = nan_where(undefined, dvalue);
+    dx[parameters.dx_base + at + parameters.gate_offset] =
+        nan_where(undefined || is_nan(value), dgate);
+}

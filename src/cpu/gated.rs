@@ -1,0 +1,138 @@
+//! Gated units.
+
+use pulp::NullaryFnOnce;
+
+use super::parallel::{CHUNK, over_pieces, vectorised};
+use crate::activation::PointwiseVisitor;
+use crate::backend::GatedCall;
+use crate::reference::Pointwise;
+
+pub(super) fn forward(call: GatedCall<'_>, x: &[f32], y: &mut [f32]) {
+    call.activation.visit_pointwise(Forward { call, x, y });
+}
+
+pub(super) fn backward(call: GatedCall<'_>, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    call.activation.visit_pointwise(Backward { call, x, dy, dx });
+}
+
+/// The parts of a piece that begins at this element, cut where multiples of the width are: each with
+/// the number of its multiple and its offset there.
+#[inline(always)]
+fn parts(
+    start: usize,
+    piece: &mut [f32],
+    width: usize,
+) -> impl Iterator<Item = (usize, usize, &mut [f32])> {
+    let mut at = start;
+    let mut rest = piece;
+    std::iter::from_fn(move || {
+        let (number, offset) = (at / width.max(1), at % width.max(1));
+        let length = rest.len().min(width - offset);
+        if length == 0 {
+            return None;
+        }
+        let (part, later) = std::mem::take(&mut rest).split_at_mut(length);
+        rest = later;
+        at += length;
+        Some((number, offset, part))
+    })
+}
+
+struct Forward<'a> {
+    call: GatedCall<'a>,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl PointwiseVisitor<f32> for Forward<'_> {
+    type Output = ();
+
+    fn visit<F: Pointwise<f32>>(self, formula: F) {
+        let Self { call, x, y } = self;
+        over_pieces(y, CHUNK, |start, piece| {
+            vectorised(ForwardPiece { formula, call, x, start, piece });
+        });
+    }
+}
+
+struct ForwardPiece<'a, F> {
+    formula: F,
+    call: GatedCall<'a>,
+    x: &'a [f32],
+    start: usize,
+    piece: &'a mut [f32],
+}
+
+impl<F: Pointwise<f32>> NullaryFnOnce for ForwardPiece<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let width = self.call.rows.width;
+        let (value, gate) = self.call.offsets();
+        for (row, offset, y) in parts(self.start, self.piece, width) {
+            let at = 2 * row * width + offset;
+            let (value, gate) = (&self.x[at + value..], &self.x[at + gate..]);
+            for ((y, &value), &gate) in y.iter_mut().zip(value).zip(gate) {
+                let product = value * self.formula.forward(gate);
+                *y = if value.is_nan() || gate.is_nan() { f32::NAN } else { product };
+            }
+        }
+    }
+}
+
+struct Backward<'a> {
+    call: GatedCall<'a>,
+    x: &'a [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl PointwiseVisitor<f32> for Backward<'_> {
+    type Output = ();
+
+    fn visit<F: Pointwise<f32>>(self, formula: F) {
+        let Self { call, x, dy, dx } = self;
+        over_pieces(dx, CHUNK, |start, piece| {
+            vectorised(BackwardPiece { formula, call, x, dy, start, piece });
+        });
+    }
+}
+
+struct BackwardPiece<'a, F> {
+    formula: F,
+    call: GatedCall<'a>,
+    x: &'a [f32],
+    dy: &'a [f32],
+    start: usize,
+    piece: &'a mut [f32],
+}
+
+impl<F: Pointwise<f32>> NullaryFnOnce for BackwardPiece<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let width = self.call.rows.width;
+        let (value, gate) = self.call.offsets();
+        for (half, offset, dx) in parts(self.start, self.piece, width) {
+            let row = half / 2;
+            let at = 2 * row * width + offset;
+            let values = &self.x[at + value..];
+            let gates = &self.x[at + gate..];
+            let dy = &self.dy[row * width + offset..];
+            if half % 2 * width == value {
+                for ((dx, &dy), &gate) in dx.iter_mut().zip(dy).zip(gates) {
+                    let product = dy * self.formula.forward(gate);
+                    *dx = if dy.is_nan() || gate.is_nan() { f32::NAN } else { product };
+                }
+            } else {
+                for (((dx, &dy), &gate), &value) in dx.iter_mut().zip(dy).zip(gates).zip(values) {
+                    let product = (dy * value) * self.formula.derivative(gate);
+                    let undefined = dy.is_nan() || gate.is_nan() || value.is_nan();
+                    *dx = if undefined { f32::NAN } else { product };
+                }
+            }
+        }
+    }
+}

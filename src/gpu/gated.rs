@@ -1,0 +1,61 @@
+//! Gated units as dispatches of kernels.
+
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::context::Context;
+use super::kernel::{Kernel, Template};
+use super::operand::{groups, input};
+use super::operations::{RowPass, WORKGROUP, ZERO, rows_window, run};
+use crate::backend::GatedCall;
+use crate::error::Result;
+
+/// The parameters of both kernels, for so many rows.
+fn parameters(call: GatedCall<'_>, count: usize, bases: [u32; 3]) -> [u32; 8] {
+    let width = call.rows.width;
+    let (value, gate) = call.offsets();
+    let [x, y, dx] = bases;
+    [(count * width) as u32, width as u32, ZERO, value as u32, gate as u32, x, y, dx]
+}
+
+pub(super) fn forward(
+    context: &Arc<Context>,
+    call: GatedCall<'_>,
+    x: &Buffer,
+    y: &Buffer,
+) -> Result<()> {
+    let (rows, width) = (call.input_rows(), call.rows.width);
+    let x = input(context, x, &[y], rows.elements())?;
+    let kernel = Kernel::new(Template::GatedForward).activation(call.activation);
+    for (first, count) in (RowPass { rows, output_width: width, loops: None }).windows(context)? {
+        let x = rows_window(&x, first, count, rows.width);
+        let y = rows_window(y, first, count, width);
+        let parameters = parameters(call, count, [x.base, y.base, 0]);
+        let dispatch = groups((count * width).div_ceil(WORKGROUP));
+        run(context, &kernel, &[x.binding, y.binding], &parameters, dispatch)?;
+    }
+    Ok(())
+}
+
+pub(super) fn backward(
+    context: &Arc<Context>,
+    call: GatedCall<'_>,
+    [x, dy]: [&Buffer; 2],
+    dx: &Buffer,
+) -> Result<()> {
+    let (rows, width) = (call.input_rows(), call.rows.width);
+    let x = input(context, x, &[dx], rows.elements())?;
+    let dy = input(context, dy, &[dx], call.rows.elements())?;
+    let kernel = Kernel::new(Template::GatedBackward).activation(call.activation);
+    for (first, count) in
+        (RowPass { rows, output_width: rows.width, loops: None }).windows(context)?
+    {
+        let x = rows_window(&x, first, count, rows.width);
+        let dy = rows_window(&dy, first, count, width);
+        let dx = rows_window(dx, first, count, rows.width);
+        let parameters = parameters(call, count, [x.base, dy.base, dx.base]);
+        let dispatch = groups((count * width).div_ceil(WORKGROUP));
+        run(context, &kernel, &[x.binding, dy.binding, dx.binding], &parameters, dispatch)?;
+    }
+    Ok(())
+}
