@@ -199,6 +199,22 @@ impl GatedCall<'_> {
     }
 }
 
+/// A tensor seen as rows, of which each has the next channel: row r has the channel r % channels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Channels {
+    pub(crate) channels: usize,
+    /// The length of a row; the last row ends where the elements do.
+    pub(crate) width: usize,
+    pub(crate) elements: usize,
+}
+
+impl Channels {
+    pub(crate) const fn rows(self) -> Rows {
+        let width = if self.width == 0 { 1 } else { self.width };
+        Rows { count: self.elements.div_ceil(width), width }
+    }
+}
+
 /// What a loss compares with, as the backends see it.
 #[derive(Clone, Copy)]
 pub(crate) enum TargetStorage<'a> {
@@ -346,6 +362,22 @@ pub(crate) trait Backend: Send + Sync {
         x: &Storage,
         dy: &Storage,
         dx: &Storage,
+    ) -> Result<()>;
+
+    fn prelu_forward(
+        &self,
+        channels: Channels,
+        z: &Storage,
+        weight: &Storage,
+        y: &Storage,
+    ) -> Result<()>;
+    /// From z, the weight and dy: dE/dz, and the weight's gradient of each channel.
+    fn prelu_backward(
+        &self,
+        channels: Channels,
+        inputs: [&Storage; 3],
+        dz: &Storage,
+        dweight: &Storage,
     ) -> Result<()>;
 
     /// The unreduced loss of each element.

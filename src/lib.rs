@@ -34,6 +34,7 @@
 //! * [`Activation`]: the catalogue of activations, with their derivatives. [`Rowwise`]: those of rows,
 //!   along any axis, with a temperature and a mask.
 //! * [`Gated`]: gated units (glu and its relatives), over any activation.
+//! * [`Prelu`]: the leaky rectified linear unit with learned slopes.
 //! * [`Loss`], [`OutputLayer`]: losses, and all gradients of an output layer.
 //! * [`Dense`], [`Sgd`]: hidden layers and gradient descent, to train whole networks.
 //! * [`reference`](mod@reference): the formulas in plain `f64`, to check any result against.
@@ -60,6 +61,7 @@ mod loss;
 mod optimizer;
 mod output_layer;
 mod pool;
+mod prelu;
 mod reduction;
 pub mod reference;
 mod shape;
@@ -74,6 +76,7 @@ pub use labels::Labels;
 pub use loss::{Loss, Targets};
 pub use optimizer::Sgd;
 pub use output_layer::{OutputGradients, OutputLayer, Outputs};
+pub use prelu::{Prelu, PreluGradients};
 pub use reduction::Reduction;
 pub use shape::Shape;
 pub use tensor::Tensor;

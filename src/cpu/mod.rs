@@ -8,6 +8,7 @@ mod math;
 mod matrix;
 mod parallel;
 mod pointwise;
+mod prelu;
 mod rowwise;
 
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use cell::Snapshot;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Epilogue, GatedCall, LossCall, Product, Reading, RowCall, RowProduct, Rows,
-    SgdStep, SoftmaxCrossEntropy, Storage, TargetStorage, Unary,
+    Backend, Binary, Channels, Epilogue, GatedCall, LossCall, Product, Reading, RowCall,
+    RowProduct, Rows, SgdStep, SoftmaxCrossEntropy, Storage, TargetStorage, Unary,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::error::{Error, Result};
@@ -241,6 +242,31 @@ impl Backend for CpuBackend {
         self.count();
         let (x, dy) = (read(x)?, read(dy)?);
         dx.cpu()?.overwrite(|dx| gated::backward(call, &x, &dy, dx))
+    }
+
+    fn prelu_forward(
+        &self,
+        channels: Channels,
+        z: &Storage,
+        weight: &Storage,
+        y: &Storage,
+    ) -> Result<()> {
+        self.count();
+        let (z, weight) = (read(z)?, read(weight)?);
+        y.cpu()?.overwrite(|y| prelu::forward(channels, &z, &weight, y))
+    }
+
+    fn prelu_backward(
+        &self,
+        channels: Channels,
+        inputs: [&Storage; 3],
+        dz: &Storage,
+        dweight: &Storage,
+    ) -> Result<()> {
+        self.count();
+        let (z, weight, dy) = (read(inputs[0])?, read(inputs[1])?, read(inputs[2])?);
+        dz.cpu()?.overwrite(|dz| prelu::backward(channels, [&z, &weight, &dy], dz))?;
+        dweight.cpu()?.overwrite(|dweight| prelu::weight_gradient(channels, [&z, &dy], dweight))
     }
 
     fn loss_elements(

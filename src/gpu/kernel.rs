@@ -45,6 +45,9 @@ pub(super) enum Template {
     RowJacobian,
     GatedForward,
     GatedBackward,
+    PreluForward,
+    PreluBackward,
+    RowSum,
     LossRows(TargetKind),
     LossGradient(TargetKind),
     SoftmaxCrossEntropy(TargetKind),
@@ -70,6 +73,7 @@ impl Template {
         const LINES: &str = shader!("kernels/row_lines");
         const STATISTICS: &str = shader!("kernels/row_statistics");
         const GATED: &str = shader!("kernels/gated_parameters");
+        const PRELU: &str = shader!("kernels/prelu_parameters");
         const LOSS: &str = shader!("kernels/loss_parameters");
         const UNARY: &str = shader!("kernels/pointwise_unary");
         const BINARY: &str = shader!("kernels/pointwise_binary");
@@ -99,6 +103,9 @@ impl Template {
             Self::RowJacobian => vec![ROWS, LINES, shader!("kernels/row_jacobian")],
             Self::GatedForward => vec![GATED, shader!("kernels/gated_forward")],
             Self::GatedBackward => vec![GATED, shader!("kernels/gated_backward")],
+            Self::PreluForward => vec![PRELU, shader!("kernels/prelu_forward")],
+            Self::PreluBackward => vec![ROWS, PRELU, shader!("kernels/prelu_backward")],
+            Self::RowSum => vec![ROWS, shader!("kernels/row_sum")],
             Self::LossRows(targets) => {
                 vec![ROWS, LOSS, targets.wgsl(), shader!("kernels/loss_rows")]
             }
@@ -118,15 +125,19 @@ impl Template {
     /// The storage bindings, from binding 1 on.
     const fn bindings(self) -> &'static [Access] {
         match self {
-            Self::Unary(_) | Self::GatedForward | Self::Sum | Self::ColumnSum => &[R, W],
+            Self::Unary(_) | Self::GatedForward | Self::RowSum | Self::Sum | Self::ColumnSum => {
+                &[R, W]
+            }
             Self::Binary(_)
             | Self::LossElements
             | Self::RowForward
             | Self::RowJacobian
             | Self::GatedBackward
+            | Self::PreluForward
             | Self::LossRows(_)
             | Self::LossGradient(_) => &[R, R, W],
             Self::Sgd => &[R, W, W],
+            Self::PreluBackward => &[R, R, R, W, W],
             Self::MatMul | Self::RowProduct(_) => &[R, R, R, W],
             Self::SoftmaxCrossEntropy(_) => &[R, R, W, W, W],
         }

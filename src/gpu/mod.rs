@@ -8,6 +8,7 @@ mod gated;
 mod kernel;
 mod operand;
 mod operations;
+mod prelu;
 mod read_back;
 mod recorder;
 mod rowwise;
@@ -22,8 +23,8 @@ pub(crate) use read_back::ReadBack;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Epilogue, GatedCall, LossCall, Product, Reading, RowCall, RowProduct, Rows,
-    SgdStep, SoftmaxCrossEntropy, Storage, Unary,
+    Backend, Binary, Channels, Epilogue, GatedCall, LossCall, Product, Reading, RowCall,
+    RowProduct, Rows, SgdStep, SoftmaxCrossEntropy, Storage, Unary,
 };
 use crate::device::{Counters, DeviceInfo, Memory};
 use crate::error::{Error, Result};
@@ -198,6 +199,30 @@ impl Backend for GpuBackend {
         dx: &Storage,
     ) -> Result<()> {
         gated::backward(&self.context, call, [x.gpu()?, dy.gpu()?], dx.gpu()?)
+    }
+
+    fn prelu_forward(
+        &self,
+        channels: Channels,
+        z: &Storage,
+        weight: &Storage,
+        y: &Storage,
+    ) -> Result<()> {
+        prelu::forward(&self.context, channels, [z.gpu()?, weight.gpu()?], y.gpu()?)
+    }
+
+    fn prelu_backward(
+        &self,
+        channels: Channels,
+        inputs: [&Storage; 3],
+        dz: &Storage,
+        dweight: &Storage,
+    ) -> Result<()> {
+        if channels.elements == 0 {
+            return self.zero(dweight, channels.channels);
+        }
+        let inputs = [inputs[0].gpu()?, inputs[1].gpu()?, inputs[2].gpu()?];
+        prelu::backward(&self.context, channels, inputs, [dz.gpu()?, dweight.gpu()?])
     }
 
     fn loss_elements(

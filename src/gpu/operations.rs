@@ -133,11 +133,11 @@ impl RowPass {
     }
 }
 
-fn with_lanes(kernel: Kernel<'_>, width: usize) -> Kernel<'_> {
+pub(super) fn with_lanes(kernel: Kernel<'_>, width: usize) -> Kernel<'_> {
     kernel.constant("LANES", lanes(width) as f64)
 }
 
-fn row_groups(rows: usize, width: usize) -> [u32; 3] {
+pub(super) fn row_groups(rows: usize, width: usize) -> [u32; 3] {
     groups(rows.div_ceil(WORKGROUP / lanes(width)))
 }
 

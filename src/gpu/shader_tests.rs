@@ -15,6 +15,9 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<(String, String)>
         Kernel::new(Template::Sum),
         Kernel::new(Template::ColumnSum),
         Kernel::new(Template::Sgd),
+        Kernel::new(Template::PreluForward),
+        Kernel::new(Template::PreluBackward),
+        Kernel::new(Template::RowSum),
     ];
     for activation in activations {
         let from_output = activation.has_derivative_from_output();

@@ -81,6 +81,24 @@ pub fn gated_backward(activation: &Activation, value: f64, gate: f64, dy: f64) -
     (dy * g, dy * value * derivative(activation, gate))
 }
 
+/// What prelu gives back for `dE/dy` at one element: dE/dz, and its part of dE/dweight.
+pub fn prelu_backward(z: f64, weight: f64, dy: f64) -> (f64, f64) {
+    if z.is_nan() || dy.is_nan() {
+        return (f64::NAN, f64::NAN);
+    }
+    let slope = activations::Prelu { weight }.derivative(z);
+    let dz = if weight.is_nan() { f64::NAN } else { dy * slope };
+    (dz, activations::prelu_weight_term(z, dy))
+}
+
+/// `z` where z > 0, else `weight·z`: prelu with a weight of the element's channel.
+pub fn prelu(z: f64, weight: f64) -> f64 {
+    if z.is_nan() || weight.is_nan() {
+        return f64::NAN;
+    }
+    activations::Prelu { weight }.forward(z)
+}
+
 /// The term that the loss adds up for one output y and one target t; NaN where either is NaN.
 pub fn loss_term(loss: &Loss, y: f64, t: f64) -> f64 {
     if y.is_nan() || t.is_nan() { f64::NAN } else { loss.visit(TermAt { y, t }).0 }

@@ -18,7 +18,7 @@ struct Mutant {
     test: &'static str,
 }
 
-const MUTANTS: [Mutant; 12] = [
+const MUTANTS: [Mutant; 13] = [
     // The wrong sign in sigmoid's derivative.
     Mutant {
         file: "activations/sigmoid.wgsl",
@@ -73,6 +73,13 @@ const MUTANTS: [Mutant; 12] = [
         wrong: "upstream",
         test: "gated",
     },
+    // Positive elements count in the weight's gradient.
+    Mutant {
+        file: "kernels/prelu_backward.wgsl",
+        right: "select(upstream * x, 0.0, is_positive(x))",
+        wrong: "upstream * x",
+        test: "prelu",
+    },
     // A mask that begins anew at each window.
     Mutant {
         file: "kernels/row_lines.wgsl",
@@ -118,7 +125,7 @@ impl Drop for Restore {
 pub fn run() -> Result<(), String> {
     adapter::ensure()?;
     let tests = |test: &str| cargo(&["test", "--release", "--quiet", "--test", test]);
-    for test in ["activations", "softmax", "rowwise", "gated", "losses", "output_layer"] {
+    for test in ["activations", "softmax", "rowwise", "gated", "prelu", "losses", "output_layer"] {
         succeed(tests(test).stdout(Stdio::null()))?;
     }
     let mut survivors = 0;

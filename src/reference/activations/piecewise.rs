@@ -63,6 +63,12 @@ impl<R: Real> Pointwise<R> for Relu {
     }
 }
 
+/// What an element adds to the gradient of prelu's weight, from z and `dE/dy`: dy·z where z ≤ 0.
+#[inline(always)]
+pub fn prelu_weight_term<R: Real>(z: R, dy: R) -> R {
+    if z > number(0.0) { number(0.0) } else { dy * z }
+}
+
 /// What the leaky rectified linear units differ in.
 trait Leaky {
     type Number;

@@ -1,0 +1,137 @@
+//! Prelu with a weight for each channel, as dispatches of kernels.
+
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::context::Context;
+use super::kernel::{Kernel, Template};
+use super::operand::{groups, input, pieces, window};
+use super::operations::{
+    RowPass, WORKGROUP, ZERO, column_sum, row_groups, rows_window, run, sum, with_lanes,
+};
+use crate::backend::{Channels, Rows};
+use crate::error::Result;
+
+/// The elements of a row that are added up together.
+const SEGMENT: usize = 4096;
+
+impl Channels {
+    /// The windows of whole rows, as (first row, rows, elements).
+    fn windows(self, context: &Context) -> Result<impl Iterator<Item = (usize, usize, usize)>> {
+        // The kernels see the whole weight.
+        context.window_rows("a weight", self.channels)?;
+        let rows = self.rows();
+        let pass = RowPass { rows, output_width: rows.width, loops: None };
+        let elements = move |first: usize, count: usize| {
+            (count * rows.width).min(self.elements - first * rows.width)
+        };
+        Ok(pass.windows(context)?.map(move |(first, count)| (first, count, elements(first, count))))
+    }
+}
+
+pub(super) fn forward(
+    context: &Arc<Context>,
+    channels: Channels,
+    [z, weight]: [&Buffer; 2],
+    y: &Buffer,
+) -> Result<()> {
+    let z = input(context, z, &[y], channels.elements)?;
+    let weight = input(context, weight, &[y], channels.channels)?;
+    let kernel = Kernel::new(Template::PreluForward);
+    for (first, _, elements) in channels.windows(context)? {
+        let start = first * channels.width;
+        let z = window(&z, start, elements);
+        let weight = window(&weight, 0, channels.channels);
+        let y = window(y, start, elements);
+        let parameters = [
+            elements as u32,
+            channels.width as u32,
+            channels.channels as u32,
+            ZERO,
+            (first % channels.channels) as u32,
+            z.base,
+            weight.base,
+            0,
+            y.base,
+            1,
+            1,
+            0,
+        ];
+        let bindings = [z.binding, weight.binding, y.binding];
+        run(context, &kernel, &bindings, &parameters, groups(elements.div_ceil(WORKGROUP)))?;
+    }
+    Ok(())
+}
+
+pub(super) fn backward(
+    context: &Arc<Context>,
+    channels: Channels,
+    [z, weight, dy]: [&Buffer; 3],
+    [dz, dweight]: [&Buffer; 2],
+) -> Result<()> {
+    let outputs = [dz, dweight];
+    let z = input(context, z, &outputs, channels.elements)?;
+    let weight = input(context, weight, &outputs, channels.channels)?;
+    let dy = input(context, dy, &outputs, channels.elements)?;
+    let Rows { count: rows, width } = channels.rows();
+    let segments = width.div_ceil(SEGMENT);
+    let sums = context.allocate(rows * segments)?;
+    let length = width.min(SEGMENT);
+    let kernel = with_lanes(Kernel::new(Template::PreluBackward), length);
+    for (first, count, elements) in channels.windows(context)? {
+        let start = first * width;
+        let [z, dy, dz] = [&*z, &*dy, dz].map(|buffer| window(buffer, start, elements));
+        let weight = window(&weight, 0, channels.channels);
+        let sums = rows_window(&sums, first, count, segments);
+        let parameters = [
+            elements as u32,
+            width as u32,
+            channels.channels as u32,
+            ZERO,
+            (first % channels.channels) as u32,
+            z.base,
+            weight.base,
+            dy.base,
+            dz.base,
+            SEGMENT as u32,
+            segments as u32,
+            sums.base,
+        ];
+        let bindings = [z.binding, weight.binding, dy.binding, dz.binding, sums.binding];
+        run(context, &kernel, &bindings, &parameters, row_groups(count * segments, length))?;
+    }
+    let row_sums = sum_rows(context, sums, Rows { count: rows, width: segments })?;
+    if channels.channels == 1 {
+        return sum(context, &row_sums, dweight, rows);
+    }
+    let across = Rows { count: rows / channels.channels, width: channels.channels };
+    column_sum(context, &row_sums, dweight, across)
+}
+
+/// The sum of each row.
+fn sum_rows(context: &Arc<Context>, input: Buffer, rows: Rows) -> Result<Buffer> {
+    let Rows { count, width } = rows;
+    if width == 1 {
+        return Ok(input);
+    }
+    let segments = width.div_ceil(SEGMENT);
+    let output = context.allocate(count * segments)?;
+    let length = width.min(SEGMENT);
+    let kernel = with_lanes(Kernel::new(Template::RowSum), length);
+    for (first, count) in pieces(count, context.window_rows("a tensor", width)?) {
+        let input = rows_window(&input, first, count, width);
+        let output = rows_window(&output, first, count, segments);
+        let parameters = [
+            (count * segments) as u32,
+            segments as u32,
+            SEGMENT as u32,
+            width as u32,
+            ZERO,
+            input.base,
+            output.base,
+        ];
+        let bindings = [input.binding, output.binding];
+        run(context, &kernel, &bindings, &parameters, row_groups(count * segments, length))?;
+    }
+    sum_rows(context, output, Rows { count, width: segments })
+}

@@ -1,0 +1,152 @@
+//! Prelu with a learned weight.
+
+use crate::backend::{Channels, Lines};
+use crate::error::{Error, Result};
+use crate::tensor::{Tensor, check_devices, check_shape};
+
+/// The leaky rectified linear unit with learned slopes (He, Zhang, Ren and Sun 2015):
+/// `y = z` where z > 0, else `weight·z`.
+///
+/// The weight has one element, which all share, or one for each channel, as in PyTorch: C for an input
+/// of shape [B, C, ...]. [`axis`](Self::axis) puts the channels elsewhere.
+///
+/// At z = 0 the derivative is the weight. A weight of 0 has the limit 0 at −∞. NaN in z, weight or dy
+/// gives NaN wherever it goes in.
+///
+/// [`Activation::Prelu`](crate::Activation::Prelu) has the same with a weight that is given.
+///
+/// ```
+/// use wgrad::{Device, Prelu};
+///
+/// let device = Device::cpu();
+/// let z = device.tensor(&[-1.0, 2.0, -3.0, -4.0], [2, 2])?;
+/// let weight = device.tensor(&[0.25, 0.5], [2])?;
+/// let y = Prelu::new().forward(&z, &weight)?;
+/// assert_eq!(y.to_vec()?, [-0.25, 2.0, -0.75, -2.0]);
+///
+/// let dy = device.tensor(&[1.0, 1.0, 1.0, 1.0], [2, 2])?;
+/// let gradients = Prelu::new().backward(&z, &weight, &dy)?;
+/// assert_eq!(gradients.dz.to_vec()?, [0.25, 1.0, 0.25, 0.5]);
+/// assert_eq!(gradients.dweight.to_vec()?, [-4.0, -4.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prelu {
+    axis: isize,
+}
+
+/// The gradients of a [`Prelu`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PreluGradients {
+    /// dE/dz, of z's shape.
+    pub dz: Tensor,
+    /// dE/dweight, of the weight's shape: the sums of dy·z over the channel's elements with z ≤ 0.
+    pub dweight: Tensor,
+}
+
+/// The elements that a row is taken to have where all share one weight.
+const SHARED: usize = 4096;
+
+impl Prelu {
+    /// With the channels along axis 1.
+    pub const fn new() -> Self {
+        Self { axis: 1 }
+    }
+
+    /// With the channels along this axis; a negative one counts from the end, −1 is the last. A weight of
+    /// one element needs none.
+    #[must_use]
+    pub const fn axis(self, axis: isize) -> Self {
+        Self { axis }
+    }
+
+    /// `z` where z > 0, else `weight·z`, of z's shape.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the weight does not fit z;
+    /// [`Error::InvalidParameter`] where z does not have the axis; [`Error::TooLarge`] where what is
+    /// behind the axis, or the weight, is larger than a binding of the GPU.
+    pub fn forward(&self, z: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let y = z.device().allocate(z.dimensions().clone())?;
+        self.forward_into(z, weight, &y)?;
+        Ok(y)
+    }
+
+    /// [`forward`](Self::forward) into a tensor of the caller's, which may be z itself.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and where y does not fit z.
+    pub fn forward_into(&self, z: &Tensor, weight: &Tensor, y: &Tensor) -> Result<()> {
+        const OP: &str = "prelu forward";
+        let channels = self.channels(OP, z, weight, &[y])?;
+        z.device().backend.prelu_forward(channels, z.storage(), weight.storage(), y.storage())
+    }
+
+    /// The gradients from `dy = dE/dy`. The sums have a fixed order: the same input gives the same bits.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and where dy does not fit z.
+    pub fn backward(&self, z: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<PreluGradients> {
+        let dz = z.device().allocate(z.dimensions().clone())?;
+        let dweight = z.device().allocate(weight.dimensions().clone())?;
+        let gradients = PreluGradients { dz, dweight };
+        self.backward_into(z, weight, dy, &gradients)?;
+        Ok(gradients)
+    }
+
+    /// [`backward`](Self::backward) into tensors of the caller's, those of an earlier call say. dz may be z
+    /// or dy, and dweight the weight.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward), and where the gradients do not fit.
+    pub fn backward_into(
+        &self,
+        z: &Tensor,
+        weight: &Tensor,
+        dy: &Tensor,
+        gradients: &PreluGradients,
+    ) -> Result<()> {
+        const OP: &str = "prelu backward";
+        let PreluGradients { dz, dweight } = gradients;
+        let channels = self.channels(OP, z, weight, &[dy, dz])?;
+        check_devices(OP, [z.device(), dweight.device()])?;
+        check_shape(OP, "dweight", dweight, weight.shape())?;
+        let inputs = [z.storage(), weight.storage(), dy.storage()];
+        let backend = &z.device().backend;
+        backend.prelu_backward(channels, inputs, dz.storage(), dweight.storage())
+    }
+
+    /// The channels of z, where the weight and the tensors of z's shape fit.
+    fn channels(
+        &self,
+        op: &'static str,
+        z: &Tensor,
+        weight: &Tensor,
+        like_z: &[&Tensor],
+    ) -> Result<Channels> {
+        let tensors = [z, weight].into_iter().chain(like_z.iter().copied());
+        check_devices(op, tensors.map(Tensor::device))?;
+        like_z.iter().try_for_each(|tensor| check_shape(op, "tensors", tensor, z.shape()))?;
+        let elements = z.len();
+        if weight.len() == 1 {
+            return Ok(Channels { channels: 1, width: SHARED, elements });
+        }
+        let index = z.dimensions().axis(self.axis)?;
+        let Lines { width: channels, inner, .. } = z.dimensions().lines(self.axis)?;
+        if weight.shape() != [channels] {
+            let expected = format!(
+                "a weight of 1 element, or of shape [{channels}] for axis {index} of z {}",
+                z.dimensions()
+            );
+            return Err(Error::shape(op, expected, weight.dimensions()));
+        }
+        Ok(Channels { channels, width: inner, elements })
+    }
+}
+
+impl Default for Prelu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
