@@ -107,7 +107,7 @@ impl Activation {
     /// let z = device.tensor(&[0.0, 2.0], [2])?;
     /// let dy = device.tensor(&[1.0, -1.0], [2])?;
     /// let dz = Activation::Sigmoid.backward(&z, &dy)?;
-    /// assert_eq!(dz.to_vec()?, [0.25, -0.104993584]);
+    /// assert_eq!(dz.to_vec()?, [0.25, -0.10499359]);
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     ///
