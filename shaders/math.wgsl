@@ -333,11 +333,15 @@ fn math_difference(z: f32, m: f32) -> Parts {
     return Parts(high, select(low, 0.0, is_infinite(high)));
 }
 
-// e^d for d <= 0.
-fn math_exp_difference(d: Parts) -> f32 {
+// 2^power * e^d for d <= 0; zero below -104.
+fn exp_difference(d: Parts, power: i32) -> f32 {
     let near = d.high > -104.0;
     let e = exponential(Parts(select(-104.0, d.high, near), select(0.0, d.low, near)));
-    return select(0.0, exponential_value(e), near);
+    return select(0.0, scale(1.0 + e.fraction, e.exponent + power), near);
+}
+
+fn math_exp_difference(d: Parts) -> f32 {
+    return exp_difference(d, 0);
 }
 
 // factor * e^(-weight * a^2) for a weight of 1/2 or 1 and a in [0, 18]: the square in two parts.

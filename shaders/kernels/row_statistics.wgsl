@@ -19,10 +19,11 @@ fn row_statistics(row: u32, width: u32, at: Place) -> RowStatistics {
         if (value == maximum) {
             ties = ties + 1.0;
         } else if (!undefined) {
-            sum = add(sum, math_exp_difference(scaled(math_difference(value, maximum))));
+            // Raised by 2^24, so that no term is subnormal: some drivers flush those.
+            sum = add(sum, exp_difference(scaled(math_difference(value, maximum)), 24));
         }
     }
-    let others = reduce_sum(sum.value - sum.lost, at);
+    let others = reduce_sum(sum.value - sum.lost, at) * 5.9604645e-08;
     let rest = others + (reduce_sum(ties, at) - 1.0);
     return RowStatistics(maximum, undefined, rest, 0.0, 0.0);
 }

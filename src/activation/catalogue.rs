@@ -216,7 +216,7 @@ activations! {
 
         /// `z` times [hard_sigmoid](Self::HardSigmoid), swish's piecewise stand-in.
         pointwise HardSwish = hard_swish,
-        "z·min(max(z/6 + ½, 0), 1)", "0 if z ≤ −3, 1 if z ≥ 3, else z/3 + ½", ulp [4.0, 4.0, 0.5];
+        "z·min(max(z/6 + ½, 0), 1)", "0 if z ≤ −3, 1 if z ≥ 3, else z/3 + ½", ulp [3.0, 3.0, 0.5];
 
         /// Pulls every number towards 0 by λ.
         pointwise Softshrink = softshrink(
@@ -257,27 +257,27 @@ activations! {
         pointwise Elu = elu(
             /// The limit −α of the negative side.
             alpha = 1.0
-        ), "z if z > 0 else α·(e^z − 1)", "1 if z > 0 else α·e^z", ulp [1.0, 2.0, 2.0];
+        ), "z if z > 0 else α·(e^z − 1)", "1 if z > 0 else α·e^z", ulp [1.0, 1.0, 1.0];
 
         /// The scaled exponential linear unit (Klambauer, Unterthiner, Mayr and Hochreiter 2017):
         /// λ = 1.0507009873554805, α = 1.6732632423543772.
         pointwise Selu = selu, "λ·z if z > 0 else λ·α·(e^z − 1)", "λ if z > 0 else λ·α·e^z",
-        ulp [2.0, 3.0, 3.0];
+        ulp [2.0, 2.0, 2.0];
 
         /// The exponential function.
         pointwise Exponential = exponential, "e^z", "e^z", ulp [1.0, 1.0, 1.0];
 
         /// The softsign function (Bergstra, Desjardins, Lamblin and Bengio 2009).
-        pointwise Softsign = softsign, "z / (1 + |z|)", "1 / (1 + |z|)²", ulp [2.0, 4.0, 8.0];
+        pointwise Softsign = softsign, "z / (1 + |z|)", "1 / (1 + |z|)²", ulp [1.0, 3.0, 5.0];
 
         /// The logarithm of the sigmoid.
         pointwise LogSigmoid = log_sigmoid, "−ln(1 + e^−z)", "1 / (1 + e^z)", ulp [2.0, 1.0, 1.0];
 
         /// The logistic function, the inverse of the logit.
-        pointwise Sigmoid = sigmoid, "1 / (1 + e^−z)", "y·(1 − y)", ulp [1.0, 1.0, 8.0];
+        pointwise Sigmoid = sigmoid, "1 / (1 + e^−z)", "y·(1 − y)", ulp [1.0, 1.0, 3.0];
 
         /// The hyperbolic tangent.
-        pointwise Tanh = tanh, "tanh z", "1 − y²", ulp [2.0, 1.0, 8.0];
+        pointwise Tanh = tanh, "tanh z", "1 − y²", ulp [1.5, 1.0, 3.0];
 
         /// The rectified linear unit, squared (So et al. 2021).
         pointwise SquaredRelu = squared_relu, "z² if z > 0 else 0", "2z if z > 0 else 0", ulp [0.5, 0.5, 0.5];
@@ -287,10 +287,10 @@ activations! {
             /// The limit −α of the negative side.
             alpha = 1.0
         ) => [alpha != 0.0, "alpha must not be 0"],
-        "z if z > 0 else α·(e^(z/α) − 1)", "1 if z > 0 else e^(z/α)", ulp [4.0, 4.0, 8.0];
+        "z if z > 0 else α·(e^(z/α) − 1)", "1 if z > 0 else e^(z/α)", ulp [1.0, 1.0, 1.0];
 
         /// The bell curve.
-        pointwise Gaussian = gaussian, "e^(−z²)", "−2z·e^(−z²)", ulp [4.0, 4.0, 8.0];
+        pointwise Gaussian = gaussian, "e^(−z²)", "−2z·e^(−z²)", ulp [1.0, 2.0, 4.0];
 
         /// The smooth rectifier (Dugas et al. 2001); past the threshold the line z, as in PyTorch.
         pointwise Softplus = softplus(
@@ -299,7 +299,7 @@ activations! {
             /// Where β·z is greater, the result is z.
             threshold = 20.0
         ) => [beta != 0.0, "beta must not be 0"],
-        "ln(1 + e^(β·z)) / β", "1 / (1 + e^(−β·z))", ulp [2.0, 1.0, 8.0];
+        "ln(1 + e^(β·z)) / β", "1 / (1 + e^(−β·z))", ulp [2.0, 1.0, 1.0];
 
         /// Tanh, scaled: LeCun's by default, whose second derivative is greatest at ±1 (LeCun, Bottou,
         /// Orr and Müller 1998).
@@ -308,33 +308,33 @@ activations! {
             a = 1.7159;
             /// The scale of the argument.
             b = 0.666_666_7
-        ), "a·tanh(b·z)", "a·b·(1 − tanh²(b·z))", ulp [4.0, 4.0, 8.0];
+        ), "a·tanh(b·z)", "a·b·(1 − tanh²(b·z))", ulp [3.0, 2.0, 4.0];
 
         /// What tanh takes away.
-        pointwise Tanhshrink = tanhshrink, "z − tanh z", "tanh² z", ulp [4.0, 4.0, 8.0];
+        pointwise Tanhshrink = tanhshrink, "z − tanh z", "tanh² z", ulp [4.0, 3.0, 3.0];
 
         /// The arctangent.
-        pointwise Arctan = arctan, "arctan z", "1 / (1 + z²)", ulp [4.0, 4.0, 8.0];
+        pointwise Arctan = arctan, "arctan z", "1 / (1 + z²)", ulp [1.5, 2.0, 4.0];
 
         /// The logit, [sigmoid](Self::Sigmoid)'s inverse: on (0, 1), NaN outside of [0, 1].
-        pointwise Logit = logit, "ln(z / (1 − z))", "1 / (z·(1 − z))", ulp [4.0, 4.0, 8.0];
+        pointwise Logit = logit, "ln(z / (1 − z))", "1 / (z·(1 − z))", ulp [2.0, 3.0, 6.0];
 
         /// The sigmoid-weighted linear unit (Elfwing, Uchibe and Doya 2018), also known as swish.
-        pointwise Silu = silu, "z / (1 + e^−z)", "σ(z)·(1 + z·σ(−z))", ulp [2.0, 3.0, 8.0];
+        pointwise Silu = silu, "z / (1 + e^−z)", "σ(z)·(1 + z·σ(−z))", ulp [2.0, 3.0, 5.0];
 
         /// Swish with a sharpness (Ramachandran, Zoph and Le 2017).
         pointwise Swish = swish(
             /// The sharpness β.
             beta = 1.0
-        ), "z / (1 + e^(−β·z))", "σ(β·z)·(1 + β·z·σ(−β·z))", ulp [4.0, 4.0, 8.0];
+        ), "z / (1 + e^(−β·z))", "σ(β·z)·(1 + β·z·σ(−β·z))", ulp [2.0, 3.0, 5.0];
 
         /// The Gaussian error linear unit's approximation by a sigmoid (Hendrycks and Gimpel 2016).
         pointwise QuickGelu = quick_gelu, "z / (1 + e^(−1.702·z))", "σ(1.702·z)·(1 + 1.702·z·σ(−1.702·z))",
-        ulp [4.0, 4.0, 8.0];
+        ulp [2.0, 3.0, 6.0];
 
         /// The Gaussian error linear unit (Hendrycks and Gimpel 2016): z times the normal distribution
         /// function Φ.
-        pointwise Gelu = gelu, "z·Φ(z) = ½z·(1 + erf(z/√2))", "Φ(z) + z·e^(−z²/2)/√(2π)", ulp [3.0, 3.0, 8.0];
+        pointwise Gelu = gelu, "z·Φ(z) = ½z·(1 + erf(z/√2))", "Φ(z) + z·e^(−z²/2)/√(2π)", ulp [3.0, 3.0, 5.0];
 
         /// [Gelu](Self::Gelu)'s approximation by tanh (Hendrycks and Gimpel 2016), PyTorch's
         /// `approximate="tanh"`.
@@ -347,26 +347,26 @@ activations! {
         ulp [3.0, 3.0, 8.0];
 
         /// The linearly scaled tanh (Roy, Manna, Dubey and Chaudhuri 2019).
-        pointwise Lisht = lisht, "z·tanh z", "tanh z + z·(1 − tanh² z)", ulp [4.0, 4.0, 8.0];
+        pointwise Lisht = lisht, "z·tanh z", "tanh z + z·(1 − tanh² z)", ulp [2.0, 2.0, 5.0];
 
         /// A smooth rectifier without exponentials (Barron 2021).
         pointwise Squareplus = squareplus(
             /// The width of the bend, squared.
             b = 4.0, in 0.0..=f32::MAX
-        ), "½(z + √(z² + b))", "½(1 + z/√(z² + b))", ulp [4.0, 4.0, 8.0];
+        ), "½(z + √(z² + b))", "½(1 + z/√(z² + b))", ulp [3.0, 3.0, 6.0];
 
         /// The sine, for implicit neural representations (Sitzmann et al. 2020). NaN at ±∞, as it has no
         /// limit there.
         pointwise Sine = sine(
             /// The angular frequency ω.
             omega = 1.0
-        ), "sin(ω·z)", "ω·cos(ω·z)", ulp [4.0, 4.0, 8.0];
+        ), "sin(ω·z)", "ω·cos(ω·z)", ulp [2.0, 2.0, 2.0];
 
         /// A line that waves (Liu, Hartwig and Ueda 2020). Its derivatives are NaN at ±∞.
         pointwise Snake = snake(
             /// The frequency a; for a = 0 the line alone.
             a = 1.0
-        ), "z + sin²(a·z)/a", "1 + sin(2a·z)", ulp [4.0, 4.0, 8.0];
+        ), "z + sin²(a·z)/a", "1 + sin(2a·z)", ulp [2.0, 4.0, 4.0];
 
         /// Softmax over the last axis: positive numbers that add up to one.
         ///

@@ -65,13 +65,18 @@ pub struct Tally {
     /// Infinite arguments whose result is not the limit, and NaN that went in or should have come out.
     pub wrong: u64,
     pub first_wrong: Option<f32>,
+    /// A unit that no smaller one replaces, for results that are differences of greater numbers.
+    pub least_unit: Option<f64>,
 }
 
 impl Tally {
     #[inline]
     pub fn add(&mut self, x: f32, found: f32, exact: f64) {
         let rounded = exact as f32;
-        let error = ulps(found, exact);
+        let error = match self.least_unit {
+            Some(unit) => ulps(found, exact).min((f64::from(found) - exact).abs() / unit),
+            None => ulps(found, exact),
+        };
         // Not of the rounded result: drivers flush what is subnormal before it is rounded.
         if is_normal(x) && exact.abs() >= LEAST_NORMAL {
             self.normal += 1;
@@ -161,6 +166,15 @@ mod tests {
         assert_eq!(ulps(1.0, halfway), 0.5);
         assert_eq!(ulps(1.0f32.next_up(), halfway), 0.5);
         assert_eq!(ulps(0.0, 1e-30), 1e-30 / f64::from(1e-30f32.next_up() - 1e-30f32));
+    }
+
+    #[test]
+    fn a_least_unit_replaces_smaller_ones() {
+        let mut tally = Tally { least_unit: Some(2f64.powi(-24)), ..Tally::default() };
+        tally.add(0.3, 0.0, 2f64.powi(-26));
+        assert_eq!(tally.worst.ulps, 0.25);
+        tally.add(0.3, f32::NAN, 0.5);
+        assert_eq!(tally.worst.ulps, f64::INFINITY);
     }
 
     #[test]

@@ -69,14 +69,15 @@ fn compare(function: Function, values: &[f32], found: &[Vec<f32>]) -> Vec<Tally>
         let values = &values[range.clone()];
         let wide: Vec<f64> = values.iter().map(|&value| value.into()).collect();
         let exact = function.exactly(&wide);
-        found.iter().map(|found| tally_of(values, &found[range.clone()], &exact)).collect()
+        let tally = |found: &Vec<f32>| tally_of(values, &found[range.clone()], &exact, None);
+        found.iter().map(tally).collect()
     };
     let none = || vec![Tally::default(); found.len()];
     pieces.into_par_iter().map(tally).reduce(none, merge)
 }
 
-pub fn tally_of(values: &[f32], found: &[f32], exact: &[f64]) -> Tally {
-    let mut tally = Tally::default();
+pub fn tally_of(values: &[f32], found: &[f32], exact: &[f64], least_unit: Option<f64>) -> Tally {
+    let mut tally = Tally { least_unit, ..Tally::default() };
     for ((&x, &found), &exact) in values.iter().zip(found).zip(exact) {
         tally.add(x, found, exact);
     }
