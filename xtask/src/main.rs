@@ -4,6 +4,7 @@ mod adapter;
 mod command;
 mod isa;
 mod mutants;
+mod readme;
 mod selection;
 mod test;
 mod ulp;
@@ -14,7 +15,8 @@ const USAGE: &str = "\
 cargo xtask test      makes sure that a GPU adapter is there, then runs all tests and examples
 cargo xtask mutants   breaks shaders one at a time and shows that the tests notice
 cargo xtask ulp       measures the error of every function over every float; --help tells more
-cargo xtask isa       counts the instructions that a GPU's compiler makes of every function";
+cargo xtask isa       counts the instructions that a GPU's compiler makes of every function
+cargo xtask readme    writes the README's lists of what the catalogue holds";
 
 fn main() -> ExitCode {
     env_logger::init();
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Some("mutants") => mutants::run(),
         Some("ulp") => ulp::command(words),
         Some("isa") => isa::command(words),
+        Some("readme") => readme::write(),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
             Ok(())
