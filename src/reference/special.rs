@@ -5,7 +5,7 @@ use super::real::{Real, Sum};
 
 /// What activations need of a [`Real`] beyond the elementary functions.
 ///
-/// For `f64` each is its formula; for `f32` an algorithm of its own.
+/// For `f64` each is its formula, beside a root its series; for `f32` an algorithm of its own.
 pub trait Special: Sized {
     /// `self·sigmoid(x)`.
     fn times_sigmoid(self, x: Sum<Self>) -> Self;
@@ -83,6 +83,74 @@ fn distribution(x: f64) -> f64 {
     0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
 }
 
+/// A root of a function, and the function's Taylor series there.
+///
+/// Beside its root a formula whose summands cancel keeps only half of an f64's digits, too few for what
+/// an f32 is compared with.
+struct Root {
+    /// The root, to twice an f64's digits.
+    high: f64,
+    low: f64,
+    series: [f64; 3],
+}
+
+impl Root {
+    /// The function where x is so close that the series is more accurate than a formula.
+    fn near(&self, x: f64) -> Option<f64> {
+        let d = (x - self.high) - self.low;
+        let [slope, second, third] = self.series;
+        (d.abs() < 1e-4).then(|| d * (slope + d * (second + d * third)))
+    }
+}
+
+const SILU_DERIVATIVE: Root = Root {
+    high: -1.278_464_542_761_073_7,
+    low: -1.094_699_418_309_343_7e-16,
+    series: [0.217_811_705_719_800_1, 0.146_648_796_996_946_9, 0.018_874_814_223_782_3],
+};
+const SILU_SECOND: Root = Root {
+    high: 2.399_357_280_515_467_5,
+    low: 1.846_487_285_535_336_3e-16,
+    series: [-0.091_530_520_164_192_3, 0.076_295_865_486_550_8, -0.022_487_259_234_225_3],
+};
+const LISHT_SECOND: Root = Root {
+    high: 1.199_678_640_257_733_7,
+    low: 9.232_436_427_676_682e-17,
+    series: [-0.732_244_161_313_538_3, 1.220_733_847_784_813_5, -0.719_592_295_495_210_4],
+};
+const GELU_DERIVATIVE: Root = Root {
+    high: -0.751_791_524_693_564_5,
+    low: 1.495_675_917_700_988_3e-17,
+    series: [0.431_493_992_314_046_9, 0.388_284_982_990_552, -0.018_199_676_398_671],
+};
+const GELU_TANH_DERIVATIVE: Root = Root {
+    high: -0.752_461_422_071_016_3,
+    low: 3.635_560_509_207_687e-17,
+    series: [0.430_400_091_024_858_5, 0.387_518_446_135_788_9, -0.015_782_853_521_848],
+};
+const GELU_TANH_SECOND: Root = Root {
+    high: 1.418_504_008_790_828_3,
+    low: 8.089_265_124_388_305e-17,
+    series: [-0.409_548_817_412_419_1, 0.432_081_111_593_848, -0.008_168_951_883_944_8],
+};
+const MISH_DERIVATIVE: Root = Root {
+    high: -1.192_431_214_515_495_2,
+    low: -4.848_482_984_803_104e-17,
+    series: [0.266_947_914_049_534_5, 0.204_731_264_080_105_9, 0.041_907_821_043_609_9],
+};
+const MISH_SECOND: [Root; 2] = [
+    Root {
+        high: -2.256_376_396_360_793,
+        low: -1.070_317_487_501_924_7e-16,
+        series: [0.108_754_410_731_642_7, 0.098_981_938_052_558_5, 0.037_361_895_610_237_3],
+    },
+    Root {
+        high: 1.490_571_179_485_428_4,
+        low: 7.126_036_715_834_263e-17,
+        series: [-0.230_694_511_597_460_5, 0.281_272_778_030_343, -0.079_707_355_165_425_3],
+    },
+];
+
 impl Special for f64 {
     fn times_sigmoid(self, x: Sum<Self>) -> Self {
         let p = Self::sigmoid_of(x);
@@ -95,12 +163,14 @@ impl Special for f64 {
 
     fn silu_derivative(x: Sum<Self>) -> Self {
         let x = bounded(x.value());
-        x.sigmoid() * (1.0 + x * (-x).sigmoid())
+        let formula = x.sigmoid() * (1.0 + x * (-x).sigmoid());
+        SILU_DERIVATIVE.near(x).unwrap_or(formula)
     }
 
     fn silu_second(self, x: Sum<Self>) -> Self {
         let x = bounded(x.value());
-        self * x.sigmoid_derivative() * (2.0 - x * (0.5 * x).tanh())
+        let formula = x.sigmoid_derivative() * (2.0 - x * (0.5 * x).tanh());
+        self * SILU_SECOND.near(x.abs()).unwrap_or(formula)
     }
 
     fn tanhshrink(self) -> Self {
@@ -120,7 +190,8 @@ impl Special for f64 {
 
     fn lisht_second(self) -> Self {
         let x = bounded(self);
-        2.0 * x.tanh_derivative() * (1.0 - x * x.tanh())
+        let formula = 2.0 * x.tanh_derivative() * (1.0 - x * x.tanh());
+        LISHT_SECOND.near(x.abs()).unwrap_or(formula)
     }
 
     fn gelu(self) -> Self {
@@ -130,7 +201,8 @@ impl Special for f64 {
 
     fn gelu_derivative(self) -> Self {
         let x = bounded(self);
-        distribution(x) + x * DENSITY * (-0.5 * x * x).exp()
+        let formula = distribution(x) + x * DENSITY * (-0.5 * x * x).exp();
+        GELU_DERIVATIVE.near(x).unwrap_or(formula)
     }
 
     fn gelu_tanh(self) -> Self {
@@ -141,7 +213,9 @@ impl Special for f64 {
     fn gelu_tanh_derivative(self) -> Self {
         let x = bounded(self);
         let u = x * (LINEAR + CUBIC * x * x);
-        u.sigmoid() * (1.0 + x * (LINEAR + 3.0 * CUBIC * x * x) * (-u).sigmoid())
+        let slope = LINEAR + 3.0 * CUBIC * x * x;
+        let formula = u.sigmoid() * (1.0 + x * slope * (-u).sigmoid());
+        GELU_TANH_DERIVATIVE.near(x).unwrap_or(formula)
     }
 
     fn gelu_tanh_second(self) -> Self {
@@ -149,7 +223,9 @@ impl Special for f64 {
         let u = x * (LINEAR + CUBIC * x * x);
         let slope = LINEAR + 3.0 * CUBIC * x * x;
         let bend = 6.0 * CUBIC * x;
-        u.sigmoid_derivative() * (2.0 * slope + x * (bend - slope * slope * (0.5 * u).tanh()))
+        let difference = bend - slope * slope * (0.5 * u).tanh();
+        let formula = u.sigmoid_derivative() * (2.0 * slope + x * difference);
+        GELU_TANH_SECOND.near(x.abs()).unwrap_or(formula)
     }
 
     fn mish(self) -> Self {
@@ -162,7 +238,8 @@ impl Special for f64 {
         let x = self.clamp(-800.0, 200.0);
         let e = x.exp();
         let n = e * (e + 2.0);
-        n / (n + 2.0) + 4.0 * x * e * (e + 1.0) / ((n + 2.0) * (n + 2.0))
+        let formula = n / (n + 2.0) + 4.0 * x * e * (e + 1.0) / ((n + 2.0) * (n + 2.0));
+        MISH_DERIVATIVE.near(x).unwrap_or(formula)
     }
 
     fn mish_second(self) -> Self {
@@ -170,7 +247,8 @@ impl Special for f64 {
         let e = x.exp();
         let d = 2.0 + e * (2.0 + e);
         let bracket = 2.0 * (1.0 + e) * d + x * (2.0 + e * (2.0 - e * (3.0 + 2.0 * e)));
-        4.0 * e * bracket / (d * d * d)
+        let formula = 4.0 * e * bracket / (d * d * d);
+        MISH_SECOND.iter().find_map(|root| root.near(x)).unwrap_or(formula)
     }
 
     fn softsign(self) -> Self {
