@@ -168,13 +168,10 @@ impl<R: Real> Pointwise<R> for Gaussian {
 
     #[inline(always)]
     fn second_derivative(&self, z: R) -> R {
-        // 4z² − 2, around its roots too.
-        let a = z.magnitude();
-        let half = std::f64::consts::FRAC_1_SQRT_2;
-        let around = a.minus(half) * a.minus(-half);
-        let near = a * a - number(0.5);
-        let factor = number::<R>(4.0) * if a < number(0.25) { near } else { around };
-        factor.exp_times(-z.product(z))
+        // 4z² − 2, around its roots too: what the rounding of the square leaves is not lost.
+        let square = z.product(z);
+        let factor = number::<R>(4.0) * ((square.high - number(0.5)) + square.low);
+        factor.exp_times(-square)
     }
 }
 

@@ -92,13 +92,10 @@ impl<R: Real> Pointwise<R> for Gelu {
 
     #[inline(always)]
     fn second_derivative(&self, z: R) -> R {
-        // The density times 2 − z², around its roots too.
-        let a = z.magnitude();
-        let root = std::f64::consts::SQRT_2;
-        let around = a.minus(root) * a.minus(-root);
-        let near = a * a - number(2.0);
-        let factor = number::<R>(-DENSITY) * if a < number(0.5) { near } else { around };
+        // The density times 2 − z², around its roots too: what the rounding of the square leaves is not
+        // lost.
         let square = z.product(z);
+        let factor = number::<R>(-DENSITY) * ((square.high - number(2.0)) + square.low);
         let half = number::<R>(-0.5);
         factor.exp_times(Sum { high: half * square.high, low: half * square.low })
     }
