@@ -99,7 +99,7 @@ impl Root {
     fn near(&self, x: f64) -> Option<f64> {
         let d = (x - self.high) - self.low;
         let [slope, second, third] = self.series;
-        (d.abs() < 1e-4).then(|| d * (slope + d * (second + d * third)))
+        (d.abs() < 1e-4).then_some(d * (slope + d * (second + d * third)))
     }
 }
 
