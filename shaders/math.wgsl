@@ -78,8 +78,9 @@ struct Parts {
     low: f32,
 }
 
+// 0 - low: a low part that is known to be 0 stays so, where -0 would not.
 fn negative(x: Parts) -> Parts {
-    return Parts(-x.high, -x.low);
+    return Parts(-x.high, 0.0 - x.low);
 }
 
 fn twice(x: Parts) -> Parts {
@@ -508,7 +509,7 @@ fn softplus_of(x: Parts) -> f32 {
 }
 
 fn math_softplus(x: f32) -> f32 {
-    return select(0.0, x, is_positive(x)) + softplus_above(Parts(abs(x), 0.0));
+    return max(x, 0.0) + softplus_above(Parts(abs(x), 0.0));
 }
 
 // ln x: NaN for x < 0, minus infinity at 0.

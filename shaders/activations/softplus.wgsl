@@ -4,19 +4,19 @@ override g_beta: f32 = 1.0;
 override g_threshold: f32 = 20.0;
 
 fn is_over(scaled: Parts) -> bool {
+    if (g_beta == 1.0) {
+        return scaled.high > g_threshold;
+    }
     return is_positive(opaque(scaled.high - g_threshold) + scaled.low);
 }
 
-fn unscaled(y: f32) -> f32 {
-    if (g_beta == 1.0) {
-        return y;
-    }
-    return math_divide(y, g_beta);
-}
-
 fn forward(z: f32) -> f32 {
+    if (g_beta == 1.0 && g_threshold > 17.0) {
+        // From 17 on the curve is the line, to the last bit.
+        return math_softplus(z);
+    }
     let scaled = math_scaled(g_beta, z);
-    return select(unscaled(softplus_of(scaled)), z, is_over(scaled));
+    return select(math_divide(softplus_of(scaled), g_beta), z, is_over(scaled));
 }
 
 fn derivative(z: f32) -> f32 {

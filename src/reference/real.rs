@@ -33,13 +33,11 @@ impl<R: Real> Neg for Sum<R> {
     }
 }
 
-/// The sum of two equal sums, or of sums that are as far from rounding.
-impl<R: Real> Add for Sum<R> {
-    type Output = Self;
-
+impl<R: Real> Sum<R> {
+    /// `2·self`.
     #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        Self { high: self.high + other.high, low: self.low + other.low }
+    pub fn twice(self) -> Self {
+        Self { high: self.high + self.high, low: self.low + self.low }
     }
 }
 
@@ -220,7 +218,7 @@ impl Real for f64 {
     }
 
     fn tanh_slope(self, x: Sum<Self>) -> Self {
-        (4.0 * self).sigmoid_slope(x + x)
+        (4.0 * self).sigmoid_slope(x.twice())
     }
 
     fn sigmoid_of(x: Sum<Self>) -> Self {

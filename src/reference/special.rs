@@ -319,7 +319,7 @@ impl Special for f64 {
     }
 
     fn cos_twice(x: Sum<Self>) -> Self {
-        (x + x).value().cos()
+        x.twice().value().cos()
     }
 
     fn atan_derivative(self) -> Self {

@@ -159,7 +159,7 @@ pub(super) fn bounded(x: Sum<f32>, low: f32, high: f32) -> Sum<f32> {
     Sum { high: least(greatest(x.high, low), high), low: select(within, x.low, 0.0) }
 }
 
-/// The sum of the low part's sign with that of x: |x|, and x's low part seen from there.
+/// |x|: where x is negative, the low part changes its sign too.
 #[inline(always)]
 pub(super) fn magnitude(x: Sum<f32>) -> Sum<f32> {
     let low = f32::from_bits(x.low.to_bits() ^ (x.high.to_bits() & 0x8000_0000));

@@ -54,7 +54,7 @@ pub(super) fn sigmoid_slope(factor: f32, x: Sum<f32>) -> f32 {
 /// 1 − tanh² x = 4 sigmoid'(2x)
 #[inline(always)]
 pub(super) fn tanh_slope(factor: f32, x: Sum<f32>) -> f32 {
-    sigmoid_slope(4.0 * factor, x + x)
+    sigmoid_slope(4.0 * factor, x.twice())
 }
 
 #[inline(always)]
@@ -69,7 +69,7 @@ pub(super) fn tanh(x: Sum<f32>) -> f32 {
     );
     let near = (a.high * y * p + a.low * (1.0 - y)) + a.high;
     // Elsewhere 1 − 2 / (1 + e^2a).
-    let q = logistic(bounded(a + a, 0.0, 40.0)).q;
+    let q = logistic(bounded(a.twice(), 0.0, 40.0)).q;
     let far = (1.0 - 2.0 * q.head) - 2.0 * q.rest;
     select(a.high < 0.55, near, far).copysign(x.high)
 }
@@ -127,7 +127,7 @@ pub(super) fn times_sigmoid(factor: f32, x: Sum<f32>) -> f32 {
     select(whole, factor, y)
 }
 
-/// x·sigmoid(x) for a factor that is x itself, bounded below.
+/// x·sigmoid(x)
 #[inline(always)]
 pub(super) fn silu(x: f32) -> f32 {
     let l = logistic(bounded((-x).into(), -60.0, 130.0));
