@@ -118,6 +118,7 @@ fn distance(found: &[f32], exact: &[f64], bound: f64) -> f64 {
     let ulps = |(&found, &exact): (&f32, &f64)| {
         let rounded = exact as f32;
         if found == rounded
+            || (found.is_nan() && rounded.is_nan())
             || (rounded.abs() < f32::MIN_POSITIVE && found.abs() < f32::MIN_POSITIVE)
         {
             return 0.0;

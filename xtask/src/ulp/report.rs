@@ -32,8 +32,9 @@ itself is at most 0.5 off. *Inputs* are all floats, or one of so many neighbours
 the ends of each binade. The maximum is over normal arguments with normal results; a result that overflows
 beside the greatest float counts as 2^128. Where the argument or the exact value is subnormal or zero, a
 result may be flushed to zero, and else be off by the bound or 2 units, whichever is more (*subnormal
-ULP*). Sparsemax's outputs are differences of numbers near 1: their unit is 2^-24. g, g′ and g″ are a function and its derivatives, with default parameters; the bounds are those of
-`Activation::ulp_bound`. What exceeds one is **bold**.
+ULP*). Sparsemax's outputs are differences of numbers near 1: their unit is 2^-24. g, g′ and g″ are a
+function and its derivatives, with default parameters; the bounds are those of `Activation::ulp_bound`.
+What exceeds one is **bold**.
 ";
 
 /// Adds the records to the data file, in place of older ones of the same things, and renders the page.
