@@ -72,6 +72,13 @@ fn with_sign_of(magnitude: f32, x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(magnitude) | (bitcast<u32>(x) & 0x80000000u));
 }
 
+// -1, 0 or 1; NaN for NaN.
+fn math_sign(x: f32) -> f32 {
+    let magnitude = bitcast<u32>(x) & 0x7fffffffu;
+    let one = with_sign_of(1.0, x);
+    return select(select(one, x, magnitude > 0x7f800000u), 0.0, magnitude == 0u);
+}
+
 // high + low, where low is what high cannot hold of a product or a quotient.
 struct Parts {
     high: f32,

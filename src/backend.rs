@@ -10,7 +10,7 @@ use crate::cpu;
 use crate::device::{Counters, DeviceInfo, Memory};
 use crate::error::{Error, Result};
 use crate::gpu;
-use crate::loss::Loss;
+use crate::loss::Formula;
 
 /// The elements of a tensor, on one of the backends.
 #[derive(Clone)]
@@ -215,6 +215,15 @@ impl Channels {
     }
 }
 
+/// A tensor that is spread over rows of outputs: what belongs to row r and column c is element
+/// r·row + c·column.
+#[derive(Clone, Copy)]
+pub(crate) struct Spread<'a> {
+    pub(crate) storage: &'a Storage,
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+}
+
 /// What a loss compares with, as the backends see it.
 #[derive(Clone, Copy)]
 pub(crate) enum TargetStorage<'a> {
@@ -225,9 +234,59 @@ pub(crate) enum TargetStorage<'a> {
 /// A loss, what it compares with, and what its reduction multiplies by.
 #[derive(Clone, Copy)]
 pub(crate) struct LossCall<'a> {
-    pub(crate) loss: &'a Loss,
+    pub(crate) formula: Formula,
     pub(crate) targets: TargetStorage<'a>,
+    pub(crate) smoothing: f32,
+    pub(crate) ignore_index: Option<i32>,
+    /// The weights of elements; those of rows are in column 0.
+    pub(crate) weights: Option<Spread<'a>>,
+    pub(crate) class_weights: Option<&'a Storage>,
+    /// What else the formula takes: never together with weights of classes.
+    pub(crate) extra: Option<Spread<'a>>,
     pub(crate) scale: f32,
+    /// What the scale is divided by, where only the device knows.
+    pub(crate) divisor: Option<&'a Storage>,
+    /// The coefficient of the squared log-sum-exp.
+    pub(crate) z_loss: f32,
+}
+
+/// Which of a loss's outputs to compute.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct LossOutputs<'a> {
+    /// The scaled loss of each row.
+    pub(crate) losses: Option<&'a Storage>,
+    /// The scaled loss of each element; not together with y.
+    pub(crate) terms: Option<&'a Storage>,
+    /// The output of the activation.
+    pub(crate) y: Option<&'a Storage>,
+    /// The scaled dE/dz.
+    pub(crate) dz: Option<&'a Storage>,
+}
+
+/// What the formula of a loss above an activation is a function of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Argument {
+    /// The activation's output.
+    Output,
+    /// z itself.
+    Logits,
+}
+
+/// A loss on top of an activation, from z: a pointwise one below a loss that is made of terms; below the
+/// log-sum-exp softmax or log_softmax, of which y is the output, or identity.
+#[derive(Clone, Copy)]
+pub(crate) struct LossPass<'a> {
+    pub(crate) call: LossCall<'a>,
+    pub(crate) activation: &'a Activation,
+    /// For a loss that is made of terms.
+    pub(crate) argument: Argument,
+    pub(crate) z: &'a Storage,
+    pub(crate) rows: Rows,
+    /// The last row ends where the elements do.
+    pub(crate) elements: usize,
+    /// The row of the targets, weights and losses that the first row of z has.
+    pub(crate) first_row: usize,
+    pub(crate) outputs: LossOutputs<'a>,
 }
 
 /// A matrix product `op(a) · op(b)` of shape [rows, columns].
@@ -254,18 +313,6 @@ pub(crate) struct Epilogue<'a> {
 impl Epilogue<'_> {
     /// Nothing is done.
     pub(crate) const NONE: Self = Self { bias: None, activation: &Activation::Identity };
-}
-
-/// Softmax with cross-entropy, from the logits; each output may be left out.
-#[derive(Clone, Copy)]
-pub(crate) struct SoftmaxCrossEntropy<'a> {
-    pub(crate) z: &'a Storage,
-    pub(crate) rows: Rows,
-    pub(crate) call: LossCall<'a>,
-    /// The scaled loss of each row.
-    pub(crate) losses: Option<&'a Storage>,
-    pub(crate) y: Option<&'a Storage>,
-    pub(crate) dz: Option<&'a Storage>,
 }
 
 /// A step of gradient descent.
@@ -380,33 +427,9 @@ pub(crate) trait Backend: Send + Sync {
         dweight: &Storage,
     ) -> Result<()>;
 
-    /// The unreduced loss of each element.
-    fn loss_elements(
-        &self,
-        loss: &Loss,
-        y: &Storage,
-        t: &Storage,
-        output: &Storage,
-        elements: usize,
-    ) -> Result<()>;
-    /// The scaled loss of each row; the last row ends where the elements do.
-    fn loss_rows(
-        &self,
-        call: LossCall<'_>,
-        y: &Storage,
-        output: &Storage,
-        rows: Rows,
-        elements: usize,
-    ) -> Result<()>;
-    /// The scaled dE/dy.
-    fn loss_gradient(
-        &self,
-        call: LossCall<'_>,
-        y: &Storage,
-        output: &Storage,
-        rows: Rows,
-    ) -> Result<()>;
-    fn softmax_cross_entropy(&self, call: SoftmaxCrossEntropy<'_>) -> Result<()>;
+    fn loss(&self, pass: LossPass<'_>) -> Result<()>;
+    /// What each row weighs in a mean: its weight times that of its label, 0 where it is ignored.
+    fn row_weights(&self, call: LossCall<'_>, rows: Rows, output: &Storage) -> Result<()>;
 
     /// The sum of all elements; 0 for none.
     fn sum(&self, input: &Storage, output: &Storage, elements: usize) -> Result<()>;

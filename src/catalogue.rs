@@ -10,6 +10,8 @@ pub(crate) trait Parameter: Copy {
     fn print(self) -> String;
     /// That the value is one to compute with.
     fn check(self, name: &str) -> Result<()>;
+    /// The value as a shader's constant; nothing for what does not take part in the arithmetic.
+    fn constant(self) -> Option<f64>;
 }
 
 impl Parameter for f32 {
@@ -26,6 +28,10 @@ impl Parameter for f32 {
 
     fn check(self, name: &str) -> Result<()> {
         if self.is_finite() { Ok(()) } else { Err(Error::parameter(name, self, "must be finite")) }
+    }
+
+    fn constant(self) -> Option<f64> {
+        Some(self.into())
     }
 }
 
@@ -45,7 +51,38 @@ impl Parameter for Option<i32> {
     fn check(self, _name: &str) -> Result<()> {
         Ok(())
     }
+
+    fn constant(self) -> Option<f64> {
+        None
+    }
 }
+
+/// A parameter that the standard library parses and prints, and that can have any value.
+macro_rules! plain_parameter {
+    ($Type:ty, $reason:literal) => {
+        impl Parameter for $Type {
+            fn parse(name: &str, text: &str) -> Result<Self> {
+                let text = text.to_ascii_lowercase();
+                text.parse().map_err(|_| Error::parameter(name, text, $reason))
+            }
+
+            fn print(self) -> String {
+                self.to_string()
+            }
+
+            fn check(self, _name: &str) -> Result<()> {
+                Ok(())
+            }
+
+            fn constant(self) -> Option<f64> {
+                Some(self.into())
+            }
+        }
+    };
+}
+
+plain_parameter!(bool, "must be true or false");
+plain_parameter!(u32, "must be an integer that is not negative");
 
 pub(crate) fn check_range(name: &str, value: f32, range: RangeInclusive<f32>) -> Result<()> {
     if range.contains(&value) {

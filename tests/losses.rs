@@ -3,161 +3,366 @@
 mod common;
 
 use common::{EXTREMES, Within, assert_all, distributions, normal, random_labels, wide};
-use wgrad::{Device, Error, Loss, Reduction, Targets, reference};
+use wgrad::reference::{self, LossProblem};
+use wgrad::{Device, Error, Loss, Reduction, Targets, Tensor};
 
-const ELEMENT_LOSSES: [Loss; 2] = [Loss::HalfSquaredError, Loss::Mse];
-const REDUCTIONS: [Reduction; 3] = [Reduction::Sum, Reduction::Mean, Reduction::BatchMean];
+const REDUCTIONS: [Reduction; 4] =
+    [Reduction::None, Reduction::Sum, Reduction::Mean, Reduction::BatchMean];
 
-fn cross_entropies() -> [Loss; 4] {
-    [
-        Loss::cross_entropy(),
-        Loss::CrossEntropy { label_smoothing: 0.1, ignore_index: None },
-        Loss::CrossEntropy { label_smoothing: 0.0, ignore_index: Some(-100) },
-        Loss::CrossEntropy { label_smoothing: 0.3, ignore_index: Some(2) },
-    ]
+/// The catalogue, and options other than the defaults.
+fn losses() -> Vec<Loss> {
+    let options = [
+        "huber(delta=0.3)",
+        "smooth_l1(beta=0.4)",
+        "smooth_l1(beta=0)",
+        "cross_entropy(label_smoothing=0.1)",
+        "cross_entropy(ignore_index=1)",
+        "cross_entropy(label_smoothing=0.3, ignore_index=-100)",
+        "cross_entropy_with_logits(label_smoothing=0.1)",
+        "cross_entropy_with_logits(ignore_index=1)",
+        "cross_entropy_with_logits(label_smoothing=0.3, ignore_index=-100)",
+        "nll(ignore_index=0)",
+        "focal(alpha=-1, gamma=1)",
+        "focal(alpha=0.6, gamma=3)",
+        "focal(alpha=0.5, gamma=0)",
+        "focal(gamma=1.7)",
+        "focal_with_logits(alpha=-1, gamma=1)",
+        "focal_with_logits(alpha=0.5, gamma=0)",
+        "focal_with_logits(gamma=1.7)",
+        "kl_div(log_target=true)",
+        "poisson_nll(log_input=false)",
+        "poisson_nll(full=true)",
+        "poisson_nll(log_input=false, full=true, eps=0.001)",
+        "gaussian_nll(full=true, eps=0.5)",
+        "multi_margin(p=2)",
+        "multi_margin(margin=0.4)",
+        "hinge_embedding(margin=2)",
+    ];
+    Loss::all().chain(options.map(|text| text.parse().unwrap())).collect()
 }
 
-/// The terms of a cross-entropy: nothing for ignored rows.
-fn targets_of(loss: &Loss, labels: &[i32], classes: usize) -> Vec<Option<f64>> {
-    let Loss::CrossEntropy { label_smoothing, ignore_index } = *loss else { unreachable!() };
-    let smoothing = f64::from(label_smoothing);
-    let row = |&label: &i32| {
-        (0..classes as i32).map(move |class| {
-            let hit = f64::from(label == class);
-            let smoothed = (1.0 - smoothing) * hit + smoothing / classes as f64;
-            (Some(label) != ignore_index).then_some(smoothed)
-        })
-    };
-    labels.iter().flat_map(row).collect()
+fn is_on_rows(loss: &Loss) -> bool {
+    matches!(loss.name(), "cross_entropy" | "cross_entropy_with_logits" | "nll" | "multi_margin")
 }
 
-fn check_elements(device: &Device, shape: &[usize]) {
-    let count: usize = shape.iter().product();
-    let (y, t) = (normal(count, 2.0, 1), normal(count, 2.0, 2));
-    let (yd, td) = (device.tensor(&y, shape).unwrap(), device.tensor(&t, shape).unwrap());
-    for loss in ELEMENT_LOSSES {
-        let pairs = || wide(&y).into_iter().zip(wide(&t));
-        let terms: Vec<f64> = pairs().map(|(y, t)| reference::loss_term(&loss, y, t)).collect();
-        let slopes: Vec<f64> =
-            pairs().map(|(y, t)| reference::loss_term_gradient(&loss, y, t)).collect();
-        let what = format!("{loss} {shape:?} on {device:?}");
+fn takes_labels_only(loss: &Loss) -> bool {
+    matches!(loss, Loss::MultiMargin { .. })
+}
 
-        let unreduced = loss.forward(&yd, &td, Reduction::None).unwrap();
-        assert_eq!(unreduced.shape(), shape);
-        assert_all(&what, &unreduced.to_vec().unwrap(), &terms, Within::Ulps(3.0));
-        for reduction in REDUCTIONS {
-            let divisor = match reduction {
-                Reduction::Mean => count as f64,
-                Reduction::BatchMean => shape[0] as f64,
-                _ => 1.0,
-            };
-            let total = loss.forward(&yd, &td, reduction).unwrap();
-            assert!(total.shape().is_empty());
-            let exact = terms.iter().sum::<f64>() / divisor;
-            let within = Within::Approx { relative: 1e-6, absolute: 0.0 };
-            assert_all(format!("{what} {reduction}"), &[total.item().unwrap()], &[exact], within);
+/// Terms that cancel, or a power that a logarithm goes into: they keep no relative accuracy.
+fn is_cancelling(loss: &Loss) -> bool {
+    let has_odd_power = matches!(loss, Loss::Focal { gamma, .. } | Loss::FocalWithLogits { gamma, .. } if *gamma == 1.7);
+    has_odd_power
+        || matches!(
+            loss.name(),
+            "kl_div"
+                | "poisson_nll"
+                | "gaussian_nll"
+                | "bce_with_logits"
+                | "focal"
+                | "focal_with_logits"
+                | "hinge"
+                | "squared_hinge"
+                | "multi_margin"
+                | "cross_entropy_with_logits"
+                | "hinge_embedding"
+        )
+}
 
-            let gradient = loss.gradient(&yd, &td, reduction).unwrap();
-            let exact: Vec<f64> = slopes.iter().map(|slope| slope / divisor).collect();
-            let what = format!("{what} gradient {reduction}");
-            assert_all(what, &gradient.to_vec().unwrap(), &exact, Within::Ulps(3.0));
+/// The data of one loss: outputs and targets that it is defined for, and everything that may go with
+/// them.
+struct Data {
+    shape: Vec<usize>,
+    classes: usize,
+    y: Vec<f32>,
+    dense: Vec<f32>,
+    labels: Vec<i32>,
+    positive: Vec<f32>,
+}
+
+impl Data {
+    fn new(loss: &Loss, shape: &[usize]) -> Self {
+        let classes = *shape.last().unwrap();
+        let count: usize = shape.iter().product();
+        let rows = count / classes.max(1);
+        let numbers = normal(count, 2.0, 1);
+        let is_element = !is_on_rows(loss);
+        let unit = |seed| -> Vec<f32> {
+            let mut random = fastrand::Rng::with_seed(seed);
+            (0..count).map(|_| random.f32()).collect()
+        };
+        let y = match loss.takes() {
+            "probabilities" if is_element => unit(2),
+            "probabilities" => distributions(rows, classes, 2),
+            "log-probabilities" => distributions(rows, classes, 2).iter().map(|p| p.ln()).collect(),
+            _ if matches!(loss, Loss::PoissonNll { log_input: false, .. }) => {
+                numbers.iter().map(|y| y.abs()).collect()
+            }
+            _ => numbers,
+        };
+        let dense = match loss.name() {
+            "bce" | "bce_with_logits" | "focal" | "focal_with_logits" => {
+                // Hard and soft ones.
+                unit(3)
+                    .iter()
+                    .map(|t| {
+                        if *t < 0.3 {
+                            0.0
+                        } else if *t < 0.6 {
+                            1.0
+                        } else {
+                            *t
+                        }
+                    })
+                    .collect()
+            }
+            "hinge" | "squared_hinge" | "soft_margin" | "hinge_embedding" => {
+                unit(3).iter().map(|t| if *t < 0.5 { -1.0 } else { 1.0 }).collect()
+            }
+            "poisson_nll" => unit(3).iter().map(|t| (t * 9.0).floor()).collect(),
+            "kl_div" if matches!(loss, Loss::KlDiv { log_target: true }) => {
+                distributions(rows, classes, 3).iter().map(|t| t.ln()).collect()
+            }
+            "cross_entropy" | "cross_entropy_with_logits" | "nll" | "kl_div" => {
+                let mut targets = distributions(rows, classes, 3);
+                targets.iter_mut().step_by(7).for_each(|t| *t = 0.0);
+                targets
+            }
+            _ => normal(count, 2.0, 3),
+        };
+        let mut labels = random_labels(rows, classes, 4);
+        if let Some(ignored) = loss_ignores(loss) {
+            labels.iter_mut().step_by(3).skip(1).for_each(|label| *label = ignored);
         }
+        let positive = unit(5).iter().map(|w| w + 0.25).collect();
+        Self { shape: shape.to_vec(), classes, y, dense, labels, positive }
     }
+
+    fn rows(&self) -> usize {
+        self.labels.len()
+    }
+}
+
+fn loss_ignores(loss: &Loss) -> Option<i32> {
+    match loss {
+        Loss::CrossEntropy { ignore_index, .. }
+        | Loss::CrossEntropyWithLogits { ignore_index, .. }
+        | Loss::Nll { ignore_index } => *ignore_index,
+        _ => None,
+    }
+}
+
+/// What goes with the targets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum With {
+    Nothing,
+    ClassWeights,
+    RowWeights,
+    ElementWeights,
+    OneWeight,
+    ColumnWeights,
+    PosWeight,
+    Everything,
+}
+
+/// What this loss takes.
+fn extras(loss: &Loss) -> Vec<With> {
+    let mut extras = vec![With::Nothing, With::RowWeights, With::OneWeight];
+    if is_on_rows(loss) {
+        extras.extend([With::ClassWeights, With::Everything]);
+    } else {
+        extras.extend([With::ElementWeights, With::ColumnWeights]);
+    }
+    if *loss == Loss::BceWithLogits {
+        extras.extend([With::PosWeight, With::Everything]);
+    }
+    extras
+}
+
+/// One loss with one sort of targets on one device, in every reduction.
+fn check(device: &Device, loss: &Loss, data: &Data, labels: bool, with: With) {
+    let (rows, classes) = (data.rows(), data.classes);
+    let y = device.tensor(&data.y, &data.shape[..]).unwrap();
+    let mut targets: Targets = if labels {
+        (&device.labels(&data.labels).unwrap()).into()
+    } else {
+        (&device.tensor(&data.dense, &data.shape[..]).unwrap()).into()
+    };
+    let (wide_y, wide_dense) = (wide(&data.y), wide(&data.dense));
+    let positive = wide(&data.positive);
+    let mut exact = if labels {
+        reference::Targets::labels(&data.labels)
+    } else {
+        reference::Targets::dense(&wide_dense)
+    };
+    let tensor = |values: &[f32], shape: &[usize]| device.tensor(values, shape).unwrap();
+    let outer = &data.shape[..data.shape.len() - 1];
+    let all = with == With::Everything;
+    if with == With::RowWeights || all {
+        targets = targets.weights(&tensor(&data.positive[..rows], outer));
+        exact.weights = Some(&positive[..rows]);
+    }
+    if with == With::ClassWeights || (all && is_on_rows(loss)) {
+        targets = targets.class_weights(&tensor(&data.positive[..classes], &[classes]));
+        exact.class_weights = Some(&positive[..classes]);
+    }
+    if with == With::OneWeight {
+        targets = targets.weights(&tensor(&data.positive[..1], &[]));
+        exact.weights = Some(&positive[..1]);
+    }
+    let repeated: Vec<f64> =
+        positive[..classes].iter().copied().cycle().take(wide_y.len()).collect();
+    if with == With::ColumnWeights {
+        targets = targets.weights(&tensor(&data.positive[..classes], &[1, classes]));
+        exact.weights = Some(&repeated);
+    }
+    if with == With::ElementWeights {
+        targets = targets.weights(&tensor(&data.positive, &data.shape));
+        exact.weights = Some(&positive);
+    }
+    if with == With::PosWeight || (all && *loss == Loss::BceWithLogits) {
+        targets = targets.pos_weight(&tensor(&data.positive[..classes], &[classes]));
+        exact.pos_weight = Some(&positive[..classes]);
+    }
+    if matches!(loss, Loss::GaussianNll { .. }) {
+        // In each of the shapes that it may have.
+        let shape: &[usize] = match with {
+            With::Nothing => &data.shape,
+            With::OneWeight => &[1],
+            _ => outer,
+        };
+        let count = shape.iter().product();
+        targets = targets.variance(&tensor(&data.positive[..count], shape));
+        exact.variance = Some(&positive[..count]);
+    }
+
+    for reduction in REDUCTIONS {
+        let problem = LossProblem { loss, reduction, y: &wide_y, classes, targets: exact };
+        let mut exact = reference::loss(&problem).unwrap();
+        if reduction == Reduction::BatchMean {
+            // The reference has one axis for all rows.
+            let factor = rows as f64 / data.shape[0] as f64;
+            exact.loss *= factor;
+            exact.dy.iter_mut().for_each(|slope| *slope *= factor);
+        }
+        let what = format!(
+            "{loss} {reduction} of {:?}, labels {labels}, with {with:?}, on {device:?}",
+            data.shape
+        );
+        let size = exact.terms.iter().fold(0.0, |size: f64, term| size.max(term.abs()));
+        let close = |size: f64| Within::Approx { relative: 1e-6, absolute: 1e-6 * size };
+        let cancels = is_cancelling(loss) || with != With::Nothing || is_on_rows(loss);
+        let found = loss.forward(&y, &targets, reduction).unwrap();
+        if reduction == Reduction::None {
+            let shape = if is_on_rows(loss) { outer } else { &data.shape };
+            assert_eq!(found.shape(), shape, "{what}");
+            let within = if cancels { close(size.max(1.0)) } else { Within::Ulps(6.0) };
+            assert_all(&what, &found.to_vec().unwrap(), &exact.terms, within);
+        } else {
+            assert!(found.shape().is_empty(), "{what}");
+            let total = exact.terms.iter().map(|term| term.abs()).sum::<f64>();
+            let relative =
+                if exact.loss == 0.0 { 1.0 } else { total / exact.terms.iter().sum::<f64>().abs() };
+            let within =
+                Within::Approx { relative: 1e-6 * relative.clamp(1.0, 1e6), absolute: 0.0 };
+            assert_all(&what, &[found.item().unwrap()], &[exact.loss], within);
+        }
+
+        let gradient = loss.gradient(&y, &targets, reduction).unwrap();
+        assert_eq!(gradient.shape(), data.shape);
+        let size = exact.dy.iter().fold(0.0, |size: f64, slope| size.max(slope.abs()));
+        let within = if cancels { close(size) } else { Within::Ulps(6.0) };
+        assert_all(format!("gradient of {what}"), &gradient.to_vec().unwrap(), &exact.dy, within);
+    }
+}
+
+/// Numbers around every kink, and beyond every limit.
+fn extremes() -> Vec<f32> {
+    let targets =
+        [0.0, 1.0, -1.0, 0.25, 2.0, -3.0, 1e4, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+    EXTREMES.iter().flat_map(|_| targets).collect()
+}
+
+fn scalar(device: &Device, value: f32) -> Tensor {
+    device.tensor(&[value], []).unwrap()
 }
 
 on_every_device! {
-    fn losses_on_elements(device) {
-        for shape in [&[1][..], &[1, 1], &[7, 13], &[7, 13, 5], &[257, 130], &[4096], &[4097], &[50_001]] {
-            check_elements(device, shape);
-        }
-    }
-
-    fn extremes_follow_ieee(device) {
-        let (y, t): (Vec<f32>, Vec<f32>) =
-            EXTREMES.iter().flat_map(|&y| [0.0, 1.0, -3.0, f32::INFINITY, f32::NAN].map(|t| (y, t))).unzip();
-        let yd = device.tensor(&y, [y.len()]).unwrap();
-        let td = device.tensor(&t, [t.len()]).unwrap();
-        let all = ELEMENT_LOSSES.into_iter().chain([Loss::cross_entropy()]);
-        for loss in all {
-            let pairs = || wide(&y).into_iter().zip(wide(&t));
-            let exact: Vec<f64> = pairs().map(|(y, t)| reference::loss_term_gradient(&loss, y, t)).collect();
-            let found = loss.gradient(&yd, &td, Reduction::Sum).unwrap().to_vec().unwrap();
-            // Subnormal arguments of a division may be flushed: then it is a division by zero.
-            for (i, (&found, &exact)) in found.iter().zip(&exact).enumerate() {
-                if y[i].is_subnormal() && found.is_infinite() {
-                    continue;
-                }
-                let what = format!("{loss}'({}, {}) on {device:?}", y[i], t[i]);
-                assert_all(what, &[found], &[exact], Within::Ulps(4.0));
-            }
-            let total = loss.forward(&yd, &td, Reduction::Sum).unwrap().item().unwrap();
-            assert!(total.is_nan(), "{loss}: {total}");
-        }
-    }
-
-    fn cross_entropy_of_labels(device) {
-        for (rows, classes) in [(1, 1), (1, 2), (7, 13), (65, 3), (33, 1000), (1000, 10)] {
-            let y = distributions(rows, classes, 3);
-            let mut labels = random_labels(rows, classes, 4);
-            labels[0] = 0;
-            let yd = device.tensor(&y, [rows, classes]).unwrap();
-            for loss in cross_entropies() {
-                if loss == cross_entropies()[2] && rows > 1 {
-                    labels[rows / 2] = -100;
-                } else {
-                    labels[rows / 2] = 0;
-                }
-                let targets = targets_of(&loss, &labels, classes);
-                let counted = targets.chunks(classes).filter(|row| row[0].is_some()).count();
-                let ld = device.labels(&labels).unwrap();
-                let what = format!("{loss} [{rows}, {classes}] on {device:?}");
-
-                let terms: Vec<f64> = wide(&y).iter().zip(&targets)
-                    .map(|(y, t)| t.map_or(0.0, |t| reference::loss_term(&loss, *y, t))).collect();
-                let per_row: Vec<f64> = terms.chunks(classes).map(|row| row.iter().sum()).collect();
-                let unreduced = loss.forward(&yd, &ld, Reduction::None).unwrap();
-                assert_eq!(unreduced.shape(), [rows]);
-                let within = Within::Approx { relative: 1e-6, absolute: 0.0 };
-                assert_all(&what, &unreduced.to_vec().unwrap(), &per_row, within);
-
-                for (reduction, divisor) in [
-                    (Reduction::Sum, 1.0),
-                    (Reduction::Mean, counted as f64),
-                    (Reduction::BatchMean, rows as f64),
-                ] {
-                    let total = loss.forward(&yd, &ld, reduction).unwrap().item().unwrap();
-                    let exact = per_row.iter().sum::<f64>() / divisor;
-                    assert_all(format!("{what} {reduction}"), &[total], &[exact], within);
-
-                    let exact: Vec<f64> = wide(&y).iter().zip(&targets)
-                        .map(|(y, t)| t.map_or(0.0, |t| reference::loss_term_gradient(&loss, *y, t)) / divisor)
-                        .map(|slope| if divisor == 0.0 { 0.0 } else { slope })
-                        .collect();
-                    let found = loss.gradient(&yd, &ld, reduction).unwrap().to_vec().unwrap();
-                    assert_all(format!("{what} gradient {reduction}"), &found, &exact, Within::Ulps(5.0));
+    fn every_loss_with_all_its_options(device) {
+        for loss in losses() {
+            for shape in [&[7, 13][..], &[1, 1], &[3, 4, 5], &[65, 3], &[2, 1030]] {
+                let data = Data::new(&loss, shape);
+                let extras = if shape == [7, 13] { extras(&loss) } else { vec![With::Nothing] };
+                for with in extras {
+                    if !takes_labels_only(&loss) {
+                        check(device, &loss, &data, false, with);
+                    }
+                    if is_on_rows(&loss) {
+                        check(device, &loss, &data, true, with);
+                    }
                 }
             }
         }
     }
 
-    fn cross_entropy_of_probabilities(device) {
-        for (rows, classes) in [(1, 3), (65, 10), (3, 1003)] {
-            let (y, t) = (distributions(rows, classes, 5), distributions(rows, classes, 6));
-            let yd = device.tensor(&y, [rows, classes]).unwrap();
-            let td = device.tensor(&t, [rows, classes]).unwrap();
-            for smoothing in [0.0, 0.2] {
-                let loss = Loss::CrossEntropy { label_smoothing: smoothing, ignore_index: None };
-                let smooth = f64::from(smoothing);
-                let targets: Vec<f64> =
-                    wide(&t).iter().map(|t| (1.0 - smooth) * t + smooth / classes as f64).collect();
-                let exact: f64 = wide(&y).iter().zip(&targets).map(|(y, t)| -t * y.ln()).sum();
-                let total = loss.forward(&yd, &td, Reduction::Mean).unwrap().item().unwrap();
-                let within = Within::Approx { relative: 1e-6, absolute: 0.0 };
-                assert_all("mean", &[total], &[exact / rows as f64], within);
-                let exact: Vec<f64> =
-                    wide(&y).iter().zip(&targets).map(|(y, t)| -t / y / rows as f64).collect();
-                let found = loss.gradient(&yd, &td, Reduction::Mean).unwrap().to_vec().unwrap();
-                assert_all("gradient", &found, &exact, Within::Ulps(5.0));
+    fn sizes_beyond_a_workgroup_and_a_partial_sum(device) {
+        for loss in [Loss::HalfSquaredError, Loss::Mae, Loss::bce_with_logits(), Loss::kl_div()] {
+            for shape in [&[1][..], &[257, 130], &[4096], &[4097], &[50_001]] {
+                check(device, &loss, &Data::new(&loss, shape), false, With::Nothing);
+            }
+            check(device, &loss, &Data::new(&loss, &[257, 130]), false, With::RowWeights);
+        }
+        for loss in [Loss::cross_entropy(), Loss::cross_entropy_with_logits(), Loss::multi_margin()] {
+            for shape in [[1000, 10], [33, 1000], [2, 70_001]] {
+                let data = Data::new(&loss, &shape);
+                check(device, &loss, &data, true, With::Nothing);
+                check(device, &loss, &data, true, With::Everything);
+            }
+        }
+    }
+
+    fn extremes_follow_the_formulas(device) {
+        let t = extremes();
+        let y: Vec<f32> = EXTREMES.iter().flat_map(|&y| [y; 10]).collect();
+        for loss in losses().into_iter().filter(|loss| !is_on_rows(loss)) {
+            let allowed = |t: f32| match loss.name() {
+                "bce" | "focal" | "focal_with_logits" => t.is_nan() || (0.0..=1.0).contains(&t),
+                "bce_with_logits" | "poisson_nll" => !t.is_infinite(),
+                "kl_div" if loss == Loss::kl_div() => t.is_nan() || t >= 0.0,
+                _ => true,
+            };
+            let (y, t): (Vec<f32>, Vec<f32>) =
+                y.iter().copied().zip(t.iter().copied()).filter(|&(_, t)| allowed(t)).unzip();
+            let yd = device.tensor(&y, [y.len()]).unwrap();
+            let mut targets = Targets::from(&device.tensor(&t, [t.len()]).unwrap());
+            let (wide_y, wide_t) = (wide(&y), wide(&t));
+            let mut exact_targets = reference::Targets::dense(&wide_t);
+            if matches!(loss, Loss::GaussianNll { .. }) {
+                targets = targets.variance(&scalar(device, 2.0));
+                exact_targets.variance = Some(&[2.0]);
+            }
+            let exact = reference::loss(&LossProblem {
+                loss: &loss, reduction: Reduction::None, y: &wide_y, classes: y.len(), targets: exact_targets,
+            }).unwrap();
+            let found = [
+                loss.forward(&yd, &targets, Reduction::None).unwrap().to_vec().unwrap(),
+                loss.gradient(&yd, &targets, Reduction::Sum).unwrap().to_vec().unwrap(),
+            ];
+            for (part, (found, exact)) in ["loss", "gradient"].iter().zip(found.iter().zip([&exact.terms, &exact.dy])) {
+                for (i, (&found, &exact)) in found.iter().zip(exact).enumerate() {
+                    // Some drivers take subnormal numbers for 0.
+                    if y[i].is_subnormal() && (found - exact as f32).abs() > 0.0 {
+                        continue;
+                    }
+                    let size = f64::from(y[i]).abs().max(f64::from(t[i]).abs()).max(1.0);
+                    let within = match found.is_finite() && exact.is_finite() && is_cancelling(&loss) {
+                        true if size < 1e6 => Within::Approx { relative: 2e-6, absolute: 2e-6 * size },
+                        true => Within::Approx { relative: 2e-6, absolute: 0.0 },
+                        false => Within::Ulps(6.0),
+                    };
+                    let what = format!("{loss} {part} at y = {}, t = {} on {device:?}", y[i], t[i]);
+                    assert_all(what, &[found], &[exact], within);
+                }
             }
         }
     }
@@ -224,22 +429,110 @@ on_every_device! {
             let error = loss.forward(&y, &y, Reduction::Mean).unwrap_err();
             assert!(matches!(error, Error::InvalidParameter { .. }), "{error}");
         }
+        let y_labels = device.labels(&[0, 1]).unwrap();
+        let weights = device.tensor(&[1.0; 2], [2]).unwrap();
+        let three = device.tensor(&[1.0; 3], [3]).unwrap();
+        let shape_errors = [
+            (Loss::cross_entropy(), Targets::from(&y_labels).class_weights(&weights)),
+            (Loss::multi_margin(), Targets::from(&y_labels).class_weights(&weights)),
+            (Loss::nll(), Targets::from(&y_labels).weights(&three)),
+            (Loss::mse(), Targets::from(&y).weights(&three)),
+            (Loss::bce_with_logits(), Targets::from(&y).pos_weight(&weights)),
+            (Loss::gaussian_nll(), Targets::from(&y).variance(&three)),
+        ];
+        for (loss, targets) in shape_errors {
+            let error = loss.forward(&y, &targets, Reduction::Mean).unwrap_err();
+            assert!(matches!(error, Error::ShapeMismatch { .. }), "{loss}: {error}");
+        }
+        let unsupported = [
+            (Loss::mse(), Targets::from(&y).class_weights(&three)),
+            (Loss::mse(), Targets::from(&y).pos_weight(&three)),
+            (Loss::bce(), Targets::from(&y).pos_weight(&three)),
+            (Loss::mse(), Targets::from(&y).variance(&y)),
+            (Loss::gaussian_nll(), Targets::from(&y)),
+            (Loss::multi_margin(), Targets::from(&y)),
+        ];
+        for (loss, targets) in unsupported {
+            let error = loss.gradient(&y, &targets, Reduction::Mean).unwrap_err();
+            assert!(matches!(error, Error::Unsupported { .. }), "{loss}: {error}");
+        }
+        let elsewhere = Device::cpu().tensor(&[1.0; 3], [3]).unwrap();
+        let targets = Targets::from(&y_labels).class_weights(&elsewhere);
+        let error = Loss::cross_entropy().forward(&y, &targets, Reduction::Mean).unwrap_err();
+        assert!(matches!(error, Error::DeviceMismatch { .. }), "{error}");
+        for text in ["huber(delta=0)", "gaussian_nll(eps=0)", "multi_margin(p=3)", "smooth_l1(beta=-1)", "focal(alpha=2)"] {
+            let error = text.parse::<Loss>().unwrap_err();
+            assert!(matches!(error, Error::InvalidParameter { .. }), "{text}: {error}");
+        }
         // Something that fits, and the targets as a value of their own.
         let targets = Targets::from(&y);
         assert_eq!(Loss::Mse.forward(&y, &targets, Reduction::Mean).unwrap().item().unwrap(), 0.0);
     }
 }
 
+/// The slopes of the losses themselves, by finite differences of the reference.
 #[test]
-fn gradients_are_the_slopes_of_the_losses() {
-    for loss in Loss::all() {
-        for y in [0.1, 0.35, 0.8] {
-            for t in [0.0, 0.2, 1.0] {
-                let at = |y: f64| reference::loss_term(&loss, y, t);
-                let slope = (at(y + 1e-6) - at(y - 1e-6)) / 2e-6;
-                let gradient = reference::loss_term_gradient(&loss, y, t);
-                approx::assert_relative_eq!(slope, gradient, epsilon = 1e-9, max_relative = 1e-8);
+fn the_reference_gradients_are_the_slopes_of_the_losses() {
+    for loss in losses() {
+        let data = Data::new(&loss, &[4, 3]);
+        let (y, dense, positive) = (wide(&data.y), wide(&data.dense), wide(&data.positive));
+        for labels in [false, true] {
+            if (labels && !is_on_rows(&loss)) || (!labels && takes_labels_only(&loss)) {
+                continue;
             }
+            let mut targets = if labels {
+                reference::Targets::labels(&data.labels)
+            } else {
+                reference::Targets::dense(&dense)
+            };
+            targets.weights = Some(&positive[..4]);
+            targets.class_weights = is_on_rows(&loss).then_some(&positive[..3]);
+            targets.pos_weight = (loss == Loss::BceWithLogits).then_some(&positive[..3]);
+            targets.variance = Some(&positive);
+            let at = |y: &[f64]| {
+                let (loss, reduction) = (&loss, Reduction::Mean);
+                reference::loss(&LossProblem { loss, reduction, y, classes: 3, targets }).unwrap()
+            };
+            let exact = at(&y);
+            for i in 0..y.len() {
+                let moved = |h: f64| {
+                    let mut y = y.clone();
+                    y[i] += h;
+                    at(&y).loss
+                };
+                let slope = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+                let what =
+                    format!("{loss} at y = {}, labels {labels}: {slope} and {}", y[i], exact.dy[i]);
+                assert!(
+                    approx::relative_eq!(slope, exact.dy[i], epsilon = 1e-8, max_relative = 1e-6),
+                    "{what}"
+                );
+            }
+        }
+    }
+}
+
+/// What is fused is the composition, where that does not lose itself in roundings.
+#[test]
+fn losses_of_logits_are_those_of_probabilities() {
+    let z = wide(&normal(12, 2.0, 1));
+    let p: Vec<f64> = z.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect();
+    let t: Vec<f64> = (0..12).map(|i| f64::from(i % 4) / 3.0).collect();
+    for (of_logits, of_probabilities) in
+        [(Loss::bce_with_logits(), Loss::bce()), (Loss::focal_with_logits(), Loss::focal())]
+    {
+        for (i, (&z, &p)) in z.iter().zip(&p).enumerate() {
+            let (loss, gradient) = (reference::loss_term, reference::loss_term_gradient);
+            approx::assert_relative_eq!(
+                loss(&of_logits, z, t[i]),
+                loss(&of_probabilities, p, t[i]),
+                max_relative = 1e-12
+            );
+            approx::assert_relative_eq!(
+                gradient(&of_logits, z, t[i]),
+                gradient(&of_probabilities, p, t[i]) * p * (1.0 - p),
+                max_relative = 1e-10
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-// Shared by the loss kernels: their parameters, and the outputs y that they compare with the targets.
+// Shared by the loss kernels: what they are computed from, and what goes with the targets.
 
 struct Parameters {
     rows: u32,
@@ -6,17 +6,82 @@ struct Parameters {
     // Elements in all; the last row may be shorter than the others.
     elements: u32,
     zero: u32,
-    // What the reduction divides by, inverted.
+    // What the reduction multiplies by.
     scale: f32,
     smoothing: f32,
     ignores: u32,
     ignore_index: i32,
-    y_base: u32,
+    z_loss: f32,
+    // Where the window of each tensor begins in its binding.
+    z_base: u32,
     targets_base: u32,
-    output_base: u32,
+    losses_base: u32,
+    y_base: u32,
+    dz_base: u32,
+    // What belongs to row r and column c lies at base + r * row + c * column.
+    weights_base: u32,
+    weights_row: u32,
+    weights_column: u32,
+    extra_base: u32,
+    extra_row: u32,
+    extra_column: u32,
+    has: u32,
 }
 
+// Which outputs are wanted; the buffers of the others are not touched. The terms take the place of y.
+override WANT_LOSS: bool = true;
+override WANT_TERMS: bool = false;
+override WANT_Y: bool = true;
+override WANT_DZ: bool = true;
+
+// Bits of `has`: which inputs are there. The buffers of the others are not read; the weights of classes
+// are extra.
+const HAS_WEIGHTS: u32 = 1u;
+const HAS_CLASS_WEIGHTS: u32 = 2u;
+const HAS_EXTRA: u32 = 4u;
+const HAS_DIVISOR: u32 = 8u;
+
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> y: array<f32>;
+@group(0) @binding(1) var<storage, read> z: array<f32>;
 // Binding 2: the targets.
-@group(0) @binding(3) var<storage, read_write> output: array<f32>;
+@group(0) @binding(3) var<storage, read> weights: array<f32>;
+@group(0) @binding(4) var<storage, read> extra: array<f32>;
+@group(0) @binding(5) var<storage, read> divisor: array<f32>;
+@group(0) @binding(6) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(7) var<storage, read_write> y: array<f32>;
+@group(0) @binding(8) var<storage, read_write> dz: array<f32>;
+
+fn has(input: u32) -> bool {
+    return (parameters.has & input) != 0u;
+}
+
+// The weight of an element; of a row in its column 0.
+fn weight_at(row: u32, column: u32) -> f32 {
+    if (!has(HAS_WEIGHTS)) {
+        return 1.0;
+    }
+    let index = row * parameters.weights_row + column * parameters.weights_column;
+    return weights[parameters.weights_base + index];
+}
+
+fn extra_at(row: u32, column: u32) -> f32 {
+    if (!has(HAS_EXTRA)) {
+        return 1.0;
+    }
+    return extra[parameters.extra_base + row * parameters.extra_row + column * parameters.extra_column];
+}
+
+fn class_weight(k: u32) -> f32 {
+    if (!has(HAS_CLASS_WEIGHTS)) {
+        return 1.0;
+    }
+    return extra[parameters.extra_base + k * parameters.extra_column];
+}
+
+// The scale of the reduction.
+fn reduction_scale() -> f32 {
+    if (!has(HAS_DIVISOR)) {
+        return parameters.scale;
+    }
+    return math_divide(parameters.scale, divisor[0]);
+}

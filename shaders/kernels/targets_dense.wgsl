@@ -2,14 +2,24 @@
 
 @group(0) @binding(2) var<storage, read> targets: array<f32>;
 
-// Whether the targets of each row add up to one by definition.
+// Whether the targets of each row add up to one, but for the weights of classes.
 const TARGETS_ADD_UP_TO_ONE: bool = false;
 
 fn row_counts(row: u32) -> bool {
     return true;
 }
 
+// The smoothed target, times the weight of its class.
 fn target_at(row: u32, column: u32) -> f32 {
     let t = targets[parameters.targets_base + row * parameters.width + column];
-    return (1.0 - parameters.smoothing) * t + parameters.smoothing / f32(parameters.width);
+    if (parameters.smoothing == 0.0) {
+        return t * class_weight(column);
+    }
+    let value = (1.0 - parameters.smoothing) * t + parameters.smoothing / f32(parameters.width);
+    return value * class_weight(column);
+}
+
+// Dense targets have no label.
+fn label_weight(row: u32) -> f32 {
+    return 1.0;
 }

@@ -2,7 +2,7 @@
 
 @group(0) @binding(2) var<storage, read> targets: array<i32>;
 
-// Whether the targets of each row add up to one by definition.
+// Whether the targets of each row add up to one, but for the weights of classes.
 const TARGETS_ADD_UP_TO_ONE: bool = true;
 
 fn row_counts(row: u32) -> bool {
@@ -11,8 +11,15 @@ fn row_counts(row: u32) -> bool {
     return !ignored;
 }
 
+// The smoothed target, times the weight of its class.
 fn target_at(row: u32, column: u32) -> f32 {
     let hit = targets[parameters.targets_base + row] == i32(column);
     let share = parameters.smoothing / f32(parameters.width);
-    return share + select(0.0, 1.0 - parameters.smoothing, hit);
+    let value = share + select(0.0, 1.0 - parameters.smoothing, hit);
+    return value * class_weight(column);
+}
+
+// The weight of the row's label, where the row counts.
+fn label_weight(row: u32) -> f32 {
+    return class_weight(u32(targets[parameters.targets_base + row]));
 }

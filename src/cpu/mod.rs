@@ -19,12 +19,11 @@ use cell::Snapshot;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Channels, Epilogue, GatedCall, LossCall, Product, Reading, RowCall,
-    RowProduct, Rows, SgdStep, SoftmaxCrossEntropy, Storage, TargetStorage, Unary,
+    Backend, Binary, Channels, Epilogue, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
+    RowProduct, Rows, SgdStep, Spread, Storage, TargetStorage, Unary,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::error::{Error, Result};
-use crate::loss::Loss;
 use crate::pool::Pool;
 
 pub(crate) struct CpuBackend {
@@ -89,33 +88,60 @@ fn overwrite_some<T>(storage: Option<&Storage>, write: impl FnOnce(&mut [f32]) -
     }
 }
 
-/// The targets of a loss call, held for as long as it runs.
-struct HeldTargets {
-    values: Snapshot,
-    labels: bool,
+fn strided<'a>(
+    spread: Option<Spread<'_>>,
+    values: &'a Option<Snapshot>,
+) -> Option<loss::Strided<'a>> {
+    let (Spread { row, column, .. }, values) = spread.zip(values.as_deref())?;
+    Some(loss::Strided { values, row, column })
 }
 
-impl HeldTargets {
-    fn hold(targets: TargetStorage<'_>) -> Result<Self> {
-        let (storage, labels) = match targets {
-            TargetStorage::Dense(storage) => (storage, false),
-            TargetStorage::Labels(storage) => (storage, true),
-        };
-        Ok(Self { values: read(storage)?, labels })
+/// The targets of a loss call and what goes with them, held for as long as it runs.
+struct HeldTargets<'a> {
+    call: LossCall<'a>,
+    values: Snapshot,
+    weights: Option<Snapshot>,
+    class_weights: Option<Snapshot>,
+    extra: Option<Snapshot>,
+    divisor: Option<Snapshot>,
+}
+
+impl<'a> HeldTargets<'a> {
+    fn hold(call: LossCall<'a>) -> Result<Self> {
+        let (TargetStorage::Dense(values) | TargetStorage::Labels(values)) = call.targets;
+        let spread = |spread: Option<Spread<'_>>| spread.map(|s| read(s.storage)).transpose();
+        Ok(Self {
+            values: read(values)?,
+            weights: spread(call.weights)?,
+            class_weights: call.class_weights.map(read).transpose()?,
+            extra: spread(call.extra)?,
+            divisor: call.divisor.map(read).transpose()?,
+            call,
+        })
     }
 
-    fn targets(&self, loss: &Loss, width: usize) -> loss::Targets<'_> {
-        let values = if self.labels {
-            loss::TargetValues::Labels(bytemuck::cast_slice(&self.values))
-        } else {
-            loss::TargetValues::Dense(&self.values)
+    fn targets(&self, width: usize) -> loss::Targets<'_> {
+        let values = match self.call.targets {
+            TargetStorage::Dense(_) => loss::TargetValues::Dense(&self.values),
+            TargetStorage::Labels(_) => {
+                loss::TargetValues::Labels(bytemuck::cast_slice(&self.values))
+            }
         };
         loss::Targets {
             values,
             width,
-            smoothing: loss.label_smoothing(),
-            ignore_index: loss.ignore_index(),
+            smoothing: self.call.smoothing,
+            ignore_index: self.call.ignore_index,
+            weights: strided(self.call.weights, &self.weights),
+            class_weights: self.class_weights.as_deref(),
+            extra: strided(self.call.extra, &self.extra),
         }
+    }
+
+    /// The scale of the reduction.
+    fn scale(&self) -> f32 {
+        let divisor = self.divisor.as_deref().and_then(|divisor| divisor.first());
+        divisor.map_or(self.call.scale, |divisor| self.call.scale / divisor)
     }
 }
 
@@ -269,61 +295,39 @@ impl Backend for CpuBackend {
         dweight.cpu()?.overwrite(|dweight| prelu::weight_gradient(channels, [&z, &dy], dweight))
     }
 
-    fn loss_elements(
-        &self,
-        loss: &Loss,
-        y: &Storage,
-        t: &Storage,
-        output: &Storage,
-        _elements: usize,
-    ) -> Result<()> {
+    fn loss(&self, pass: LossPass<'_>) -> Result<()> {
         self.count();
-        let (y, t) = (read(y)?, read(t)?);
-        output.cpu()?.overwrite(|output| pointwise::loss_elements(loss, [&y, &t], output))
-    }
-
-    fn loss_rows(
-        &self,
-        call: LossCall<'_>,
-        y: &Storage,
-        output: &Storage,
-        rows: Rows,
-        elements: usize,
-    ) -> Result<()> {
-        self.count();
-        let (y, held) = (read(y)?, HeldTargets::hold(call.targets)?);
-        let targets = held.targets(call.loss, rows.width);
-        output
-            .cpu()?
-            .overwrite(|output| loss::rows(call.loss, call.scale, &y[..elements], targets, output))
-    }
-
-    fn loss_gradient(
-        &self,
-        call: LossCall<'_>,
-        y: &Storage,
-        output: &Storage,
-        rows: Rows,
-    ) -> Result<()> {
-        self.count();
-        let (y, held) = (read(y)?, HeldTargets::hold(call.targets)?);
-        let targets = held.targets(call.loss, rows.width);
-        output.cpu()?.overwrite(|output| loss::gradient(call.loss, call.scale, &y, targets, output))
-    }
-
-    fn softmax_cross_entropy(&self, call: SoftmaxCrossEntropy<'_>) -> Result<()> {
-        self.count();
-        let (z, held) = (read(call.z)?, HeldTargets::hold(call.call.targets)?);
-        let (width, scale) = (call.rows.width, call.call.scale);
-        let targets = held.targets(call.call.loss, width);
-        overwrite_some(call.losses, |losses| {
-            overwrite_some(call.y, |y| {
-                overwrite_some(call.dz, |dz| {
-                    rowwise::SoftmaxCrossEntropy { z: &z, width, targets, scale, losses, y, dz }
-                        .run();
+        let LossPass { call, activation, argument, rows, elements, first_row, outputs, .. } = pass;
+        let (z, held) = (read(pass.z)?, HeldTargets::hold(call)?);
+        let run = |losses: &mut [f32], terms: &mut [f32], y: &mut [f32], dz: &mut [f32]| {
+            let losses = losses.get_mut(first_row..).unwrap_or_default();
+            let pass = loss::Pass {
+                formula: call.formula,
+                activation,
+                argument,
+                z: &z[..elements],
+                rows,
+                first_row,
+                targets: held.targets(rows.width),
+                scale: held.scale(),
+                z_loss: call.z_loss,
+                outputs: loss::Outputs { losses, terms, y, dz },
+            };
+            pass.run();
+        };
+        overwrite_some(outputs.losses, |losses| {
+            overwrite_some(outputs.terms, |terms| {
+                overwrite_some(outputs.y, |y| {
+                    overwrite_some(outputs.dz, |dz| run(losses, terms, y, dz))
                 })
             })
-        })??
+        })???
+    }
+
+    fn row_weights(&self, call: LossCall<'_>, rows: Rows, output: &Storage) -> Result<()> {
+        self.count();
+        let held = HeldTargets::hold(call)?;
+        output.cpu()?.overwrite(|output| loss::row_weights(held.targets(rows.width), output))
     }
 
     fn sum(&self, input: &Storage, output: &Storage, elements: usize) -> Result<()> {

@@ -5,8 +5,7 @@ use pulp::NullaryFnOnce;
 use super::parallel::{CHUNK, over_pieces, vectorised};
 use crate::activation::{Activation, PointwiseVisitor};
 use crate::backend::{Binary, SgdStep, Unary};
-use crate::loss::{Loss, LossVisitor};
-use crate::reference::{LossTerm, Pointwise};
+use crate::reference::Pointwise;
 
 pub(super) fn unary(map: Unary, activation: &Activation, input: &[f32], output: &mut [f32]) {
     activation.visit_pointwise(UnaryCall { map, input, output });
@@ -26,10 +25,6 @@ pub(super) fn forward(activation: &Activation, values: &mut [f32]) {
     if *activation != Activation::Identity {
         activation.visit_pointwise(InPlace { values });
     }
-}
-
-pub(super) fn loss_elements(loss: &Loss, inputs: [&[f32]; 2], output: &mut [f32]) {
-    loss.visit(LossCall { inputs, output });
 }
 
 /// One step of gradient descent; the second output is the velocity.
@@ -110,15 +105,6 @@ impl<D: Map> Map2 for Chain<D> {
     }
 }
 
-struct Term<F>(F);
-
-impl<F: LossTerm<f32>> Map2 for Term<F> {
-    #[inline(always)]
-    fn apply(&self, y: f32, t: f32) -> f32 {
-        self.0.loss(y, t)
-    }
-}
-
 struct Velocity(SgdStep);
 
 impl Velocity {
@@ -186,19 +172,6 @@ impl PointwiseVisitor<f32> for InPlace<'_> {
 
     fn visit<F: Pointwise<f32>>(self, formula: F) {
         vectorised(MapInPlace { f: &Forward(formula), values: self.values });
-    }
-}
-
-struct LossCall<'a> {
-    inputs: [&'a [f32]; 2],
-    output: &'a mut [f32],
-}
-
-impl LossVisitor<f32> for LossCall<'_> {
-    type Output = ();
-
-    fn visit<F: LossTerm<f32>>(self, formula: F) {
-        map_binary(&Term(formula), self.inputs, self.output);
     }
 }
 

@@ -1,12 +1,10 @@
-//! Work along rows: the softmax family, and its fusion with cross-entropy.
+//! Work along rows: the softmax family.
 
 use pulp::NullaryFnOnce;
-use rayon::prelude::*;
 
 use super::lines::over_lines;
-use super::loss::{TargetRow, Targets};
 use super::math::{difference, exp_difference, ln_1p};
-use super::parallel::{SERIAL, maximum, sum_of, vectorised};
+use super::parallel::{maximum, sum_of, vectorised};
 use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Temperature};
 use crate::reference::activations::{RowStatistics, Shifted};
@@ -89,18 +87,18 @@ impl Temperature {
 
 /// What a row adds up to, relative to its greatest element.
 #[derive(Clone, Copy)]
-struct Statistics {
-    maximum: f32,
+pub(super) struct Statistics {
+    pub(super) maximum: f32,
     /// Σ e^d_j with the differences d_j = (z_j − maximum) / T, less the 1 of the maximum itself: small
     /// where one element dominates.
-    rest: f32,
+    pub(super) rest: f32,
 }
 
 impl Statistics {
     /// Nothing for a row with NaN or +∞, or with nothing but −∞. The exponentials of the elements,
     /// relative to the greatest, are left in the second slice.
     #[inline(always)]
-    fn of<const SCALED: bool>(
+    pub(super) fn of<const SCALED: bool>(
         z: &[f32],
         temperature: Temperature,
         exponentials: &mut [f32],
@@ -119,7 +117,7 @@ impl Statistics {
     }
 
     #[inline(always)]
-    fn sums(self) -> RowStatistics<f32> {
+    pub(super) fn sums(self) -> RowStatistics<f32> {
         let log_sum = ln_1p(self.rest);
         RowStatistics { sum: 1.0 + self.rest, log_sum, threshold: 0.0, threshold_lost: 0.0 }
     }
@@ -329,131 +327,5 @@ impl RowwiseVisitor<f32> for Jacobian<'_> {
                 *output = if call.keeps(index) { value } else { 0.0 };
             }
         });
-    }
-}
-
-/// The row with this number.
-fn row_of(values: &[f32], row: usize, width: usize) -> &[f32] {
-    &values[row * width..(row + 1) * width]
-}
-
-/// The logits of a softmax with cross-entropy, and where its results go: nowhere for empty slices.
-pub(super) struct SoftmaxCrossEntropy<'a> {
-    pub(super) z: &'a [f32],
-    pub(super) width: usize,
-    pub(super) targets: Targets<'a>,
-    pub(super) scale: f32,
-    pub(super) losses: &'a mut [f32],
-    pub(super) y: &'a mut [f32],
-    pub(super) dz: &'a mut [f32],
-}
-
-impl SoftmaxCrossEntropy<'_> {
-    pub(super) fn run(self) {
-        let Self { z, width, targets, scale, losses, y, dz } = self;
-        let rows = z.len() / width.max(1);
-        let per_task = SERIAL.div_ceil(width.max(1));
-        let tasks: Vec<_> = pieces(losses, rows, 1, per_task)
-            .zip(pieces(y, rows, width, per_task))
-            .zip(pieces(dz, rows, width, per_task))
-            .enumerate()
-            .collect();
-        let run = |(task, ((losses, y), dz)): RowsTask<'_>| {
-            let mut scratch = vec![0.0; width];
-            let first = task * per_task;
-            for (offset, row) in (first..rows.min(first + per_task)).enumerate() {
-                vectorised(SoftmaxCrossEntropyRow {
-                    z: row_of(z, row, width),
-                    target: targets.row(row),
-                    scale,
-                    scratch: &mut scratch,
-                    loss: losses.get_mut(offset),
-                    y: y.get_mut(offset * width..(offset + 1) * width),
-                    dz: dz.get_mut(offset * width..(offset + 1) * width),
-                });
-            }
-        };
-        if tasks.len() > 1 {
-            tasks.into_par_iter().for_each(run);
-        } else {
-            tasks.into_iter().for_each(run);
-        }
-    }
-}
-
-/// The number of a piece of rows, and its losses, y and dz.
-type RowsTask<'a> = (usize, ((&'a mut [f32], &'a mut [f32]), &'a mut [f32]));
-
-/// The output cut into pieces of whole rows; as many empty pieces where it is not wanted.
-fn pieces(
-    output: &mut [f32],
-    rows: usize,
-    width: usize,
-    per_piece: usize,
-) -> impl Iterator<Item = &mut [f32]> {
-    let count = rows.div_ceil(per_piece);
-    output
-        .chunks_mut((per_piece * width).max(1))
-        .chain(std::iter::repeat_with(Default::default))
-        .take(count)
-}
-
-struct SoftmaxCrossEntropyRow<'a> {
-    z: &'a [f32],
-    target: Option<TargetRow<'a>>,
-    scale: f32,
-    scratch: &'a mut [f32],
-    loss: Option<&'a mut f32>,
-    y: Option<&'a mut [f32]>,
-    dz: Option<&'a mut [f32]>,
-}
-
-impl NullaryFnOnce for SoftmaxCrossEntropyRow<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self { z, target, scale, scratch, loss, y, dz } = self;
-        let statistics = Statistics::of::<false>(z, Temperature::ONE, scratch);
-        let sums = statistics.map(Statistics::sums);
-        if let Some(y) = y {
-            match sums {
-                Some(sums) => {
-                    y.iter_mut().zip(&*scratch).for_each(|(y, e)| *y = e / sums.sum);
-                }
-                None => y.fill(f32::NAN),
-            }
-        }
-        // An ignored row counts in nothing, a NaN in it included.
-        let Some(target) = target else {
-            if let Some(loss) = loss {
-                *loss = 0.0;
-            }
-            return dz.unwrap_or_default().fill(0.0);
-        };
-        let mass = target.mass(z.len());
-        let (Some(statistics), Some(sums), false) = (statistics, sums, mass.is_nan()) else {
-            if let Some(loss) = loss {
-                *loss = f32::NAN;
-            }
-            return dz.unwrap_or_default().fill(f32::NAN);
-        };
-        if let Some(loss) = loss {
-            let term = |i: usize| {
-                let t = target.at(i);
-                let term = t * (sums.log_sum - (z[i] - statistics.maximum));
-                if t == 0.0 { 0.0 } else { term }
-            };
-            *loss = (f64::from(scale) * sum_of(z.len(), term)) as f32;
-        }
-        if let Some(dz) = dz {
-            // 1 − y of an element that dominates its row, without the cancellation.
-            let others = statistics.rest / sums.sum;
-            for (i, (dz, e)) in dz.iter_mut().zip(&*scratch).enumerate() {
-                let (p, t) = (e / sums.sum, target.at(i));
-                let dominant = (mass - t) - mass * others;
-                *dz = scale * if p > 0.5 { dominant } else { p * mass - t };
-            }
-        }
     }
 }

@@ -8,9 +8,9 @@ use super::context::Context;
 use super::faults::guarded;
 use super::recorder::PARAMETERS;
 use crate::activation::Activation;
-use crate::backend::{Binary, RowProduct, Unary};
+use crate::backend::{Argument, Binary, RowProduct, Unary};
 use crate::error::{Error, Result};
-use crate::loss::Loss;
+use crate::loss::Formula;
 
 macro_rules! shader {
     ($path:literal) => {
@@ -39,7 +39,6 @@ impl TargetKind {
 pub(super) enum Template {
     Unary(Unary),
     Binary(Binary),
-    LossElements,
     RowForward,
     RowProduct(RowProduct),
     RowJacobian,
@@ -48,9 +47,11 @@ pub(super) enum Template {
     PreluForward,
     PreluBackward,
     RowSum,
-    LossRows(TargetKind),
-    LossGradient(TargetKind),
+    /// A loss made of terms; of the activation's output, or of its argument.
+    LossTerms(TargetKind, Argument),
     SoftmaxCrossEntropy(TargetKind),
+    MultiMargin,
+    RowWeights(TargetKind),
     Sum,
     ColumnSum,
     MatMul,
@@ -91,7 +92,6 @@ impl Template {
             Self::Binary(Binary::BackwardFromOutput) => {
                 vec![shader!("operations/backward_from_output"), BINARY]
             }
-            Self::LossElements => vec![shader!("operations/loss"), BINARY],
             Self::RowForward => vec![ROWS, LINES, STATISTICS, shader!("kernels/row_forward")],
             Self::RowProduct(product) => {
                 let operation = match product {
@@ -106,14 +106,22 @@ impl Template {
             Self::PreluForward => vec![PRELU, shader!("kernels/prelu_forward")],
             Self::PreluBackward => vec![ROWS, PRELU, shader!("kernels/prelu_backward")],
             Self::RowSum => vec![ROWS, shader!("kernels/row_sum")],
-            Self::LossRows(targets) => {
-                vec![ROWS, LOSS, targets.wgsl(), shader!("kernels/loss_rows")]
-            }
-            Self::LossGradient(targets) => {
-                vec![LOSS, targets.wgsl(), shader!("kernels/loss_gradient")]
+            Self::LossTerms(targets, argument) => {
+                let operation = match argument {
+                    Argument::Output => shader!("operations/loss_of_output"),
+                    Argument::Logits => shader!("operations/loss_of_logits"),
+                };
+                vec![ROWS, LOSS, targets.wgsl(), operation, shader!("kernels/loss_terms")]
             }
             Self::SoftmaxCrossEntropy(targets) => {
-                vec![ROWS, STATISTICS, targets.wgsl(), shader!("kernels/softmax_cross_entropy")]
+                let kernel = shader!("kernels/softmax_cross_entropy");
+                vec![ROWS, STATISTICS, LOSS, targets.wgsl(), kernel]
+            }
+            Self::MultiMargin => {
+                vec![ROWS, LOSS, TargetKind::Labels.wgsl(), shader!("kernels/multi_margin")]
+            }
+            Self::RowWeights(targets) => {
+                vec![LOSS, targets.wgsl(), shader!("kernels/row_weights")]
             }
             Self::Sum => vec![shader!("kernels/sum")],
             Self::ColumnSum => vec![shader!("kernels/column_sum")],
@@ -129,17 +137,17 @@ impl Template {
                 &[R, W]
             }
             Self::Binary(_)
-            | Self::LossElements
             | Self::RowForward
             | Self::RowJacobian
             | Self::GatedBackward
-            | Self::PreluForward
-            | Self::LossRows(_)
-            | Self::LossGradient(_) => &[R, R, W],
+            | Self::PreluForward => &[R, R, W],
             Self::Sgd => &[R, W, W],
             Self::PreluBackward => &[R, R, R, W, W],
             Self::MatMul | Self::RowProduct(_) => &[R, R, R, W],
-            Self::SoftmaxCrossEntropy(_) => &[R, R, W, W, W],
+            Self::LossTerms(..)
+            | Self::SoftmaxCrossEntropy(_)
+            | Self::MultiMargin
+            | Self::RowWeights(_) => &[R, R, R, R, R, W, W, W],
         }
     }
 }
@@ -149,8 +157,8 @@ impl Template {
 pub(super) struct Kernel<'a> {
     pub(super) template: Template,
     pub(super) activation: Option<&'a Activation>,
-    pub(super) loss: Option<&'a Loss>,
-    /// The values of `override` constants, besides the activation's parameters.
+    pub(super) loss: Option<Formula>,
+    /// The values of `override` constants.
     pub(super) constants: Vec<(&'static str, f64)>,
 }
 
@@ -174,8 +182,9 @@ impl<'a> Kernel<'a> {
         self
     }
 
-    pub(super) fn loss(mut self, loss: &'a Loss) -> Self {
+    pub(super) fn loss(mut self, loss: Formula) -> Self {
         self.loss = Some(loss);
+        self.constants.extend(loss.constants());
         self
     }
 
@@ -188,7 +197,7 @@ impl<'a> Kernel<'a> {
         Key {
             template: self.template,
             activation: self.activation.map_or("", Activation::name),
-            loss: self.loss.map_or("", Loss::name),
+            loss: self.loss.map_or("", |loss| loss.name()),
             constants: self
                 .constants
                 .iter()
@@ -206,7 +215,7 @@ impl<'a> Kernel<'a> {
     pub(super) fn source(&self) -> String {
         let mut parts = vec![shader!("math"), shader!("trigonometry")];
         parts.extend(self.activation.map(Activation::wgsl));
-        parts.extend(self.loss.map(Loss::wgsl));
+        parts.extend(self.loss.map(|loss| loss.wgsl()));
         parts.extend(self.template.wgsl());
         parts.join("\n")
     }

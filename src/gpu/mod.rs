@@ -6,6 +6,7 @@ mod context;
 mod faults;
 mod gated;
 mod kernel;
+mod loss;
 mod operand;
 mod operations;
 mod prelu;
@@ -23,12 +24,11 @@ pub(crate) use read_back::ReadBack;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Channels, Epilogue, GatedCall, LossCall, Product, Reading, RowCall,
-    RowProduct, Rows, SgdStep, SoftmaxCrossEntropy, Storage, Unary,
+    Backend, Binary, Channels, Epilogue, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
+    RowProduct, Rows, SgdStep, Storage, Unary,
 };
 use crate::device::{Counters, DeviceInfo, Memory};
 use crate::error::{Error, Result};
-use crate::loss::Loss;
 use buffer::TENSOR_USAGES;
 use context::Context;
 use faults::Faults;
@@ -225,42 +225,12 @@ impl Backend for GpuBackend {
         prelu::backward(&self.context, channels, inputs, [dz.gpu()?, dweight.gpu()?])
     }
 
-    fn loss_elements(
-        &self,
-        loss: &Loss,
-        y: &Storage,
-        t: &Storage,
-        output: &Storage,
-        elements: usize,
-    ) -> Result<()> {
-        let kernel = Kernel::new(Template::LossElements).loss(loss);
-        let inputs = [y.gpu()?, t.gpu()?];
-        operations::pointwise(&self.context, &kernel, inputs, output.gpu()?, elements)
+    fn loss(&self, pass: LossPass<'_>) -> Result<()> {
+        loss::run(&self.context, pass)
     }
 
-    fn loss_rows(
-        &self,
-        call: LossCall<'_>,
-        y: &Storage,
-        output: &Storage,
-        rows: Rows,
-        elements: usize,
-    ) -> Result<()> {
-        operations::loss_rows(&self.context, call, y.gpu()?, output.gpu()?, rows, elements)
-    }
-
-    fn loss_gradient(
-        &self,
-        call: LossCall<'_>,
-        y: &Storage,
-        output: &Storage,
-        rows: Rows,
-    ) -> Result<()> {
-        operations::loss_gradient(&self.context, call, y.gpu()?, output.gpu()?, rows)
-    }
-
-    fn softmax_cross_entropy(&self, call: SoftmaxCrossEntropy<'_>) -> Result<()> {
-        operations::softmax_cross_entropy(&self.context, call)
+    fn row_weights(&self, call: LossCall<'_>, rows: Rows, output: &Storage) -> Result<()> {
+        loss::row_weights(&self.context, call, rows, output)
     }
 
     fn sum(&self, input: &Storage, output: &Storage, elements: usize) -> Result<()> {

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use super::buffer::Buffer;
 use super::context::Context;
-use super::kernel::{Kernel, TargetKind, Template};
+use super::kernel::{Kernel, Template};
 use super::operand::{
     Window, groups, input, pieces, vector_input, vector_output, vector_window, window,
 };
 use super::recorder::Binding;
 use crate::activation::Activation;
-use crate::backend::{
-    Epilogue, LossCall, Product, Rows, SgdStep, SoftmaxCrossEntropy, TargetStorage,
-};
+use crate::backend::{Epilogue, Product, Rows, SgdStep};
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
 
@@ -143,174 +141,6 @@ pub(super) fn row_groups(rows: usize, width: usize) -> [u32; 3] {
 
 pub(super) fn rows_window(buffer: &Buffer, first: usize, count: usize, width: usize) -> Window<'_> {
     window(buffer, first * width, count * width)
-}
-
-/// The targets of a loss on the GPU.
-struct Targets<'a> {
-    buffer: &'a Buffer,
-    kind: TargetKind,
-}
-
-impl<'a> Targets<'a> {
-    fn new(targets: TargetStorage<'a>) -> Result<Self> {
-        let (storage, kind) = match targets {
-            TargetStorage::Dense(storage) => (storage, TargetKind::Dense),
-            TargetStorage::Labels(storage) => (storage, TargetKind::Labels),
-        };
-        Ok(Self { buffer: storage.gpu()?, kind })
-    }
-
-    /// What belongs to these rows of the output; the last may be short.
-    fn window(&self, first: usize, count: usize, width: usize, elements: usize) -> Window<'a> {
-        match self.kind {
-            TargetKind::Dense => window(self.buffer, first * width, elements),
-            TargetKind::Labels => window(self.buffer, first, count),
-        }
-    }
-}
-
-/// The parameters of a loss: scale, smoothing, ignores, ignore_index.
-fn loss_parameters(call: &LossCall<'_>) -> [u32; 4] {
-    let ignore_index = call.loss.ignore_index();
-    [
-        call.scale.to_bits(),
-        call.loss.label_smoothing().to_bits(),
-        u32::from(ignore_index.is_some()),
-        ignore_index.unwrap_or_default() as u32,
-    ]
-}
-
-/// A loss kernel over rows, of which the last may be short.
-struct LossPass<'a> {
-    context: &'a Context,
-    kernel: Kernel<'a>,
-    call: LossCall<'a>,
-    targets: Targets<'a>,
-    y: &'a Buffer,
-    output: &'a Buffer,
-    pass: RowPass,
-    elements: usize,
-}
-
-impl LossPass<'_> {
-    /// Runs it; so many workgroups belong to a window of the rows and its elements.
-    fn run(&self, dispatch: impl Fn(usize, usize) -> [u32; 3]) -> Result<()> {
-        let width = self.pass.rows.width;
-        let [scale, smoothing, ignores, ignore_index] = loss_parameters(&self.call);
-        for (first, count) in self.pass.windows(self.context)? {
-            let length = (count * width).min(self.elements - first * width);
-            let y = window(self.y, first * width, length);
-            let targets = self.targets.window(first, count, width, length);
-            let output = rows_window(self.output, first, count, self.pass.output_width);
-            let parameters = [
-                count as u32,
-                width as u32,
-                length as u32,
-                ZERO,
-                scale,
-                smoothing,
-                ignores,
-                ignore_index,
-                y.base,
-                targets.base,
-                output.base,
-            ];
-            let bindings = [y.binding, targets.binding, output.binding];
-            run(self.context, &self.kernel, &bindings, &parameters, dispatch(count, length))?;
-        }
-        Ok(())
-    }
-}
-
-pub(super) fn loss_rows(
-    context: &Arc<Context>,
-    call: LossCall<'_>,
-    y: &Buffer,
-    output: &Buffer,
-    rows: Rows,
-    elements: usize,
-) -> Result<()> {
-    let width = rows.width;
-    let targets = Targets::new(call.targets)?;
-    let kernel = Kernel::new(Template::LossRows(targets.kind)).loss(call.loss);
-    let kernel = with_lanes(kernel, width);
-    let pass = RowPass { rows, output_width: 1, loops: Some(Loops { width, passes: 3 }) };
-    let pass = LossPass { context, kernel, call, targets, y, output, pass, elements };
-    pass.run(|count, _| row_groups(count, width))
-}
-
-pub(super) fn loss_gradient(
-    context: &Arc<Context>,
-    call: LossCall<'_>,
-    y: &Buffer,
-    output: &Buffer,
-    rows: Rows,
-) -> Result<()> {
-    let targets = Targets::new(call.targets)?;
-    let kernel = Kernel::new(Template::LossGradient(targets.kind)).loss(call.loss);
-    let elements = rows.elements();
-    let pass = RowPass { rows, output_width: rows.width, loops: None };
-    let pass = LossPass { context, kernel, call, targets, y, output, pass, elements };
-    pass.run(|_, length| groups(length.div_ceil(WORKGROUP)))
-}
-
-pub(super) fn softmax_cross_entropy(
-    context: &Arc<Context>,
-    call: SoftmaxCrossEntropy<'_>,
-) -> Result<()> {
-    let SoftmaxCrossEntropy { rows, call: loss, .. } = call;
-    let width = rows.width;
-    let z = call.z.gpu()?;
-    let targets = Targets::new(loss.targets)?;
-    // An output that is not wanted is bound to something that is not touched.
-    let wanted = [call.losses, call.y, call.dz];
-    let mut unused = Vec::new();
-    for _ in wanted.iter().filter(|output| output.is_none()) {
-        unused.push(context.allocate(1)?);
-    }
-    let mut unused = unused.iter();
-    let mut outputs = [z; 3];
-    for (output, storage) in outputs.iter_mut().zip(wanted) {
-        match storage {
-            Some(storage) => *output = storage.gpu()?,
-            None => *output = unused.next().unwrap_or(z),
-        }
-    }
-    let flag = |index: usize| f64::from(u8::from(wanted[index].is_some()));
-    let kernel = Kernel::new(Template::SoftmaxCrossEntropy(targets.kind))
-        .activation(&Activation::Softmax)
-        .constant("WANT_LOSS", flag(0))
-        .constant("WANT_Y", flag(1))
-        .constant("WANT_DZ", flag(2));
-    let kernel = with_lanes(kernel, width);
-    let [scale, smoothing, ignores, ignore_index] = loss_parameters(&loss);
-    let pass = RowPass { rows, output_width: width, loops: Some(Loops { width, passes: 3 }) };
-    for (first, count) in pass.windows(context)? {
-        let z = rows_window(z, first, count, width);
-        let targets = targets.window(first, count, width, count * width);
-        let widths = [1, width, width];
-        let [losses, y, dz] = std::array::from_fn(|i| match wanted[i] {
-            Some(_) => rows_window(outputs[i], first, count, widths[i]),
-            None => window(outputs[i], 0, 1),
-        });
-        let parameters = [
-            count as u32,
-            width as u32,
-            ZERO,
-            scale,
-            smoothing,
-            ignores,
-            ignore_index,
-            z.base,
-            targets.base,
-            losses.base,
-            y.base,
-            dz.base,
-        ];
-        let bindings = [z.binding, targets.binding, losses.binding, y.binding, dz.binding];
-        run(context, &kernel, &bindings, &parameters, row_groups(count, width))?;
-    }
-    Ok(())
 }
 
 /// The elements that an invocation of the sum kernel adds up, and a workgroup.

@@ -6,8 +6,8 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use super::kernel::{Kernel, TargetKind, Template};
 use crate::activation::Activation;
-use crate::backend::{Binary, RowProduct, Unary};
-use crate::loss::Loss;
+use crate::backend::{Argument, Binary, RowProduct, Unary};
+use crate::loss::{Formula, Loss, Structure};
 
 /// The templates and catalogues in every combination that the backend makes.
 fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<(String, String)> {
@@ -47,17 +47,27 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<(String, String)>
         let kernel = |template| Kernel::new(template).activation(activation);
         kernels.extend(templates.into_iter().map(kernel));
     }
-    for loss in losses {
-        kernels.push(Kernel::new(Template::LossElements).loss(loss));
-        for targets in [TargetKind::Dense, TargetKind::Labels] {
-            kernels.push(Kernel::new(Template::LossRows(targets)).loss(loss));
-            kernels.push(Kernel::new(Template::LossGradient(targets)).loss(loss));
+    let target_kinds = [TargetKind::Dense, TargetKind::Labels];
+    for targets in target_kinds {
+        let terms = |argument| Kernel::new(Template::LossTerms(targets, argument));
+        for &loss in losses.iter().filter(|loss| loss.structure() == Structure::Terms) {
+            let kernel = terms(Argument::Output).activation(&Activation::Tanh);
+            kernels.push(kernel.loss(Formula::Of(loss)));
         }
+        let fused = losses.iter().filter_map(|l| Formula::of_logits(&Activation::Sigmoid, l));
+        for formula in fused {
+            kernels.push(terms(Argument::Logits).activation(&Activation::Sigmoid).loss(formula));
+        }
+        let logits = Loss::cross_entropy_with_logits();
+        let softmax = Kernel::new(Template::SoftmaxCrossEntropy(targets));
+        kernels.push(softmax.activation(&Activation::Softmax).loss(Formula::Of(logits)));
+        kernels.push(Kernel::new(Template::RowWeights(targets)));
     }
-    for targets in [TargetKind::Dense, TargetKind::Labels] {
-        let kernel = Kernel::new(Template::SoftmaxCrossEntropy(targets));
-        kernels.push(kernel.activation(&Activation::Softmax));
+    for activation in activations.iter().filter(|activation| !activation.is_rowwise()) {
+        let kernel = Kernel::new(Template::LossTerms(TargetKind::Dense, Argument::Output));
+        kernels.push(kernel.activation(activation).loss(Formula::Of(Loss::Mse)));
     }
+    kernels.push(Kernel::new(Template::MultiMargin).loss(Formula::Of(Loss::multi_margin())));
     kernels.iter().map(|kernel| (kernel.label(), kernel.source())).collect()
 }
 

@@ -1,15 +1,33 @@
 //! What a loss compares with.
 
-use crate::backend::TargetStorage;
 use crate::device::Device;
 use crate::labels::Labels;
 use crate::tensor::Tensor;
 
-/// What a loss compares its outputs with: numbers of the output's shape, or a class index for each row.
-/// References to a [`Tensor`] and to [`Labels`] convert.
+/// What a loss compares its outputs with: numbers of the output's shape, or a class index for each row;
+/// with the weights and variances that go with them. References to a [`Tensor`] and to [`Labels`]
+/// convert.
+///
+/// ```
+/// use wgrad::{Device, Loss, Reduction, Targets};
+///
+/// let device = Device::cpu();
+/// let logits = device.tensor(&[2.0, 0.0, 0.0, 1.0], [2, 2])?;
+/// let labels = device.labels(&[0, 1])?;
+/// let weights = device.tensor(&[1.0, 3.0], [2])?;
+///
+/// let targets = Targets::from(&labels).class_weights(&weights);
+/// let loss = Loss::cross_entropy_with_logits().forward(&logits, targets, Reduction::Mean)?;
+/// assert!((loss.item()? - 0.266_678).abs() < 1e-6);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Targets {
     pub(crate) values: TargetValues,
+    pub(crate) class_weights: Option<Tensor>,
+    pub(crate) weights: Option<Tensor>,
+    pub(crate) pos_weight: Option<Tensor>,
+    pub(crate) variance: Option<Tensor>,
 }
 
 #[derive(Clone, Debug)]
@@ -21,6 +39,41 @@ pub(crate) enum TargetValues {
 }
 
 impl Targets {
+    fn new(values: TargetValues) -> Self {
+        Self { values, class_weights: None, weights: None, pos_weight: None, variance: None }
+    }
+
+    /// What each class counts, `[K]`: for cross_entropy, cross_entropy_with_logits, nll and multi_margin.
+    /// The mean of the first three is then over the weights of the labels.
+    #[must_use]
+    pub fn class_weights(mut self, weights: &Tensor) -> Self {
+        self.class_weights = Some(weights.clone());
+        self
+    }
+
+    /// What each term of the loss counts: of y's shape, or with one number for each row, [B] or [B, 1];
+    /// for losses on elements also [1, K]. Losses on rows take one for each row; the mean of
+    /// cross_entropy, cross_entropy_with_logits and nll divides by them.
+    #[must_use]
+    pub fn weights(mut self, weights: &Tensor) -> Self {
+        self.weights = Some(weights.clone());
+        self
+    }
+
+    /// What a positive target counts, for bce_with_logits: `[K]`, of y's shape, or one number.
+    #[must_use]
+    pub fn pos_weight(mut self, weight: &Tensor) -> Self {
+        self.pos_weight = Some(weight.clone());
+        self
+    }
+
+    /// The variances of gaussian_nll: of y's shape, [B], [B, 1], or one number.
+    #[must_use]
+    pub fn variance(mut self, variance: &Tensor) -> Self {
+        self.variance = Some(variance.clone());
+        self
+    }
+
     /// The device that the targets live on.
     pub fn device(&self) -> &Device {
         match &self.values {
@@ -29,23 +82,23 @@ impl Targets {
         }
     }
 
-    pub(crate) fn storage(&self) -> TargetStorage<'_> {
-        match &self.values {
-            TargetValues::Dense(tensor) => TargetStorage::Dense(tensor.storage()),
-            TargetValues::Labels(labels) => TargetStorage::Labels(labels.storage()),
-        }
+    /// The devices of all that there is.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = &Device> {
+        let with = [&self.class_weights, &self.weights, &self.pos_weight, &self.variance];
+        let with = with.into_iter().flatten().map(Tensor::device);
+        std::iter::once(self.device()).chain(with)
     }
 }
 
 impl From<&Tensor> for Targets {
     fn from(tensor: &Tensor) -> Self {
-        Self { values: TargetValues::Dense(tensor.clone()) }
+        Self::new(TargetValues::Dense(tensor.clone()))
     }
 }
 
 impl From<&Labels> for Targets {
     fn from(labels: &Labels) -> Self {
-        Self { values: TargetValues::Labels(labels.clone()) }
+        Self::new(TargetValues::Labels(labels.clone()))
     }
 }
 

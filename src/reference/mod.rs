@@ -11,6 +11,7 @@
 //! ```
 
 pub mod activations;
+mod loss;
 pub mod losses;
 mod output_layer;
 mod real;
@@ -18,14 +19,16 @@ mod row;
 mod special;
 
 pub use activations::{Pointwise, Rowwise};
+pub use loss::{
+    LossGradient, LossProblem, TargetValues, Targets, loss, loss_term, loss_term_gradient,
+};
 pub use losses::LossTerm;
-pub use output_layer::{Gradients, Problem, TargetValues, output_layer};
+pub use output_layer::{Gradients, Problem, output_layer};
 pub use real::{Real, Sum};
 pub use row::Row;
 pub use special::Special;
 
 use crate::activation::{Activation, PointwiseVisitor};
-use crate::loss::{Loss, LossVisitor};
 
 /// `g(z)` for rows of the given length (of any length for pointwise activations).
 pub fn forward(activation: &Activation, z: &[f64], row: usize) -> Vec<f64> {
@@ -99,16 +102,6 @@ pub fn prelu(z: f64, weight: f64) -> f64 {
     activations::Prelu { weight }.forward(z)
 }
 
-/// The term that the loss adds up for one output y and one target t; NaN where either is NaN.
-pub fn loss_term(loss: &Loss, y: f64, t: f64) -> f64 {
-    if y.is_nan() || t.is_nan() { f64::NAN } else { loss.visit(TermAt { y, t }).0 }
-}
-
-/// Its derivative with respect to y.
-pub fn loss_term_gradient(loss: &Loss, y: f64, t: f64) -> f64 {
-    if y.is_nan() || t.is_nan() { f64::NAN } else { loss.visit(TermAt { y, t }).1 }
-}
-
 /// `a · b` for a of shape [rows, inner] and b of shape [inner, columns]. An element that is missing
 /// counts as NaN.
 pub fn matmul(a: &[f64], b: &[f64], rows: usize, inner: usize, columns: usize) -> Vec<f64> {
@@ -153,17 +146,4 @@ fn evaluate(activation: &Activation, order: Order, x: f64) -> f64 {
         return f64::NAN;
     }
     activation.visit_pointwise(At { order, x }).unwrap_or(f64::NAN)
-}
-
-struct TermAt {
-    y: f64,
-    t: f64,
-}
-
-impl LossVisitor<f64> for TermAt {
-    type Output = (f64, f64);
-
-    fn visit<F: LossTerm<f64>>(self, formula: F) -> (f64, f64) {
-        (formula.loss(self.y, self.t), formula.gradient(self.y, self.t))
-    }
 }

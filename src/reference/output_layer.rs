@@ -2,32 +2,11 @@
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::loss::{Loss, Unit};
+use crate::loss::{Formula, Loss};
 use crate::reduction::Reduction;
 
-use super::{backward, forward, loss_term, loss_term_gradient, matmul};
-
-/// What the outputs are compared with.
-#[derive(Clone, Copy, Debug)]
-pub enum TargetValues<'a> {
-    /// A number for each output, [B, K].
-    Dense(&'a [f64]),
-    /// The index of a class for each row, `[B]`.
-    Labels(&'a [i32]),
-}
-
-impl TargetValues<'_> {
-    /// The target of one output with the loss's label smoothing, or nothing where the row is ignored.
-    fn at(&self, loss: &Loss, row: usize, column: usize, classes: usize) -> Option<f64> {
-        let smoothing = f64::from(loss.label_smoothing());
-        let target = match self {
-            Self::Dense(values) => values[row * classes + column],
-            Self::Labels(labels) if Some(labels[row]) == loss.ignore_index() => return None,
-            Self::Labels(labels) => f64::from(labels[row] == column as i32),
-        };
-        Some((1.0 - smoothing) * target + smoothing / classes as f64)
-    }
-}
+use super::loss::{Targets, evaluate};
+use super::{backward, forward, matmul};
 
 /// An output layer and its data: x of shape [batch, inputs], w of shape [inputs, classes].
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +24,11 @@ pub struct Problem<'a> {
     /// The bias of each class; zeros where there is none.
     pub b: &'a [f64],
     /// The targets.
-    pub targets: TargetValues<'a>,
+    pub targets: Targets<'a>,
     /// The number of inputs M.
     pub inputs: usize,
+    /// The coefficient of the z-loss; 0 for none.
+    pub z_loss: f64,
 }
 
 impl Problem<'_> {
@@ -63,13 +44,6 @@ impl Problem<'_> {
         if self.x.len() != batch * inputs {
             let expected = format!("x of whole rows of {inputs}");
             return Err(Error::shape(OP, expected, self.x.len()));
-        }
-        let (expected, found) = match self.targets {
-            TargetValues::Dense(values) => (batch * classes, values.len()),
-            TargetValues::Labels(labels) => (batch, labels.len()),
-        };
-        if expected != found {
-            return Err(Error::shape(OP, format!("{expected} targets"), found));
         }
         Ok(batch)
     }
@@ -92,7 +66,8 @@ pub struct Gradients {
     pub dx: Vec<f64>,
 }
 
-/// E, y and all gradients of an output layer, composed of the single formulas.
+/// E, y and all gradients of an output layer, composed of the single formulas; from the logits where
+/// [`crate::OutputLayer`] fuses the pair.
 ///
 /// # Errors
 /// [`Error::ShapeMismatch`] where the slices do not go together, or there are no inputs or classes.
@@ -105,23 +80,17 @@ pub fn output_layer(problem: &Problem<'_>) -> Result<Gradients> {
     }
     let y = forward(problem.activation, &z, classes);
 
-    let target =
-        |index: usize| problem.targets.at(problem.loss, index / classes, index % classes, classes);
-    let counted = (0..batch).filter(|row| target(row * classes).is_some()).count();
-    let divisor = match (problem.reduction, problem.loss.unit()) {
-        (Reduction::Sum | Reduction::None, _) => 1.0,
-        (Reduction::BatchMean, _) => batch as f64,
-        (Reduction::Mean, Unit::Element) => (batch * classes) as f64,
-        (Reduction::Mean, Unit::Row) => counted as f64,
-    };
-    let term = |(index, &y): (usize, &f64)| target(index).map(|t| loss_term(problem.loss, y, t));
-    let loss = y.iter().enumerate().filter_map(term).sum::<f64>() / divisor;
-    let slope = |(index, &y): (usize, &f64)| {
-        target(index).map_or(0.0, |t| loss_term_gradient(problem.loss, y, t) / divisor)
-    };
-    let dy: Vec<f64> = y.iter().enumerate().map(slope).collect();
-
-    let dz = backward(problem.activation, &z, &dy, classes);
+    // Where the mathematics gives the loss as a function of z, that one: y may be rounded to 0.
+    let of_logits = Formula::of_logits(problem.activation, problem.loss);
+    let (formula, argument) = of_logits.map_or((Formula::Of(*problem.loss), &y), |f| (f, &z));
+    let (loss, reduction, targets) = (problem.loss, problem.reduction, problem.targets);
+    let evaluated = evaluate(formula, loss, reduction, argument, classes, targets, problem.z_loss)?;
+    let (loss, dy) = (evaluated.loss, evaluated.dy);
+    let mut dz =
+        if of_logits.is_some() { dy } else { backward(problem.activation, &z, &dy, classes) };
+    // Also where y has no value.
+    let rows = dz.chunks_mut(classes).zip(&evaluated.counts);
+    rows.filter(|(_, counts)| !**counts).for_each(|(row, _)| row.fill(0.0));
     let dw = matmul(&transpose(problem.x, inputs), &dz, inputs, batch, classes);
     let db = (0..classes).map(|k| dz.iter().skip(k).step_by(classes).sum()).collect();
     let dx = matmul(&dz, &transpose(problem.w, classes), batch, classes, inputs);

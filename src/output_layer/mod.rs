@@ -1,10 +1,11 @@
 //! The output layer: from a batch of inputs to the loss and every gradient.
 
+mod head;
+
 use crate::activation::Activation;
-use crate::backend::{LossCall, Rows, SoftmaxCrossEntropy, Storage};
 use crate::error::{Error, Result};
 use crate::linear::Linear;
-use crate::loss::{Divisor, Loss, Targets, total};
+use crate::loss::{Loss, Targets};
 use crate::reduction::Reduction;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -36,8 +37,11 @@ bitflags::bitflags! {
 
 /// An activation, a loss and its reduction on top of `x·w + b`.
 ///
-/// Softmax with cross-entropy is one fused kernel, with dE/dz = y − t, right also where y underflows;
-/// every other pair is composed, row-wise activations by the product with their Jacobian.
+/// A pointwise activation and a loss that is made of terms are one fused kernel. Where the mathematics
+/// gives the loss as a function of the logits, it is that one, right also where y underflows: softmax with
+/// cross_entropy, log_softmax with nll and sigmoid with bce have dE/dz = p − t, and sigmoid goes with
+/// cross_entropy and focal likewise. Every other pair is composed, row-wise activations by the product
+/// with their Jacobian.
 ///
 /// ```
 /// use wgrad::{Activation, Device, Loss, OutputLayer, Reduction};
@@ -61,6 +65,7 @@ pub struct OutputLayer {
     loss: Loss,
     reduction: Reduction,
     outputs: Outputs,
+    z_loss: f32,
 }
 
 /// What [`OutputLayer::gradients`] computes. A tensor that was not asked for has the shape `[0]`.
@@ -81,17 +86,11 @@ pub struct OutputGradients {
     pub dx: Tensor,
 }
 
-/// The part above the logits.
-struct Head {
-    loss: Option<Tensor>,
-    y: Option<Tensor>,
-    dz: Option<Tensor>,
-}
-
 impl OutputLayer {
     /// A layer with [`Reduction::Mean`] that computes all outputs.
     pub const fn new(activation: Activation, loss: Loss) -> Self {
-        Self { activation, loss, reduction: Reduction::Mean, outputs: Outputs::all() }
+        let (reduction, outputs) = (Reduction::Mean, Outputs::all());
+        Self { activation, loss, reduction, outputs, z_loss: 0.0 }
     }
 
     /// How the loss becomes one number.
@@ -105,6 +104,15 @@ impl OutputLayer {
     #[must_use]
     pub const fn outputs(mut self, outputs: Outputs) -> Self {
         self.outputs = outputs;
+        self
+    }
+
+    /// Adds `coefficient·(ln Σ_k e^(z_k))²` to the loss of each row, weighted as the row is: it keeps the
+    /// logits from drifting. For softmax with cross_entropy, log_softmax with nll, and identity with
+    /// cross_entropy_with_logits. 0 at first; 1e-4 in PaLM (Chowdhery et al. 2022).
+    #[must_use]
+    pub const fn z_loss(mut self, coefficient: f32) -> Self {
+        self.z_loss = coefficient;
         self
     }
 
@@ -146,11 +154,7 @@ impl OutputLayer {
             ));
         }
         let linear = Linear::new(OP, x, w, b)?;
-        let head = if self.is_fused() {
-            self.fused_head(OP, &linear, &targets)?
-        } else {
-            self.composed_head(OP, &linear, &targets)?
-        };
+        let head = self.head(OP, &linear, &targets)?;
         let absent = x.device().allocate(Shape::from([0]))?;
         let gradient = |output, compute: &dyn Fn(&Tensor) -> Result<Tensor>| match &head.dz {
             Some(dz) if self.outputs.contains(output) => compute(dz),
@@ -170,77 +174,5 @@ impl OutputLayer {
             db,
             dx,
         })
-    }
-
-    /// Whether the activation and the loss are one kernel together.
-    fn is_fused(&self) -> bool {
-        matches!((&self.activation, &self.loss), (Activation::Softmax, Loss::CrossEntropy { .. }))
-    }
-
-    fn wants_dz(&self) -> bool {
-        self.outputs.intersects(Outputs::DZ | Outputs::DW | Outputs::DB | Outputs::DX)
-    }
-
-    fn fused_head(&self, op: &'static str, linear: &Linear<'_>, targets: &Targets) -> Result<Head> {
-        let z = linear.forward(&Activation::Identity)?;
-        let divisor = self.loss.divisor(op, &z, targets, self.reduction)?;
-        let device = z.device();
-        let rows = Rows { count: linear.batch, width: linear.outputs };
-        let wanted = |wanted: bool| -> Result<Option<Tensor>> {
-            wanted.then(|| device.allocate(z.dimensions().clone())).transpose()
-        };
-        let y = wanted(self.outputs.contains(Outputs::Y))?;
-        let dz = wanted(self.wants_dz())?;
-        let wants_loss = self.outputs.contains(Outputs::LOSS);
-        let losses = wants_loss.then(|| device.scratch(rows.count)).transpose()?;
-        device.backend.softmax_cross_entropy(SoftmaxCrossEntropy {
-            z: z.storage(),
-            rows,
-            call: LossCall { loss: &self.loss, targets: targets.storage(), scale: divisor.scale() },
-            losses: losses.as_ref(),
-            y: y.as_ref().map(Tensor::storage),
-            dz: dz.as_ref().map(Tensor::storage),
-        })?;
-        let sum = |losses| self.total(&z, divisor, losses, rows.count);
-        let loss = losses.as_ref().map(sum).transpose()?;
-        Ok(Head { loss, y, dz })
-    }
-
-    fn total(&self, z: &Tensor, divisor: Divisor, losses: &Storage, rows: usize) -> Result<Tensor> {
-        if divisor.is_empty() {
-            return divisor.empty_loss(z.device());
-        }
-        total(z.device(), losses, rows)
-    }
-
-    /// The activation, the loss and their gradients, one after the other.
-    fn composed_head(
-        &self,
-        op: &'static str,
-        linear: &Linear<'_>,
-        targets: &Targets,
-    ) -> Result<Head> {
-        // Where y tells the derivative, z need not be stored.
-        let from_output = self.activation.has_derivative_from_output();
-        let (z, y) = if from_output && !self.activation.is_rowwise() {
-            (None, linear.forward(&self.activation)?)
-        } else {
-            let z = linear.forward(&Activation::Identity)?;
-            let y = self.activation.forward(&z)?;
-            (Some(z).filter(|_| !from_output), y)
-        };
-        let divisor = self.loss.divisor(op, &y, targets, self.reduction)?;
-        let wants_loss = self.outputs.contains(Outputs::LOSS);
-        let loss = wants_loss.then(|| self.loss.reduced(&y, targets, divisor)).transpose()?;
-        let dz = if self.wants_dz() {
-            let dy = self.loss.scaled_gradient(&y, targets, divisor)?;
-            Some(match &z {
-                Some(z) => self.activation.backward(z, &dy)?,
-                None => self.activation.backward_from_output(&y, &dy)?,
-            })
-        } else {
-            None
-        };
-        Ok(Head { loss, y: Some(y), dz })
     }
 }

@@ -1,0 +1,49 @@
+// A loss that is a sum of terms, with the pointwise activation below it: from z the loss of each row,
+// y = g(z) and dE/dz in one pass.
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    opaque_zero = parameters.zero;
+    let at = place(group, groups, local);
+    let inside = at.row < parameters.rows;
+    let start = at.row * parameters.width;
+    let width = select(0u, min(parameters.width, parameters.elements - start), inside);
+    let counts = inside && row_counts(select(0u, at.row, inside));
+    let scale = reduction_scale();
+    var sum = Sum(0.0, 0.0);
+    for (var i = at.lane; i < width; i = i + LANES) {
+        let argument = z[parameters.z_base + start + i];
+        let out = nan_where(is_nan(argument), forward(argument));
+        let t = target_at(at.row, i);
+        let beside = extra_at(at.row, i);
+        let weight = weight_at(at.row, i);
+        let undefined = is_nan(out) || is_nan(t) || is_nan(beside);
+        if (WANT_LOSS || WANT_TERMS) {
+            let value = nan_where(undefined, weight * opaque(term(argument, out, t, beside)));
+            if (counts) {
+                sum = add(sum, value);
+            }
+            if (WANT_TERMS) {
+                y[parameters.y_base + start + i] = select(0.0, scale * value, counts);
+            }
+        }
+        if (WANT_Y) {
+            y[parameters.y_base + start + i] = out;
+        }
+        if (WANT_DZ) {
+            let slope = weight * opaque(term_slope(argument, out, t, beside));
+            let value = nan_where(undefined, scale * opaque(slope));
+            dz[parameters.dz_base + start + i] = select(0.0, value, counts);
+        }
+    }
+    if (WANT_LOSS) {
+        let total = reduce_sum(sum.value - sum.lost, at);
+        if (inside && at.lane == 0u) {
+            losses[parameters.losses_base + at.row] = select(0.0, scale * total, counts);
+        }
+    }
+}

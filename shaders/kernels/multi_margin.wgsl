@@ -1,0 +1,63 @@
+// multi_margin for the label l of each row: w_l / K * sum_{i != l} max(0, margin - z_l + z_i)^p, and
+// dE/dz.
+
+override l_p: u32 = 1u;
+override l_margin: f32 = 1.0;
+
+// margin - z_l + z_i where it is positive, else 0; NaN where it is NaN.
+fn shortfall(z_label: f32, z_i: f32) -> f32 {
+    let value = opaque(l_margin - z_label) + z_i;
+    return nan_where(is_nan(value), select(0.0, value, value > 0.0));
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    opaque_zero = parameters.zero;
+    let at = place(group, groups, local);
+    let inside = at.row < parameters.rows;
+    let width = select(0u, parameters.width, inside);
+    let row = at.row * parameters.width;
+    var label = 0u;
+    var z_label = 0.0;
+    var scale = 0.0;
+    if (inside) {
+        label = u32(targets[parameters.targets_base + at.row]);
+        z_label = z[parameters.z_base + row + label];
+        let weight = weight_at(at.row, 0u) * label_weight(at.row);
+        scale = math_divide(reduction_scale() * weight, f32(parameters.width));
+    }
+
+    var loss = Sum(0.0, 0.0);
+    // What the gradient at the label takes from the others.
+    var slopes = Sum(0.0, 0.0);
+    for (var i = at.lane; i < width; i = i + LANES) {
+        if (i == label) {
+            continue;
+        }
+        let hinge = shortfall(z_label, z[parameters.z_base + row + i]);
+        if (l_p == 1u) {
+            loss = add(loss, hinge);
+            slopes = add(slopes, math_sign(hinge));
+        } else {
+            loss = add(loss, hinge * hinge);
+            slopes = add(slopes, 2.0 * hinge);
+        }
+    }
+    let row_loss = reduce_sum(loss.value - loss.lost, at);
+    let row_slopes = reduce_sum(slopes.value - slopes.lost, at);
+    if (WANT_LOSS && inside && at.lane == 0u) {
+        losses[parameters.losses_base + at.row] = scale * row_loss;
+    }
+    if (!WANT_DZ) {
+        return;
+    }
+    for (var i = at.lane; i < width; i = i + LANES) {
+        let hinge = shortfall(z_label, z[parameters.z_base + row + i]);
+        let slope = select(2.0 * hinge, math_sign(hinge), l_p == 1u);
+        dz[parameters.dz_base + row + i] = scale * select(slope, -row_slopes, i == label);
+    }
+}

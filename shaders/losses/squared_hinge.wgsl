@@ -1,0 +1,11 @@
+// squared_hinge: max(0, 1 - t y)^2 per element
+
+fn loss(y: f32, t: f32, extra: f32) -> f32 {
+    let shortfall = math_multiply_add(-t, y, 1.0);
+    return select(shortfall * shortfall, 0.0, shortfall < 0.0);
+}
+
+fn gradient(y: f32, t: f32, extra: f32) -> f32 {
+    let shortfall = math_multiply_add(-t, y, 1.0);
+    return select(0.0, -2.0 * t * shortfall, shortfall > 0.0);
+}

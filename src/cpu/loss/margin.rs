@@ -1,0 +1,39 @@
+//! The multi-class hinge loss.
+
+use super::super::parallel::sum_of;
+use super::{Pass, Row};
+use crate::loss::{Formula, Loss};
+
+impl Pass<'_> {
+    pub(super) fn multi_margin<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
+        let Formula::Of(Loss::MultiMargin { p, margin }) = self.formula else { return };
+        for Row { number, z, loss, dz, .. } in rows {
+            let target = self.targets.row(number);
+            let Some((target, label)) = target.and_then(|target| Some((target, target.label()?)))
+            else {
+                continue;
+            };
+            let weight = self.targets.row_weight(number) * target.label_weight();
+            let scale = self.scale * weight / z.len() as f32;
+            let base = margin - z[label];
+            let hinge = |i: usize| {
+                let hinge = base + z[i];
+                if i == label || hinge <= 0.0 { 0.0 } else { hinge }
+            };
+            let slope = |i: usize| match hinge(i) {
+                0.0 => 0.0,
+                hinge if p == 1 => hinge / hinge,
+                hinge => 2.0 * hinge,
+            };
+            if let Some(loss) = loss {
+                let term = |i: usize| if p == 1 { hinge(i) } else { hinge(i) * hinge(i) };
+                *loss = (f64::from(scale) * sum_of(z.len(), term)) as f32;
+            }
+            if !dz.is_empty() {
+                let slopes = sum_of(z.len(), slope);
+                dz.iter_mut().enumerate().for_each(|(i, dz)| *dz = scale * slope(i));
+                dz[label] = -(f64::from(scale) * slopes) as f32;
+            }
+        }
+    }
+}

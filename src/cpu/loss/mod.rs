@@ -1,0 +1,114 @@
+//! Losses, with the activation below them.
+
+mod margin;
+mod softmax;
+mod targets;
+mod terms;
+
+use rayon::prelude::*;
+
+pub(super) use targets::{Strided, TargetValues, Targets};
+
+use super::parallel::SERIAL;
+use crate::activation::Activation;
+use crate::backend::{Argument, Rows};
+use crate::loss::{Formula, Structure};
+
+/// A loss, what it is computed from, and where its results go: nowhere for empty slices.
+pub(super) struct Pass<'a> {
+    pub(super) formula: Formula,
+    pub(super) activation: &'a Activation,
+    pub(super) argument: Argument,
+    pub(super) z: &'a [f32],
+    pub(super) rows: Rows,
+    /// The row of the targets that the first row of z has.
+    pub(super) first_row: usize,
+    pub(super) targets: Targets<'a>,
+    pub(super) scale: f32,
+    pub(super) z_loss: f32,
+    pub(super) outputs: Outputs<'a>,
+}
+
+/// The loss of each row; the terms, y and dE/dz of each element.
+#[derive(Default)]
+pub(super) struct Outputs<'a> {
+    pub(super) losses: &'a mut [f32],
+    pub(super) terms: &'a mut [f32],
+    pub(super) y: &'a mut [f32],
+    pub(super) dz: &'a mut [f32],
+}
+
+/// One row, and where its results go.
+struct Row<'a> {
+    /// Its number among the targets.
+    number: usize,
+    z: &'a [f32],
+    loss: Option<&'a mut f32>,
+    terms: &'a mut [f32],
+    y: &'a mut [f32],
+    dz: &'a mut [f32],
+}
+
+impl Pass<'_> {
+    pub(super) fn run(mut self) {
+        let Rows { count, width } = self.rows;
+        // Whole rows, and enough of them to be worth a thread.
+        let per_task = SERIAL.div_ceil(width.max(1)).max(1);
+        let outputs = std::mem::take(&mut self.outputs);
+        let tasks: Vec<Outputs<'_>> = outputs.tasks(count, width, per_task).collect();
+        let run = |(task, outputs): (usize, Outputs<'_>)| {
+            let first = task * per_task;
+            self.run_rows(first, count.min(first + per_task) - first, outputs);
+        };
+        if tasks.len() > 1 {
+            tasks.into_par_iter().enumerate().for_each(run);
+        } else {
+            tasks.into_iter().enumerate().for_each(run);
+        }
+    }
+
+    /// A task: these rows, one after the other.
+    fn run_rows(&self, first: usize, count: usize, outputs: Outputs<'_>) {
+        let width = self.rows.width;
+        let Outputs { losses, terms, y, dz } = outputs;
+        let mut losses = losses.iter_mut();
+        let [mut terms, mut y, mut dz] =
+            [terms, y, dz].map(|output| output.chunks_mut(width.max(1)));
+        let z = self.z[first * width..].chunks(width.max(1));
+        let rows = z.take(count).enumerate().map(|(i, z)| Row {
+            number: self.first_row + first + i,
+            z,
+            loss: losses.next(),
+            terms: terms.next().unwrap_or_default(),
+            y: y.next().unwrap_or_default(),
+            dz: dz.next().unwrap_or_default(),
+        });
+        match self.formula.structure() {
+            Structure::Terms => self.terms(rows),
+            Structure::LogSumExp => self.softmax_cross_entropy(rows),
+            Structure::Margins => self.multi_margin(rows),
+        }
+    }
+}
+
+impl<'a> Outputs<'a> {
+    /// Cut into pieces of whole rows; empty ones where an output is not wanted.
+    fn tasks(self, rows: usize, width: usize, per_task: usize) -> impl Iterator<Item = Self> {
+        let pieces = |output: &'a mut [f32], width: usize| {
+            let pieces = output.chunks_mut((per_task * width).max(1));
+            pieces.chain(std::iter::repeat_with(Default::default))
+        };
+        let elements =
+            pieces(self.terms, width).zip(pieces(self.y, width)).zip(pieces(self.dz, width));
+        let tasks = pieces(self.losses, 1).zip(elements).take(rows.div_ceil(per_task));
+        tasks.map(|(losses, ((terms, y), dz))| Self { losses, terms, y, dz })
+    }
+}
+
+/// What each row weighs in a mean: its weight times that of its label, 0 where it is ignored.
+pub(super) fn row_weights(targets: Targets<'_>, output: &mut [f32]) {
+    for (row, output) in output.iter_mut().enumerate() {
+        let weight = targets.row(row).map(|target| target.label_weight() * targets.row_weight(row));
+        *output = weight.unwrap_or(0.0);
+    }
+}

@@ -1,0 +1,155 @@
+//! What a loss compares with, row by row.
+
+use super::super::parallel::sum_of;
+
+/// Values that are spread over rows: what belongs to row r and column c is at r·row + c·column.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct Strided<'a> {
+    pub(in crate::cpu) values: &'a [f32],
+    pub(in crate::cpu) row: usize,
+    pub(in crate::cpu) column: usize,
+}
+
+impl<'a> Strided<'a> {
+    /// What belongs to the elements of a row from `start` on; in the scratch memory where it does not lie
+    /// side by side.
+    fn block(&self, row: usize, start: usize, scratch: &'a mut [f32]) -> &'a [f32] {
+        let first = row * self.row + start * self.column;
+        match self.column {
+            1 => &self.values[first..first + scratch.len()],
+            0 => {
+                scratch.fill(self.values[first]);
+                scratch
+            }
+            step => {
+                let values = self.values[first..].iter().step_by(step);
+                scratch.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
+                scratch
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(in crate::cpu) enum TargetValues<'a> {
+    Dense(&'a [f32]),
+    Labels(&'a [i32]),
+}
+
+/// What a loss compares with, for rows of `width` outputs, and what goes with it.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct Targets<'a> {
+    pub(in crate::cpu) values: TargetValues<'a>,
+    pub(in crate::cpu) width: usize,
+    pub(in crate::cpu) smoothing: f32,
+    pub(in crate::cpu) ignore_index: Option<i32>,
+    pub(in crate::cpu) weights: Option<Strided<'a>>,
+    pub(in crate::cpu) class_weights: Option<&'a [f32]>,
+    pub(in crate::cpu) extra: Option<Strided<'a>>,
+}
+
+impl<'a> Targets<'a> {
+    /// The targets of one row; nothing where it is ignored.
+    #[inline(always)]
+    pub(super) fn row(&self, row: usize) -> Option<TargetRow<'a>> {
+        let values = match self.values {
+            TargetValues::Dense(values) => {
+                let start = row * self.width;
+                RowValues::Dense(&values[start..values.len().min(start + self.width)])
+            }
+            TargetValues::Labels(labels) if Some(labels[row]) == self.ignore_index => return None,
+            TargetValues::Labels(labels) => RowValues::Label(labels[row] as usize),
+        };
+        let share = self.smoothing / self.width as f32;
+        let class_weights = self.class_weights;
+        Some(TargetRow { values, keep: 1.0 - self.smoothing, share, class_weights })
+    }
+
+    /// The weight of a row.
+    pub(super) fn row_weight(&self, row: usize) -> f32 {
+        self.weights.map_or(1.0, |weights| weights.values[row * weights.row])
+    }
+
+    pub(super) fn weights(
+        &self,
+        row: usize,
+        start: usize,
+        scratch: &'a mut [f32],
+    ) -> Option<&'a [f32]> {
+        self.weights.map(|weights| weights.block(row, start, scratch))
+    }
+
+    pub(super) fn extra(&self, row: usize, start: usize, scratch: &'a mut [f32]) -> &'a [f32] {
+        match &self.extra {
+            Some(extra) => extra.block(row, start, scratch),
+            None => {
+                scratch.fill(1.0);
+                scratch
+            }
+        }
+    }
+}
+
+/// The targets of one row, smoothed, times the weights of the classes.
+#[derive(Clone, Copy)]
+pub(super) struct TargetRow<'a> {
+    values: RowValues<'a>,
+    keep: f32,
+    share: f32,
+    class_weights: Option<&'a [f32]>,
+}
+
+#[derive(Clone, Copy)]
+enum RowValues<'a> {
+    Dense(&'a [f32]),
+    Label(usize),
+}
+
+impl<'a> TargetRow<'a> {
+    #[inline(always)]
+    pub(super) fn at(&self, column: usize) -> f32 {
+        let target = match self.values {
+            RowValues::Dense(values) if self.keep == 1.0 => values[column],
+            RowValues::Dense(values) => self.keep * values[column] + self.share,
+            RowValues::Label(label) => self.share + if label == column { self.keep } else { 0.0 },
+        };
+        target * self.class_weight(column)
+    }
+
+    #[inline(always)]
+    fn class_weight(&self, class: usize) -> f32 {
+        self.class_weights.map_or(1.0, |weights| weights[class])
+    }
+
+    pub(super) fn label(&self) -> Option<usize> {
+        match self.values {
+            RowValues::Label(label) => Some(label),
+            RowValues::Dense(_) => None,
+        }
+    }
+
+    /// The weight of the row's label; 1 for dense targets.
+    pub(super) fn label_weight(&self) -> f32 {
+        self.label().map_or(1.0, |label| self.class_weight(label))
+    }
+
+    /// What the targets of the row add up to.
+    #[inline(always)]
+    pub(super) fn mass(&self, width: usize) -> f32 {
+        match (self.values, self.class_weights) {
+            (RowValues::Label(_), None) => 1.0,
+            _ => sum_of(width, |column| self.at(column)) as f32,
+        }
+    }
+
+    /// The targets from `start` on.
+    pub(super) fn block(&self, start: usize, scratch: &'a mut [f32]) -> &'a [f32] {
+        if let (RowValues::Dense(values), true, None) =
+            (self.values, self.keep == 1.0, self.class_weights)
+        {
+            return &values[start..start + scratch.len()];
+        }
+        scratch.iter_mut().enumerate().for_each(|(i, target)| *target = self.at(start + i));
+        scratch
+    }
+}

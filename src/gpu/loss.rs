@@ -1,0 +1,198 @@
+//! Losses, with the activation below them.
+
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::context::Context;
+use super::kernel::{Kernel, TargetKind, Template};
+use super::operand::{groups, window};
+use super::operations::{
+    Loops, RowPass, WORKGROUP, ZERO, row_groups, rows_window, run as dispatch, with_lanes,
+};
+use crate::activation::Activation;
+use crate::backend::{LossCall, LossOutputs, LossPass, Rows, Spread, Storage, TargetStorage};
+use crate::error::Result;
+use crate::loss::Structure;
+
+/// The inputs and outputs of the loss kernels, in the order of their bindings.
+struct Operands<'a> {
+    call: LossCall<'a>,
+    rows: Rows,
+    z: Option<&'a Buffer>,
+    targets: &'a Buffer,
+    kind: TargetKind,
+    weights: Option<(&'a Buffer, Spread<'a>)>,
+    extra: Option<(&'a Buffer, Spread<'a>)>,
+    divisor: Option<&'a Buffer>,
+    losses: Option<&'a Buffer>,
+    /// y, or the terms in its place.
+    y: Option<&'a Buffer>,
+    dz: Option<&'a Buffer>,
+    /// Bound where an output is not wanted: never touched.
+    unused: [Buffer; 3],
+}
+
+impl<'a> Operands<'a> {
+    fn new(
+        context: &Arc<Context>,
+        call: LossCall<'a>,
+        rows: Rows,
+        z: Option<&'a Storage>,
+        outputs: LossOutputs<'a>,
+    ) -> Result<Self> {
+        let (targets, kind) = match call.targets {
+            TargetStorage::Dense(storage) => (storage, TargetKind::Dense),
+            TargetStorage::Labels(storage) => (storage, TargetKind::Labels),
+        };
+        let spread = |spread: Option<Spread<'a>>| {
+            spread.map(|spread| Ok((spread.storage.gpu()?, spread))).transpose()
+        };
+        let classes = |storage| Spread { storage, row: 0, column: 1 };
+        let buffer = |storage: Option<&'a Storage>| storage.map(Storage::gpu).transpose();
+        Ok(Self {
+            call,
+            rows,
+            z: buffer(z)?,
+            targets: targets.gpu()?,
+            kind,
+            weights: spread(call.weights)?,
+            extra: spread(call.extra.or(call.class_weights.map(classes)))?,
+            divisor: buffer(call.divisor)?,
+            losses: buffer(outputs.losses)?,
+            y: buffer(outputs.y.or(outputs.terms))?,
+            dz: buffer(outputs.dz)?,
+            unused: [context.allocate(1)?, context.allocate(1)?, context.allocate(1)?],
+        })
+    }
+
+    fn kernel(&self, template: Template, outputs: LossOutputs<'_>) -> Kernel<'static> {
+        let flag = |is: bool| f64::from(u8::from(is));
+        Kernel::new(template)
+            .constant("WANT_LOSS", flag(self.losses.is_some()))
+            .constant("WANT_TERMS", flag(outputs.terms.is_some()))
+            .constant("WANT_Y", flag(outputs.y.is_some()))
+            .constant("WANT_DZ", flag(self.dz.is_some()))
+    }
+
+    /// Which inputs there are, as bits.
+    fn has(&self) -> u32 {
+        let inputs = [
+            self.weights.is_some(),
+            self.call.class_weights.is_some(),
+            self.call.extra.is_some(),
+            self.divisor.is_some(),
+        ];
+        inputs.into_iter().zip(0..).map(|(has, bit)| u32::from(has) << bit).sum()
+    }
+
+    /// Runs a kernel for a window of the rows of z, of so many elements, that has this first row of the
+    /// targets.
+    fn run(
+        &self,
+        context: &Context,
+        kernel: &Kernel<'_>,
+        (first, count, length): (usize, usize, usize),
+        first_row: usize,
+        groups: [u32; 3],
+    ) -> Result<()> {
+        let Rows { width, .. } = self.rows;
+        let row = first_row + first;
+        let nothing = |buffer| window(buffer, 0, 1);
+        let elements = |buffer: Option<&'a Buffer>, unused| {
+            buffer.map_or_else(|| nothing(unused), |buffer| window(buffer, first * width, length))
+        };
+        let spread = |operand: Option<(&'a Buffer, Spread<'a>)>| match operand {
+            Some((buffer, Spread { row: by_row, column, .. })) => {
+                // The last row may be short.
+                let last = (count - 1) * by_row + (length - (count - 1) * width - 1) * column;
+                let before = count.saturating_sub(2) * by_row + (width - 1) * column;
+                let last = if count > 1 { last.max(before) } else { last };
+                (window(buffer, row * by_row, last + 1), [by_row as u32, column as u32])
+            }
+            None => (nothing(self.targets), [0, 0]),
+        };
+        let targets = match self.kind {
+            TargetKind::Dense => window(self.targets, row * width, length),
+            TargetKind::Labels => window(self.targets, row, count),
+        };
+        let z = elements(self.z, self.targets);
+        let ((weights, weights_by), (extra, extra_by)) = (spread(self.weights), spread(self.extra));
+        let divisor = nothing(self.divisor.unwrap_or(self.targets));
+        let losses = self
+            .losses
+            .map_or_else(|| nothing(&self.unused[0]), |losses| rows_window(losses, row, count, 1));
+        let (y, dz) = (elements(self.y, &self.unused[1]), elements(self.dz, &self.unused[2]));
+        let parameters = [
+            count as u32,
+            width as u32,
+            length as u32,
+            ZERO,
+            self.call.scale.to_bits(),
+            self.call.smoothing.to_bits(),
+            u32::from(self.call.ignore_index.is_some()),
+            self.call.ignore_index.unwrap_or_default() as u32,
+            self.call.z_loss.to_bits(),
+            z.base,
+            targets.base,
+            losses.base,
+            y.base,
+            dz.base,
+            weights.base,
+            weights_by[0],
+            weights_by[1],
+            extra.base,
+            extra_by[0],
+            extra_by[1],
+            self.has(),
+        ];
+        let windows = [z, targets, weights, extra, divisor, losses, y, dz];
+        let bindings = windows.map(|window| window.binding);
+        dispatch(context, kernel, &bindings, &parameters, groups)
+    }
+}
+
+pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
+    let LossPass { call, activation, rows, elements, first_row, outputs, .. } = pass;
+    let width = rows.width;
+    let operands = Operands::new(context, call, rows, Some(pass.z), outputs)?;
+    let kind = operands.kind;
+    let kernel = |template| operands.kernel(template, outputs);
+    let (kernel, passes) = match call.formula.structure() {
+        Structure::Terms => {
+            let kernel = kernel(Template::LossTerms(kind, pass.argument));
+            (kernel.activation(activation).loss(call.formula), 1)
+        }
+        Structure::LogSumExp => {
+            let is_log = f64::from(u8::from(*activation == Activation::LogSoftmax));
+            let kernel =
+                kernel(Template::SoftmaxCrossEntropy(kind)).activation(&Activation::Softmax);
+            (kernel.constant("Y_IS_LOG", is_log), 3)
+        }
+        Structure::Margins => (kernel(Template::MultiMargin).loss(call.formula), 2),
+    };
+    let kernel = with_lanes(kernel, width);
+    let pass = RowPass { rows, output_width: width, loops: Some(Loops { width, passes }) };
+    for (first, count) in pass.windows(context)? {
+        let length = (count * width).min(elements - first * width);
+        let groups = row_groups(count, width);
+        operands.run(context, &kernel, (first, count, length), first_row, groups)?;
+    }
+    Ok(())
+}
+
+pub(super) fn row_weights(
+    context: &Arc<Context>,
+    call: LossCall<'_>,
+    rows: Rows,
+    output: &Storage,
+) -> Result<()> {
+    let outputs = LossOutputs { losses: Some(output), ..LossOutputs::default() };
+    let operands = Operands::new(context, call, rows, None, outputs)?;
+    let kernel = operands.kernel(Template::RowWeights(operands.kind), outputs);
+    let pass = RowPass { rows, output_width: 1, loops: None };
+    for (first, count) in pass.windows(context)? {
+        let range = (first, count, count * rows.width);
+        operands.run(context, &kernel, range, 0, groups(count.div_ceil(WORKGROUP)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,280 @@
+//! A loss, checked against what it is compared with.
+
+use super::targets::TargetValues;
+use super::{Formula, Loss, Structure, Targets, Unit};
+use crate::backend::{LossCall, Rows, Spread, Storage, TargetStorage};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::reduction::Reduction;
+use crate::shape::Shape;
+use crate::tensor::{Tensor, check_devices, check_shape};
+
+/// The elements that one partial sum of a loss on elements takes in: fixed, so that the result does
+/// not depend on the number of threads.
+const PARTIAL: usize = 4096;
+
+/// A tensor, and how it is spread over the outputs.
+type Spreading<'a> = (&'a Tensor, usize, usize);
+
+/// A loss with targets and all that goes with them, which fit, and what the reduction multiplies by.
+pub(crate) struct Comparison<'a> {
+    loss: Loss,
+    targets: &'a Targets,
+    /// The outputs along their last axis.
+    pub(crate) rows: Rows,
+    weights: Option<Spreading<'a>>,
+    extra: Option<Spreading<'a>>,
+    scale: f32,
+    divisor: Option<Storage>,
+    /// The loss where nothing counts: 0, or 0/0 for a mean over nothing, as in PyTorch.
+    pub(crate) empty: Option<f32>,
+}
+
+impl<'a> Comparison<'a> {
+    /// Checks everything about a loss of outputs of this shape.
+    pub(crate) fn new(
+        op: &'static str,
+        loss: &Loss,
+        device: &Device,
+        shape: &Shape,
+        targets: &'a Targets,
+        reduction: Reduction,
+    ) -> Result<Self> {
+        loss.validate()?;
+        check_devices(op, std::iter::once(device).chain(targets.devices()))?;
+        let width = shape.row();
+        let count = shape[..shape.len().saturating_sub(1)].iter().product();
+        let rows = Rows { count, width };
+        if loss.unit() == Unit::Row && width == 0 {
+            return Err(Error::shape(op, "outputs with at least one class", shape));
+        }
+        let counted = check_values(op, loss, shape, rows, targets)?;
+        let fit = Fit { op, loss, shape, width };
+        let (weights, extra) = (fit.weights(targets)?, fit.extra(targets)?);
+        let elements = rows.elements();
+        let divisor = match (reduction, loss.unit()) {
+            (Reduction::None | Reduction::Sum, _) => None,
+            (Reduction::Mean, Unit::Element) => Some(elements),
+            (Reduction::Mean, Unit::Row) => Some(counted),
+            (Reduction::BatchMean, _) => Some(shape.first().copied().unwrap_or(1)),
+        };
+        let nothing = elements == 0 || counted == 0;
+        let mut comparison = Self {
+            loss: *loss,
+            targets,
+            rows,
+            weights,
+            extra,
+            scale: divisor.map_or(1.0, |divisor| (1.0 / divisor.max(1) as f64) as f32),
+            divisor: None,
+            empty: nothing.then_some(if divisor == Some(0) { f32::NAN } else { 0.0 }),
+        };
+        let labels = matches!(targets.values, TargetValues::Labels(_));
+        let weighted = weights.is_some() || (labels && targets.class_weights.is_some());
+        if weighted && !nothing && reduction == Reduction::Mean && loss.has_weighted_mean() {
+            comparison.divide_by_weights(device)?;
+        }
+        Ok(comparison)
+    }
+
+    /// Lets the mean divide by what the rows weigh.
+    fn divide_by_weights(&mut self, device: &Device) -> Result<()> {
+        let (weights, sum) = (device.scratch(self.rows.count)?, device.scratch(1)?);
+        let call = self.call(Formula::Of(self.loss));
+        device.backend.row_weights(call, self.rows, &weights)?;
+        device.backend.sum(&weights, &sum, self.rows.count)?;
+        (self.scale, self.divisor) = (1.0, Some(sum));
+        Ok(())
+    }
+
+    /// The loss by this formula, for the backends.
+    pub(crate) fn call(&self, formula: Formula) -> LossCall<'_> {
+        let spread = |spreading: Option<Spreading<'a>>| {
+            spreading.map(|(tensor, row, column)| Spread { storage: tensor.storage(), row, column })
+        };
+        LossCall {
+            formula,
+            targets: match &self.targets.values {
+                TargetValues::Dense(tensor) => TargetStorage::Dense(tensor.storage()),
+                TargetValues::Labels(labels) => TargetStorage::Labels(labels.storage()),
+            },
+            smoothing: self.loss.label_smoothing(),
+            ignore_index: self.loss.ignore_index(),
+            weights: spread(self.weights),
+            class_weights: self.targets.class_weights.as_ref().map(Tensor::storage),
+            extra: spread(self.extra),
+            scale: self.scale,
+            divisor: self.divisor.as_ref(),
+            z_loss: 0.0,
+        }
+    }
+
+    /// The call, and the rows to work in. Where each element stands for itself any cut into rows will
+    /// do.
+    pub(crate) fn call_in_rows(&self, formula: Formula) -> (LossCall<'_>, Rows) {
+        let mut call = self.call(formula);
+        let elementwise = |spread: Option<Spread<'_>>| {
+            spread.is_none_or(|Spread { row, column, .. }| (row == 0) == (column == 0))
+        };
+        let free = self.loss.unit() == Unit::Element
+            && elementwise(call.weights)
+            && elementwise(call.extra);
+        if !free {
+            return (call, self.rows);
+        }
+        for Spread { row, .. } in [&mut call.weights, &mut call.extra].into_iter().flatten() {
+            *row = if *row == 0 { 0 } else { PARTIAL };
+        }
+        (call, Rows { count: self.rows.elements().div_ceil(PARTIAL), width: PARTIAL })
+    }
+
+    /// The formula of the loss itself.
+    pub(crate) fn formula(&self) -> Formula {
+        Formula::Of(self.loss)
+    }
+}
+
+/// The number of rows that count.
+fn check_values(
+    op: &'static str,
+    loss: &Loss,
+    shape: &Shape,
+    rows: Rows,
+    targets: &Targets,
+) -> Result<usize> {
+    let unsupported = |what: &str, reason: &str| {
+        Err(Error::Unsupported { what: format!("{loss} with {what}"), reason: reason.to_owned() })
+    };
+    match &targets.values {
+        TargetValues::Dense(_) if loss.structure() == Structure::Margins => {
+            unsupported("dense targets", "it compares with the output of a label; give labels")
+        }
+        TargetValues::Dense(t) if t.shape() != &**shape => {
+            let expected = format!("targets of the output's shape {shape}");
+            Err(Error::shape(op, expected, t.dimensions()))
+        }
+        TargetValues::Dense(_) => Ok(rows.count),
+        TargetValues::Labels(_) if loss.unit() == Unit::Element => {
+            unsupported("labels", "it compares each output with a number; give dense targets")
+        }
+        TargetValues::Labels(labels) if labels.len() != rows.count => {
+            let expected = format!("{} labels for the output's shape {shape}", rows.count);
+            Err(Error::shape(op, expected, labels.len()))
+        }
+        TargetValues::Labels(labels) => labels.count(rows.width, loss.ignore_index()),
+    }
+}
+
+/// What goes with the targets has to fit outputs of this shape.
+struct Fit<'a> {
+    op: &'static str,
+    loss: &'a Loss,
+    shape: &'a Shape,
+    width: usize,
+}
+
+impl Fit<'_> {
+    fn unsupported<T>(&self, what: &str, losses: &str) -> Result<T> {
+        Err(Error::Unsupported {
+            what: format!("{} with {what}", self.loss),
+            reason: format!("they belong to {losses}"),
+        })
+    }
+
+    /// A number for each output, each row, each column, or in all, of what is allowed.
+    fn spread<'t>(
+        &self,
+        what: &str,
+        tensor: &'t Tensor,
+        allowed: &[Along],
+    ) -> Result<Spreading<'t>> {
+        let found = tensor.shape();
+        let outer = &self.shape[..self.shape.len().saturating_sub(1)];
+        let one_row = || {
+            let split = found.split_last();
+            split.is_some_and(|(last, rest)| *last == self.width && rest.iter().all(|&n| n == 1))
+        };
+        let is = |along: &Along| match along {
+            Along::Elements => found == &**self.shape,
+            Along::Rows => found == outer || found.split_last() == Some((&1, outer)),
+            Along::Columns => one_row(),
+            Along::MarkedColumns => found.len() > 1 && one_row(),
+        };
+        if tensor.len() == 1 {
+            return Ok((tensor, 0, 0));
+        }
+        match allowed.iter().find(|along| is(along)) {
+            Some(Along::Elements) => Ok((tensor, self.width, 1)),
+            Some(Along::Rows) => Ok((tensor, 1, 0)),
+            Some(Along::Columns | Along::MarkedColumns) => Ok((tensor, 0, 1)),
+            None => {
+                let shapes = allowed.iter().map(|along| along.shape(self.shape, self.width));
+                let shapes = shapes.collect::<Vec<_>>().join(", ");
+                let expected = format!("{what} of shape {shapes}, or one number");
+                Err(Error::shape(self.op, expected, tensor.dimensions()))
+            }
+        }
+    }
+
+    fn weights<'t>(&self, targets: &'t Targets) -> Result<Option<Spreading<'t>>> {
+        let allowed: &[Along] = match self.loss.unit() {
+            Unit::Element => &[Along::Elements, Along::Rows, Along::MarkedColumns],
+            Unit::Row => &[Along::Rows],
+        };
+        let weights = targets.weights.as_ref();
+        weights.map(|weights| self.spread("weights", weights, allowed)).transpose()
+    }
+
+    /// The weights of classes are checked here too.
+    fn extra<'t>(&self, targets: &'t Targets) -> Result<Option<Spreading<'t>>> {
+        if let Some(weights) = &targets.class_weights {
+            if self.loss.unit() == Unit::Element {
+                return self.unsupported(
+                    "class weights",
+                    "cross_entropy, cross_entropy_with_logits, nll and multi_margin",
+                );
+            }
+            check_shape(self.op, "class weights", weights, &[self.width])?;
+        }
+        let is_gaussian = matches!(self.loss, Loss::GaussianNll { .. });
+        match (&targets.pos_weight, &targets.variance) {
+            (Some(_), _) if *self.loss != Loss::BceWithLogits => {
+                self.unsupported("weights of positive targets", "bce_with_logits")
+            }
+            (_, Some(_)) if !is_gaussian => self.unsupported("variances", "gaussian_nll"),
+            (_, None) if is_gaussian => Err(Error::Unsupported {
+                what: format!("{} without a variance", self.loss),
+                reason: "give it with Targets::variance".to_owned(),
+            }),
+            (Some(weight), _) => {
+                let allowed = [Along::Elements, Along::Columns];
+                self.spread("weights of positive targets", weight, &allowed).map(Some)
+            }
+            (_, Some(variance)) => {
+                self.spread("variances", variance, &[Along::Elements, Along::Rows]).map(Some)
+            }
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// How a tensor may be spread over outputs.
+enum Along {
+    Elements,
+    Rows,
+    Columns,
+    /// With leading ones, as a vector is one number for each row.
+    MarkedColumns,
+}
+
+impl Along {
+    fn shape(&self, shape: &Shape, width: usize) -> String {
+        let outer = &shape[..shape.len().saturating_sub(1)];
+        match self {
+            Self::Elements => shape.to_string(),
+            Self::Rows => format!("{outer:?}"),
+            Self::Columns => format!("[{width}]"),
+            Self::MarkedColumns => format!("[1, {width}]"),
+        }
+    }
+}

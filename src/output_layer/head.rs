@@ -1,0 +1,126 @@
+//! The part of an output layer above the logits.
+
+use super::{OutputLayer, Outputs};
+use crate::activation::Activation;
+use crate::backend::{Argument, LossOutputs, LossPass};
+use crate::error::{Error, Result};
+use crate::linear::Linear;
+use crate::loss::{Comparison, Formula, Structure, Targets, total};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// What lies above the logits; what was not asked for need not be there.
+pub(super) struct Head {
+    pub(super) loss: Option<Tensor>,
+    pub(super) y: Option<Tensor>,
+    pub(super) dz: Option<Tensor>,
+}
+
+impl OutputLayer {
+    pub(super) fn head(
+        &self,
+        op: &'static str,
+        linear: &Linear<'_>,
+        targets: &Targets,
+    ) -> Result<Head> {
+        let (device, shape) = (linear.x.device(), Shape::from([linear.batch, linear.outputs]));
+        let comparison = Comparison::new(op, &self.loss, device, &shape, targets, self.reduction)?;
+        let of_logits = Formula::of_logits(&self.activation, &self.loss);
+        self.check_z_loss(of_logits)?;
+        let is_made_of_terms = self.loss.structure() == Structure::Terms;
+        match of_logits {
+            Some(formula) => self.fused_head(linear, &comparison, formula, Argument::Logits),
+            None if is_made_of_terms && !self.activation.is_rowwise() => {
+                self.fused_head(linear, &comparison, comparison.formula(), Argument::Output)
+            }
+            None => self.composed_head(linear, &comparison),
+        }
+    }
+
+    fn check_z_loss(&self, formula: Option<Formula>) -> Result<()> {
+        if !self.z_loss.is_finite() || self.z_loss < 0.0 {
+            return Err(Error::parameter("z_loss", self.z_loss, "must be finite and not negative"));
+        }
+        let has_log_sum_exp = formula.is_some_and(|f| f.structure() == Structure::LogSumExp);
+        if self.z_loss == 0.0 || has_log_sum_exp {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            what: format!("z_loss with {} and {}", self.activation, self.loss),
+            reason:
+                "it belongs to softmax with cross_entropy, log_softmax with nll, and identity with \
+                     cross_entropy_with_logits"
+                    .to_owned(),
+        })
+    }
+
+    pub(super) fn wants_dz(&self) -> bool {
+        self.outputs.intersects(Outputs::DZ | Outputs::DW | Outputs::DB | Outputs::DX)
+    }
+
+    /// The activation, the loss and dE/dz in one pass over the logits.
+    fn fused_head(
+        &self,
+        linear: &Linear<'_>,
+        comparison: &Comparison<'_>,
+        formula: Formula,
+        argument: Argument,
+    ) -> Result<Head> {
+        let z = linear.forward(&Activation::Identity)?;
+        let device = z.device();
+        let wanted = |wanted: bool| -> Result<Option<Tensor>> {
+            wanted.then(|| device.allocate(z.dimensions().clone())).transpose()
+        };
+        // The output of identity is z itself.
+        let wants_y = self.outputs.contains(Outputs::Y);
+        let is_identity = self.activation == Activation::Identity;
+        let y = wanted(wants_y && !is_identity)?;
+        let dz = wanted(self.wants_dz())?;
+        let (mut call, rows) = comparison.call_in_rows(formula);
+        call.z_loss = self.z_loss;
+        let wants_loss = self.outputs.contains(Outputs::LOSS) && comparison.empty.is_none();
+        let losses = wants_loss.then(|| device.scratch(rows.count)).transpose()?;
+        device.backend.loss(LossPass {
+            call,
+            activation: &self.activation,
+            argument,
+            z: z.storage(),
+            rows,
+            elements: z.len(),
+            first_row: 0,
+            outputs: LossOutputs {
+                losses: losses.as_ref(),
+                terms: None,
+                y: y.as_ref().map(Tensor::storage),
+                dz: dz.as_ref().map(Tensor::storage),
+            },
+        })?;
+        let loss = match (&losses, comparison.empty) {
+            (Some(losses), _) => Some(total(device, losses, rows.count)?),
+            (None, Some(empty)) => Some(device.tensor(&[empty], [])?),
+            (None, None) => None,
+        };
+        let y = if is_identity { Some(z.clone()) } else { y };
+        Ok(Head { loss, y, dz })
+    }
+
+    /// The activation, the loss and their gradients, one after the other.
+    fn composed_head(&self, linear: &Linear<'_>, comparison: &Comparison<'_>) -> Result<Head> {
+        let z = linear.forward(&Activation::Identity)?;
+        let y = self.activation.forward(&z)?;
+        let wants_loss = self.outputs.contains(Outputs::LOSS);
+        let loss = wants_loss.then(|| comparison.total(&y)).transpose()?;
+        let dz = if self.wants_dz() {
+            let dy = y.device().allocate(y.dimensions().clone())?;
+            comparison.gradient(&y, &dy)?;
+            Some(if self.activation.is_rowwise() {
+                self.activation.backward_from_output(&y, &dy)?
+            } else {
+                self.activation.backward(&z, &dy)?
+            })
+        } else {
+            None
+        };
+        Ok(Head { loss, y: Some(y), dz })
+    }
+}

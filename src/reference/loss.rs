@@ -1,0 +1,366 @@
+//! A whole loss with everything that goes with its targets, formula by formula.
+
+use crate::error::{Error, Result};
+use crate::loss::{Formula, Loss, LossVisitor, Structure, Unit};
+use crate::reduction::Reduction;
+
+use super::LossTerm;
+
+/// What the outputs are compared with.
+#[derive(Clone, Copy, Debug)]
+pub enum TargetValues<'a> {
+    /// A number for each output, [B, K].
+    Dense(&'a [f64]),
+    /// The index of a class for each row, `[B]`.
+    Labels(&'a [i32]),
+}
+
+/// What the outputs are compared with, and what goes with it: the slices of [`crate::Targets`].
+///
+/// Weights and variances have one number for each output, each row, or in all; the weights of classes
+/// and of positive targets one for each class.
+#[derive(Clone, Copy, Debug)]
+pub struct Targets<'a> {
+    /// The targets.
+    pub values: TargetValues<'a>,
+    /// The weights of the classes.
+    pub class_weights: Option<&'a [f64]>,
+    /// The weights of elements or rows.
+    pub weights: Option<&'a [f64]>,
+    /// The weights of positive targets.
+    pub pos_weight: Option<&'a [f64]>,
+    /// The variances.
+    pub variance: Option<&'a [f64]>,
+}
+
+impl<'a> From<TargetValues<'a>> for Targets<'a> {
+    fn from(values: TargetValues<'a>) -> Self {
+        Self { values, class_weights: None, weights: None, pos_weight: None, variance: None }
+    }
+}
+
+impl<'a> Targets<'a> {
+    /// A number for each output.
+    pub fn dense(values: &'a [f64]) -> Self {
+        TargetValues::Dense(values).into()
+    }
+
+    /// The index of a class for each row.
+    pub fn labels(labels: &'a [i32]) -> Self {
+        TargetValues::Labels(labels).into()
+    }
+}
+
+/// A loss and its data: y of shape [B, classes].
+#[derive(Clone, Copy, Debug)]
+pub struct LossProblem<'a> {
+    /// The loss.
+    pub loss: &'a Loss,
+    /// How it becomes one number.
+    pub reduction: Reduction,
+    /// The outputs, row-major.
+    pub y: &'a [f64],
+    /// The length of a row.
+    pub classes: usize,
+    /// The targets.
+    pub targets: Targets<'a>,
+}
+
+/// A loss and its gradient.
+#[derive(Clone, Debug)]
+pub struct LossGradient {
+    /// The unreduced loss: of each element, or of each row for losses on rows.
+    pub terms: Vec<f64>,
+    /// The reduced loss; the sum for [`Reduction::None`].
+    pub loss: f64,
+    /// Its gradient with respect to y. 0 where nothing counts.
+    pub dy: Vec<f64>,
+    /// Whether each row counts: it does unless its label is ignored.
+    pub counts: Vec<bool>,
+}
+
+/// A loss and its gradient, formula by formula.
+///
+/// ```
+/// use wgrad::reference::{LossProblem, Targets, loss};
+/// use wgrad::{Loss, Reduction};
+///
+/// let problem = LossProblem {
+///     loss: &Loss::cross_entropy_with_logits(),
+///     reduction: Reduction::Mean,
+///     y: &[1e4, -1e4],
+///     classes: 2,
+///     targets: Targets::labels(&[1]),
+/// };
+/// let found = loss(&problem)?;
+/// assert_eq!((found.loss, found.dy), (2e4, vec![1.0, -1.0]));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::ShapeMismatch`] where the slices do not go together.
+pub fn loss(problem: &LossProblem<'_>) -> Result<LossGradient> {
+    let LossProblem { loss, reduction, y, classes, targets } = *problem;
+    evaluate(Formula::Of(*loss), loss, reduction, y, classes, targets, 0.0)
+}
+
+/// A loss by a formula that may be of the logits.
+pub(super) fn evaluate(
+    formula: Formula,
+    loss: &Loss,
+    reduction: Reduction,
+    y: &[f64],
+    classes: usize,
+    targets: Targets<'_>,
+    z_loss: f64,
+) -> Result<LossGradient> {
+    let rows = check(y, classes, &targets)?;
+    let row = |row: usize| {
+        let data = Row { formula, loss, y, classes, rows, targets, z_loss, row };
+        data.evaluate()
+    };
+    let evaluated: Vec<RowLoss> = (0..rows).map(row).collect();
+    let weights: f64 = evaluated.iter().map(|row| row.weight).sum();
+    let divisor = match (reduction, loss.unit()) {
+        (Reduction::Sum | Reduction::None, _) => 1.0,
+        (Reduction::BatchMean, _) => rows as f64,
+        (Reduction::Mean, Unit::Element) => y.len() as f64,
+        (Reduction::Mean, Unit::Row) => weights,
+    };
+    let counts: Vec<bool> = evaluated.iter().map(|row| row.counts).collect();
+    let any = counts.contains(&true);
+    let terms: Vec<f64> = evaluated.iter().flat_map(|row| row.terms.iter().copied()).collect();
+    let slope = |slope: f64| if any { slope / divisor } else { 0.0 };
+    let dy = evaluated.iter().flat_map(|row| row.slopes.iter().copied()).map(slope).collect();
+    Ok(LossGradient { loss: terms.iter().sum::<f64>() / divisor, terms, dy, counts })
+}
+
+/// The number of rows, where all slices go together.
+fn check(y: &[f64], classes: usize, targets: &Targets<'_>) -> Result<usize> {
+    const OP: &str = "reference loss";
+    let rows = y.len() / classes.max(1);
+    if rows * classes != y.len() {
+        return Err(Error::shape(OP, format!("whole rows of {classes}"), y.len()));
+    }
+    let (expected, found) = match targets.values {
+        TargetValues::Dense(values) => (y.len(), values.len()),
+        TargetValues::Labels(labels) => (rows, labels.len()),
+    };
+    if expected != found {
+        return Err(Error::shape(OP, format!("{expected} targets"), found));
+    }
+    let spread = [targets.weights, targets.variance];
+    if let Some(odd) = spread.into_iter().flatten().find(|s| ![y.len(), rows, 1].contains(&s.len()))
+    {
+        let expected = format!("{} weights or variances, {rows}, or 1", y.len());
+        return Err(Error::shape(OP, expected, odd.len()));
+    }
+    let by_class = [targets.class_weights, targets.pos_weight];
+    if let Some(odd) = by_class.into_iter().flatten().find(|s| s.len() != classes) {
+        return Err(Error::shape(OP, format!("{classes} weights of classes"), odd.len()));
+    }
+    Ok(rows)
+}
+
+/// One row of outputs with its targets.
+struct Row<'a> {
+    formula: Formula,
+    loss: &'a Loss,
+    y: &'a [f64],
+    classes: usize,
+    rows: usize,
+    targets: Targets<'a>,
+    z_loss: f64,
+    row: usize,
+}
+
+struct RowLoss {
+    terms: Vec<f64>,
+    slopes: Vec<f64>,
+    /// What the row adds to the divisor of a mean.
+    weight: f64,
+    counts: bool,
+}
+
+impl Row<'_> {
+    /// What belongs to a column, of values for each element, row, or all.
+    fn spread(&self, values: Option<&[f64]>, column: usize) -> f64 {
+        let Some(values) = values else { return 1.0 };
+        if values.len() == self.y.len() {
+            values[self.row * self.classes + column]
+        } else if values.len() == self.rows {
+            values[self.row]
+        } else {
+            values[0]
+        }
+    }
+
+    fn label(&self) -> Option<i32> {
+        match self.targets.values {
+            TargetValues::Labels(labels) => Some(labels[self.row]),
+            TargetValues::Dense(_) => None,
+        }
+    }
+
+    fn class_weight(&self, class: usize) -> f64 {
+        self.targets.class_weights.map_or(1.0, |weights| weights[class])
+    }
+
+    /// The weight of the row's label; 1 for dense targets.
+    fn label_weight(&self) -> f64 {
+        self.label().map_or(1.0, |label| self.class_weight(label as usize))
+    }
+
+    /// The target of a class, smoothed and weighted.
+    fn target(&self, column: usize) -> f64 {
+        let smoothing = f64::from(self.loss.label_smoothing());
+        let target = match self.targets.values {
+            TargetValues::Dense(values) => values[self.row * self.classes + column],
+            TargetValues::Labels(labels) => f64::from(labels[self.row] == column as i32),
+        };
+        let smoothed = (1.0 - smoothing) * target + smoothing / self.classes as f64;
+        if self.loss.unit() == Unit::Element {
+            target
+        } else {
+            self.class_weight(column) * smoothed
+        }
+    }
+
+    fn extra(&self, column: usize) -> f64 {
+        match self.loss {
+            Loss::GaussianNll { .. } => self.spread(self.targets.variance, column),
+            _ => self.targets.pos_weight.map_or(1.0, |weights| weights[column]),
+        }
+    }
+
+    fn evaluate(&self) -> RowLoss {
+        let y = &self.y[self.row * self.classes..][..self.classes];
+        let ignored = self.label().is_some() && self.label() == self.loss.ignore_index();
+        let terms = if self.loss.unit() == Unit::Element { self.classes } else { 1 };
+        if ignored {
+            let (terms, slopes) = (vec![0.0; terms], vec![0.0; self.classes]);
+            return RowLoss { terms, slopes, weight: 0.0, counts: false };
+        }
+        let (terms, slopes) = match self.formula.structure() {
+            Structure::Terms => self.terms(y),
+            Structure::LogSumExp => self.log_sum_exp(y),
+            Structure::Margins => self.margins(y),
+        };
+        let row_weight = self.spread(self.targets.weights, 0);
+        let weight = match self.formula.structure() {
+            Structure::Margins => 1.0,
+            _ => row_weight * self.label_weight(),
+        };
+        RowLoss { terms, slopes, weight, counts: true }
+    }
+
+    fn terms(&self, y: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let term = |(column, &y): (usize, &f64)| {
+            let (t, extra) = (self.target(column), self.extra(column));
+            let weight = self.spread(self.targets.weights, column);
+            let (term, slope) = term(self.formula, y, t, extra);
+            (weight * term, weight * slope)
+        };
+        let (terms, slopes): (Vec<f64>, Vec<f64>) = y.iter().enumerate().map(term).unzip();
+        let terms = if self.loss.unit() == Unit::Row { vec![terms.iter().sum()] } else { terms };
+        (terms, slopes)
+    }
+
+    /// `Σ_k −t_k·ln p_k + c·(ln Σ e^z)²` for p = softmax(z).
+    fn log_sum_exp(&self, z: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let weight = self.spread(self.targets.weights, 0);
+        let targets: Vec<f64> = (0..z.len()).map(|k| self.target(k)).collect();
+        let maximum = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let undefined = z.iter().chain(&targets).any(|value| value.is_nan());
+        if undefined || maximum.is_infinite() {
+            return (vec![f64::NAN], vec![f64::NAN; z.len()]);
+        }
+        // The sum without the 1 of the maximum itself, which may be all that an f64 would keep.
+        let ties = z.iter().filter(|&&z| z == maximum).count();
+        let below = z.iter().filter(|&&z| z < maximum);
+        let rest = below.map(|z| (z - maximum).exp()).sum::<f64>() + (ties as f64 - 1.0);
+        let log_sum = rest.ln_1p();
+        let mass: f64 = targets.iter().sum();
+        let normalizer = maximum + log_sum;
+        let coefficient = self.z_loss * self.label_weight();
+        let term =
+            |(z, t): (&f64, &f64)| if *t == 0.0 { 0.0 } else { t * (log_sum - (z - maximum)) };
+        let cross_entropy = z.iter().zip(&targets).map(term).sum::<f64>();
+        let loss = cross_entropy + coefficient * normalizer * normalizer;
+        let slope = |(z, t): (&f64, &f64)| {
+            let p = (z - maximum).exp() / (1.0 + rest);
+            // 1 − p of an element that dominates its row, without the cancellation.
+            let error = if p > 0.5 {
+                (mass - t) - mass * rest_without(p, *z == maximum, rest)
+            } else {
+                p * mass - t
+            };
+            weight * (error + 2.0 * coefficient * normalizer * p)
+        };
+        (vec![weight * loss], z.iter().zip(&targets).map(slope).collect())
+    }
+
+    /// `w_l/K·Σ_{i≠l} max(0, margin − z_l + z_i)^p` for the label l.
+    fn margins(&self, z: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let &Loss::MultiMargin { p, margin } = self.loss else {
+            return (vec![f64::NAN], vec![f64::NAN; z.len()]);
+        };
+        let Some(label) = self.label().and_then(|label| usize::try_from(label).ok()) else {
+            return (vec![f64::NAN], vec![f64::NAN; z.len()]);
+        };
+        let scale = self.spread(self.targets.weights, 0) * self.label_weight() / z.len() as f64;
+        let hinge = |i: usize| {
+            let hinge = f64::from(margin) - z[label] + z[i];
+            if i == label || hinge <= 0.0 { 0.0 } else { hinge }
+        };
+        let term = |i: usize| if p == 1 { hinge(i) } else { hinge(i) * hinge(i) };
+        let slope = |i: usize| match p {
+            1 if hinge(i) > 0.0 || hinge(i).is_nan() => hinge(i).signum(),
+            1 => 0.0,
+            _ => 2.0 * hinge(i),
+        };
+        let loss = (0..z.len()).map(term).sum::<f64>();
+        let mut slopes: Vec<f64> = (0..z.len()).map(|i| scale * slope(i)).collect();
+        slopes[label] = -slopes.iter().sum::<f64>();
+        (vec![scale * loss], slopes)
+    }
+}
+
+/// 1 − p for the greatest element.
+fn rest_without(p: f64, greatest: bool, rest: f64) -> f64 {
+    if greatest { rest / (1.0 + rest) } else { 1.0 - p }
+}
+
+/// A term and its derivative; NaN where an argument is.
+fn term(formula: Formula, y: f64, t: f64, extra: f64) -> (f64, f64) {
+    if [y, t, extra].iter().any(|value| value.is_nan()) {
+        return (f64::NAN, f64::NAN);
+    }
+    formula.visit(TermAt { y, t, extra }).unwrap_or((f64::NAN, f64::NAN))
+}
+
+/// The term that the loss adds up for one output y and one target t; NaN where either is NaN, and for a
+/// loss that is not a sum of terms.
+pub fn loss_term(loss: &Loss, y: f64, t: f64) -> f64 {
+    term(Formula::Of(*loss), y, t, 1.0).0
+}
+
+/// Its derivative with respect to y.
+pub fn loss_term_gradient(loss: &Loss, y: f64, t: f64) -> f64 {
+    term(Formula::Of(*loss), y, t, 1.0).1
+}
+
+struct TermAt {
+    y: f64,
+    t: f64,
+    extra: f64,
+}
+
+impl LossVisitor<f64> for TermAt {
+    type Output = (f64, f64);
+
+    fn visit<F: LossTerm<f64>>(self, formula: F) -> (f64, f64) {
+        let Self { y, t, extra } = self;
+        (formula.loss(y, t, extra), formula.gradient(y, t, extra))
+    }
+}

@@ -1,0 +1,89 @@
+//! Losses that ask for a margin.
+
+use super::{LossTerm, number, positive_part};
+use crate::reference::Real;
+
+/// `1 − t·y`
+#[inline(always)]
+fn shortfall<R: Real>(y: R, t: R) -> R {
+    (-t).multiply_add(y, number(1.0))
+}
+
+/// `max(0, 1 − t·y)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Hinge;
+
+impl<R: Real> LossTerm<R> for Hinge {
+    #[inline(always)]
+    fn loss(&self, y: R, t: R, _extra: R) -> R {
+        positive_part(shortfall(y, t))
+    }
+
+    #[inline(always)]
+    fn gradient(&self, y: R, t: R, _extra: R) -> R {
+        if shortfall(y, t) > number(0.0) { -t } else { number(0.0) }
+    }
+}
+
+/// `max(0, 1 − t·y)²`.
+#[derive(Clone, Copy, Debug)]
+pub struct SquaredHinge;
+
+impl<R: Real> LossTerm<R> for SquaredHinge {
+    #[inline(always)]
+    fn loss(&self, y: R, t: R, _extra: R) -> R {
+        let hinge = positive_part(shortfall(y, t));
+        hinge * hinge
+    }
+
+    #[inline(always)]
+    fn gradient(&self, y: R, t: R, _extra: R) -> R {
+        let hinge = shortfall(y, t);
+        let slope = number::<R>(-2.0) * t * hinge;
+        if hinge > number(0.0) { slope } else { number(0.0) }
+    }
+}
+
+/// `ln(1 + e^(−t·y))`.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftMargin;
+
+impl<R: Real> LossTerm<R> for SoftMargin {
+    #[inline(always)]
+    fn loss(&self, y: R, t: R, _extra: R) -> R {
+        R::softplus_of(-t.product(y))
+    }
+
+    #[inline(always)]
+    fn gradient(&self, y: R, t: R, _extra: R) -> R {
+        (-t).times_sigmoid(-t.product(y))
+    }
+}
+
+/// `y` for the target 1, `max(0, margin − y)` for the target −1; the sum of both for any other.
+#[derive(Clone, Copy, Debug)]
+pub struct HingeEmbedding<R> {
+    /// The distance that is asked of dissimilar pairs.
+    pub margin: R,
+}
+
+impl<R: Real> LossTerm<R> for HingeEmbedding<R> {
+    #[inline(always)]
+    fn loss(&self, y: R, t: R, _extra: R) -> R {
+        let zero = number::<R>(0.0);
+        let apart = positive_part(self.margin - y);
+        let apart = if t == number(1.0) { zero } else { apart };
+        let together = if t == number(-1.0) { zero } else { y };
+        apart + together
+    }
+
+    #[inline(always)]
+    fn gradient(&self, y: R, t: R, _extra: R) -> R {
+        let (zero, one) = (number::<R>(0.0), number::<R>(1.0));
+        // PyTorch takes the side of the margin at the kink.
+        let apart = if self.margin - y < zero { zero } else { -one };
+        let apart = if t == one { zero } else { apart };
+        let together = if t == -one { zero } else { one };
+        apart + together
+    }
+}
