@@ -11,6 +11,7 @@ use crate::device::{Counters, DeviceInfo, Memory};
 use crate::error::{Error, Result};
 use crate::gpu;
 use crate::loss::Formula;
+use crate::pool::Purpose;
 
 /// The elements of a tensor, on one of the backends.
 #[derive(Clone)]
@@ -353,6 +354,7 @@ impl Reading {
 pub(crate) trait Backend: Send + Sync {
     fn info(&self) -> &DeviceInfo;
     fn memory(&self) -> Memory;
+    fn reset_peak_memory(&self);
     fn counters(&self) -> Counters;
     /// Gives the pool's unused buffers back to the system.
     fn trim(&self);
@@ -361,7 +363,7 @@ pub(crate) trait Backend: Send + Sync {
     /// Waits until all that has been recorded is done.
     fn synchronize(&self) -> Result<()>;
 
-    fn allocate(&self, elements: usize) -> Result<Storage>;
+    fn allocate(&self, elements: usize, purpose: Purpose) -> Result<Storage>;
     fn write(&self, bytes: &[u8], output: &Storage) -> Result<()>;
     fn zero(&self, output: &Storage, elements: usize) -> Result<()>;
     fn read(&self, input: &Storage, elements: usize) -> Result<Reading>;

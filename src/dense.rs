@@ -66,10 +66,11 @@ impl Dense {
         if self.activation.has_derivative_from_output() && !self.activation.is_rowwise() {
             return Ok(DenseForward { y: linear.forward(&self.activation)?, z: None });
         }
+        if self.activation.has_derivative_from_output() {
+            return Ok(DenseForward { y: self.activation.forward(&linear.logits()?)?, z: None });
+        }
         let z = linear.forward(&Activation::Identity)?;
-        let y = self.activation.forward(&z)?;
-        let z = Some(z).filter(|_| !self.activation.has_derivative_from_output());
-        Ok(DenseForward { y, z })
+        Ok(DenseForward { y: self.activation.forward(&z)?, z: Some(z) })
     }
 
     /// The gradients from `dy = dE/dy`, [B, K], for what [`forward`](Self::forward) returned.

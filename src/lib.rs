@@ -69,7 +69,9 @@ mod tensor;
 
 pub use activation::{Activation, Rowwise};
 pub use dense::{Dense, DenseForward, DenseGradients};
-pub use device::{Counters, Device, DeviceInfo, DeviceKind, DeviceOptions, Memory, Preference};
+pub use device::{
+    Counters, Device, DeviceInfo, DeviceKind, DeviceOptions, Memory, MemoryUse, Preference,
+};
 pub use error::{Error, Result};
 pub use gated::Gated;
 pub use labels::Labels;

@@ -48,9 +48,24 @@ impl<'a> Linear<'a> {
 
     /// `g(x·w + b)` for a pointwise g.
     pub(crate) fn forward(&self, activation: &Activation) -> Result<Tensor> {
+        self.forward_into(activation, self.x.device().allocate(self.output_shape())?)
+    }
+
+    /// `x·w + b` where it is not handed out.
+    pub(crate) fn logits(&self) -> Result<Tensor> {
+        self.forward_into(&Activation::Identity, self.x.device().workspace(self.output_shape())?)
+    }
+
+    fn forward_into(&self, activation: &Activation, output: Tensor) -> Result<Tensor> {
         let product = self.product(self.batch, self.inputs, self.outputs);
         let epilogue = Epilogue { bias: self.b.map(Tensor::storage), activation };
-        self.multiply(product, self.x, self.w, epilogue, [self.batch, self.outputs])
+        let (x, w) = (self.x.storage(), self.w.storage());
+        self.x.device().backend.matmul(product, x, w, epilogue, output.storage())?;
+        Ok(output)
+    }
+
+    fn output_shape(&self) -> Shape {
+        Shape::from([self.batch, self.outputs])
     }
 
     /// `dE/dw = xᵀ·dz`.

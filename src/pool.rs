@@ -14,6 +14,15 @@ pub(crate) fn class_of(bytes: u64) -> u64 {
     bytes.max(1).div_ceil(step) * step
 }
 
+/// What a buffer is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// What the caller holds.
+    Tensor,
+    /// What an operation needs while it runs.
+    Workspace,
+}
+
 /// Unused buffers by their class, and the account of all.
 pub(crate) struct Pool<B> {
     state: Mutex<State<B>>,
@@ -39,6 +48,7 @@ impl<B> Pool<B> {
     pub(crate) fn take<E>(
         &self,
         class: u64,
+        purpose: Purpose,
         create: impl Fn() -> Result<B, E>,
     ) -> Result<Taken<B>, E> {
         let reused = {
@@ -60,16 +70,14 @@ impl<B> Pool<B> {
                 Taken { buffer: created, reused: false }
             }
         };
-        let memory = &mut self.state().memory;
-        memory.in_use_bytes += class;
-        memory.peak_bytes = memory.peak_bytes.max(memory.in_use_bytes);
+        self.state().memory.add(class, purpose);
         Ok(taken)
     }
 
     /// Takes a buffer back.
-    pub(crate) fn give(&self, class: u64, buffer: B) {
+    pub(crate) fn give(&self, class: u64, purpose: Purpose, buffer: B) {
         let mut state = self.state();
-        state.memory.in_use_bytes -= class;
+        state.memory.remove(class, purpose);
         state.memory.pooled_bytes += class;
         state.unused.entry(class).or_default().push(buffer);
     }
@@ -87,6 +95,11 @@ impl<B> Pool<B> {
 
     pub(crate) fn memory(&self) -> Memory {
         self.state().memory
+    }
+
+    /// From here on the peaks are those of what follows.
+    pub(crate) fn reset_peak(&self) {
+        self.state().memory.reset_peak();
     }
 }
 
@@ -115,10 +128,10 @@ mod tests {
     fn a_buffer_comes_back_and_the_account_is_even() {
         let pool = Pool::new();
         let create = || Ok::<_, ()>(vec![0u8; 256]);
-        let first = pool.take(256, create).unwrap();
+        let first = pool.take(256, Purpose::Tensor, create).unwrap();
         assert!(!first.reused);
-        pool.give(256, first.buffer);
-        assert!(pool.take(256, create).unwrap().reused);
+        pool.give(256, Purpose::Tensor, first.buffer);
+        assert!(pool.take(256, Purpose::Tensor, create).unwrap().reused);
         let memory = pool.memory();
         assert_eq!((memory.in_use_bytes, memory.pooled_bytes, memory.peak_bytes), (256, 0, 256));
     }
@@ -126,14 +139,45 @@ mod tests {
     #[test]
     fn a_failed_allocation_empties_the_pool_and_tries_again() {
         let pool = Pool::new();
-        let spare = pool.take(512, || Ok::<_, ()>("spare")).map(|taken| taken.buffer);
-        pool.give(512, spare.unwrap());
+        let take = |create: &dyn Fn() -> Result<_, ()>| pool.take(512, Purpose::Tensor, create);
+        let spare = take(&|| Ok("spare")).map(|taken| taken.buffer);
+        pool.give(512, Purpose::Tensor, spare.unwrap());
         let attempts = std::cell::Cell::new(0);
         let create = || {
             attempts.set(attempts.get() + 1);
             if attempts.get() == 1 { Err(()) } else { Ok("new") }
         };
-        assert!(pool.take(256, create).is_ok());
+        assert!(pool.take(256, Purpose::Tensor, create).is_ok());
+        assert_eq!(pool.memory().pooled_bytes, 0);
+    }
+
+    #[test]
+    fn each_purpose_has_its_account_and_buffers_go_from_one_to_the_other() {
+        let pool = Pool::new();
+        let take = |class, purpose| pool.take(class, purpose, || Ok::<_, ()>(())).unwrap();
+        // Current and peak of the tensors, of the workspace, and of both.
+        let uses = || {
+            let memory = pool.memory();
+            let pair = |of: crate::device::MemoryUse| (of.current_bytes, of.peak_bytes);
+            let both = (memory.in_use_bytes, memory.peak_bytes);
+            assert_eq!(both.0, memory.tensors.current_bytes + memory.workspace.current_bytes);
+            (pair(memory.tensors), pair(memory.workspace), both)
+        };
+        take(512, Purpose::Tensor);
+        take(256, Purpose::Workspace);
+        assert_eq!(uses(), ((512, 512), (256, 256), (768, 768)));
+        pool.give(256, Purpose::Workspace, ());
+        assert!(take(256, Purpose::Tensor).reused);
+        assert_eq!(uses(), ((768, 768), (0, 256), (768, 768)));
+        // The peaks of the purposes need not fall together.
+        pool.give(512, Purpose::Tensor, ());
+        assert!(take(512, Purpose::Workspace).reused);
+        assert_eq!(uses(), ((256, 768), (512, 512), (768, 768)));
+        pool.give(512, Purpose::Workspace, ());
+        pool.reset_peak();
+        assert_eq!(uses(), ((256, 256), (0, 0), (256, 256)));
+        take(512, Purpose::Workspace);
+        assert_eq!(uses(), ((256, 256), (512, 512), (768, 768)));
         assert_eq!(pool.memory().pooled_bytes, 0);
     }
 }

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Within, assert_all, normal, wide};
 use wgrad::{
-    Activation, Device, DeviceKind, DeviceOptions, Error, Loss, OutputLayer, Preference, Shape,
-    Tensor, reference, wgpu,
+    Activation, Device, DeviceKind, DeviceOptions, Error, Loss, OutputLayer, Preference, Reduction,
+    Shape, Tensor, reference, wgpu,
 };
 
 on_every_device! {
@@ -194,6 +194,99 @@ fn memory_is_accounted_for() {
         );
         device.trim();
         assert_eq!(device.memory().pooled_bytes, 0);
+    }
+}
+
+/// The bytes of the tensors and of the workspace: current and peak.
+fn by_purpose(device: &Device) -> [[u64; 2]; 2] {
+    let memory = device.memory();
+    let [tensors, workspace] = [memory.tensors, memory.workspace];
+    assert_eq!(memory.in_use_bytes, tensors.current_bytes + workspace.current_bytes, "{device:?}");
+    assert!(memory.peak_bytes >= memory.in_use_bytes, "{memory}");
+    assert!(memory.peak_bytes <= tensors.peak_bytes + workspace.peak_bytes, "{memory}");
+    [tensors, workspace].map(|of| [of.current_bytes, of.peak_bytes])
+}
+
+#[test]
+fn memory_is_told_by_purpose() {
+    const KIB: u64 = 1 << 10;
+    for shared in common::adapters().iter().chain([common::cpu()]) {
+        let device = Device::open(shared.info()).unwrap();
+        let uses = || by_purpose(&device).map(|of| of.map(|bytes| bytes / KIB));
+        assert_eq!((uses(), device.memory().peak_bytes), ([[0, 0], [0, 0]], 0));
+        let x = device.zeros([256, 1024]).unwrap();
+        let w = device.zeros([1024, 512]).unwrap();
+        let labels = device.labels(&[1; 256]).unwrap();
+        assert_eq!(uses(), [[3073, 3073], [0, 0]], "{device:?}");
+        // The logits are workspace, the output is the caller's.
+        let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy());
+        let y = layer.forward(&x, &w, None).unwrap();
+        assert_eq!(uses(), [[3585, 3585], [0, 512]], "{device:?}");
+        assert_eq!(device.memory().peak_bytes / KIB, 3585 + 512);
+        drop(y);
+        assert_eq!(uses(), [[3073, 3585], [0, 512]], "{device:?}");
+        device.reset_peak_memory();
+        assert_eq!((uses(), device.memory().peak_bytes / KIB), ([[3073, 3073], [0, 0]], 3073));
+        // So are the partial sums of a loss.
+        drop(Loss::Mse.forward(&x, &x, Reduction::Sum).unwrap());
+        assert_eq!(by_purpose(&device)[1], [0, 256], "{device:?}");
+        // What an operation returns is held, what it needed is not.
+        device.reset_peak_memory();
+        let step = layer.gradients(&x, &w, None, &labels).unwrap();
+        let held = [&step.loss, &step.y, &step.dz, &step.dw, &step.db, &step.dx];
+        let bytes: usize = held.iter().map(|tensor| (4 * tensor.len()).max(256)).sum();
+        let [[tensors, _], [workspace, peak]] = by_purpose(&device);
+        assert!((0..=256).contains(&(tensors - 3073 * KIB - bytes as u64)), "{device:?}");
+        assert_eq!(workspace, 0, "{device:?}");
+        assert!((512 * KIB..1024 * KIB).contains(&peak), "{device:?}: {peak}");
+        drop((x, w, labels, step));
+        assert_eq!(device.memory().in_use_bytes, 0, "{device:?}");
+        device.reset_peak_memory();
+        assert_eq!((uses(), device.memory().peak_bytes), ([[0, 0], [0, 0]], 0));
+    }
+}
+
+#[test]
+fn an_output_that_is_an_input_costs_a_copy() {
+    for shared in common::adapters().iter().chain([common::cpu()]) {
+        let device = Device::open(shared.info()).unwrap();
+        let z = device.zeros([64, 1024]).unwrap();
+        Activation::Softmax.forward_into(&z, &z).unwrap();
+        let one = 64 * 1024 * 4;
+        // A GPU keeps the input as workspace; the CPU swaps the output in.
+        let expected = if device.info().kind.is_gpu() {
+            [[one; 2], [0, one]]
+        } else {
+            [[one, 2 * one], [0; 2]]
+        };
+        assert_eq!(by_purpose(&device), expected, "{device:?}");
+    }
+}
+
+#[test]
+fn reads_that_are_under_way_are_staging() {
+    for shared in common::adapters().iter().chain([common::cpu()]) {
+        let device = Device::open(shared.info()).unwrap();
+        let one = if device.info().kind.is_gpu() { 4096 } else { 0 };
+        let z = device.zeros([1024]).unwrap();
+        let staging = || {
+            let memory = device.memory();
+            // Beside what is in use.
+            assert_eq!(memory.in_use_bytes, 4096);
+            (memory.staging.current_bytes, memory.staging.peak_bytes, memory.pooled_bytes)
+        };
+        assert_eq!(staging(), (0, 0, 0));
+        let reads = [z.read(), z.read()];
+        assert_eq!(staging(), (2 * one, 2 * one, 0), "{device:?}");
+        for read in reads {
+            pollster::block_on(read).unwrap();
+        }
+        assert_eq!(staging(), (0, 2 * one, 2 * one), "{device:?}");
+        device.reset_peak_memory();
+        z.to_vec().unwrap();
+        assert_eq!(staging(), (0, one, 2 * one), "{device:?}");
+        device.trim();
+        assert_eq!(staging(), (0, one, 0), "{device:?}");
     }
 }
 

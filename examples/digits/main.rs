@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     charts::learning_curve(&epochs, &device.info().to_string(), &curve)?;
     charts::predictions(&held_out, &predictions, &grid)?;
     println!("pictures: {} {}", curve.display(), grid.display());
-    println!("memory: {:?}", device.memory());
+    println!("memory: {}", device.memory());
     println!(
         "a training step: {:.2} submissions, {:.1} dispatches ({steps} steps)",
         submissions as f64 / f64::from(steps),

@@ -3,17 +3,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::pool::{Pool, class_of};
+use crate::pool::{Pool, Purpose, class_of};
 
 /// Elements, given back to the pool when nobody needs them any more.
 pub(crate) struct Block {
     // A multiple of a size class long; what lies beyond the tensor's length is never read.
     data: Vec<f32>,
     pool: Arc<Pool<Vec<f32>>>,
+    purpose: Purpose,
 }
 
 impl Block {
-    fn new(pool: &Arc<Pool<Vec<f32>>>, elements: usize) -> Result<Self> {
+    fn new(pool: &Arc<Pool<Vec<f32>>>, purpose: Purpose, elements: usize) -> Result<Self> {
         let bytes = class_of((elements * size_of::<f32>()) as u64);
         let create = || {
             let length = usize::try_from(bytes / 4).unwrap_or(usize::MAX);
@@ -22,31 +23,46 @@ impl Block {
             data.resize(length, 0.0);
             Ok(data)
         };
-        let data = pool.take(bytes, create)?.buffer;
-        Ok(Self { data, pool: Arc::clone(pool) })
+        let data = pool.take(bytes, purpose, create)?.buffer;
+        Ok(Self { data, pool: Arc::clone(pool), purpose })
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
         let data = std::mem::take(&mut self.data);
-        self.pool.give(size_of_val(data.as_slice()) as u64, data);
+        self.pool.give(size_of_val(data.as_slice()) as u64, self.purpose, data);
     }
 }
 
 /// The elements of a tensor. Readers hold a snapshot; a writer fills a new block and swaps it in.
 ///
-/// So an output may be one of the inputs, and no lock is held while anything is computed.
+/// So an output may be one of the inputs, and no lock is held while anything is computed. Workspace
+/// that nobody reads is written in place.
 pub(crate) struct Cell {
     /// Nothing until the first write.
     block: Mutex<Option<Arc<Block>>>,
     pool: Arc<Pool<Vec<f32>>>,
+    purpose: Purpose,
     elements: usize,
 }
 
 impl Cell {
-    pub(crate) fn new(pool: &Arc<Pool<Vec<f32>>>, elements: usize) -> Self {
-        Self { block: Mutex::new(None), pool: Arc::clone(pool), elements }
+    pub(crate) fn new(pool: &Arc<Pool<Vec<f32>>>, purpose: Purpose, elements: usize) -> Self {
+        Self { block: Mutex::new(None), pool: Arc::clone(pool), purpose, elements }
+    }
+
+    fn new_block(&self) -> Result<Block> {
+        Block::new(&self.pool, self.purpose, self.elements)
+    }
+
+    /// The block of workspace that nobody reads. Only one operation knows of it, so that nobody
+    /// misses it meanwhile.
+    fn unread_workspace(&self) -> Option<Block> {
+        match self.purpose {
+            Purpose::Workspace => self.lock().take().and_then(Arc::into_inner),
+            Purpose::Tensor => None,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Block>>> {
@@ -58,14 +74,14 @@ impl Cell {
         let written = self.lock().clone();
         let block = match written {
             Some(block) => block,
-            None => Arc::new(Block::new(&self.pool, self.elements)?),
+            None => Arc::new(self.new_block()?),
         };
         Ok(Snapshot { block, elements: self.elements })
     }
 
     /// Lets the function write all elements. They hold nothing in particular before.
     pub(crate) fn overwrite<T>(&self, write: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
-        let mut block = Block::new(&self.pool, self.elements)?;
+        let mut block = self.unread_workspace().map_or_else(|| self.new_block(), Ok)?;
         let result = write(&mut block.data[..self.elements]);
         let replaced = self.lock().replace(Arc::new(block));
         // Given back to the pool when the lock is released.
@@ -85,5 +101,33 @@ impl std::ops::Deref for Snapshot {
 
     fn deref(&self) -> &[f32] {
         &self.block.data[..self.elements]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The most blocks that two writes need at one time, without or with a reader between them.
+    fn peak_blocks(purpose: Purpose, read: bool) -> u64 {
+        let pool = Arc::new(Pool::new());
+        let cell = Cell::new(&pool, purpose, 64);
+        cell.overwrite(|elements| elements.fill(1.0)).unwrap();
+        let snapshot = read.then(|| cell.snapshot().unwrap());
+        cell.overwrite(|elements| elements.fill(2.0)).unwrap();
+        assert_eq!(cell.snapshot().unwrap()[..], [2.0; 64]);
+        assert!(snapshot.is_none_or(|old| old[..] == [1.0; 64]));
+        assert_eq!(pool.memory().in_use_bytes, 256);
+        drop(cell);
+        assert_eq!(pool.memory().in_use_bytes, 0);
+        pool.memory().peak_bytes / 256
+    }
+
+    #[test]
+    fn workspace_is_written_in_place_where_nobody_reads_it() {
+        assert_eq!(peak_blocks(Purpose::Workspace, false), 1);
+        assert_eq!(peak_blocks(Purpose::Workspace, true), 2);
+        assert_eq!(peak_blocks(Purpose::Tensor, false), 2);
+        assert_eq!(peak_blocks(Purpose::Tensor, true), 2);
     }
 }

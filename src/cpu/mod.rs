@@ -24,7 +24,7 @@ use crate::backend::{
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::error::{Error, Result};
-use crate::pool::Pool;
+use crate::pool::{Pool, Purpose};
 
 pub(crate) struct CpuBackend {
     info: DeviceInfo,
@@ -154,6 +154,10 @@ impl Backend for CpuBackend {
         self.pool.memory()
     }
 
+    fn reset_peak_memory(&self) {
+        self.pool.reset_peak();
+    }
+
     fn counters(&self) -> Counters {
         Counters { dispatches: self.executed.load(Ordering::Relaxed), ..Counters::default() }
     }
@@ -170,9 +174,9 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
-    fn allocate(&self, elements: usize) -> Result<Storage> {
+    fn allocate(&self, elements: usize, purpose: Purpose) -> Result<Storage> {
         self.info.tensor_bytes(elements)?;
-        Ok(Storage::Cpu(Arc::new(Cell::new(&self.pool, elements))))
+        Ok(Storage::Cpu(Arc::new(Cell::new(&self.pool, purpose, elements))))
     }
 
     fn write(&self, bytes: &[u8], output: &Storage) -> Result<()> {

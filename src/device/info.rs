@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
+use crate::pool::Purpose;
 
 /// The sort of processor behind a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,18 +100,123 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
-/// The memory that a device's tensors take, in bytes.
+/// The bytes that one purpose takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryUse {
+    /// Now.
+    pub current_bytes: u64,
+    /// At most at one time, since the device was opened or
+    /// [`Device::reset_peak_memory`](crate::Device::reset_peak_memory).
+    pub peak_bytes: u64,
+}
+
+impl MemoryUse {
+    fn add(&mut self, bytes: u64) {
+        self.current_bytes += bytes;
+        self.peak_bytes = self.peak_bytes.max(self.current_bytes);
+    }
+
+    fn remove(&mut self, bytes: u64) {
+        self.current_bytes -= bytes;
+    }
+
+    fn reset_peak(&mut self) {
+        self.peak_bytes = self.current_bytes;
+    }
+}
+
+/// The memory that a device's tensors and operations take, in bytes.
+///
+/// A buffer is in use from when a tensor or an operation takes it until that drops it, and pooled
+/// from then on: at once, also where recorded work on a GPU still has to run with it, since what takes
+/// it next runs later. So a peak is that of the work in its order, however far the GPU is behind. On
+/// the CPU a tensor that is written over gets new memory, which counts beside the old until it is whole.
+///
+/// Each buffer counts with the size it has in the pool, at most an eighth more than was asked for.
+/// What does not count: the adopted buffers of a host application, the memory of wgpu and its
+/// drivers, a fixed megabyte of kernel parameters on each GPU, and on the CPU the few rows that each
+/// thread works on.
+///
+/// ```
+/// use wgrad::{Activation, Device, Outputs};
+///
+/// let device = Device::cpu();
+/// let z = device.zeros([512, 512])?;
+/// device.reset_peak_memory();
+/// let y = Activation::Softmax.forward(&z)?;
+/// let memory = device.memory();
+/// assert_eq!(memory.tensors.current_bytes, 2 << 20);
+/// assert!(memory.workspace.peak_bytes < 64 << 20);
+/// println!("{memory}");
+/// # assert_eq!(memory.to_string(), "2.00 MiB in use (tensors 2.00, workspace 0.00), \
+/// #     peak 2.00 (2.00, 0.00), staging 0.00 (peak 0.00), pooled 0.00");
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
-    /// In tensors and scratch buffers that are in use.
+    /// In tensors and workspace that are in use.
     pub in_use_bytes: u64,
     /// In buffers that are kept for reuse; [`Device::trim`](crate::Device::trim) frees them.
     pub pooled_bytes: u64,
-    /// The most that has been in use at one time.
+    /// The most that has been in use at one time: of the tensors and the workspace together.
     pub peak_bytes: u64,
-    /// Besides these, in the buffers that results are read back through.
-    pub staging_bytes: u64,
+    /// What the caller holds: uploads, labels and results.
+    pub tensors: MemoryUse,
+    /// What operations need while they run: logits, partial sums, copies.
+    pub workspace: MemoryUse,
+    /// Besides these, the buffers of reads from a GPU that are under way.
+    pub staging: MemoryUse,
+}
+
+impl Memory {
+    fn of(&mut self, purpose: Purpose) -> &mut MemoryUse {
+        match purpose {
+            Purpose::Tensor => &mut self.tensors,
+            Purpose::Workspace => &mut self.workspace,
+        }
+    }
+
+    pub(crate) fn add(&mut self, bytes: u64, purpose: Purpose) {
+        self.of(purpose).add(bytes);
+        self.in_use_bytes += bytes;
+        self.peak_bytes = self.peak_bytes.max(self.in_use_bytes);
+    }
+
+    pub(crate) fn remove(&mut self, bytes: u64, purpose: Purpose) {
+        self.of(purpose).remove(bytes);
+        self.in_use_bytes -= bytes;
+    }
+
+    pub(crate) fn reset_peak(&mut self) {
+        self.peak_bytes = self.in_use_bytes;
+        self.tensors.reset_peak();
+        self.workspace.reset_peak();
+        self.staging.reset_peak();
+    }
+}
+
+/// In MiB.
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let Self { tensors, workspace, staging, .. } = self;
+        write!(
+            f,
+            "{:.2} MiB in use (tensors {:.2}, workspace {:.2}), peak {:.2} ({:.2}, {:.2}), \
+             staging {:.2} (peak {:.2}), pooled {:.2}",
+            mib(self.in_use_bytes),
+            mib(tensors.current_bytes),
+            mib(workspace.current_bytes),
+            mib(self.peak_bytes),
+            mib(tensors.peak_bytes),
+            mib(workspace.peak_bytes),
+            mib(staging.current_bytes),
+            mib(staging.peak_bytes),
+            mib(self.pooled_bytes),
+        )
+    }
 }
 
 /// What a device has done since it was opened.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-pub use info::{Counters, DeviceInfo, DeviceKind, Memory};
+pub use info::{Counters, DeviceInfo, DeviceKind, Memory, MemoryUse};
 pub use options::{DeviceOptions, Preference};
 
 use crate::backend::{Backend, Storage};
@@ -15,6 +15,7 @@ use crate::cpu::CpuBackend;
 use crate::error::{Error, Result};
 use crate::gpu::{self, GpuBackend};
 use crate::labels::Labels;
+use crate::pool::Purpose;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -127,9 +128,14 @@ impl Device {
         self.backend.info()
     }
 
-    /// The memory that the tensors of this device take.
+    /// The memory that the tensors and operations of this device take, by purpose.
     pub fn memory(&self) -> Memory {
         self.backend.memory()
+    }
+
+    /// Sets every peak of [`memory`](Self::memory) to what is in use now: to measure what follows.
+    pub fn reset_peak_memory(&self) {
+        self.backend.reset_peak_memory();
     }
 
     /// What the device has done so far.
@@ -198,7 +204,7 @@ impl Device {
     /// # Errors
     /// [`Error::TooLarge`], [`Error::OutOfMemory`] where they do not fit the device.
     pub fn labels(&self, labels: &[i32]) -> Result<Labels> {
-        let storage = self.backend.allocate(labels.len())?;
+        let storage = self.backend.allocate(labels.len(), Purpose::Tensor)?;
         self.backend.write(bytemuck::cast_slice(labels), &storage)?;
         Ok(Labels::new(self.clone(), storage, labels))
     }
@@ -224,13 +230,22 @@ impl Device {
 
     /// A tensor with undefined contents.
     pub(crate) fn allocate(&self, shape: Shape) -> Result<Tensor> {
-        let storage = self.backend.allocate(shape.elements("tensor")?)?;
+        self.allocate_for(Purpose::Tensor, shape)
+    }
+
+    /// A tensor with undefined contents that is not handed out.
+    pub(crate) fn workspace(&self, shape: Shape) -> Result<Tensor> {
+        self.allocate_for(Purpose::Workspace, shape)
+    }
+
+    fn allocate_for(&self, purpose: Purpose, shape: Shape) -> Result<Tensor> {
+        let storage = self.backend.allocate(shape.elements("tensor")?, purpose)?;
         Ok(Tensor::new(self.clone(), storage, shape))
     }
 
-    /// Scratch memory.
+    /// Workspace without a shape.
     pub(crate) fn scratch(&self, elements: usize) -> Result<Storage> {
-        self.backend.allocate(elements)
+        self.backend.allocate(elements, Purpose::Workspace)
     }
 
     pub(crate) fn same(&self, other: &Self) -> bool {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::context::Context;
+use crate::pool::Purpose;
 
 pub(super) const TENSOR_USAGES: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
     .union(wgpu::BufferUsages::COPY_SRC)
@@ -15,8 +16,8 @@ pub(super) const TENSOR_USAGES: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
 pub(crate) struct Buffer {
     raw: wgpu::Buffer,
     context: Arc<Context>,
-    /// The size class in the pool; nothing for a buffer of the caller's.
-    class: Option<u64>,
+    /// The size class in the pool and what it counts as; nothing for a buffer of the caller's.
+    pooled: Option<(u64, Purpose)>,
     /// Whether the last vec4 may be written whole.
     padded: bool,
     /// The batch of recorded work that used the buffer last.
@@ -29,17 +30,18 @@ impl Buffer {
         context: &Arc<Context>,
         raw: wgpu::Buffer,
         class: u64,
+        purpose: Purpose,
         last_batch: u64,
     ) -> Self {
         let context = Arc::clone(context);
         let last_batch = AtomicU64::new(last_batch);
-        Self { raw, context, class: Some(class), padded: true, last_batch }
+        Self { raw, context, pooled: Some((class, purpose)), padded: true, last_batch }
     }
 
     pub(super) fn adopted(context: &Arc<Context>, raw: wgpu::Buffer, elements: usize) -> Self {
         let padded = elements.is_multiple_of(4);
         let context = Arc::clone(context);
-        Self { raw, context, class: None, padded, last_batch: AtomicU64::new(u64::MAX) }
+        Self { raw, context, pooled: None, padded, last_batch: AtomicU64::new(u64::MAX) }
     }
 
     pub(crate) fn raw(&self) -> &wgpu::Buffer {
@@ -48,7 +50,7 @@ impl Buffer {
 
     /// Whether the buffer is the caller's.
     pub(crate) fn is_adopted(&self) -> bool {
-        self.class.is_none()
+        self.pooled.is_none()
     }
 
     pub(super) fn is_padded(&self) -> bool {
@@ -73,8 +75,8 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(class) = self.class {
-            self.context.pool.give(class, self.raw.clone());
+        if let Some((class, purpose)) = self.pooled {
+            self.context.pool.give(class, purpose, self.raw.clone());
         }
     }
 }

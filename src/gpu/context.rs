@@ -9,7 +9,7 @@ use super::kernel::{Kernels, layout_entry};
 use super::recorder::Recorder;
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
-use crate::pool::{Pool, class_of};
+use crate::pool::{Pool, Purpose, class_of};
 
 pub(super) struct Context {
     pub(super) device: wgpu::Device,
@@ -76,24 +76,29 @@ impl Context {
         self.faults.check_fatal().err().unwrap_or(error)
     }
 
-    pub(super) fn allocate(self: &Arc<Self>, elements: usize) -> Result<Buffer> {
+    /// A buffer that an operation needs while it runs.
+    pub(super) fn workspace(self: &Arc<Self>, elements: usize) -> Result<Buffer> {
+        self.allocate(elements, Purpose::Workspace)
+    }
+
+    pub(super) fn allocate(self: &Arc<Self>, elements: usize, purpose: Purpose) -> Result<Buffer> {
         self.faults.check()?;
         let (bytes, limit) = (self.info.tensor_bytes(elements)?, self.info.max_tensor_bytes);
         let class = class_of(bytes).min(limit & !255).max(bytes.next_multiple_of(16).min(limit));
         let create = || self.create_buffer("wgrad tensor", class, TENSOR_USAGES);
-        let taken = match self.pool.take(class, create) {
+        let taken = match self.pool.take(class, purpose, create) {
             // What the GPU still works with is freed when it is done.
             Err(Error::OutOfMemory { .. }) => {
                 self.record_at_once(|recorder| recorder.submit(self).map(drop))?;
                 self.wait(None)?;
                 self.staging.trim();
-                self.pool.take(class, create)
+                self.pool.take(class, purpose, create)
             }
             other => other,
         };
         let taken = taken.map_err(|error| self.explain(error))?;
         let last_batch = if taken.reused { self.recorder().batch() } else { u64::MAX };
-        Ok(Buffer::pooled(self, taken.buffer, class, last_batch))
+        Ok(Buffer::pooled(self, taken.buffer, class, purpose, last_batch))
     }
 
     pub(super) fn create_buffer(

@@ -61,7 +61,7 @@ impl<'a> Operands<'a> {
             losses: buffer(outputs.losses)?,
             y: buffer(outputs.y.or(outputs.terms))?,
             dz: buffer(outputs.dz)?,
-            unused: [context.allocate(1)?, context.allocate(1)?, context.allocate(1)?],
+            unused: [context.workspace(1)?, context.workspace(1)?, context.workspace(1)?],
         })
     }
 

@@ -29,6 +29,7 @@ use crate::backend::{
 };
 use crate::device::{Counters, DeviceInfo, Memory};
 use crate::error::{Error, Result};
+use crate::pool::Purpose;
 use buffer::TENSOR_USAGES;
 use context::Context;
 use faults::Faults;
@@ -67,9 +68,15 @@ impl Backend for GpuBackend {
     }
 
     fn memory(&self) -> Memory {
-        let staging = self.context.staging.memory();
-        let staging_bytes = staging.in_use_bytes + staging.pooled_bytes;
-        Memory { staging_bytes, ..self.context.pool.memory() }
+        let (memory, staging) = (self.context.pool.memory(), self.context.staging.memory());
+        let pooled_bytes = memory.pooled_bytes + staging.pooled_bytes;
+        // All that the second pool has is staging.
+        Memory { staging: staging.workspace, pooled_bytes, ..memory }
+    }
+
+    fn reset_peak_memory(&self) {
+        self.context.pool.reset_peak();
+        self.context.staging.reset_peak();
     }
 
     fn counters(&self) -> Counters {
@@ -91,8 +98,8 @@ impl Backend for GpuBackend {
         self.context.wait(None)
     }
 
-    fn allocate(&self, elements: usize) -> Result<Storage> {
-        self.context.allocate(elements).map(|buffer| Storage::Gpu(Arc::new(buffer)))
+    fn allocate(&self, elements: usize, purpose: Purpose) -> Result<Storage> {
+        self.context.allocate(elements, purpose).map(|buffer| Storage::Gpu(Arc::new(buffer)))
     }
 
     fn write(&self, bytes: &[u8], output: &Storage) -> Result<()> {

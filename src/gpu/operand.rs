@@ -96,13 +96,13 @@ pub(super) fn vector_output<'a>(
     let scratch = match (destination.is_padded(), keep) {
         (true, _) => None,
         (false, true) => Some(duplicate(context, destination, elements)?),
-        (false, false) => Some(context.allocate(elements)?),
+        (false, false) => Some(context.workspace(elements)?),
     };
     Ok(Output { destination, scratch, bytes: bytes_of(elements) })
 }
 
 fn duplicate(context: &Arc<Context>, buffer: &Buffer, elements: usize) -> Result<Buffer> {
-    let duplicate = context.allocate(elements)?;
+    let duplicate = context.workspace(elements)?;
     copy(context, buffer, &duplicate, bytes_of(elements))?;
     Ok(duplicate)
 }

@@ -156,7 +156,7 @@ pub(super) fn sum(
     let kernel = Kernel::new(Template::Sum).constant("ROUNDS", SUM_ROUNDS as f64);
     let step = context.window_elements() / SUM_CHUNK * SUM_CHUNK;
     let chunks = elements.div_ceil(SUM_CHUNK);
-    let partial = if chunks > 1 { Some(context.allocate(chunks)?) } else { None };
+    let partial = if chunks > 1 { Some(context.workspace(chunks)?) } else { None };
     let sums = partial.as_ref().unwrap_or(output);
     for (start, length) in pieces(elements, step) {
         let count = length.div_ceil(SUM_CHUNK);
@@ -200,7 +200,7 @@ pub(super) fn column_sum(
         return Ok(());
     }
     let chunks = count.div_ceil(COLUMN_CHUNK);
-    let partial = if chunks > 1 { Some(context.allocate(chunks * width)?) } else { None };
+    let partial = if chunks > 1 { Some(context.workspace(chunks * width)?) } else { None };
     let sums = partial.as_ref().unwrap_or(output);
     for (first, length) in pieces(count, fitting / COLUMN_CHUNK * COLUMN_CHUNK) {
         sum_rows(first, length, sums, first / COLUMN_CHUNK, false)?;

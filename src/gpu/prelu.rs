@@ -75,7 +75,7 @@ pub(super) fn backward(
     let dy = input(context, dy, &outputs, channels.elements)?;
     let Rows { count: rows, width } = channels.rows();
     let segments = width.div_ceil(SEGMENT);
-    let sums = context.allocate(rows * segments)?;
+    let sums = context.workspace(rows * segments)?;
     let length = width.min(SEGMENT);
     let kernel = with_lanes(Kernel::new(Template::PreluBackward), length);
     for (first, count, elements) in channels.windows(context)? {
@@ -115,7 +115,7 @@ fn sum_rows(context: &Arc<Context>, input: Buffer, rows: Rows) -> Result<Buffer>
         return Ok(input);
     }
     let segments = width.div_ceil(SEGMENT);
-    let output = context.allocate(count * segments)?;
+    let output = context.workspace(count * segments)?;
     let length = width.min(SEGMENT);
     let kernel = with_lanes(Kernel::new(Template::RowSum), length);
     for (first, count) in pieces(count, context.window_rows("a tensor", width)?) {

@@ -8,7 +8,7 @@ use super::buffer::Buffer;
 use super::context::Context;
 use super::faults::guarded;
 use crate::error::{Error, Result};
-use crate::pool::class_of;
+use crate::pool::{Purpose, class_of};
 
 const STAGING_USAGES: wgpu::BufferUsages =
     wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST);
@@ -29,8 +29,8 @@ impl ReadBack {
         let bytes = elements as u64 * size_of::<f32>() as u64;
         let class = class_of(bytes).min(context.info.max_tensor_bytes);
         let create = || context.create_buffer("wgrad read-back", class, STAGING_USAGES);
-        let staging =
-            context.staging.take(class, create).map_err(|error| context.explain(error))?.buffer;
+        let staging = context.staging.take(class, Purpose::Workspace, create);
+        let staging = staging.map_err(|error| context.explain(error))?.buffer;
         let (sender, mapped) = oneshot_channel();
         // From here on it goes back when this is dropped, also where a step fails.
         let context = Arc::clone(context);
@@ -102,6 +102,6 @@ impl Drop for ReadBack {
     fn drop(&mut self) {
         // Cancels a mapping that is still under way; one that failed has nothing to unmap.
         let _ = guarded(&self.context.device, 0, || self.staging.unmap());
-        self.context.staging.give(self.class, self.staging.clone());
+        self.context.staging.give(self.class, Purpose::Workspace, self.staging.clone());
     }
 }

@@ -66,16 +66,17 @@ impl OutputLayer {
         formula: Formula,
         argument: Argument,
     ) -> Result<Head> {
-        let z = linear.forward(&Activation::Identity)?;
-        let device = z.device();
-        let wanted = |wanted: bool| -> Result<Option<Tensor>> {
-            wanted.then(|| device.allocate(z.dimensions().clone())).transpose()
-        };
         // The output of identity is z itself.
         let wants_y = self.outputs.contains(Outputs::Y);
         let is_identity = self.activation == Activation::Identity;
-        let y = wanted(wants_y && !is_identity)?;
-        let dz = wanted(self.wants_dz())?;
+        let z = match wants_y && is_identity {
+            true => linear.forward(&Activation::Identity)?,
+            false => linear.logits()?,
+        };
+        let (device, shape) = (z.device(), z.dimensions());
+        let y = wants_y && !is_identity;
+        let y = y.then(|| device.allocate(shape.clone())).transpose()?;
+        let dz = self.wants_dz().then(|| self.dz_like(&z)).transpose()?;
         let (mut call, rows) = comparison.call_in_rows(formula);
         call.z_loss = self.z_loss;
         let wants_loss = self.outputs.contains(Outputs::LOSS) && comparison.empty.is_none();
@@ -104,20 +105,36 @@ impl OutputLayer {
         Ok(Head { loss, y, dz })
     }
 
+    /// Where dE/dz goes: into the workspace where it is not handed out.
+    fn dz_like(&self, z: &Tensor) -> Result<Tensor> {
+        let shape = z.dimensions().clone();
+        if self.outputs.contains(Outputs::DZ) {
+            z.device().allocate(shape)
+        } else {
+            z.device().workspace(shape)
+        }
+    }
+
     /// The activation, the loss and their gradients, one after the other.
     fn composed_head(&self, linear: &Linear<'_>, comparison: &Comparison<'_>) -> Result<Head> {
-        let z = linear.forward(&Activation::Identity)?;
-        let y = self.activation.forward(&z)?;
+        let z = linear.logits()?;
+        let (device, shape) = (z.device(), z.dimensions());
+        let y = match self.outputs.contains(Outputs::Y) {
+            true => device.allocate(shape.clone())?,
+            false => device.workspace(shape.clone())?,
+        };
+        self.activation.forward_into(&z, &y)?;
         let wants_loss = self.outputs.contains(Outputs::LOSS);
         let loss = wants_loss.then(|| comparison.total(&y)).transpose()?;
         let dz = if self.wants_dz() {
-            let dy = y.device().allocate(y.dimensions().clone())?;
+            let (dy, dz) = (device.workspace(shape.clone())?, self.dz_like(&z)?);
             comparison.gradient(&y, &dy)?;
-            Some(if self.activation.is_rowwise() {
-                self.activation.backward_from_output(&y, &dy)?
+            if self.activation.is_rowwise() {
+                self.activation.backward_from_output_into(&y, &dy, &dz)?;
             } else {
-                self.activation.backward(&z, &dy)?
-            })
+                self.activation.backward_into(&z, &dy, &dz)?;
+            }
+            Some(dz)
         } else {
             None
         };

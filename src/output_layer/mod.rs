@@ -124,7 +124,7 @@ impl OutputLayer {
         self.activation.validate()?;
         let linear = Linear::new("output layer forward", x, w, b)?;
         if self.activation.is_rowwise() {
-            return self.activation.forward(&linear.forward(&Activation::Identity)?);
+            return self.activation.forward(&linear.logits()?);
         }
         linear.forward(&self.activation)
     }
