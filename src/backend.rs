@@ -34,6 +34,14 @@ impl Storage {
             Self::Cpu(_) => Err(misplaced("a GPU", "the CPU")),
         }
     }
+
+    /// The bounds of the elements, where the host wrote them.
+    pub(crate) fn bounds(&self) -> Option<cpu::Bounds> {
+        match self {
+            Self::Cpu(cell) => cell.bounds(),
+            Self::Gpu(buffer) => buffer.bounds(),
+        }
+    }
 }
 
 /// Tells whether a storage is one that was seen before, without keeping its memory.
@@ -364,7 +372,9 @@ pub(crate) trait Backend: Send + Sync {
     fn synchronize(&self) -> Result<()>;
 
     fn allocate(&self, elements: usize, purpose: Purpose) -> Result<Storage>;
-    fn write(&self, bytes: &[u8], output: &Storage) -> Result<()>;
+    /// The bounds of what is written are known from then on.
+    fn write(&self, values: &[f32], output: &Storage) -> Result<()>;
+    fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<()>;
     fn zero(&self, output: &Storage, elements: usize) -> Result<()>;
     fn read(&self, input: &Storage, elements: usize) -> Result<Reading>;
     /// Makes a storage of a buffer that the caller owns.

@@ -60,6 +60,21 @@ pub enum Error {
         /// The number of classes K.
         classes: usize,
     },
+    /// A target, or a weight that goes with it, is outside of what the loss is defined for. Told where
+    /// the host knows the values: see [`DeviceOptions::checked`](crate::DeviceOptions::checked).
+    #[error("{loss}: the target {value} in row {row}, column {column} {reason}")]
+    InvalidTarget {
+        /// The loss.
+        loss: String,
+        /// The row of the target, along the last axis.
+        row: usize,
+        /// Its place in the row.
+        column: usize,
+        /// The target.
+        value: f32,
+        /// What it must be.
+        reason: String,
+    },
     /// A parameter is not finite, out of its range, or could not be read.
     #[error("{name} = {value}: {reason}")]
     InvalidParameter {

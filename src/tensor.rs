@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::backend::{Rows, Storage};
+use crate::cpu::Bounds;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
@@ -106,7 +107,7 @@ impl Tensor {
             let expected = format!("{} values for the shape {}", self.len(), self.shape);
             return Err(Error::shape("write", expected, values.len()));
         }
-        self.device.backend.write(bytemuck::cast_slice(values), &self.storage)
+        self.device.backend.write(values, &self.storage)
     }
 
     /// The wgpu buffer with the elements, from its start; nothing on the CPU.
@@ -116,7 +117,16 @@ impl Tensor {
     pub fn buffer(&self) -> Option<&wgpu::Buffer> {
         match &self.storage {
             Storage::Cpu(_) => None,
-            Storage::Gpu(buffer) => Some(buffer.raw()),
+            Storage::Gpu(buffer) => Some(buffer.share()),
+        }
+    }
+
+    /// The extremes of the elements; nothing where they are all NaN, or not known: the host knows what
+    /// it wrote. On a checked device what is not known is read back.
+    pub(crate) fn bounds(&self) -> Result<Option<Bounds>> {
+        match self.storage.bounds() {
+            None if self.device.is_checked() => Ok(Bounds::of(&self.to_vec()?)),
+            known => Ok(known),
         }
     }
 

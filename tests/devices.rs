@@ -4,8 +4,8 @@ mod common;
 
 use common::{Within, assert_all, normal, wide};
 use wgrad::{
-    Activation, Device, DeviceKind, DeviceOptions, Error, Loss, OutputLayer, Preference, Reduction,
-    Shape, Tensor, reference, wgpu,
+    Activation, Device, DeviceKind, DeviceOptions, Error, Gated, Loss, OutputLayer, Preference,
+    Prelu, Reduction, Sgd, Shape, Tensor, reference, wgpu,
 };
 
 on_every_device! {
@@ -173,6 +173,180 @@ on_every_device! {
         assert!(matches!(error, Error::TooLarge { .. } | Error::OutOfMemory { .. }), "{error}");
         // And nothing is broken afterwards.
         assert_eq!(Activation::Relu.forward(&z).unwrap().to_vec().unwrap(), [1.0; 6]);
+    }
+}
+
+/// The place and the value that cross-entropy refuses among targets of one row: a negative one.
+fn refused(targets: &Tensor) -> Option<(usize, f32)> {
+    let row = targets.reshape([1, targets.len()]).unwrap();
+    let y = row.device().tensor(&vec![0.5; row.len()], row.shape()).unwrap();
+    match Loss::cross_entropy().forward(&y, &row, Reduction::Sum) {
+        Ok(_) => None,
+        Err(Error::InvalidTarget { row: 0, column, value, .. }) => Some((column, value)),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The sizes go through each way of an upload, and of the search.
+fn what_the_host_writes_is_known(device: &Device) {
+    for length in [1, 5, 20_000, 100_003] {
+        let with = |place: usize, value: f32| {
+            let mut values = vec![0.25; length];
+            values[place] = value;
+            values
+        };
+        let last = length - 1;
+        let tensor = device.tensor(&with(last, -2.0), [length]).unwrap();
+        assert_eq!(refused(&tensor), Some((last, -2.0)));
+        // A clone and another shape share what is known, whoever writes.
+        let shared = tensor.clone().reshape([length, 1]).unwrap();
+        shared.write(&with(length / 2, -1.0)).unwrap();
+        assert_eq!(refused(&tensor), Some((length / 2, -1.0)));
+        assert_eq!(refused(&shared), Some((length / 2, -1.0)));
+        // What is read and uploaded again is another tensor.
+        let copy = device.tensor(&tensor.to_vec().unwrap(), [length]).unwrap();
+        tensor.write(&with(0, f32::NAN)).unwrap();
+        assert_eq!((refused(&tensor), refused(&shared)), (None, None));
+        assert_eq!(refused(&copy), Some((length / 2, -1.0)));
+        let zeros = device.zeros([length]).unwrap();
+        assert_eq!(refused(&zeros), None);
+        zeros.write(&with(0, f32::NEG_INFINITY)).unwrap();
+        assert_eq!(refused(&zeros), Some((0, f32::NEG_INFINITY)));
+    }
+}
+
+/// Each operation that writes to a tensor that exists, on one that held a negative value. The results
+/// are not negative, so that none is refused, be it looked at or not.
+fn what_an_operation_writes_is_forgotten(device: &Device) {
+    let ones = device.tensor(&[1.0; 16], [4, 4]).unwrap();
+    let wide = device.tensor(&[1.0; 32], [4, 8]).unwrap();
+    let slope = device.tensor(&[0.5], [1]).unwrap();
+    let negative = |shape: &[usize]| {
+        let values = vec![-1.0; shape.iter().product()];
+        let tensor = device.tensor(&values, shape).unwrap();
+        assert_eq!(refused(&tensor), Some((0, -1.0)));
+        tensor
+    };
+    let square = || negative(&[4, 4]);
+    let check = |what: &str, tensor: &Tensor| {
+        assert_eq!(refused(tensor), None, "{what} on {device:?}");
+        // And the next upload is known again.
+        tensor.write(&vec![-3.0; tensor.len()]).unwrap();
+        assert_eq!(refused(tensor), Some((0, -3.0)), "{what} on {device:?}");
+    };
+    let y = square();
+    Activation::Relu.forward_into(&ones, &y).unwrap();
+    check("a pointwise map", &y);
+    Activation::Relu.forward_into(&y, &y).unwrap();
+    check("a pointwise map in place", &y);
+    Activation::Relu.backward_into(&ones, &ones, &y).unwrap();
+    check("a map of two", &y);
+    Activation::Softmax.forward_into(&y, &y).unwrap();
+    check("a row-wise function in place", &y);
+    // All alike, the rows have the gradient 0.
+    Activation::Softmax.backward_into(&ones, &ones, &y).unwrap();
+    check("a product with a Jacobian", &y);
+    Gated::swiglu().forward_into(&wide, &y).unwrap();
+    check("a gated unit", &y);
+    let dx = negative(&[4, 8]);
+    Gated::swiglu().backward_into(&wide, &ones, &dx).unwrap();
+    check("a gated unit's gradient", &dx);
+    let prelu = Prelu::new();
+    prelu.forward_into(&ones, &slope, &y).unwrap();
+    check("prelu", &y);
+    let gradients = prelu.backward(&ones, &slope, &ones).unwrap();
+    for tensor in [&gradients.dz, &gradients.dweight] {
+        tensor.write(&vec![-1.0; tensor.len()]).unwrap();
+    }
+    prelu.backward_into(&ones, &slope, &ones, &gradients).unwrap();
+    check("prelu's gradient", &gradients.dz);
+    check("prelu's weight gradient", &gradients.dweight);
+    let weights = square();
+    Sgd::new(1.0).step(&[(&weights, &weights)]).unwrap();
+    check("a step of descent", &weights);
+}
+
+on_every_device! {
+    fn bounds_of_what_the_host_writes_are_known(device) {
+        what_the_host_writes_is_known(device);
+    }
+
+    fn bounds_are_forgotten_where_an_operation_writes(device) {
+        what_an_operation_writes_is_forgotten(device);
+    }
+
+    fn only_a_checked_device_looks_at_what_it_made(device) {
+        let options = |checked| DeviceOptions::from(device.info()).checked(checked);
+        for checked in [false, true] {
+            let device = pollster::block_on(Device::request(options(checked))).unwrap();
+            assert_eq!((device.is_checked(), device.clone() == device), (checked, true));
+            let negative = device.tensor(&[0.5, -0.5, f32::NAN, -1.0, 3.0], [5]).unwrap();
+            let made = Activation::Identity.forward(&negative).unwrap();
+            assert_eq!(refused(&negative), Some((3, -1.0)));
+            assert_eq!(refused(&made), Some((3, -1.0)).filter(|_| checked));
+            assert_eq!(refused(&Activation::Relu.forward(&negative).unwrap()), None);
+            let undefined = device.tensor(&[f32::NAN; 3], [3]).unwrap();
+            assert_eq!(refused(&Activation::Identity.forward(&undefined).unwrap()), None);
+            assert_eq!(refused(&device.zeros([2]).unwrap()), None);
+            what_the_host_writes_is_known(&device);
+            what_an_operation_writes_is_forgotten(&device);
+        }
+        Activation::Relu.forward(&device.zeros([1]).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn what_the_caller_may_write_to_is_not_known() {
+    for shared in common::adapters() {
+        for checked in [false, true] {
+            let options = DeviceOptions::from(shared.info()).checked(checked);
+            let device = pollster::block_on(Device::request(options)).unwrap();
+            let (_, queue) = device.wgpu().unwrap();
+            let tensor = device.tensor(&[-1.0, 1.0], [2]).unwrap();
+            assert_eq!(refused(&tensor), Some((0, -1.0)));
+            let buffer = tensor.buffer().unwrap().clone();
+            device.flush().unwrap();
+            queue.write_buffer(&buffer, 0, &[2.0f32, -4.0].map(f32::to_le_bytes).concat());
+            assert_eq!(refused(&tensor), Some((1, -4.0)).filter(|_| checked));
+            let adopted = device.tensor_from_buffer(buffer, [2]).unwrap();
+            assert_eq!(refused(&adopted), Some((1, -4.0)).filter(|_| checked));
+            adopted.write(&[-5.0, -3.0]).unwrap();
+            assert_eq!(refused(&adopted), Some((0, -5.0)).filter(|_| checked));
+        }
+    }
+}
+
+#[test]
+fn the_environment_makes_devices_checked() {
+    const NAME: &str = "WGRAD_CHECKED";
+    let request = |options: DeviceOptions| {
+        let options = options.preference(Preference::Cpu);
+        pollster::block_on(Device::request(options))
+    };
+    assert!(!Device::cpu().is_checked());
+    assert!(request(DeviceOptions::default().checked(true)).unwrap().is_checked());
+    assert!(!request(DeviceOptions::default().checked(false)).unwrap().is_checked());
+    let Ok(text) = std::env::var(NAME) else {
+        assert!(!request(DeviceOptions::default()).unwrap().is_checked());
+        // This test again, with each value.
+        for text in ["0", "1", "maybe"] {
+            let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+            test.args(["--exact", "the_environment_makes_devices_checked"]).env(NAME, text);
+            let output = test.output().unwrap();
+            let told = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success() && told.contains("1 passed"), "{text}: {told}");
+        }
+        return;
+    };
+    let opened = request(DeviceOptions::default());
+    match text.as_str() {
+        "0" | "1" => {
+            assert_eq!(opened.unwrap().is_checked(), text == "1");
+            let (adapter, device, queue) = host();
+            let ours = Device::from_wgpu(&adapter, device, queue).unwrap();
+            assert_eq!(ours.is_checked(), text == "1");
+        }
+        _ => assert!(opened.unwrap_err().to_string().contains(NAME)),
     }
 }
 

@@ -456,6 +456,25 @@ on_every_device! {
             let error = loss.gradient(&y, &targets, Reduction::Mean).unwrap_err();
             assert!(matches!(error, Error::Unsupported { .. }), "{loss}: {error}");
         }
+        let bad_values = [
+            (Loss::bce(), [0.0, 1.0, 0.5, 1.0, 1.5, 0.0], 1.5),
+            (Loss::focal(), [0.0, 1.0, 0.5, 1.0, -0.5, 0.0], -0.5),
+            (Loss::cross_entropy(), [0.0, 1.0, 0.5, 1.0, -0.1, 0.0], -0.1),
+            (Loss::cross_entropy_with_logits(), [0.0, 1.0, 0.5, 1.0, -0.1, 0.0], -0.1),
+            (Loss::kl_div(), [0.0, 1.0, 0.5, 1.0, -2.0, 0.0], -2.0),
+        ];
+        for (loss, values, bad) in bad_values {
+            let targets = device.tensor(&values, [2, 3]).unwrap();
+            let error = loss.gradient(&y, &targets, Reduction::Mean).unwrap_err();
+            assert!(
+                matches!(error, Error::InvalidTarget { row: 1, column: 1, value, .. } if value == bad),
+                "{error}"
+            );
+        }
+        let negative = device.tensor(&[0.5, -0.5], [2]).unwrap();
+        let targets = Targets::from(&y).variance(&negative);
+        let error = Loss::gaussian_nll().forward(&y, &targets, Reduction::Mean).unwrap_err();
+        assert!(matches!(error, Error::InvalidTarget { .. }), "{error}");
         let elsewhere = Device::cpu().tensor(&[1.0; 3], [3]).unwrap();
         let targets = Targets::from(&y_labels).class_weights(&elsewhere);
         let error = Loss::cross_entropy().forward(&y, &targets, Reduction::Mean).unwrap_err();

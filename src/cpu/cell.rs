@@ -1,7 +1,8 @@
 //! The memory of tensors on the CPU.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::bounds::Bounds;
 use crate::error::{Error, Result};
 use crate::pool::{Pool, Purpose, class_of};
 
@@ -11,6 +12,9 @@ pub(crate) struct Block {
     data: Vec<f32>,
     pool: Arc<Pool<Vec<f32>>>,
     purpose: Purpose,
+    /// The bounds of what the host wrote, once they have been asked for; nothing where an operation
+    /// wrote.
+    bounds: Option<OnceLock<Option<Bounds>>>,
 }
 
 impl Block {
@@ -24,7 +28,13 @@ impl Block {
             Ok(data)
         };
         let data = pool.take(bytes, purpose, create)?.buffer;
-        Ok(Self { data, pool: Arc::clone(pool), purpose })
+        Ok(Self { data, pool: Arc::clone(pool), purpose, bounds: None })
+    }
+
+    /// The elements for a writer: what was known of them no longer holds.
+    fn elements_mut(&mut self, elements: usize) -> &mut [f32] {
+        self.bounds = None;
+        &mut self.data[..elements]
     }
 }
 
@@ -81,12 +91,43 @@ impl Cell {
 
     /// Lets the function write all elements. They hold nothing in particular before.
     pub(crate) fn overwrite<T>(&self, write: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
+        self.replace(None, write)
+    }
+
+    /// Copies what the host has.
+    pub(crate) fn upload(&self, values: &[f32]) -> Result<()> {
+        self.replace(Some(OnceLock::new()), |elements| elements.copy_from_slice(values))
+    }
+
+    pub(crate) fn zero(&self) -> Result<()> {
+        let bounds = OnceLock::from(Bounds::of_zeros(self.elements));
+        self.replace(Some(bounds), |elements| elements.fill(0.0))
+    }
+
+    fn replace<T>(
+        &self,
+        bounds: Option<OnceLock<Option<Bounds>>>,
+        write: impl FnOnce(&mut [f32]) -> T,
+    ) -> Result<T> {
         let mut block = self.unread_workspace().map_or_else(|| self.new_block(), Ok)?;
-        let result = write(&mut block.data[..self.elements]);
+        let result = write(block.elements_mut(self.elements));
+        block.bounds = bounds;
         let replaced = self.lock().replace(Arc::new(block));
         // Given back to the pool when the lock is released.
         drop(replaced);
         Ok(result)
+    }
+
+    /// The bounds of the elements, where the host wrote them.
+    pub(crate) fn bounds(&self) -> Option<Bounds> {
+        let block = self.lock().clone()?;
+        let bounds = block.bounds.as_ref()?;
+        if let Some(known) = bounds.get() {
+            return *known;
+        }
+        // Not by get_or_init: a thread that waits for rayon in there may take up work that comes here.
+        let computed = Bounds::of(&block.data[..self.elements]);
+        *bounds.get_or_init(|| computed)
     }
 }
 

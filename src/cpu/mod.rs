@@ -1,5 +1,6 @@
 //! The CPU backend: the formulas of `reference` in f32, vectorised and on all cores.
 
+mod bounds;
 mod cell;
 mod gated;
 mod lines;
@@ -14,6 +15,7 @@ mod rowwise;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub(crate) use bounds::{Bounds, Extreme};
 pub(crate) use cell::Cell;
 use cell::Snapshot;
 
@@ -179,12 +181,16 @@ impl Backend for CpuBackend {
         Ok(Storage::Cpu(Arc::new(Cell::new(&self.pool, purpose, elements))))
     }
 
-    fn write(&self, bytes: &[u8], output: &Storage) -> Result<()> {
-        output.cpu()?.overwrite(|output| bytemuck::cast_slice_mut(output).copy_from_slice(bytes))
+    fn write(&self, values: &[f32], output: &Storage) -> Result<()> {
+        output.cpu()?.upload(values)
+    }
+
+    fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<()> {
+        output.cpu()?.overwrite(|output| bytemuck::cast_slice_mut(output).copy_from_slice(labels))
     }
 
     fn zero(&self, output: &Storage, _elements: usize) -> Result<()> {
-        output.cpu()?.overwrite(|output| output.fill(0.0))
+        output.cpu()?.zero()
     }
 
     fn read(&self, input: &Storage, elements: usize) -> Result<Reading> {

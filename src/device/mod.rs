@@ -35,6 +35,7 @@ use crate::tensor::Tensor;
 #[derive(Clone)]
 pub struct Device {
     pub(crate) backend: Arc<dyn Backend>,
+    checked: bool,
 }
 
 impl Device {
@@ -44,8 +45,8 @@ impl Device {
     /// [`Device::gpu`], by [`DeviceOptions`], or by the environment (see there).
     ///
     /// # Errors
-    /// `WGRAD_DEVICE` is set to something else than `auto`, `gpu` or `cpu`; or it is `gpu`, or an
-    /// adapter is named, and there is none.
+    /// `WGRAD_DEVICE` is set to something else than `auto`, `gpu` or `cpu`, `WGRAD_CHECKED` to something
+    /// else than `0` or `1`; or `WGRAD_DEVICE` is `gpu`, or an adapter is named, and there is none.
     pub fn new() -> Result<Self> {
         block_on("Device::new", Self::request(DeviceOptions::default()))
     }
@@ -61,7 +62,7 @@ impl Device {
 
     /// The CPU backend: all cores, and the same results to within the published bounds.
     pub fn cpu() -> Self {
-        Self { backend: Arc::new(CpuBackend::new()) }
+        Self { backend: Arc::new(CpuBackend::new()), checked: false }
     }
 
     /// Opens the device that the options describe. The form for browsers, where nothing may block.
@@ -69,17 +70,17 @@ impl Device {
     /// # Errors
     /// [`Error::NoAdapter`] where no adapter fits.
     pub async fn request(options: DeviceOptions) -> Result<Self> {
-        let preference = options.resolved_preference()?;
+        let (preference, checked) = (options.resolved_preference()?, options.resolved_checked()?);
         if preference == Preference::Cpu {
-            return Ok(Self::cpu());
+            return Ok(Self { checked, ..Self::cpu() });
         }
         match gpu::open(&options, preference).await {
-            Ok(backend) => Ok(Self { backend: Arc::new(backend) }),
+            Ok(backend) => Ok(Self { backend: Arc::new(backend), checked }),
             Err(Error::NoAdapter { reason })
                 if preference == Preference::Auto && options.resolved_adapter_name().is_none() =>
             {
                 log::warn!("wgrad computes on the CPU: {reason}");
-                Ok(Self::cpu())
+                Ok(Self { checked, ..Self::cpu() })
             }
             Err(error) => Err(error),
         }
@@ -97,7 +98,8 @@ impl Device {
         device: wgpu::Device,
         queue: wgpu::Queue,
     ) -> Result<Self> {
-        Ok(Self { backend: Arc::new(GpuBackend::adopt(adapter, device, queue)?) })
+        let checked = DeviceOptions::default().resolved_checked()?;
+        Ok(Self { backend: Arc::new(GpuBackend::adopt(adapter, device, queue)?), checked })
     }
 
     /// Every adapter that can compute, best first, and the CPU last. `DeviceOptions::from(&info)`
@@ -126,6 +128,12 @@ impl Device {
     /// The device's name, kind and limits.
     pub fn info(&self) -> &DeviceInfo {
         self.backend.info()
+    }
+
+    /// Whether losses read back targets that were made on the device, to check them: see
+    /// [`DeviceOptions::checked`].
+    pub fn is_checked(&self) -> bool {
+        self.checked
     }
 
     /// The memory that the tensors and operations of this device take, by purpose.
@@ -182,7 +190,7 @@ impl Device {
             return Err(Error::shape("tensor", expected, values.len()));
         }
         let tensor = self.allocate(shape)?;
-        self.backend.write(bytemuck::cast_slice(values), tensor.storage())?;
+        self.backend.write(values, tensor.storage())?;
         Ok(tensor)
     }
 
@@ -205,7 +213,7 @@ impl Device {
     /// [`Error::TooLarge`], [`Error::OutOfMemory`] where they do not fit the device.
     pub fn labels(&self, labels: &[i32]) -> Result<Labels> {
         let storage = self.backend.allocate(labels.len(), Purpose::Tensor)?;
-        self.backend.write(bytemuck::cast_slice(labels), &storage)?;
+        self.backend.write_labels(labels, &storage)?;
         Ok(Labels::new(self.clone(), storage, labels))
     }
 

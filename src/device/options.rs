@@ -20,8 +20,8 @@ pub enum Preference {
 /// What to look for with [`Device::request`](crate::Device::request).
 ///
 /// `DeviceOptions::default()` reads the environment: `WGRAD_DEVICE` (`cpu`, `gpu` or `auto`) and
-/// wgpu's own `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`. What is set here comes
-/// before them.
+/// wgpu's own `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`, and `WGRAD_CHECKED` (`1` or
+/// `0`). What is set here comes before them.
 ///
 /// ```
 /// use wgrad::{Device, DeviceOptions, Preference};
@@ -39,6 +39,7 @@ pub struct DeviceOptions {
     pub(crate) power_preference: Option<wgpu::PowerPreference>,
     pub(crate) software: bool,
     pub(crate) exactly: Option<DeviceInfo>,
+    pub(crate) checked: Option<bool>,
 }
 
 impl DeviceOptions {
@@ -77,6 +78,18 @@ impl DeviceOptions {
         self
     }
 
+    /// For debugging: losses check all targets they are given.
+    ///
+    /// A loss refuses targets that it is not defined for, with [`Error::InvalidTarget`](crate::Error::InvalidTarget), where the host
+    /// has uploaded them. Those that were computed on the device, or whose wgpu buffer the caller has,
+    /// it takes as they are, as a look at them would have to wait for the device. On a checked device
+    /// it reads them back and looks. In a browser, where nothing may wait, that is an error.
+    #[must_use]
+    pub fn checked(mut self, checked: bool) -> Self {
+        self.checked = Some(checked);
+        self
+    }
+
     /// The preference, from the environment where it is not set.
     pub(crate) fn resolved_preference(&self) -> Result<Preference> {
         if let Some(preference) = self.preference {
@@ -85,10 +98,16 @@ impl DeviceOptions {
         let Some(text) = environment("WGRAD_DEVICE") else { return Ok(Preference::Auto) };
         let choices =
             [("auto", Preference::Auto), ("gpu", Preference::Gpu), ("cpu", Preference::Cpu)];
-        let found = choices.iter().find(|(name, _)| same_name(name, text.trim()));
-        found.map(|&(_, preference)| preference).ok_or_else(|| {
-            unknown_name("value of WGRAD_DEVICE", &text, &choices.map(|(name, _)| name))
-        })
+        choose("value of WGRAD_DEVICE", &text, choices)
+    }
+
+    /// Whether the device is checked, from the environment where it is not set.
+    pub(crate) fn resolved_checked(&self) -> Result<bool> {
+        if let Some(checked) = self.checked {
+            return Ok(checked);
+        }
+        let Some(text) = environment("WGRAD_CHECKED") else { return Ok(false) };
+        choose("value of WGRAD_CHECKED", &text, [("1", true), ("0", false)])
     }
 
     pub(crate) fn resolved_adapter_name(&self) -> Option<String> {
@@ -107,6 +126,17 @@ impl From<&DeviceInfo> for DeviceOptions {
         let options = Self { exactly: Some(info.clone()), ..Self::default() };
         options.preference(preference)
     }
+}
+
+/// The choice of this name.
+fn choose<T: Copy, const N: usize>(
+    kind: &'static str,
+    text: &str,
+    choices: [(&'static str, T); N],
+) -> Result<T> {
+    let found = choices.iter().find(|(name, _)| same_name(name, text.trim()));
+    let chosen = found.map(|&(_, choice)| choice);
+    chosen.ok_or_else(|| unknown_name(kind, text, &choices.map(|(name, _)| name)))
 }
 
 fn environment(name: &str) -> Option<String> {

@@ -1,9 +1,10 @@
 //! The memory of tensors on a GPU.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::context::Context;
+use crate::cpu::Bounds;
 use crate::pool::Purpose;
 
 pub(super) const TENSOR_USAGES: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
@@ -22,6 +23,10 @@ pub(crate) struct Buffer {
     padded: bool,
     /// The batch of recorded work that used the buffer last.
     last_batch: AtomicU64,
+    /// The bounds of what the host wrote; nothing where recorded work writes.
+    bounds: Mutex<Option<Bounds>>,
+    /// Whether the caller has the buffer, and may write to it.
+    shared: AtomicBool,
 }
 
 impl Buffer {
@@ -34,18 +39,49 @@ impl Buffer {
         last_batch: u64,
     ) -> Self {
         let context = Arc::clone(context);
-        let last_batch = AtomicU64::new(last_batch);
-        Self { raw, context, pooled: Some((class, purpose)), padded: true, last_batch }
+        Self {
+            raw,
+            context,
+            pooled: Some((class, purpose)),
+            padded: true,
+            last_batch: AtomicU64::new(last_batch),
+            bounds: Mutex::default(),
+            shared: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn adopted(context: &Arc<Context>, raw: wgpu::Buffer, elements: usize) -> Self {
-        let padded = elements.is_multiple_of(4);
-        let context = Arc::clone(context);
-        Self { raw, context, pooled: None, padded, last_batch: AtomicU64::new(u64::MAX) }
+        Self {
+            raw,
+            context: Arc::clone(context),
+            pooled: None,
+            padded: elements.is_multiple_of(4),
+            last_batch: AtomicU64::new(u64::MAX),
+            bounds: Mutex::default(),
+            shared: AtomicBool::new(true),
+        }
     }
 
     pub(crate) fn raw(&self) -> &wgpu::Buffer {
         &self.raw
+    }
+
+    /// The buffer for the caller, who may write to it from here on.
+    pub(crate) fn share(&self) -> &wgpu::Buffer {
+        self.shared.store(true, Ordering::Relaxed);
+        &self.raw
+    }
+
+    /// The bounds of the elements, where the host wrote them.
+    pub(crate) fn bounds(&self) -> Option<Bounds> {
+        let known = *self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
+        known.filter(|_| !self.shared.load(Ordering::Relaxed))
+    }
+
+    /// What the elements will be bounded by; nothing where that is not known. To be called while the
+    /// write is being recorded, so that writes and bounds have the same order.
+    pub(super) fn set_bounds(&self, bounds: Option<Bounds>) {
+        *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
     }
 
     /// Whether the buffer is the caller's.

@@ -60,7 +60,7 @@ pub(super) enum Template {
 
 /// Whether a kernel only reads a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Access {
+pub(super) enum Access {
     Read,
     Write,
 }
@@ -225,6 +225,8 @@ impl<'a> Kernel<'a> {
 pub(super) struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
+    /// Of the storage bindings.
+    pub(super) accesses: &'static [Access],
 }
 
 /// The kernels that the cache keeps: a parameter that changes at every step makes a kernel a step.
@@ -326,5 +328,5 @@ fn compile(device: &wgpu::Device, kernel: &Kernel<'_>) -> Pipeline {
         },
         cache: None,
     });
-    Pipeline { pipeline, layout }
+    Pipeline { pipeline, layout, accesses: kernel.template.bindings() }
 }

@@ -27,6 +27,7 @@ use crate::backend::{
     Backend, Binary, Channels, Epilogue, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
     RowProduct, Rows, SgdStep, Storage, Unary,
 };
+use crate::cpu::Bounds;
 use crate::device::{Counters, DeviceInfo, Memory};
 use crate::error::{Error, Result};
 use crate::pool::Purpose;
@@ -47,6 +48,17 @@ impl GpuBackend {
         faults: Arc<Faults>,
     ) -> Self {
         Self { context: Arc::new(Context::new(device, queue, info, faults)) }
+    }
+
+    fn upload(&self, bytes: &[u8], bounds: Option<Bounds>, buffer: &Buffer) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.context.record(|recorder| {
+            recorder.upload(&self.context, bytes, buffer)?;
+            buffer.set_bounds(bounds);
+            Ok(())
+        })
     }
 }
 
@@ -102,12 +114,12 @@ impl Backend for GpuBackend {
         self.context.allocate(elements, purpose).map(|buffer| Storage::Gpu(Arc::new(buffer)))
     }
 
-    fn write(&self, bytes: &[u8], output: &Storage) -> Result<()> {
-        let buffer = output.gpu()?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.context.record(|recorder| recorder.upload(&self.context, bytes, buffer))
+    fn write(&self, values: &[f32], output: &Storage) -> Result<()> {
+        self.upload(bytemuck::cast_slice(values), Bounds::of(values), output.gpu()?)
+    }
+
+    fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<()> {
+        self.upload(bytemuck::cast_slice(labels), None, output.gpu()?)
     }
 
     fn zero(&self, output: &Storage, elements: usize) -> Result<()> {
@@ -116,7 +128,11 @@ impl Backend for GpuBackend {
             return Ok(());
         }
         let bytes = (elements * size_of::<f32>()) as u64;
-        self.context.record(|recorder| recorder.clear(&self.context, buffer, bytes))
+        self.context.record(|recorder| {
+            recorder.clear(&self.context, buffer, bytes)?;
+            buffer.set_bounds(Bounds::of_zeros(elements));
+            Ok(())
+        })
     }
 
     fn read(&self, input: &Storage, elements: usize) -> Result<Reading> {

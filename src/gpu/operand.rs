@@ -55,6 +55,7 @@ fn bytes_of(elements: usize) -> u64 {
 fn copy(context: &Context, from: &Buffer, to: &Buffer, bytes: u64) -> Result<()> {
     context.record(|recorder| {
         to.mark_used(recorder.batch());
+        to.set_bounds(None);
         recorder.copy(context, from, to.raw(), bytes)
     })
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::buffer::Buffer;
 use super::context::Context;
 use super::faults::guarded;
-use super::kernel::Pipeline;
+use super::kernel::{Access, Pipeline};
 use crate::error::Result;
 
 /// The bytes of parameters and small uploads that a batch can carry.
@@ -129,8 +129,11 @@ impl Recorder {
         // The caller may have destroyed a buffer of his own.
         let adopted = bindings.iter().any(|binding| binding.buffer.is_adopted());
         let group = if adopted { guarded(&context.device, 0, create)? } else { create() };
-        for binding in bindings {
+        for (binding, access) in bindings.iter().zip(pipeline.accesses) {
             binding.buffer.mark_used(self.batch);
+            if *access == Access::Write {
+                binding.buffer.set_bounds(None);
+            }
         }
         let pass = self.pass(context);
         pass.set_pipeline(&pipeline.pipeline);
@@ -162,6 +165,7 @@ impl Recorder {
     /// Records that the first bytes of a buffer become zero.
     pub(super) fn clear(&mut self, context: &Context, buffer: &Buffer, bytes: u64) -> Result<()> {
         buffer.mark_used(self.batch);
+        buffer.set_bounds(None);
         self.commands(context).clear_buffer(buffer.raw(), 0, Some(bytes));
         self.recorded_one(context)
     }
@@ -173,6 +177,7 @@ impl Recorder {
         bytes: &[u8],
         buffer: &Buffer,
     ) -> Result<()> {
+        buffer.set_bounds(None);
         if bytes.len() <= SMALL_UPLOAD {
             let offset =
                 self.reserve(context, wgpu::COPY_BUFFER_ALIGNMENT as usize, bytes.len())?;

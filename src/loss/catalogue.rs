@@ -432,7 +432,7 @@ impl Loss {
             | Self::CrossEntropyWithLogits { .. }
             | Self::Nll { .. }
             | Self::KlDiv { log_target: false } => {
-                Some((0.0..=f32::INFINITY, "is a probability: it must not be negative"))
+                Some((0.0..=f32::INFINITY, "must not be negative"))
             }
             _ => None,
         }

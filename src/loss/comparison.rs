@@ -1,7 +1,7 @@
 //! A loss, checked against what it is compared with.
 
 use super::targets::TargetValues;
-use super::{Formula, Loss, Structure, Targets, Unit};
+use super::{Formula, Loss, Structure, Targets, Unit, check_values};
 use crate::backend::{LossCall, Rows, Spread, Storage, TargetStorage};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -48,9 +48,18 @@ impl<'a> Comparison<'a> {
         if loss.unit() == Unit::Row && width == 0 {
             return Err(Error::shape(op, "outputs with at least one class", shape));
         }
-        let counted = check_values(op, loss, shape, rows, targets)?;
+        let counted = count_rows(op, loss, shape, rows, targets)?;
         let fit = Fit { op, loss, shape, width };
         let (weights, extra) = (fit.weights(targets)?, fit.extra(targets)?);
+        if let (TargetValues::Dense(tensor), Some((range, reason))) =
+            (&targets.values, loss.target_range())
+        {
+            check_values(loss.name(), tensor, range, reason)?;
+        }
+        if let Some(variance) = &targets.variance {
+            let what = format!("{}'s variance", loss.name());
+            check_values(&what, variance, 0.0..=f32::INFINITY, "must not be negative")?;
+        }
         let elements = rows.elements();
         let divisor = match (reduction, loss.unit()) {
             (Reduction::None | Reduction::Sum, _) => None,
@@ -135,7 +144,7 @@ impl<'a> Comparison<'a> {
 }
 
 /// The number of rows that count.
-fn check_values(
+fn count_rows(
     op: &'static str,
     loss: &Loss,
     shape: &Shape,

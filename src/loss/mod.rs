@@ -4,12 +4,14 @@ mod catalogue;
 mod comparison;
 mod formula;
 mod targets;
+mod values;
 
 pub use catalogue::Loss;
 pub(crate) use catalogue::{LossVisitor, Structure, Unit};
 pub(crate) use comparison::Comparison;
 pub(crate) use formula::Formula;
 pub use targets::Targets;
+use values::check_values;
 
 use crate::activation::Activation;
 use crate::backend::{Argument, LossOutputs, LossPass, Storage};
@@ -30,6 +32,8 @@ impl Loss {
     /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch),
     /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where y, the targets and what goes with
     /// them do not fit; [`Error::InvalidLabel`](crate::Error::InvalidLabel);
+    /// [`Error::InvalidTarget`](crate::Error::InvalidTarget) where the host knows the values of the targets,
+    /// or the device is a checked one;
     /// [`Error::InvalidParameter`](crate::Error::InvalidParameter);
     /// [`Error::Unsupported`](crate::Error::Unsupported) for labels with a loss on elements, dense targets
     /// with multi_margin, or weights and variances that the loss does not take.

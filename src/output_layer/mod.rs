@@ -135,7 +135,8 @@ impl OutputLayer {
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the tensors do not fit, or K is 0;
-    /// [`Error::InvalidLabel`]; [`Error::InvalidParameter`], also for [`Reduction::None`].
+    /// [`Error::InvalidLabel`]; [`Error::InvalidTarget`]; [`Error::InvalidParameter`], also for
+    /// [`Reduction::None`].
     pub fn gradients(
         &self,
         x: &Tensor,
