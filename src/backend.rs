@@ -3,6 +3,7 @@
 //! What is public is written once, over the primitives of [`Backend`]; shapes, devices, labels and
 //! parameters have been checked before a primitive is called.
 
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use crate::activation::Activation;
@@ -298,23 +299,68 @@ pub(crate) struct LossPass<'a> {
     pub(crate) outputs: LossOutputs<'a>,
 }
 
-/// A matrix product `op(a) · op(b)` of shape [rows, columns].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Product {
+/// A matrix in a storage: row r, column c of what is stored lies at offset + r·stride + c.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    pub(crate) storage: &'a Storage,
+    pub(crate) offset: usize,
+    pub(crate) stride: usize,
+    /// The matrix is the transpose of what is stored.
+    pub(crate) transposed: bool,
+}
+
+impl<'a> Matrix<'a> {
+    /// A whole storage, in rows of so many columns.
+    pub(crate) const fn whole(storage: &'a Storage, columns: usize) -> Self {
+        Self { storage, offset: 0, stride: columns, transposed: false }
+    }
+
+    /// The transpose, without a copy.
+    pub(crate) const fn transposed(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    /// The part of the matrix that begins at this row and column.
+    pub(crate) const fn at(self, row: usize, column: usize) -> Self {
+        let (row, column) = self.stored(row, column);
+        Self { offset: self.offset + row * self.stride + column, ..self }
+    }
+
+    /// What counts rows and columns of the matrix, for the rows and columns that are stored.
+    pub(crate) const fn stored(self, rows: usize, columns: usize) -> (usize, usize) {
+        if self.transposed { (columns, rows) } else { (rows, columns) }
+    }
+
+    /// The places in the storage from the first to the last element, where the matrix has this shape.
+    pub(crate) const fn range(self, rows: usize, columns: usize) -> Range<usize> {
+        let (rows, columns) = self.stored(rows, columns);
+        if rows == 0 || columns == 0 {
+            return 0..0;
+        }
+        self.offset..self.offset + (rows - 1) * self.stride + columns
+    }
+}
+
+/// A matrix product `output = activation(a·b + bias)` of shape [rows, columns].
+#[derive(Clone, Copy)]
+pub(crate) struct Product<'a> {
     pub(crate) rows: usize,
     pub(crate) inner: usize,
     pub(crate) columns: usize,
-    /// a is stored as [inner, rows].
-    pub(crate) transpose_a: bool,
-    /// b is stored as [columns, inner].
-    pub(crate) transpose_b: bool,
+    pub(crate) a: Matrix<'a>,
+    pub(crate) b: Matrix<'a>,
+    /// Not transposed. What else lies in its storage stays as it is.
+    pub(crate) output: Matrix<'a>,
+    pub(crate) epilogue: Epilogue<'a>,
+    /// Adds a·b to what the output holds, before the epilogue.
+    pub(crate) accumulate: bool,
 }
 
 /// What is done to each element of a product before it is stored.
 #[derive(Clone, Copy)]
 pub(crate) struct Epilogue<'a> {
     /// Added to each row.
-    pub(crate) bias: Option<&'a Storage>,
+    pub(crate) bias: Option<Bias<'a>>,
     /// A pointwise activation.
     pub(crate) activation: &'a Activation,
 }
@@ -322,6 +368,13 @@ pub(crate) struct Epilogue<'a> {
 impl Epilogue<'_> {
     /// Nothing is done.
     pub(crate) const NONE: Self = Self { bias: None, activation: &Activation::Identity };
+}
+
+/// One number for each column, from an offset of a storage on.
+#[derive(Clone, Copy)]
+pub(crate) struct Bias<'a> {
+    pub(crate) storage: &'a Storage,
+    pub(crate) offset: usize,
 }
 
 /// A step of gradient descent.
@@ -358,7 +411,8 @@ impl Reading {
 
 /// The primitives that all operations are made of.
 ///
-/// An output is overwritten whole. It may be one of the inputs: the inputs count as they were before.
+/// An output is overwritten whole, but for those of products and column sums. It may be one of the
+/// inputs: the inputs count as they were before.
 pub(crate) trait Backend: Send + Sync {
     fn info(&self) -> &DeviceInfo;
     fn memory(&self) -> Memory;
@@ -445,16 +499,17 @@ pub(crate) trait Backend: Send + Sync {
 
     /// The sum of all elements; 0 for none.
     fn sum(&self, input: &Storage, output: &Storage, elements: usize) -> Result<()>;
-    /// The sum over all rows; zeros for none.
-    fn column_sum(&self, input: &Storage, output: &Storage, rows: Rows) -> Result<()>;
-    fn matmul(
+    /// The sum over all rows, zeros for none, in the output from the offset on. What else the output
+    /// holds stays as it is. With `accumulate`, the sum is added to what is there.
+    fn column_sum(
         &self,
-        product: Product,
-        a: &Storage,
-        b: &Storage,
-        epilogue: Epilogue<'_>,
+        input: &Storage,
+        rows: Rows,
         output: &Storage,
+        offset: usize,
+        accumulate: bool,
     ) -> Result<()>;
+    fn matmul(&self, product: Product<'_>) -> Result<()>;
 
     fn sgd(
         &self,

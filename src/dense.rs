@@ -62,7 +62,7 @@ impl Dense {
     /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where the tensors do not fit, or K is 0.
     pub fn forward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<DenseForward> {
         self.activation.validate()?;
-        let linear = Linear::new("dense forward", x, w, b)?;
+        let linear = Linear::new("dense forward", x, w, b, false)?;
         if self.activation.has_derivative_from_output() && !self.activation.is_rowwise() {
             return Ok(DenseForward { y: linear.forward(&self.activation)?, z: None });
         }
@@ -85,7 +85,7 @@ impl Dense {
         dy: &Tensor,
     ) -> Result<DenseGradients> {
         const OP: &str = "dense backward";
-        let linear = Linear::new(OP, x, w, None)?;
+        let linear = Linear::new(OP, x, w, None, false)?;
         check_devices(OP, [x.device(), forward.y.device(), dy.device()])?;
         let shape = [linear.batch, linear.outputs];
         check_shape(OP, "the forward pass's y", &forward.y, &shape)?;

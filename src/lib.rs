@@ -46,6 +46,13 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
 )]
 
+// What the tests of tests/ share, for those of the inside.
+#[cfg(test)]
+extern crate self as wgrad;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
+
 mod activation;
 mod backend;
 mod catalogue;
@@ -58,6 +65,8 @@ mod gpu;
 mod labels;
 mod linear;
 mod loss;
+#[cfg(test)]
+mod matrix_tests;
 mod optimizer;
 mod output_layer;
 mod pool;

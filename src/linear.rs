@@ -1,7 +1,9 @@
 //! What the output layer and dense layers share: z = x·w + b and its gradients.
 
+use std::ops::Range;
+
 use crate::activation::Activation;
-use crate::backend::{Epilogue, Product};
+use crate::backend::{Bias, Epilogue, Matrix, Product, Rows, Storage};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape};
@@ -14,27 +16,51 @@ pub(crate) struct Linear<'a> {
     pub(crate) batch: usize,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
+    /// w is stored as its transpose, [K, M].
+    transposed: bool,
+}
+
+/// A part of the logits [B, K], stored by itself: some rows, and of them some columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tile {
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
+}
+
+impl Tile {
+    fn shape(&self) -> Rows {
+        Rows { count: self.rows.len(), width: self.columns.len() }
+    }
 }
 
 impl<'a> Linear<'a> {
-    /// Checks x [B, M], w [M, K] and b `[K]`.
+    /// Checks x [B, M], w [M, K] or, `transposed`, [K, M], and b `[K]`.
     pub(crate) fn new(
         op: &'static str,
         x: &'a Tensor,
         w: &'a Tensor,
         b: Option<&'a Tensor>,
+        transposed: bool,
     ) -> Result<Self> {
         let tensors = [Some(x), Some(w), b];
         check_devices(op, tensors.into_iter().flatten().map(Tensor::device))?;
         let &[batch, inputs] = x.shape() else {
             return Err(Error::shape(op, "x of shape [batch, inputs]", x.dimensions()));
         };
-        let &[rows, outputs] = w.shape() else {
-            return Err(Error::shape(op, "w of shape [inputs, outputs]", w.dimensions()));
+        let order = |inputs: String| {
+            if transposed { format!("[outputs, {inputs}]") } else { format!("[{inputs}, outputs]") }
+        };
+        let (rows, outputs) = match *w.shape() {
+            [outputs, rows] if transposed => (rows, outputs),
+            [rows, outputs] => (rows, outputs),
+            _ => {
+                let expected = format!("w of shape {}", order("inputs".to_owned()));
+                return Err(Error::shape(op, expected, w.dimensions()));
+            }
         };
         if rows != inputs {
-            let expected =
-                format!("w of shape [{inputs}, outputs] for x of shape {}", x.dimensions());
+            let order = order(inputs.to_string());
+            let expected = format!("w of shape {order} for x of shape {}", x.dimensions());
             return Err(Error::shape(op, expected, w.dimensions()));
         }
         if outputs == 0 {
@@ -43,67 +69,143 @@ impl<'a> Linear<'a> {
         if let Some(b) = b {
             check_shape(op, "b", b, &[outputs])?;
         }
-        Ok(Self { x, w, b, batch, inputs, outputs })
+        Ok(Self { x, w, b, batch, inputs, outputs, transposed })
+    }
+
+    /// All logits.
+    pub(crate) fn whole(&self) -> Tile {
+        Tile { rows: 0..self.batch, columns: 0..self.outputs }
     }
 
     /// `g(x·w + b)` for a pointwise g.
     pub(crate) fn forward(&self, activation: &Activation) -> Result<Tensor> {
-        self.forward_into(activation, self.x.device().allocate(self.output_shape())?)
+        let y = self.x.device().allocate(self.output_shape())?;
+        self.forward_into(&self.whole(), activation, y.storage())?;
+        Ok(y)
     }
 
     /// `x·w + b` where it is not handed out.
     pub(crate) fn logits(&self) -> Result<Tensor> {
-        self.forward_into(&Activation::Identity, self.x.device().workspace(self.output_shape())?)
-    }
-
-    fn forward_into(&self, activation: &Activation, output: Tensor) -> Result<Tensor> {
-        let product = self.product(self.batch, self.inputs, self.outputs);
-        let epilogue = Epilogue { bias: self.b.map(Tensor::storage), activation };
-        let (x, w) = (self.x.storage(), self.w.storage());
-        self.x.device().backend.matmul(product, x, w, epilogue, output.storage())?;
-        Ok(output)
+        let z = self.x.device().workspace(self.output_shape())?;
+        self.forward_into(&self.whole(), &Activation::Identity, z.storage())?;
+        Ok(z)
     }
 
     fn output_shape(&self) -> Shape {
         Shape::from([self.batch, self.outputs])
     }
 
-    /// `dE/dw = xᵀ·dz`.
+    /// `dE/dw = xᵀ·dz`, stored as w is.
     pub(crate) fn weight_gradient(&self, dz: &Tensor) -> Result<Tensor> {
-        let product =
-            Product { transpose_a: true, ..self.product(self.inputs, self.batch, self.outputs) };
-        self.multiply(product, self.x, dz, Epilogue::NONE, [self.inputs, self.outputs])
-    }
-
-    /// `dE/dx = dz·wᵀ`.
-    pub(crate) fn input_gradient(&self, dz: &Tensor) -> Result<Tensor> {
-        let product =
-            Product { transpose_b: true, ..self.product(self.batch, self.outputs, self.inputs) };
-        self.multiply(product, dz, self.w, Epilogue::NONE, [self.batch, self.inputs])
+        let dw = self.w.device().allocate(self.w.dimensions().clone())?;
+        self.weight_gradient_into(&self.whole(), dz.storage(), dw.storage(), false)?;
+        Ok(dw)
     }
 
     /// `dE/db = Σ_batch dz`.
     pub(crate) fn bias_gradient(&self, dz: &Tensor) -> Result<Tensor> {
-        let db = dz.device().allocate(Shape::from([self.outputs]))?;
-        dz.device().backend.column_sum(dz.storage(), db.storage(), dz.rows())?;
+        let db = self.w.device().allocate(Shape::from([self.outputs]))?;
+        self.bias_gradient_into(&self.whole(), dz.storage(), db.storage(), false)?;
         Ok(db)
     }
 
-    fn product(&self, rows: usize, inner: usize, columns: usize) -> Product {
-        Product { rows, inner, columns, transpose_a: false, transpose_b: false }
+    /// `dE/dx = dz·wᵀ`.
+    pub(crate) fn input_gradient(&self, dz: &Tensor) -> Result<Tensor> {
+        let dx = self.x.device().allocate(self.x.dimensions().clone())?;
+        self.input_gradient_into(&self.whole(), dz.storage(), dx.storage(), false)?;
+        Ok(dx)
     }
 
-    fn multiply(
+    /// A tile of `g(x·w + b)`, to a storage of its own.
+    pub(crate) fn forward_into(
         &self,
-        product: Product,
-        a: &Tensor,
-        b: &Tensor,
-        epilogue: Epilogue<'_>,
-        shape: [usize; 2],
-    ) -> Result<Tensor> {
-        let output = a.device().allocate(Shape::from(shape))?;
-        let (a, b) = (a.storage(), b.storage());
-        self.x.device().backend.matmul(product, a, b, epilogue, output.storage())?;
-        Ok(output)
+        tile: &Tile,
+        activation: &Activation,
+        y: &Storage,
+    ) -> Result<()> {
+        let Rows { count, width } = tile.shape();
+        let column = tile.columns.start;
+        let bias = self.b.map(|b| Bias { storage: b.storage(), offset: column });
+        self.x.device().backend.matmul(Product {
+            rows: count,
+            inner: self.inputs,
+            columns: width,
+            a: self.x_from(tile),
+            b: self.weights().at(0, column),
+            output: Matrix::whole(y, width),
+            epilogue: Epilogue { bias, activation },
+            accumulate: false,
+        })
+    }
+
+    /// What a tile of dE/dz gives for its columns of dE/dw, written there or added.
+    pub(crate) fn weight_gradient_into(
+        &self,
+        tile: &Tile,
+        dz: &Storage,
+        dw: &Storage,
+        accumulate: bool,
+    ) -> Result<()> {
+        let Rows { count, width } = tile.shape();
+        let column = tile.columns.start;
+        let (x, dz) = (self.x_from(tile), Matrix::whole(dz, width));
+        // Stored as [K, M], dw is dzᵀ·x.
+        let (rows, columns, a, b, output) = if self.transposed {
+            let output = Matrix::whole(dw, self.inputs).at(column, 0);
+            (width, self.inputs, dz.transposed(), x, output)
+        } else {
+            let output = Matrix::whole(dw, self.outputs).at(0, column);
+            (self.inputs, width, x.transposed(), dz, output)
+        };
+        let epilogue = Epilogue::NONE;
+        let product = Product { rows, inner: count, columns, a, b, output, epilogue, accumulate };
+        self.w.device().backend.matmul(product)
+    }
+
+    /// What a tile of dE/dz gives for its columns of dE/db, written there or added.
+    pub(crate) fn bias_gradient_into(
+        &self,
+        tile: &Tile,
+        dz: &Storage,
+        db: &Storage,
+        accumulate: bool,
+    ) -> Result<()> {
+        let backend = &self.w.device().backend;
+        backend.column_sum(dz, tile.shape(), db, tile.columns.start, accumulate)
+    }
+
+    /// What a tile of dE/dz gives for its rows of dE/dx, written there or added.
+    pub(crate) fn input_gradient_into(
+        &self,
+        tile: &Tile,
+        dz: &Storage,
+        dx: &Storage,
+        accumulate: bool,
+    ) -> Result<()> {
+        let Rows { count, width } = tile.shape();
+        self.x.device().backend.matmul(Product {
+            rows: count,
+            inner: width,
+            columns: self.inputs,
+            a: Matrix::whole(dz, width),
+            b: self.weights().at(0, tile.columns.start).transposed(),
+            output: Matrix::whole(dx, self.inputs).at(tile.rows.start, 0),
+            epilogue: Epilogue::NONE,
+            accumulate,
+        })
+    }
+
+    /// The rows of x that a tile is computed from.
+    fn x_from(&self, tile: &Tile) -> Matrix<'_> {
+        Matrix::whole(self.x.storage(), self.inputs).at(tile.rows.start, 0)
+    }
+
+    /// w as [M, K], however it is stored.
+    fn weights(&self) -> Matrix<'_> {
+        if self.transposed {
+            Matrix::whole(self.w.storage(), self.inputs).transposed()
+        } else {
+            Matrix::whole(self.w.storage(), self.outputs)
+        }
     }
 }

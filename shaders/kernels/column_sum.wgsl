@@ -33,11 +33,11 @@ fn main(
     let first = (index / parameters.width) * CHUNK;
     let last = min(first + CHUNK, parameters.rows);
     var sum = 0.0;
-    if (parameters.accumulates == 1u) {
-        sum = output[parameters.output_base + index];
-    }
     for (var row = first; row < last; row = row + 1u) {
         sum = sum + input[parameters.input_base + row * parameters.width + column];
+    }
+    if (parameters.accumulates == 1u) {
+        sum = sum + output[parameters.output_base + index];
     }
     output[parameters.output_base + index] = sum;
 }

@@ -75,6 +75,10 @@ impl Cell {
         }
     }
 
+    pub(crate) fn elements(&self) -> usize {
+        self.elements
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Block>>> {
         self.block.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,6 +132,24 @@ impl Cell {
         // Not by get_or_init: a thread that waits for rayon in there may take up work that comes here.
         let computed = Bounds::of(&block.data[..self.elements]);
         *bounds.get_or_init(|| computed)
+    }
+
+    /// Lets the function change elements: in place, or on a copy where somebody holds a snapshot.
+    ///
+    /// The cell is locked meanwhile, so that no change is lost. So the function must not wait for other
+    /// threads of rayon's: one of them may take up work that wants this cell, and never come back.
+    pub(crate) fn modify<T>(&self, change: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
+        let mut held = self.lock();
+        if let Some(block) = held.as_mut().and_then(Arc::get_mut) {
+            return Ok(change(block.elements_mut(self.elements)));
+        }
+        let mut block = self.new_block()?;
+        if let Some(held) = held.as_ref() {
+            block.data.copy_from_slice(&held.data);
+        }
+        let result = change(block.elements_mut(self.elements));
+        *held = Some(Arc::new(block));
+        Ok(result)
     }
 }
 

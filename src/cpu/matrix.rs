@@ -3,85 +3,157 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::parallel::{SERIAL, sum_of};
+use super::parallel::{SERIAL, over_pieces_apart, sum_of};
 use super::pointwise;
 use crate::activation::Activation;
-use crate::backend::{Product, Rows};
+use crate::backend::{Matrix, Product, Rows};
 
 /// Multiplications below which other threads would only cost.
 const SERIAL_PRODUCT: usize = 1 << 18;
 
-/// `output = activation(op(a) · op(b) + bias)`
-pub(super) fn multiply(
-    product: Product,
-    a: &[f32],
-    b: &[f32],
-    bias: Option<&[f32]>,
-    activation: &Activation,
-    output: &mut [f32],
-) {
-    let Product { rows, inner, columns, .. } = product;
-    if inner == 0 {
-        output.fill(0.0);
-    } else {
-        gemm_checked(product, a, b, output);
+/// Multiplications below which a thread would cost more to start than it saves.
+const SERIAL_APART: usize = 1 << 22;
+
+/// A matrix that is read: its elements, and the steps from a row and from a column to the next.
+#[derive(Clone, Copy)]
+struct Operand<'a> {
+    values: &'a [f32],
+    row: usize,
+    column: usize,
+}
+
+impl<'a> Operand<'a> {
+    /// The elements of a storage that a matrix of this shape has.
+    fn new(matrix: Matrix<'_>, storage: &'a [f32], rows: usize, columns: usize) -> Self {
+        let (row, column) = matrix.stored(matrix.stride, 1);
+        Self { values: &storage[matrix.range(rows, columns)], row, column }
     }
-    if bias.is_none() && *activation == Activation::Identity {
-        return;
+
+    /// The matrix without its first rows.
+    fn rows_from(self, row: usize) -> Self {
+        Self { values: &self.values[self.values.len().min(row * self.row)..], ..self }
     }
-    let finish = |row: &mut [f32]| {
-        if let Some(bias) = bias {
-            row.iter_mut().zip(bias).for_each(|(z, b)| *z += b);
-        }
-        pointwise::forward(activation, row);
-    };
-    if rows * columns < SERIAL {
-        output.chunks_mut(columns.max(1)).for_each(finish);
-    } else {
-        let rows_per_task = SERIAL.div_ceil(4 * columns.max(1));
-        output.par_chunks_mut(columns.max(1)).with_min_len(rows_per_task).for_each(finish);
+
+    fn holds(&self, rows: usize, columns: usize) -> bool {
+        (rows - 1) * self.row + (columns - 1) * self.column < self.values.len()
     }
 }
 
-fn gemm_checked(product: Product, a: &[f32], b: &[f32], output: &mut [f32]) {
-    let Product { rows, inner, columns, transpose_a, transpose_b } = product;
-    assert!(
-        a.len() >= rows * inner && b.len() >= inner * columns && output.len() >= rows * columns
-    );
-    let stride = |length: usize| length as isize;
-    let (a_row, a_column) = if transpose_a { (1, stride(rows)) } else { (stride(inner), 1) };
-    let (b_row, b_column) = if transpose_b { (1, stride(inner)) } else { (stride(columns), 1) };
-    let parallelism = if rows * inner * columns < SERIAL_PRODUCT {
-        Parallelism::None
-    } else {
-        Parallelism::Rayon(0)
-    };
-    // SAFETY: the slices hold all elements that the strides reach (asserted above), and the output,
-    // borrowed mutably, overlaps neither. The crate has no safe interface; a safe loop of our own is
-    // ten times slower.
-    #[allow(unsafe_code)]
-    unsafe {
-        gemm::gemm(
-            rows,
-            columns,
+/// The right side of `output = activation(a·b + bias)`.
+pub(super) struct Factors<'a> {
+    inner: usize,
+    columns: usize,
+    a: Operand<'a>,
+    b: Operand<'a>,
+    bias: Option<&'a [f32]>,
+    activation: &'a Activation,
+    accumulate: bool,
+    /// The elements from a row of the output to the next.
+    stride: usize,
+}
+
+impl<'a> Factors<'a> {
+    /// The elements of the storages that belong to the product.
+    pub(super) fn new(
+        product: &Product<'a>,
+        a: &'a [f32],
+        b: &'a [f32],
+        bias: Option<&'a [f32]>,
+    ) -> Self {
+        let Product { rows, inner, columns, epilogue, output, accumulate, .. } = *product;
+        let bias_offset = epilogue.bias.map_or(0, |bias| bias.offset);
+        Self {
             inner,
-            output.as_mut_ptr(),
-            1,
-            stride(columns),
-            false,
-            a.as_ptr(),
-            a_column,
-            a_row,
-            b.as_ptr(),
-            b_column,
-            b_row,
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+            columns,
+            a: Operand::new(product.a, a, rows, inner),
+            b: Operand::new(product.b, b, inner, columns),
+            bias: bias.map(|bias| &bias[bias_offset..bias_offset + columns]),
+            activation: epilogue.activation,
+            accumulate,
+            stride: output.stride.max(1),
+        }
+    }
+
+    /// The product, on all cores.
+    pub(super) fn multiply(&self, output: &mut [f32]) {
+        self.add_up(0, output, Parallelism::Rayon(0));
+        if self.bias.is_none() && *self.activation == Activation::Identity {
+            return;
+        }
+        if output.len() < SERIAL {
+            output.chunks_mut(self.stride).for_each(|row| self.finish(row));
+        } else {
+            let rows_per_task = SERIAL.div_ceil(4 * self.stride);
+            let rows = output.par_chunks_mut(self.stride).with_min_len(rows_per_task);
+            rows.for_each(|row| self.finish(row));
+        }
+    }
+
+    /// The same on threads of its own, while the output is locked.
+    pub(super) fn multiply_apart(&self, output: &mut [f32]) {
+        let multiplications = output.len() * self.inner;
+        let threads = if multiplications < SERIAL_APART { 1 } else { rayon::current_num_threads() };
+        let rows = output.len().div_ceil(self.stride).div_ceil(threads);
+        over_pieces_apart(output, rows * self.stride, threads, |start, output| {
+            self.add_up(start / self.stride, output, Parallelism::None);
+            output.chunks_mut(self.stride).for_each(|row| self.finish(row));
+        });
+    }
+
+    /// The bias and the activation of one row.
+    fn finish(&self, row: &mut [f32]) {
+        let row = &mut row[..self.columns];
+        if let Some(bias) = self.bias {
+            row.iter_mut().zip(bias).for_each(|(z, b)| *z += b);
+        }
+        pointwise::forward(self.activation, row);
+    }
+
+    /// a·b from a row on, to the rows of the output or added to them.
+    fn add_up(&self, first: usize, output: &mut [f32], parallelism: Parallelism) {
+        let (inner, columns, stride) = (self.inner, self.columns, self.stride);
+        let rows = output.len().div_ceil(stride);
+        if rows == 0 {
+            return;
+        }
+        if inner == 0 {
+            if !self.accumulate {
+                output.chunks_mut(stride).for_each(|row| row[..columns].fill(0.0));
+            }
+            return;
+        }
+        let (a, b) = (self.a.rows_from(first), self.b);
+        assert!(columns > 0 && columns <= stride && output.len() >= (rows - 1) * stride + columns);
+        assert!(a.holds(rows, inner) && b.holds(inner, columns));
+        let serial = rows * inner * columns < SERIAL_PRODUCT;
+        let step = |elements: usize| elements as isize;
+        // SAFETY: the slices hold all elements that the steps reach (asserted above), and the output,
+        // borrowed mutably, overlaps neither. The crate has no safe interface; a safe loop of our own is
+        // ten times slower.
+        #[allow(unsafe_code)]
+        unsafe {
+            gemm::gemm(
+                rows,
+                columns,
+                inner,
+                output.as_mut_ptr(),
+                1,
+                step(stride),
+                self.accumulate,
+                a.values.as_ptr(),
+                step(a.column),
+                step(a.row),
+                b.values.as_ptr(),
+                step(b.column),
+                step(b.row),
+                1.0,
+                1.0,
+                false,
+                false,
+                false,
+                if serial { Parallelism::None } else { parallelism },
+            );
+        }
     }
 }
 

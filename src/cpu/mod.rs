@@ -21,7 +21,7 @@ use cell::Snapshot;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Channels, Epilogue, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
+    Backend, Binary, Channels, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
     RowProduct, Rows, SgdStep, Spread, Storage, TargetStorage, Unary,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
@@ -346,26 +346,40 @@ impl Backend for CpuBackend {
         output.cpu()?.overwrite(|output| output.fill(matrix::sum(&input[..elements])))
     }
 
-    fn column_sum(&self, input: &Storage, output: &Storage, rows: Rows) -> Result<()> {
-        self.count();
-        let input = read(input)?;
-        output.cpu()?.overwrite(|output| matrix::column_sum(&input, rows, output))
-    }
-
-    fn matmul(
+    fn column_sum(
         &self,
-        product: Product,
-        a: &Storage,
-        b: &Storage,
-        epilogue: Epilogue<'_>,
+        input: &Storage,
+        rows: Rows,
         output: &Storage,
+        offset: usize,
+        accumulate: bool,
     ) -> Result<()> {
         self.count();
-        let (a, b, bias) = (read(a)?, read(b)?, epilogue.bias.map(read).transpose()?);
-        let bias = bias.as_deref();
-        output.cpu()?.overwrite(|output| {
-            matrix::multiply(product, &a, &b, bias, epilogue.activation, output);
+        let mut sums = vec![0.0; rows.width];
+        matrix::column_sum(&read(input)?, rows, &mut sums);
+        output.cpu()?.modify(|output| {
+            let output = &mut output[offset..offset + rows.width];
+            if accumulate {
+                output.iter_mut().zip(sums).for_each(|(output, sum)| *output += sum);
+            } else {
+                output.copy_from_slice(&sums);
+            }
         })
+    }
+
+    fn matmul(&self, product: Product<'_>) -> Result<()> {
+        self.count();
+        let (a, b) = (read(product.a.storage)?, read(product.b.storage)?);
+        let bias = product.epilogue.bias.map(|bias| read(bias.storage)).transpose()?;
+        let factors = matrix::Factors::new(&product, &a, &b, bias.as_deref());
+        let Product { rows, columns, output, accumulate, .. } = product;
+        let range = output.range(rows, columns);
+        let cell = output.storage.cpu()?;
+        if accumulate || cell.elements() > rows * columns {
+            cell.modify(|output| factors.multiply_apart(&mut output[range]))
+        } else {
+            cell.overwrite(|output| factors.multiply(output))
+        }
     }
 
     fn sgd(

@@ -1,5 +1,8 @@
 //! Work on all cores, with the widest instructions that the processor has.
 
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
 use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
@@ -30,6 +33,33 @@ pub(super) fn over_pieces(
         let pieces = output.par_chunks_mut(piece).enumerate();
         pieces.for_each(|(i, output)| run(i * piece, output));
     }
+}
+
+/// Runs the function over pieces of the output on so many threads, none of them rayon's: while one of
+/// those waits it takes up other work, which may wait for a lock that the caller holds.
+pub(super) fn over_pieces_apart(
+    output: &mut [f32],
+    piece: usize,
+    threads: usize,
+    run: impl Fn(usize, &mut [f32]) + Send + Sync,
+) {
+    let piece = piece.max(1);
+    let pieces = Mutex::new(output.chunks_mut(piece).enumerate());
+    let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some((i, output)) = next() {
+            run(i * piece, output);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where the system has no more threads, those that there are do the work.
+            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
+    });
 }
 
 /// The width of the partial sums that loops keep side by side.

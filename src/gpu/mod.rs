@@ -7,6 +7,7 @@ mod faults;
 mod gated;
 mod kernel;
 mod loss;
+mod matrix;
 mod operand;
 mod operations;
 mod prelu;
@@ -24,7 +25,7 @@ pub(crate) use read_back::ReadBack;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Channels, Epilogue, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
+    Backend, Binary, Channels, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
     RowProduct, Rows, SgdStep, Storage, Unary,
 };
 use crate::cpu::Bounds;
@@ -263,22 +264,20 @@ impl Backend for GpuBackend {
         operations::sum(&self.context, input.gpu()?, output.gpu()?, elements)
     }
 
-    fn column_sum(&self, input: &Storage, output: &Storage, rows: Rows) -> Result<()> {
-        if rows.count == 0 {
-            return self.zero(output, rows.width);
-        }
-        operations::column_sum(&self.context, input.gpu()?, output.gpu()?, rows)
+    fn column_sum(
+        &self,
+        input: &Storage,
+        rows: Rows,
+        output: &Storage,
+        offset: usize,
+        accumulate: bool,
+    ) -> Result<()> {
+        let (input, output) = (input.gpu()?, output.gpu()?);
+        matrix::column_sum(&self.context, input, rows, output, offset, accumulate)
     }
 
-    fn matmul(
-        &self,
-        product: Product,
-        a: &Storage,
-        b: &Storage,
-        epilogue: Epilogue<'_>,
-        output: &Storage,
-    ) -> Result<()> {
-        operations::matmul(&self.context, product, a.gpu()?, b.gpu()?, epilogue, output.gpu()?)
+    fn matmul(&self, product: Product<'_>) -> Result<()> {
+        matrix::matmul(&self.context, product)
     }
 
     fn sgd(

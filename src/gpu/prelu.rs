@@ -5,10 +5,9 @@ use std::sync::Arc;
 use super::buffer::Buffer;
 use super::context::Context;
 use super::kernel::{Kernel, Template};
+use super::matrix::column_sum;
 use super::operand::{groups, input, pieces, window};
-use super::operations::{
-    RowPass, WORKGROUP, ZERO, column_sum, row_groups, rows_window, run, sum, with_lanes,
-};
+use super::operations::{RowPass, WORKGROUP, ZERO, row_groups, rows_window, run, sum, with_lanes};
 use crate::backend::{Channels, Rows};
 use crate::error::Result;
 
@@ -105,7 +104,7 @@ pub(super) fn backward(
         return sum(context, &row_sums, dweight, rows);
     }
     let across = Rows { count: rows / channels.channels, width: channels.channels };
-    column_sum(context, &row_sums, dweight, across)
+    column_sum(context, &row_sums, across, dweight, 0, false)
 }
 
 /// The sum of each row.

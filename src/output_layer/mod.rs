@@ -122,7 +122,7 @@ impl OutputLayer {
     /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the tensors do not fit, or K is 0.
     pub fn forward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
         self.activation.validate()?;
-        let linear = Linear::new("output layer forward", x, w, b)?;
+        let linear = Linear::new("output layer forward", x, w, b, false)?;
         if self.activation.is_rowwise() {
             return self.activation.forward(&linear.logits()?);
         }
@@ -154,7 +154,7 @@ impl OutputLayer {
                 "must make one number of the loss: sum, mean or batch_mean",
             ));
         }
-        let linear = Linear::new(OP, x, w, b)?;
+        let linear = Linear::new(OP, x, w, b, false)?;
         let head = self.head(OP, &linear, &targets)?;
         let absent = x.device().allocate(Shape::from([0]))?;
         let gradient = |output, compute: &dyn Fn(&Tensor) -> Result<Tensor>| match &head.dz {
