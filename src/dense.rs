@@ -25,6 +25,7 @@ use crate::tensor::{Tensor, check_devices, check_shape};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dense {
     activation: Activation,
+    transposed_weights: bool,
 }
 
 /// The output of a [`Dense`] layer, with what its backward pass needs.
@@ -43,7 +44,7 @@ pub struct DenseForward {
 pub struct DenseGradients {
     /// dE/dx, [B, M].
     pub dx: Tensor,
-    /// dE/dw, [M, K].
+    /// dE/dw, of w's shape.
     pub dw: Tensor,
     /// dE/db, `[K]`; also where there is no bias.
     pub db: Tensor,
@@ -52,7 +53,26 @@ pub struct DenseGradients {
 impl Dense {
     /// A layer with this activation.
     pub const fn new(activation: Activation) -> Self {
-        Self { activation }
+        Self { activation, transposed_weights: false }
+    }
+
+    /// Whether w, and dE/dw with it, is stored as its transpose: [K, M], as PyTorch's `nn.Linear` does.
+    /// At first it is not.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Dense, Device};
+    ///
+    /// let device = Device::cpu();
+    /// let x = device.tensor(&[1.0, 10.0], [1, 2])?;
+    /// let w = device.tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [3, 2])?;
+    /// let layer = Dense::new(Activation::Identity).transposed_weights(true);
+    /// assert_eq!(layer.forward(&x, &w, None)?.y.to_vec()?, [21.0, 43.0, 65.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn transposed_weights(mut self, transposed_weights: bool) -> Self {
+        self.transposed_weights = transposed_weights;
+        self
     }
 
     /// `g(x·w + b)` for x of shape [B, M], w of shape [M, K] and b of shape `[K]`.
@@ -62,7 +82,7 @@ impl Dense {
     /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where the tensors do not fit, or K is 0.
     pub fn forward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<DenseForward> {
         self.activation.validate()?;
-        let linear = Linear::new("dense forward", x, w, b, false)?;
+        let linear = Linear::new("dense forward", x, w, b, self.transposed_weights)?;
         if self.activation.has_derivative_from_output() && !self.activation.is_rowwise() {
             return Ok(DenseForward { y: linear.forward(&self.activation)?, z: None });
         }
@@ -84,20 +104,78 @@ impl Dense {
         forward: &DenseForward,
         dy: &Tensor,
     ) -> Result<DenseGradients> {
-        const OP: &str = "dense backward";
-        let linear = Linear::new(OP, x, w, None, false)?;
-        check_devices(OP, [x.device(), forward.y.device(), dy.device()])?;
-        let shape = [linear.batch, linear.outputs];
-        check_shape(OP, "the forward pass's y", &forward.y, &shape)?;
-        check_shape(OP, "dy", dy, &shape)?;
-        let dz = match &forward.z {
-            Some(z) => self.activation.backward(z, dy)?,
-            None => self.activation.backward_from_output(&forward.y, dy)?,
-        };
+        let (linear, dz) = self.logit_gradient("dense backward", x, w, forward, dy)?;
         Ok(DenseGradients {
             dx: linear.input_gradient(&dz)?,
             dw: linear.weight_gradient(&dz)?,
             db: linear.bias_gradient(&dz)?,
         })
+    }
+
+    /// [`backward`](Self::backward) that adds dw and db to those of `gradients`, in place: the gradients
+    /// of a batch, from parts of it that are computed one after the other.
+    ///
+    /// What it returns has this part's dx, and the dw and db that were added to. The dx of `gradients`
+    /// plays no role.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Dense, Device};
+    ///
+    /// let device = Device::cpu();
+    /// let w = device.tensor(&[0.5, -0.5], [2, 1])?;
+    /// let dy = device.tensor(&[1.0], [1, 1])?;
+    /// let layer = Dense::new(Activation::Identity);
+    ///
+    /// let x = device.tensor(&[1.0, 2.0], [1, 2])?;
+    /// let first = layer.backward(&x, &w, &layer.forward(&x, &w, None)?, &dy)?;
+    /// let x = device.tensor(&[3.0, 4.0], [1, 2])?;
+    /// let sum = layer.backward_into(&x, &w, &layer.forward(&x, &w, None)?, &dy, &first)?;
+    /// assert_eq!(sum.dw.to_vec()?, [4.0, 6.0]);
+    /// assert_eq!(sum.db.to_vec()?, [2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward), also for gradients that do not fit; nothing is added then.
+    pub fn backward_into(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        forward: &DenseForward,
+        dy: &Tensor,
+        gradients: &DenseGradients,
+    ) -> Result<DenseGradients> {
+        const OP: &str = "dense backward";
+        let DenseGradients { dw, db, .. } = gradients;
+        check_devices(OP, [x.device(), dw.device(), db.device()])?;
+        check_shape(OP, "dw", dw, w.shape())?;
+        let (linear, dz) = self.logit_gradient(OP, x, w, forward, dy)?;
+        check_shape(OP, "db", db, &[linear.outputs])?;
+        let dx = linear.input_gradient(&dz)?;
+        let tile = linear.whole();
+        linear.weight_gradient_into(&tile, dz.storage(), dw.storage(), true)?;
+        linear.bias_gradient_into(&tile, dz.storage(), db.storage(), true)?;
+        Ok(DenseGradients { dx, dw: dw.clone(), db: db.clone() })
+    }
+
+    /// The checked operands and dE/dz, [B, K].
+    fn logit_gradient<'a>(
+        &self,
+        op: &'static str,
+        x: &'a Tensor,
+        w: &'a Tensor,
+        forward: &DenseForward,
+        dy: &Tensor,
+    ) -> Result<(Linear<'a>, Tensor)> {
+        let linear = Linear::new(op, x, w, None, self.transposed_weights)?;
+        check_devices(op, [x.device(), forward.y.device(), dy.device()])?;
+        let shape = [linear.batch, linear.outputs];
+        check_shape(op, "the forward pass's y", &forward.y, &shape)?;
+        check_shape(op, "dy", dy, &shape)?;
+        let dz = match &forward.z {
+            Some(z) => self.activation.backward(z, dy)?,
+            None => self.activation.backward_from_output(&forward.y, dy)?,
+        };
+        Ok((linear, dz))
     }
 }

@@ -209,3 +209,89 @@ impl<'a> Linear<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::{Within, assert_all, normal, wide};
+    use crate::device::Device;
+    use crate::on_every_device;
+
+    const BATCH: usize = 37;
+    const INPUTS: usize = 45;
+    const OUTPUTS: usize = 83;
+
+    /// 0..total in unequal pieces.
+    fn cut(total: usize, pieces: usize) -> Vec<Range<usize>> {
+        let start = |piece: usize| total * piece * (piece + 1) / (pieces * (pieces + 1));
+        (0..pieces).map(|piece| start(piece)..start(piece + 1)).collect()
+    }
+
+    /// z, dw, db and dx, computed tile by tile.
+    fn tiled(linear: &Linear<'_>, dz: &[f32], pieces: [usize; 2]) -> [Vec<f32>; 4] {
+        let device = linear.x.device();
+        let mut z = vec![0.0; BATCH * OUTPUTS];
+        let dw = device.allocate(linear.w.dimensions().clone()).unwrap();
+        let db = device.allocate(Shape::from([OUTPUTS])).unwrap();
+        let dx = device.allocate(linear.x.dimensions().clone()).unwrap();
+        for rows in cut(BATCH, pieces[0]) {
+            for columns in cut(OUTPUTS, pieces[1]) {
+                let tile = Tile { rows: rows.clone(), columns: columns.clone() };
+                let Rows { count, width } = tile.shape();
+                let part = device.allocate(Shape::from([count, width])).unwrap();
+                linear.forward_into(&tile, &Activation::Identity, part.storage()).unwrap();
+                let part = part.to_vec().unwrap();
+                let of_row =
+                    |row: usize| row * OUTPUTS + columns.start..row * OUTPUTS + columns.end;
+                for (row, part) in rows.clone().zip(part.chunks(width.max(1))) {
+                    z[of_row(row)].copy_from_slice(part);
+                }
+                let dz: Vec<f32> = rows.clone().flat_map(|row| dz[of_row(row)].to_vec()).collect();
+                let dz = device.tensor(&dz, [count, width]).unwrap();
+                let dz = dz.storage();
+                let (below, beside) = (rows.start > 0, columns.start > 0);
+                linear.weight_gradient_into(&tile, dz, dw.storage(), below).unwrap();
+                linear.bias_gradient_into(&tile, dz, db.storage(), below).unwrap();
+                linear.input_gradient_into(&tile, dz, dx.storage(), beside).unwrap();
+            }
+        }
+        let [dw, db, dx] = [dw, db, dx].map(|tensor| tensor.to_vec().unwrap());
+        [z, dw, db, dx]
+    }
+
+    fn check(device: &Device, transposed: bool) {
+        let shape = if transposed { [OUTPUTS, INPUTS] } else { [INPUTS, OUTPUTS] };
+        let x = device.tensor(&normal(BATCH * INPUTS, 1.0, 1), [BATCH, INPUTS]).unwrap();
+        let w = device.tensor(&normal(INPUTS * OUTPUTS, 1.0, 2), shape).unwrap();
+        let b = device.tensor(&normal(OUTPUTS, 1.0, 3), [OUTPUTS]).unwrap();
+        let dz = normal(BATCH * OUTPUTS, 1.0, 4);
+        let linear = Linear::new("test", &x, &w, Some(&b), transposed).unwrap();
+        let dz_tensor = device.tensor(&dz, [BATCH, OUTPUTS]).unwrap();
+        let whole = [
+            linear.forward(&Activation::Identity),
+            linear.weight_gradient(&dz_tensor),
+            linear.bias_gradient(&dz_tensor),
+            linear.input_gradient(&dz_tensor),
+        ]
+        .map(|tensor| wide(&tensor.unwrap().to_vec().unwrap()));
+        for pieces in [[1, 1], [1, 4], [3, 1], [3, 5]] {
+            let found = tiled(&linear, &dz, pieces);
+            for (part, (found, whole)) in
+                ["z", "dw", "db", "dx"].into_iter().zip(found.iter().zip(&whole))
+            {
+                let size = whole.iter().fold(0.0, |size: f64, value| size.max(value.abs()));
+                let within = Within::Approx { relative: 0.0, absolute: 1e-6 * size };
+                let what = format!("{part} of {pieces:?} tiles, {transposed}, on {device:?}");
+                assert_all(what, found, whole, within);
+            }
+            assert_eq!(tiled(&linear, &dz, pieces), found, "another run on {device:?}");
+        }
+    }
+
+    on_every_device! {
+        fn tiles_make_up_the_whole(device) {
+            check(device, false);
+            check(device, true);
+        }
+    }
+}

@@ -87,6 +87,94 @@ on_every_device! {
         }
     }
 
+    fn weights_may_be_stored_as_their_transpose(device) {
+        let (batch, inputs, outputs) = (19, 11, 7);
+        let tensor = |values: &[f32], shape: [usize; 2]| device.tensor(values, shape).unwrap();
+        let x = tensor(&normal(batch * inputs, 1.0, 1), [batch, inputs]);
+        let w = normal(inputs * outputs, 0.4, 2);
+        let swapped: Vec<f32> = transposed(&wide(&w), outputs).iter().map(|&w| w as f32).collect();
+        let (w, swapped) = (tensor(&w, [inputs, outputs]), tensor(&swapped, [outputs, inputs]));
+        let b = device.tensor(&normal(outputs, 0.5, 3), [outputs]).unwrap();
+        let dy = tensor(&normal(batch * outputs, 1.0, 4), [batch, outputs]);
+        for activation in [Activation::Tanh, Activation::Silu, Activation::Softmax] {
+            let layer = Dense::new(activation);
+            let forward = layer.forward(&x, &w, Some(&b)).unwrap();
+            let exact = layer.backward(&x, &w, &forward, &dy).unwrap();
+            let layer = layer.transposed_weights(true);
+            let found_forward = layer.forward(&x, &swapped, Some(&b)).unwrap();
+            let found = layer.backward(&x, &swapped, &found_forward, &dy).unwrap();
+            assert_eq!(found.dw.shape(), [outputs, inputs]);
+            let values = |tensor: &Tensor| wide(&tensor.to_vec().unwrap());
+            let dw = transposed(&values(&exact.dw), outputs);
+            let within = Within::Approx { relative: 1e-6, absolute: 1e-6 };
+            for (part, found, exact) in [
+                ("y", &found_forward.y, &values(&forward.y)),
+                ("dw", &found.dw, &dw),
+                ("db", &found.db, &values(&exact.db)),
+                ("dx", &found.dx, &values(&exact.dx)),
+            ] {
+                let what = format!("{part} of dense {activation} on {device:?}");
+                assert_all(what, &found.to_vec().unwrap(), exact, within);
+            }
+        }
+        let layer = Dense::new(Activation::Tanh).transposed_weights(true);
+        let error = layer.forward(&x, &w, None).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "dense forward: expected w of shape [outputs, 11] for x of shape [19, 11], found [11, 7]"
+        );
+        let error = layer.forward(&x, &b, None).unwrap_err().to_string();
+        assert_eq!(error, "dense forward: expected w of shape [outputs, inputs], found [7]");
+    }
+
+    fn gradients_of_parts_of_a_batch_add_up(device) {
+        let (batch, inputs, outputs) = (40, 70, 33);
+        let (x, dy) = (normal(batch * inputs, 1.0, 1), normal(batch * outputs, 1.0, 2));
+        let w = normal(inputs * outputs, 0.1, 3);
+        for transposed in [false, true] {
+            let shape = if transposed { [outputs, inputs] } else { [inputs, outputs] };
+            let w = device.tensor(&w, shape).unwrap();
+            let layer = Dense::new(Activation::Tanh).transposed_weights(transposed);
+            let rows = |first: usize, end: usize| {
+                let x = &x[first * inputs..end * inputs];
+                let dy = &dy[first * outputs..end * outputs];
+                let x = device.tensor(x, [end - first, inputs]).unwrap();
+                let dy = device.tensor(dy, [end - first, outputs]).unwrap();
+                let forward = layer.forward(&x, &w, None).unwrap();
+                (x, dy, forward)
+            };
+            let (all, dy, forward) = rows(0, batch);
+            let exact = layer.backward(&all, &w, &forward, &dy).unwrap();
+
+            let (first, dy, forward) = rows(0, 17);
+            let sums = layer.backward(&first, &w, &forward, &dy).unwrap();
+            let (second, dy, forward) = rows(17, batch);
+            let found = layer.backward_into(&second, &w, &forward, &dy, &sums).unwrap();
+            let values = |tensor: &Tensor| tensor.to_vec().unwrap();
+            assert_eq!((values(&found.dw), values(&found.db)), (values(&sums.dw), values(&sums.db)));
+            let within = Within::Approx { relative: 1e-6, absolute: 1e-5 };
+            let what = |part: &str| format!("{part}, {transposed}, on {device:?}");
+            assert_all(what("dw"), &values(&found.dw), &wide(&values(&exact.dw)), within);
+            assert_all(what("db"), &values(&found.db), &wide(&values(&exact.db)), within);
+            let dx = [values(&sums.dx), values(&found.dx)].concat();
+            assert_all(what("dx"), &dx, &wide(&values(&exact.dx)), within);
+
+            // What does not fit adds nothing.
+            let mut wrong = sums.clone();
+            wrong.db = device.zeros([1]).unwrap();
+            let before = values(&sums.dw);
+            let error = layer.backward_into(&second, &w, &forward, &dy, &wrong).unwrap_err();
+            assert_eq!(error.to_string(), "dense backward: expected db of shape [33], found [1]");
+            wrong.dw = device.zeros([1, inputs * outputs]).unwrap();
+            let error = layer.backward_into(&second, &w, &forward, &dy, &wrong).unwrap_err();
+            assert!(matches!(error, Error::ShapeMismatch { .. }), "{error}");
+            wrong.dw = Device::cpu().zeros(shape).unwrap();
+            let error = layer.backward_into(&second, &w, &forward, &dy, &wrong).unwrap_err();
+            assert!(matches!(error, Error::DeviceMismatch { .. }), "{error}");
+            assert_eq!(values(&sums.dw), before);
+        }
+    }
+
     fn sgd_is_pytorchs_formula(device) {
         let (w, dw) = (normal(1021, 1.0, 1), normal(1021, 1.0, 2));
         let (learning_rate, momentum, decay) = (0.05f32, 0.8f32, 0.01f32);

@@ -193,4 +193,21 @@ mod tests {
         assert_eq!(peak_blocks(Purpose::Tensor, false), 2);
         assert_eq!(peak_blocks(Purpose::Tensor, true), 2);
     }
+
+    #[test]
+    fn a_change_is_in_place_unless_somebody_holds_a_snapshot() {
+        let pool = Arc::new(Pool::new());
+        let cell = Cell::new(&pool, Purpose::Tensor, 3);
+        cell.overwrite(|values| values.copy_from_slice(&[1.0, 2.0, 3.0])).unwrap();
+        cell.modify(|values| values[1] += 1.0).unwrap();
+        assert_eq!(&cell.snapshot().unwrap()[..], [1.0, 3.0, 3.0]);
+        assert_eq!(pool.memory().peak_bytes, 256);
+
+        let before = cell.snapshot().unwrap();
+        cell.modify(|values| values[2] = 9.0).unwrap();
+        assert_eq!(&before[..], [1.0, 3.0, 3.0]);
+        assert_eq!(&cell.snapshot().unwrap()[..], [1.0, 3.0, 9.0]);
+        drop(before);
+        assert_eq!(pool.memory().in_use_bytes, 256);
+    }
 }
