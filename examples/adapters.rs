@@ -103,7 +103,8 @@ fn check(device: &Device) -> Result<f64> {
         x: &exact[..64 * 30],
         w: &exact[1850..2150],
         b: &[0.0; 10],
-        targets: reference::TargetValues::Labels(&labels),
+        targets: reference::Targets::labels(&labels),
+        z_loss: 0.0,
         inputs: 30,
     })?;
     worst = worst.max(distance(&[step.loss.item()?], &[oracle.loss], 64.0));

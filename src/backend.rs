@@ -290,13 +290,45 @@ pub(crate) struct LossPass<'a> {
     pub(crate) activation: &'a Activation,
     /// For a loss that is made of terms.
     pub(crate) argument: Argument,
-    pub(crate) z: &'a Storage,
+    /// Nothing where dz holds it, to be overwritten: for the log-sum-exp.
+    pub(crate) z: Option<&'a Storage>,
     pub(crate) rows: Rows,
     /// The last row ends where the elements do.
     pub(crate) elements: usize,
     /// The row of the targets, weights and losses that the first row of z has.
     pub(crate) first_row: usize,
     pub(crate) outputs: LossOutputs<'a>,
+}
+
+/// The numbers that are kept of each row of logits between its tiles.
+pub(crate) const STATE: usize = 5;
+
+/// A step in the work on a tile of logits.
+#[derive(Clone, Copy)]
+pub(crate) enum TileStep<'a> {
+    /// Merges the log-sum-exp of the tile's rows with the states of those before; the tile at column 0
+    /// begins anew.
+    Statistics,
+    /// Puts dE/dz in the place of the tile.
+    Gradient,
+    /// The scaled loss of each row, from the states alone.
+    Losses(&'a Storage),
+}
+
+/// Softmax with cross-entropy for labels, over a tile of the logits: some rows, and of them some columns.
+#[derive(Clone, Copy)]
+pub(crate) struct TilePass<'a> {
+    pub(crate) call: LossCall<'a>,
+    pub(crate) tile: &'a Storage,
+    /// The rows of the tile.
+    pub(crate) rows: Rows,
+    /// The row of the targets, weights and losses that the first row of the tile has.
+    pub(crate) first_row: usize,
+    pub(crate) first_column: usize,
+    /// The classes of a whole row.
+    pub(crate) classes: usize,
+    /// [`STATE`] numbers for each row of the tile.
+    pub(crate) states: &'a Storage,
 }
 
 /// A matrix in a storage: row r, column c of what is stored lies at offset + r·stride + c.
@@ -494,6 +526,7 @@ pub(crate) trait Backend: Send + Sync {
     ) -> Result<()>;
 
     fn loss(&self, pass: LossPass<'_>) -> Result<()>;
+    fn tile(&self, step: TileStep<'_>, pass: TilePass<'_>) -> Result<()>;
     /// What each row weighs in a mean: its weight times that of its label, 0 where it is ignored.
     fn row_weights(&self, call: LossCall<'_>, rows: Rows, output: &Storage) -> Result<()>;
 

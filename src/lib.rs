@@ -86,7 +86,7 @@ pub use gated::Gated;
 pub use labels::Labels;
 pub use loss::{Loss, Targets};
 pub use optimizer::Sgd;
-pub use output_layer::{OutputGradients, OutputLayer, Outputs};
+pub use output_layer::{Logits, OutputGradients, OutputLayer, Outputs};
 pub use prelu::{Prelu, PreluGradients};
 pub use reduction::Reduction;
 pub use shape::Shape;

@@ -28,7 +28,7 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    fn shape(&self) -> Rows {
+    pub(crate) fn shape(&self) -> Rows {
         Rows { count: self.rows.len(), width: self.columns.len() }
     }
 }
@@ -91,7 +91,7 @@ impl<'a> Linear<'a> {
         Ok(z)
     }
 
-    fn output_shape(&self) -> Shape {
+    pub(crate) fn output_shape(&self) -> Shape {
         Shape::from([self.batch, self.outputs])
     }
 

@@ -26,6 +26,9 @@ struct Parameters {
     extra_row: u32,
     extra_column: u32,
     has: u32,
+    // Of a tile: its first column, and the classes of a whole row.
+    first_column: u32,
+    classes: u32,
 }
 
 // Which outputs are wanted; the buffers of the others are not touched. The terms take the place of y.

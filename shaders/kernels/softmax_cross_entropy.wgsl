@@ -5,7 +5,13 @@
 // y is the logarithm of softmax.
 override Y_IS_LOG: bool = false;
 
+// The logits are where dE/dz goes.
+override IN_PLACE: bool = false;
+
 fn argument_at(row: u32, i: u32) -> f32 {
+    if (IN_PLACE) {
+        return dz[parameters.dz_base + row + i];
+    }
     return z[parameters.z_base + row + i];
 }
 

@@ -15,7 +15,7 @@ fn target_at(row: u32, column: u32) -> f32 {
     if (parameters.smoothing == 0.0) {
         return t * class_weight(column);
     }
-    let value = (1.0 - parameters.smoothing) * t + parameters.smoothing / f32(parameters.width);
+    let value = (1.0 - parameters.smoothing) * t + parameters.smoothing / f32(parameters.classes);
     return value * class_weight(column);
 }
 

@@ -14,7 +14,7 @@ fn row_counts(row: u32) -> bool {
 // The smoothed target, times the weight of its class.
 fn target_at(row: u32, column: u32) -> f32 {
     let hit = targets[parameters.targets_base + row] == i32(column);
-    let share = parameters.smoothing / f32(parameters.width);
+    let share = parameters.smoothing / f32(parameters.classes);
     let value = share + select(0.0, 1.0 - parameters.smoothing, hit);
     return value * class_weight(column);
 }

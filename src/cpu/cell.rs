@@ -122,6 +122,24 @@ impl Cell {
         Ok(result)
     }
 
+    /// Lets the function change elements that no other operation knows of: in place, or on a copy where
+    /// somebody holds a snapshot. Nothing is locked meanwhile.
+    pub(crate) fn rewrite<T>(&self, change: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
+        let held = self.lock().take();
+        let mut block = match held.map(Arc::try_unwrap) {
+            Some(Ok(block)) => block,
+            Some(Err(held)) => {
+                let mut block = self.new_block()?;
+                block.data.copy_from_slice(&held.data);
+                block
+            }
+            None => self.new_block()?,
+        };
+        let result = change(block.elements_mut(self.elements));
+        *self.lock() = Some(Arc::new(block));
+        Ok(result)
+    }
+
     /// The bounds of the elements, where the host wrote them.
     pub(crate) fn bounds(&self) -> Option<Bounds> {
         let block = self.lock().clone()?;

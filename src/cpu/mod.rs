@@ -22,7 +22,7 @@ use cell::Snapshot;
 use crate::activation::Activation;
 use crate::backend::{
     Backend, Binary, Channels, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
-    RowProduct, Rows, SgdStep, Spread, Storage, TargetStorage, Unary,
+    RowProduct, Rows, STATE, SgdStep, Spread, Storage, TargetStorage, TilePass, TileStep, Unary,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::error::{Error, Result};
@@ -96,6 +96,14 @@ fn strided<'a>(
 ) -> Option<loss::Strided<'a>> {
     let (Spread { row, column, .. }, values) = spread.zip(values.as_deref())?;
     Some(loss::Strided { values, row, column })
+}
+
+/// Changes an output that may not be wanted, and that only this operation knows of.
+fn rewrite_some<T>(storage: Option<&Storage>, write: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
+    match storage {
+        Some(storage) => storage.cpu()?.rewrite(write),
+        None => Ok(write(&mut [])),
+    }
 }
 
 /// The targets of a loss call and what goes with them, held for as long as it runs.
@@ -308,14 +316,16 @@ impl Backend for CpuBackend {
     fn loss(&self, pass: LossPass<'_>) -> Result<()> {
         self.count();
         let LossPass { call, activation, argument, rows, elements, first_row, outputs, .. } = pass;
-        let (z, held) = (read(pass.z)?, HeldTargets::hold(call)?);
+        let held = HeldTargets::hold(call)?;
+        let z = pass.z.map(read).transpose()?;
         let run = |losses: &mut [f32], terms: &mut [f32], y: &mut [f32], dz: &mut [f32]| {
             let losses = losses.get_mut(first_row..).unwrap_or_default();
+            let dz = dz.get_mut(..elements).unwrap_or_default();
             let pass = loss::Pass {
                 formula: call.formula,
                 activation,
                 argument,
-                z: &z[..elements],
+                z: z.as_ref().map_or(&[], |z| &z[..elements]),
                 rows,
                 first_row,
                 targets: held.targets(rows.width),
@@ -325,13 +335,48 @@ impl Backend for CpuBackend {
             };
             pass.run();
         };
-        overwrite_some(outputs.losses, |losses| {
+        rewrite_some(outputs.losses, |losses| {
             overwrite_some(outputs.terms, |terms| {
                 overwrite_some(outputs.y, |y| {
-                    overwrite_some(outputs.dz, |dz| run(losses, terms, y, dz))
+                    rewrite_some(outputs.dz, |dz| run(losses, terms, y, dz))
                 })
             })
         })???
+    }
+
+    fn tile(&self, step: TileStep<'_>, pass: TilePass<'_>) -> Result<()> {
+        self.count();
+        let held = HeldTargets::hold(pass.call)?;
+        let Rows { count, width } = pass.rows;
+        let tile = loss::Tile {
+            targets: held.targets(pass.classes),
+            width,
+            first_row: pass.first_row,
+            first_column: pass.first_column,
+            classes: pass.classes,
+            scale: held.scale(),
+            z_loss: pass.call.z_loss,
+        };
+        let states = pass.states.cpu()?;
+        match step {
+            TileStep::Statistics => {
+                let z = read(pass.tile)?;
+                states.rewrite(|states| {
+                    tile.statistics(&z[..count * width], &mut states[..count * STATE]);
+                })
+            }
+            TileStep::Gradient => {
+                let states = states.snapshot()?;
+                let z = pass.tile.cpu()?;
+                z.rewrite(|z| tile.gradient(&states[..count * STATE], &mut z[..count * width]))
+            }
+            TileStep::Losses(losses) => {
+                let states = states.snapshot()?;
+                let rows = pass.first_row..pass.first_row + count;
+                let losses = losses.cpu()?;
+                losses.rewrite(|losses| tile.losses(&states[..count * STATE], &mut losses[rows]))
+            }
+        }
     }
 
     fn row_weights(&self, call: LossCall<'_>, rows: Rows, output: &Storage) -> Result<()> {
@@ -356,7 +401,7 @@ impl Backend for CpuBackend {
     ) -> Result<()> {
         self.count();
         let mut sums = vec![0.0; rows.width];
-        matrix::column_sum(&read(input)?, rows, &mut sums);
+        matrix::column_sum(&read(input)?[..rows.elements()], rows, &mut sums);
         output.cpu()?.modify(|output| {
             let output = &mut output[offset..offset + rows.width];
             if accumulate {

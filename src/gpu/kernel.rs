@@ -51,6 +51,9 @@ pub(super) enum Template {
     LossTerms(TargetKind, Argument),
     SoftmaxCrossEntropy(TargetKind),
     MultiMargin,
+    TileStatistics,
+    TileGradient,
+    TileLosses,
     RowWeights(TargetKind),
     Sum,
     ColumnSum,
@@ -75,6 +78,7 @@ impl Template {
         const STATISTICS: &str = shader!("kernels/row_statistics");
         const GATED: &str = shader!("kernels/gated_parameters");
         const PRELU: &str = shader!("kernels/prelu_parameters");
+        const TILE: &str = shader!("kernels/tile");
         const LOSS: &str = shader!("kernels/loss_parameters");
         const UNARY: &str = shader!("kernels/pointwise_unary");
         const BINARY: &str = shader!("kernels/pointwise_binary");
@@ -120,6 +124,16 @@ impl Template {
             Self::MultiMargin => {
                 vec![ROWS, LOSS, TargetKind::Labels.wgsl(), shader!("kernels/multi_margin")]
             }
+            Self::TileStatistics => {
+                let kernel = shader!("kernels/tile_statistics");
+                vec![ROWS, STATISTICS, LOSS, TargetKind::Labels.wgsl(), TILE, kernel]
+            }
+            Self::TileGradient => {
+                vec![LOSS, TargetKind::Labels.wgsl(), TILE, shader!("kernels/tile_gradient")]
+            }
+            Self::TileLosses => {
+                vec![LOSS, TargetKind::Labels.wgsl(), TILE, shader!("kernels/tile_losses")]
+            }
             Self::RowWeights(targets) => {
                 vec![LOSS, targets.wgsl(), shader!("kernels/row_weights")]
             }
@@ -147,6 +161,9 @@ impl Template {
             Self::LossTerms(..)
             | Self::SoftmaxCrossEntropy(_)
             | Self::MultiMargin
+            | Self::TileStatistics
+            | Self::TileGradient
+            | Self::TileLosses
             | Self::RowWeights(_) => &[R, R, R, R, R, W, W, W],
         }
     }

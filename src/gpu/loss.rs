@@ -10,7 +10,10 @@ use super::operations::{
     Loops, RowPass, WORKGROUP, ZERO, row_groups, rows_window, run as dispatch, with_lanes,
 };
 use crate::activation::Activation;
-use crate::backend::{LossCall, LossOutputs, LossPass, Rows, Spread, Storage, TargetStorage};
+use crate::backend::{
+    LossCall, LossOutputs, LossPass, Rows, STATE, Spread, Storage, TargetStorage, TilePass,
+    TileStep,
+};
 use crate::error::Result;
 use crate::loss::Structure;
 
@@ -28,6 +31,8 @@ struct Operands<'a> {
     /// y, or the terms in its place.
     y: Option<&'a Buffer>,
     dz: Option<&'a Buffer>,
+    /// Of a tile: its first column, and the classes of a whole row. The states are y then.
+    tile: Option<(usize, usize)>,
     /// Bound where an output is not wanted: never touched.
     unused: [Buffer; 3],
 }
@@ -61,6 +66,7 @@ impl<'a> Operands<'a> {
             losses: buffer(outputs.losses)?,
             y: buffer(outputs.y.or(outputs.terms))?,
             dz: buffer(outputs.dz)?,
+            tile: None,
             unused: [context.workspace(1)?, context.workspace(1)?, context.workspace(1)?],
         })
     }
@@ -97,6 +103,7 @@ impl<'a> Operands<'a> {
     ) -> Result<()> {
         let Rows { width, .. } = self.rows;
         let row = first_row + first;
+        let (first_column, classes) = self.tile.unwrap_or((0, width));
         let nothing = |buffer| window(buffer, 0, 1);
         let elements = |buffer: Option<&'a Buffer>, unused| {
             buffer.map_or_else(|| nothing(unused), |buffer| window(buffer, first * width, length))
@@ -106,7 +113,11 @@ impl<'a> Operands<'a> {
                 // The last row may be short.
                 let last = (count - 1) * by_row + (length - (count - 1) * width - 1) * column;
                 let before = count.saturating_sub(2) * by_row + (width - 1) * column;
-                let last = if count > 1 { last.max(before) } else { last };
+                let last = match (by_row, count) {
+                    (0, _) => (classes - 1) * column,
+                    (_, 1) => last,
+                    _ => last.max(before),
+                };
                 (window(buffer, row * by_row, last + 1), [by_row as u32, column as u32])
             }
             None => (nothing(self.targets), [0, 0]),
@@ -121,7 +132,11 @@ impl<'a> Operands<'a> {
         let losses = self
             .losses
             .map_or_else(|| nothing(&self.unused[0]), |losses| rows_window(losses, row, count, 1));
-        let (y, dz) = (elements(self.y, &self.unused[1]), elements(self.dz, &self.unused[2]));
+        let y = match (self.y, self.tile) {
+            (Some(states), Some(_)) => window(states, 0, count * STATE),
+            (y, _) => elements(y, &self.unused[1]),
+        };
+        let dz = elements(self.dz, &self.unused[2]);
         let parameters = [
             count as u32,
             width as u32,
@@ -144,6 +159,8 @@ impl<'a> Operands<'a> {
             extra_by[0],
             extra_by[1],
             self.has(),
+            first_column as u32,
+            classes as u32,
         ];
         let windows = [z, targets, weights, extra, divisor, losses, y, dz];
         let bindings = windows.map(|window| window.binding);
@@ -154,7 +171,7 @@ impl<'a> Operands<'a> {
 pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
     let LossPass { call, activation, rows, elements, first_row, outputs, .. } = pass;
     let width = rows.width;
-    let operands = Operands::new(context, call, rows, Some(pass.z), outputs)?;
+    let operands = Operands::new(context, call, rows, pass.z, outputs)?;
     let kind = operands.kind;
     let kernel = |template| operands.kernel(template, outputs);
     let (kernel, passes) = match call.formula.structure() {
@@ -166,7 +183,8 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
             let is_log = f64::from(u8::from(*activation == Activation::LogSoftmax));
             let kernel =
                 kernel(Template::SoftmaxCrossEntropy(kind)).activation(&Activation::Softmax);
-            (kernel.constant("Y_IS_LOG", is_log), 3)
+            let kernel = kernel.constant("Y_IS_LOG", is_log);
+            (kernel.constant("IN_PLACE", f64::from(u8::from(pass.z.is_none()))), 3)
         }
         Structure::Margins => (kernel(Template::MultiMargin).loss(call.formula), 2),
     };
@@ -178,6 +196,29 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
         operands.run(context, &kernel, (first, count, length), first_row, groups)?;
     }
     Ok(())
+}
+
+/// A step in the work on a tile, which is where dE/dz goes; the states are bound as y.
+pub(super) fn tile(context: &Arc<Context>, step: TileStep<'_>, pass: TilePass<'_>) -> Result<()> {
+    let TilePass { call, tile, rows, first_row, first_column, classes, states } = pass;
+    let losses = if let TileStep::Losses(losses) = step { Some(losses) } else { None };
+    let outputs = LossOutputs { losses, terms: None, y: Some(states), dz: Some(tile) };
+    let mut operands = Operands::new(context, call, rows, None, outputs)?;
+    operands.tile = Some((first_column, classes));
+    let Rows { count, width } = rows;
+    let (kernel, groups) = match step {
+        TileStep::Statistics => {
+            let kernel = Kernel::new(Template::TileStatistics).activation(&Activation::Softmax);
+            (with_lanes(kernel, width), row_groups(count, width))
+        }
+        TileStep::Gradient => {
+            (Kernel::new(Template::TileGradient), groups((count * width).div_ceil(WORKGROUP)))
+        }
+        TileStep::Losses(_) => {
+            (Kernel::new(Template::TileLosses), groups(count.div_ceil(WORKGROUP)))
+        }
+    };
+    operands.run(context, &kernel, (0, count, count * width), first_row, groups)
 }
 
 pub(super) fn row_weights(

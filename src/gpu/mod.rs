@@ -26,7 +26,7 @@ pub(crate) use read_back::ReadBack;
 use crate::activation::Activation;
 use crate::backend::{
     Backend, Binary, Channels, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
-    RowProduct, Rows, SgdStep, Storage, Unary,
+    RowProduct, Rows, SgdStep, Storage, TilePass, TileStep, Unary,
 };
 use crate::cpu::Bounds;
 use crate::device::{Counters, DeviceInfo, Memory};
@@ -251,6 +251,10 @@ impl Backend for GpuBackend {
 
     fn loss(&self, pass: LossPass<'_>) -> Result<()> {
         loss::run(&self.context, pass)
+    }
+
+    fn tile(&self, step: TileStep<'_>, pass: TilePass<'_>) -> Result<()> {
+        loss::tile(&self.context, step, pass)
     }
 
     fn row_weights(&self, call: LossCall<'_>, rows: Rows, output: &Storage) -> Result<()> {

@@ -67,6 +67,9 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<(String, String)>
         let kernel = Kernel::new(Template::LossTerms(TargetKind::Dense, Argument::Output));
         kernels.push(kernel.activation(activation).loss(Formula::Of(Loss::Mse)));
     }
+    kernels.push(Kernel::new(Template::TileStatistics).activation(&Activation::Softmax));
+    kernels.push(Kernel::new(Template::TileGradient));
+    kernels.push(Kernel::new(Template::TileLosses));
     kernels.push(Kernel::new(Template::MultiMargin).loss(Formula::Of(Loss::multi_margin())));
     kernels.iter().map(|kernel| (kernel.label(), kernel.source())).collect()
 }

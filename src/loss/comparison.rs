@@ -137,6 +137,10 @@ impl<'a> Comparison<'a> {
         (call, Rows { count: self.rows.elements().div_ceil(PARTIAL), width: PARTIAL })
     }
 
+    pub(crate) fn has_labels(&self) -> bool {
+        matches!(self.targets.values, TargetValues::Labels(_))
+    }
+
     /// The formula of the loss itself.
     pub(crate) fn formula(&self) -> Formula {
         Formula::Of(self.loss)

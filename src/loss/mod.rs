@@ -107,7 +107,7 @@ impl Comparison<'_> {
             call,
             activation: &Activation::Identity,
             argument: Argument::Logits,
-            z: y.storage(),
+            z: Some(y.storage()),
             rows,
             elements: y.len(),
             first_row: 0,

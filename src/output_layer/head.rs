@@ -3,9 +3,10 @@
 use super::{OutputLayer, Outputs};
 use crate::activation::Activation;
 use crate::backend::{Argument, LossOutputs, LossPass};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
-use crate::loss::{Comparison, Formula, Structure, Targets, total};
+use crate::loss::{Comparison, Formula, Structure, total};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -19,25 +20,21 @@ pub(super) struct Head {
 impl OutputLayer {
     pub(super) fn head(
         &self,
-        op: &'static str,
         linear: &Linear<'_>,
-        targets: &Targets,
+        comparison: &Comparison<'_>,
+        of_logits: Option<Formula>,
     ) -> Result<Head> {
-        let (device, shape) = (linear.x.device(), Shape::from([linear.batch, linear.outputs]));
-        let comparison = Comparison::new(op, &self.loss, device, &shape, targets, self.reduction)?;
-        let of_logits = Formula::of_logits(&self.activation, &self.loss);
-        self.check_z_loss(of_logits)?;
         let is_made_of_terms = self.loss.structure() == Structure::Terms;
         match of_logits {
-            Some(formula) => self.fused_head(linear, &comparison, formula, Argument::Logits),
+            Some(formula) => self.fused_head(linear, comparison, formula, Argument::Logits),
             None if is_made_of_terms && !self.activation.is_rowwise() => {
-                self.fused_head(linear, &comparison, comparison.formula(), Argument::Output)
+                self.fused_head(linear, comparison, comparison.formula(), Argument::Output)
             }
-            None => self.composed_head(linear, &comparison),
+            None => self.composed_head(linear, comparison),
         }
     }
 
-    fn check_z_loss(&self, formula: Option<Formula>) -> Result<()> {
+    pub(super) fn check_z_loss(&self, formula: Option<Formula>) -> Result<()> {
         if !self.z_loss.is_finite() || self.z_loss < 0.0 {
             return Err(Error::parameter("z_loss", self.z_loss, "must be finite and not negative"));
         }
@@ -69,14 +66,20 @@ impl OutputLayer {
         // The output of identity is z itself.
         let wants_y = self.outputs.contains(Outputs::Y);
         let is_identity = self.activation == Activation::Identity;
-        let z = match wants_y && is_identity {
-            true => linear.forward(&Activation::Identity)?,
-            false => linear.logits()?,
-        };
-        let (device, shape) = (z.device(), z.dimensions());
+        let (device, shape) = (linear.x.device(), linear.output_shape());
         let y = wants_y && !is_identity;
         let y = y.then(|| device.allocate(shape.clone())).transpose()?;
-        let dz = self.wants_dz().then(|| self.dz_like(&z)).transpose()?;
+        let dz = self.wants_dz().then(|| self.dz_of(device, &shape)).transpose()?;
+        let in_place = formula.structure() == Structure::LogSumExp && !(wants_y && is_identity);
+        let z = match &dz {
+            // The logits where dE/dz is to take their place.
+            Some(dz) if in_place => {
+                linear.forward_into(&linear.whole(), &Activation::Identity, dz.storage())?;
+                None
+            }
+            _ if wants_y && is_identity => Some(linear.forward(&Activation::Identity)?),
+            _ => Some(linear.logits()?),
+        };
         let (mut call, rows) = comparison.call_in_rows(formula);
         call.z_loss = self.z_loss;
         let wants_loss = self.outputs.contains(Outputs::LOSS) && comparison.empty.is_none();
@@ -85,9 +88,9 @@ impl OutputLayer {
             call,
             activation: &self.activation,
             argument,
-            z: z.storage(),
+            z: z.as_ref().map(Tensor::storage),
             rows,
-            elements: z.len(),
+            elements: linear.batch * linear.outputs,
             first_row: 0,
             outputs: LossOutputs {
                 losses: losses.as_ref(),
@@ -101,17 +104,16 @@ impl OutputLayer {
             (None, Some(empty)) => Some(device.tensor(&[empty], [])?),
             (None, None) => None,
         };
-        let y = if is_identity { Some(z.clone()) } else { y };
+        let y = if is_identity { z } else { y };
         Ok(Head { loss, y, dz })
     }
 
     /// Where dE/dz goes: into the workspace where it is not handed out.
-    fn dz_like(&self, z: &Tensor) -> Result<Tensor> {
-        let shape = z.dimensions().clone();
+    fn dz_of(&self, device: &Device, shape: &Shape) -> Result<Tensor> {
         if self.outputs.contains(Outputs::DZ) {
-            z.device().allocate(shape)
+            device.allocate(shape.clone())
         } else {
-            z.device().workspace(shape)
+            device.workspace(shape.clone())
         }
     }
 
@@ -127,7 +129,7 @@ impl OutputLayer {
         let wants_loss = self.outputs.contains(Outputs::LOSS);
         let loss = wants_loss.then(|| comparison.total(&y)).transpose()?;
         let dz = if self.wants_dz() {
-            let (dy, dz) = (device.workspace(shape.clone())?, self.dz_like(&z)?);
+            let (dy, dz) = (device.workspace(shape.clone())?, self.dz_of(device, shape)?);
             comparison.gradient(&y, &dy)?;
             if self.activation.is_rowwise() {
                 self.activation.backward_from_output_into(&y, &dy, &dz)?;

@@ -1,14 +1,16 @@
 //! The output layer: from a batch of inputs to the loss and every gradient.
 
 mod head;
+mod tiled;
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
-use crate::loss::{Loss, Targets};
+use crate::loss::{Comparison, Formula, Loss, Structure, Targets};
 use crate::reduction::Reduction;
 use crate::shape::Shape;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, check_devices, check_shape};
+use head::Head;
 
 bitflags::bitflags! {
     /// What [`OutputLayer::gradients`] is asked for; the rest is neither computed nor stored.
@@ -66,6 +68,26 @@ pub struct OutputLayer {
     reduction: Reduction,
     outputs: Outputs,
     z_loss: f32,
+    transposed_weights: bool,
+    logits: Logits,
+    tile_bytes: usize,
+}
+
+/// Whether an [`OutputLayer`] stores its logits, [B, K].
+///
+/// In tiles it works in a workspace of at most 64 MiB, however many classes there are: for softmax with
+/// cross_entropy, log_softmax with nll and identity with cross_entropy_with_logits, with labels, where
+/// neither y nor dz is asked for. The results are those of the stored logits but for the order of
+/// additions, and the same bits run after run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Logits {
+    /// In tiles where that is possible and the logits are larger than a tile.
+    #[default]
+    Auto,
+    /// They are stored.
+    Full,
+    /// In tiles, or an error.
+    Tiled,
 }
 
 /// What [`OutputLayer::gradients`] computes. A tensor that was not asked for has the shape `[0]`.
@@ -90,7 +112,16 @@ impl OutputLayer {
     /// A layer with [`Reduction::Mean`] that computes all outputs.
     pub const fn new(activation: Activation, loss: Loss) -> Self {
         let (reduction, outputs) = (Reduction::Mean, Outputs::all());
-        Self { activation, loss, reduction, outputs, z_loss: 0.0 }
+        Self {
+            activation,
+            loss,
+            reduction,
+            outputs,
+            z_loss: 0.0,
+            transposed_weights: false,
+            logits: Logits::Auto,
+            tile_bytes: tiled::TILE_BYTES,
+        }
     }
 
     /// How the loss becomes one number.
@@ -116,13 +147,37 @@ impl OutputLayer {
         self
     }
 
-    /// `y = g(x·w + b)` for x of shape [B, M], w of shape [M, K] and b of shape `[K]`.
+    /// Takes weights that are stored as their transpose, [K, M], as PyTorch's `nn.Linear` stores them,
+    /// without a copy. dw has that shape then.
+    #[must_use]
+    pub const fn transposed_weights(mut self, transposed: bool) -> Self {
+        self.transposed_weights = transposed;
+        self
+    }
+
+    /// Whether the logits are stored. [`Logits::Auto`] at first.
+    #[must_use]
+    pub const fn logits(mut self, logits: Logits) -> Self {
+        self.logits = logits;
+        self
+    }
+
+    /// The bytes of a tile of logits, at most. 56 MiB at first: the whole workspace stays below 64 MiB
+    /// then, for batches of up to a million rows.
+    #[must_use]
+    pub const fn tile_bytes(mut self, bytes: usize) -> Self {
+        self.tile_bytes = bytes;
+        self
+    }
+
+    /// `y = g(x·w + b)` for x of shape [B, M], w of shape [M, K] (see
+    /// [`transposed_weights`](Self::transposed_weights)) and b of shape `[K]`.
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the tensors do not fit, or K is 0.
     pub fn forward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
         self.activation.validate()?;
-        let linear = Linear::new("output layer forward", x, w, b, false)?;
+        let linear = Linear::new("output layer forward", x, w, b, self.transposed_weights)?;
         if self.activation.is_rowwise() {
             return self.activation.forward(&linear.logits()?);
         }
@@ -135,8 +190,11 @@ impl OutputLayer {
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the tensors do not fit, or K is 0;
-    /// [`Error::InvalidLabel`]; [`Error::InvalidTarget`]; [`Error::InvalidParameter`], also for
-    /// [`Reduction::None`].
+    /// [`Error::InvalidLabel`]; [`Error::InvalidTarget`] where the host knows the values of the targets, or
+    /// the device is a checked one; [`Error::InvalidParameter`], also for [`Reduction::None`];
+    /// [`Error::Unsupported`] for what the loss does not take, for a z-loss where there is no log-sum-exp,
+    /// and for tiles where y or dz is asked for or the pair has none; [`Error::TooLarge`],
+    /// [`Error::OutOfMemory`].
     pub fn gradients(
         &self,
         x: &Tensor,
@@ -144,8 +202,55 @@ impl OutputLayer {
         b: Option<&Tensor>,
         targets: impl Into<Targets>,
     ) -> Result<OutputGradients> {
+        self.run(x, w, b, &targets.into(), None)
+    }
+
+    /// [`gradients`](Self::gradients) of one more part of a batch: dw and db are added to those of the
+    /// parts before, and the result has the same two tensors. The loss, y, dz and dx are of this part
+    /// alone.
+    ///
+    /// Each part is reduced by itself: [`Reduction::Sum`] gives the gradients of the whole batch, the mean
+    /// their mean times the number of parts.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Device, Loss, OutputLayer, Reduction};
+    ///
+    /// let device = Device::cpu();
+    /// let w = device.tensor(&[0.1, -0.1], [1, 2])?;
+    /// let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy())
+    ///     .reduction(Reduction::Sum);
+    /// let (x1, t1) = (device.tensor(&[1.0], [1, 1])?, device.labels(&[0])?);
+    /// let (x2, t2) = (device.tensor(&[2.0], [1, 1])?, device.labels(&[1])?);
+    ///
+    /// let first = layer.gradients(&x1, &w, None, &t1)?;
+    /// let both = layer.accumulate_gradients(&x2, &w, None, &t2, &first)?;
+    /// assert!((both.dw.to_vec()?[0] - 0.747_21).abs() < 1e-5);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`gradients`](Self::gradients); [`Error::ShapeMismatch`] where the gradients before do not have
+    /// the shapes of this layer's. Nothing is added then.
+    pub fn accumulate_gradients(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: Option<&Tensor>,
+        targets: impl Into<Targets>,
+        before: &OutputGradients,
+    ) -> Result<OutputGradients> {
+        self.run(x, w, b, &targets.into(), Some(before))
+    }
+
+    fn run(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: Option<&Tensor>,
+        targets: &Targets,
+        before: Option<&OutputGradients>,
+    ) -> Result<OutputGradients> {
         const OP: &str = "output layer gradients";
-        let targets = targets.into();
         self.activation.validate()?;
         if self.reduction == Reduction::None {
             return Err(Error::parameter(
@@ -154,26 +259,119 @@ impl OutputLayer {
                 "must make one number of the loss: sum, mean or batch_mean",
             ));
         }
-        let linear = Linear::new(OP, x, w, b, false)?;
-        let head = self.head(OP, &linear, &targets)?;
-        let absent = x.device().allocate(Shape::from([0]))?;
-        let gradient = |output, compute: &dyn Fn(&Tensor) -> Result<Tensor>| match &head.dz {
-            Some(dz) if self.outputs.contains(output) => compute(dz),
-            _ => Ok(absent.clone()),
+        let linear = Linear::new(OP, x, w, b, self.transposed_weights)?;
+        let shape = linear.output_shape();
+        let (device, loss, reduction) = (x.device(), &self.loss, self.reduction);
+        let comparison = Comparison::new(OP, loss, device, &shape, targets, reduction)?;
+        let of_logits = Formula::of_logits(&self.activation, &self.loss);
+        self.check_z_loss(of_logits)?;
+        let tiled = self.is_tiled(&linear, &comparison, of_logits)?;
+        let parts = Parts::new(OP, self.outputs, &linear, before)?;
+        let head = match tiled {
+            Some(formula) => {
+                let loss = self.tiled(&linear, &comparison, formula, &parts)?;
+                Head { loss, y: None, dz: None }
+            }
+            None => {
+                let head = self.head(&linear, &comparison, of_logits)?;
+                head.dz.as_ref().map(|dz| parts.write(&linear, dz)).transpose()?;
+                head
+            }
         };
-        let dw = gradient(Outputs::DW, &|dz| linear.weight_gradient(dz))?;
-        let db = gradient(Outputs::DB, &|dz| linear.bias_gradient(dz))?;
-        let dx = gradient(Outputs::DX, &|dz| linear.input_gradient(dz))?;
+        let absent = device.allocate(Shape::from([0]))?;
+        let or_absent = |tensor: Option<Tensor>| tensor.unwrap_or_else(|| absent.clone());
         let asked = |output, tensor: Option<Tensor>| {
-            tensor.filter(|_| self.outputs.contains(output)).unwrap_or_else(|| absent.clone())
+            or_absent(tensor.filter(|_| self.outputs.contains(output)))
         };
         Ok(OutputGradients {
             loss: asked(Outputs::LOSS, head.loss),
             y: asked(Outputs::Y, head.y),
             dz: asked(Outputs::DZ, head.dz),
-            dw,
-            db,
-            dx,
+            dw: or_absent(parts.dw),
+            db: or_absent(parts.db),
+            dx: or_absent(parts.dx),
         })
+    }
+
+    /// The formula to work in tiles with, where that is the way.
+    fn is_tiled(
+        &self,
+        linear: &Linear<'_>,
+        comparison: &Comparison<'_>,
+        formula: Option<Formula>,
+    ) -> Result<Option<Formula>> {
+        let has_log_sum_exp = |formula: &Formula| formula.structure() == Structure::LogSumExp;
+        let possible = formula.filter(has_log_sum_exp).filter(|_| comparison.has_labels());
+        let possible = possible.filter(|_| !self.outputs.intersects(Outputs::Y | Outputs::DZ));
+        let large = linear.batch * linear.outputs > self.tile_bytes / size_of::<f32>();
+        match self.logits {
+            Logits::Full => Ok(None),
+            Logits::Auto => Ok(possible.filter(|_| large)),
+            // There is nothing to cut in an empty batch.
+            Logits::Tiled if possible.is_some() => Ok(possible.filter(|_| linear.batch > 0)),
+            Logits::Tiled => Err(Error::Unsupported {
+                what: format!("{} with {} in tiles", self.activation, self.loss),
+                reason: "the logits are cut into tiles for softmax with cross_entropy, log_softmax with \
+                         nll, and identity with cross_entropy_with_logits, with labels, and where \
+                         neither y nor dz is asked for"
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+/// The gradients of a layer's operands, where they are asked for.
+struct Parts {
+    dw: Option<Tensor>,
+    db: Option<Tensor>,
+    dx: Option<Tensor>,
+    /// dw and db are those of another part of the batch, to be added to.
+    accumulate: bool,
+}
+
+impl Parts {
+    fn new(
+        op: &'static str,
+        outputs: Outputs,
+        linear: &Linear<'_>,
+        before: Option<&OutputGradients>,
+    ) -> Result<Self> {
+        let device = linear.x.device();
+        let sum = |output, shape: &Shape, before: Option<(&str, &Tensor)>| -> Result<_> {
+            if !outputs.contains(output) {
+                return Ok(None);
+            }
+            let Some((what, sum)) = before else { return device.allocate(shape.clone()).map(Some) };
+            check_devices(op, [device, sum.device()])?;
+            check_shape(op, what, sum, shape)?;
+            Ok(Some(sum.clone()))
+        };
+        let dw = before.map(|before| ("the dw to add to", &before.dw));
+        let db = before.map(|before| ("the db to add to", &before.db));
+        Ok(Self {
+            dw: sum(Outputs::DW, linear.w.dimensions(), dw)?,
+            db: sum(Outputs::DB, &Shape::from([linear.outputs]), db)?,
+            dx: sum(Outputs::DX, linear.x.dimensions(), None)?,
+            accumulate: before.is_some(),
+        })
+    }
+
+    fn has_gradients(&self) -> bool {
+        self.dw.is_some() || self.db.is_some() || self.dx.is_some()
+    }
+
+    /// From dE/dz of all logits.
+    fn write(&self, linear: &Linear<'_>, dz: &Tensor) -> Result<()> {
+        let (whole, dz) = (linear.whole(), dz.storage());
+        if let Some(dw) = &self.dw {
+            linear.weight_gradient_into(&whole, dz, dw.storage(), self.accumulate)?;
+        }
+        if let Some(db) = &self.db {
+            linear.bias_gradient_into(&whole, dz, db.storage(), self.accumulate)?;
+        }
+        if let Some(dx) = &self.dx {
+            linear.input_gradient_into(&whole, dz, dx.storage(), false)?;
+        }
+        Ok(())
     }
 }

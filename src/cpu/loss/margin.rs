@@ -22,7 +22,13 @@ impl Pass<'_> {
             };
             let slope = |i: usize| match hinge(i) {
                 0.0 => 0.0,
-                hinge if p == 1 => hinge / hinge,
+                hinge if p == 1 => {
+                    if hinge.is_nan() {
+                        hinge
+                    } else {
+                        1.0
+                    }
+                }
                 hinge => 2.0 * hinge,
             };
             if let Some(loss) = loss {

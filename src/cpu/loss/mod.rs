@@ -4,10 +4,12 @@ mod margin;
 mod softmax;
 mod targets;
 mod terms;
+mod tile;
 
 use rayon::prelude::*;
 
 pub(super) use targets::{Strided, TargetValues, Targets};
+pub(super) use tile::Tile;
 
 use super::parallel::SERIAL;
 use crate::activation::Activation;
@@ -19,6 +21,7 @@ pub(super) struct Pass<'a> {
     pub(super) formula: Formula,
     pub(super) activation: &'a Activation,
     pub(super) argument: Argument,
+    /// Empty where dz holds it, to be overwritten.
     pub(super) z: &'a [f32],
     pub(super) rows: Rows,
     /// The row of the targets that the first row of z has.
@@ -42,6 +45,7 @@ pub(super) struct Outputs<'a> {
 struct Row<'a> {
     /// Its number among the targets.
     number: usize,
+    /// Empty where dz holds it.
     z: &'a [f32],
     loss: Option<&'a mut f32>,
     terms: &'a mut [f32],
@@ -74,10 +78,10 @@ impl Pass<'_> {
         let mut losses = losses.iter_mut();
         let [mut terms, mut y, mut dz] =
             [terms, y, dz].map(|output| output.chunks_mut(width.max(1)));
-        let z = self.z[first * width..].chunks(width.max(1));
-        let rows = z.take(count).enumerate().map(|(i, z)| Row {
+        let mut z = self.z.get(first * width..).unwrap_or_default().chunks(width.max(1));
+        let rows = (0..count).map(|i| Row {
             number: self.first_row + first + i,
-            z,
+            z: z.next().unwrap_or_default(),
             loss: losses.next(),
             terms: terms.next().unwrap_or_default(),
             y: y.next().unwrap_or_default(),

@@ -12,14 +12,21 @@ use crate::backend::Temperature;
 impl Pass<'_> {
     pub(super) fn softmax_cross_entropy<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
         let mut exponentials = vec![0.0; self.rows.width];
+        let mut logits = Vec::new();
         for row in rows {
+            let z = if row.z.is_empty() {
+                row.dz.clone_into(&mut logits);
+                &logits
+            } else {
+                row.z
+            };
             vectorised(SoftmaxCrossEntropy {
                 target: self.targets.row(row.number),
                 scale: self.scale * self.targets.row_weight(row.number),
                 z_loss: self.z_loss,
                 y_is_log: *self.activation == Activation::LogSoftmax,
                 exponentials: &mut exponentials,
-                row,
+                row: Row { z, ..row },
             });
         }
     }

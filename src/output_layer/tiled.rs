@@ -1,0 +1,207 @@
+//! Logits in tiles: every gradient of a layer over a large vocabulary, in bounded memory.
+//!
+//! The logits [B, K] are never stored. Where a fair number of their rows fits the workspace, the layer
+//! takes block after block of whole rows, and nothing is computed twice. Beyond, a block of rows is cut
+//! into tiles of some columns: a first pass over them finds the log-sum-exp of each row, tile by tile; a
+//! second computes the tiles again and takes the gradients from them.
+
+use std::ops::Range;
+
+use super::{OutputLayer, Outputs, Parts};
+use crate::activation::Activation;
+use crate::backend::{
+    Argument, LossCall, LossOutputs, LossPass, STATE, Storage, TilePass, TileStep,
+};
+use crate::error::Result;
+use crate::linear::{Linear, Tile};
+use crate::loss::{Comparison, Formula, total};
+use crate::tensor::Tensor;
+
+/// The bytes of a tile, at most: with what else an operation needs, the workspace stays below 64 MiB.
+pub(super) const TILE_BYTES: usize = 56 << 20;
+
+/// The least rows of a block: with fewer, reading and writing dw for each block costs more than computing
+/// the logits twice.
+const LEAST_ROWS: usize = 48;
+
+/// The rows of a block that is cut into columns, at most.
+const MOST_ROWS: usize = 2048;
+
+/// How the logits are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The rows of a block.
+    pub(super) rows: usize,
+    /// The columns of a tile.
+    pub(super) columns: usize,
+}
+
+impl Plan {
+    /// For logits of shape [batch, classes] in tiles of so many elements.
+    pub(super) fn new(batch: usize, classes: usize, elements: usize) -> Self {
+        let rows = batch.min(elements / classes.max(1));
+        if rows >= batch.min(LEAST_ROWS) {
+            return Self { rows: rows.max(1), columns: classes };
+        }
+        let rows = batch.clamp(1, MOST_ROWS);
+        Self { rows, columns: (elements / rows).clamp(1, classes) }
+    }
+}
+
+impl OutputLayer {
+    /// The loss and the gradients of x, w and b, without the logits.
+    pub(super) fn tiled(
+        &self,
+        linear: &Linear<'_>,
+        comparison: &Comparison<'_>,
+        formula: Formula,
+        parts: &Parts,
+    ) -> Result<Option<Tensor>> {
+        let device = linear.x.device();
+        let plan = Plan::new(linear.batch, linear.outputs, self.tile_bytes / size_of::<f32>());
+        let mut call = comparison.call(formula);
+        call.z_loss = self.z_loss;
+        let wants_loss = self.outputs.contains(Outputs::LOSS) && comparison.empty.is_none();
+        let losses = wants_loss.then(|| device.scratch(linear.batch)).transpose()?;
+        let tiles = Tiles {
+            linear,
+            call,
+            plan,
+            tile: device.scratch(plan.rows * plan.columns)?,
+            states: device.scratch(plan.rows * STATE)?,
+            losses: losses.as_ref(),
+            parts,
+        };
+        for first in (0..linear.batch).step_by(plan.rows) {
+            tiles.block(first..linear.batch.min(first + plan.rows))?;
+        }
+        match (&losses, comparison.empty) {
+            (Some(losses), _) => Ok(Some(total(device, losses, linear.batch)?)),
+            (None, Some(empty)) => Ok(Some(device.tensor(&[empty], [])?)),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// The work on all tiles.
+struct Tiles<'a> {
+    linear: &'a Linear<'a>,
+    call: LossCall<'a>,
+    plan: Plan,
+    /// The logits of one tile, and dE/dz in their place.
+    tile: Storage,
+    /// What is known of the rows of a block.
+    states: Storage,
+    losses: Option<&'a Storage>,
+    parts: &'a Parts,
+}
+
+impl Tiles<'_> {
+    /// A block of rows.
+    fn block(&self, rows: Range<usize>) -> Result<()> {
+        let classes = self.linear.outputs;
+        if self.plan.columns == classes {
+            let whole = Tile { rows, columns: 0..classes };
+            self.logits(&whole)?;
+            self.whole_rows(&whole)?;
+            return self.gradients(&whole);
+        }
+        let tiles = || {
+            let tile = |first| first..classes.min(first + self.plan.columns);
+            let columns = (0..classes).step_by(self.plan.columns).map(tile);
+            columns.map(|columns| Tile { rows: rows.clone(), columns })
+        };
+        for tile in tiles() {
+            self.logits(&tile)?;
+            self.step(TileStep::Statistics, &tile)?;
+        }
+        if let (Some(losses), Some(tile)) = (self.losses, tiles().next()) {
+            self.step(TileStep::Losses(losses), &tile)?;
+        }
+        if self.parts.has_gradients() {
+            for tile in tiles() {
+                self.logits(&tile)?;
+                self.step(TileStep::Gradient, &tile)?;
+                self.gradients(&tile)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn logits(&self, tile: &Tile) -> Result<()> {
+        self.linear.forward_into(tile, &Activation::Identity, &self.tile)
+    }
+
+    /// The losses of whole rows, and dE/dz in their place.
+    fn whole_rows(&self, tile: &Tile) -> Result<()> {
+        let rows = tile.shape();
+        let wants_dz = self.parts.has_gradients();
+        self.linear.x.device().backend.loss(LossPass {
+            call: self.call,
+            activation: &Activation::Identity,
+            argument: Argument::Logits,
+            z: if wants_dz { None } else { Some(&self.tile) },
+            rows,
+            elements: rows.elements(),
+            first_row: tile.rows.start,
+            outputs: LossOutputs {
+                losses: self.losses,
+                dz: wants_dz.then_some(&self.tile),
+                ..LossOutputs::default()
+            },
+        })
+    }
+
+    fn step(&self, step: TileStep<'_>, tile: &Tile) -> Result<()> {
+        let pass = TilePass {
+            call: self.call,
+            tile: &self.tile,
+            rows: tile.shape(),
+            first_row: tile.rows.start,
+            first_column: tile.columns.start,
+            classes: self.linear.outputs,
+            states: &self.states,
+        };
+        self.linear.x.device().backend.tile(step, pass)
+    }
+
+    /// What the tile's dE/dz adds to the gradients. The first to write to a part of them overwrites it,
+    /// unless they accumulate.
+    fn gradients(&self, tile: &Tile) -> Result<()> {
+        let (linear, parts) = (self.linear, self.parts);
+        let adds = parts.accumulate || tile.rows.start > 0;
+        if let Some(dw) = &parts.dw {
+            linear.weight_gradient_into(tile, &self.tile, dw.storage(), adds)?;
+        }
+        if let Some(db) = &parts.db {
+            linear.bias_gradient_into(tile, &self.tile, db.storage(), adds)?;
+        }
+        if let Some(dx) = &parts.dx {
+            let adds = tile.columns.start > 0;
+            linear.input_gradient_into(tile, &self.tile, dx.storage(), adds)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_fit_and_leave_nothing_out() {
+        let elements = TILE_BYTES / 4;
+        for batch in [1, 7, 48, 100, 4096, 1 << 20] {
+            for classes in [1, 10, 50_000, 131_072, 256_000, 1 << 20, 1 << 25, 1 << 28] {
+                let Plan { rows, columns } = Plan::new(batch, classes, elements);
+                assert!(rows * columns <= elements, "{batch}, {classes}: {rows}, {columns}");
+                assert!((1..=batch).contains(&rows) && (1..=classes).contains(&columns));
+            }
+        }
+        // Whole rows for vocabularies of today's language models.
+        for classes in [50_257, 131_072, 256_000] {
+            assert_eq!(Plan::new(4096, classes, elements).columns, classes);
+        }
+        assert_eq!(Plan::new(4096, 1 << 20, elements), Plan { rows: 2048, columns: 7168 });
+    }
+}
