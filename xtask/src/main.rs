@@ -8,6 +8,7 @@ mod readme;
 mod selection;
 mod test;
 mod ulp;
+mod vocabulary;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,7 @@ cargo xtask test      makes sure that a GPU adapter is there, then runs all test
 cargo xtask mutants   breaks shaders one at a time and shows that the tests notice
 cargo xtask ulp       measures the error of every function over every float; --help tells more
 cargo xtask isa       counts the instructions that a GPU's compiler makes of every function
+cargo xtask vocabulary  measures an output layer over a large vocabulary; --help tells more
 cargo xtask readme    writes the README's lists of what the catalogue holds";
 
 fn main() -> ExitCode {
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         Some("mutants") => mutants::run(),
         Some("ulp") => ulp::command(words),
         Some("isa") => isa::command(words),
+        Some("vocabulary") => vocabulary::command(words),
         Some("readme") => readme::write(),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
