@@ -409,12 +409,36 @@ pub(crate) struct Bias<'a> {
     pub(crate) offset: usize,
 }
 
+/// Weights to change in place, and their gradient.
+#[derive(Clone, Copy)]
+pub(crate) struct Update<'a> {
+    pub(crate) weights: &'a Storage,
+    pub(crate) gradient: &'a Storage,
+    pub(crate) elements: usize,
+}
+
 /// A step of gradient descent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SgdStep {
     pub(crate) learning_rate: f32,
     pub(crate) momentum: f32,
     pub(crate) weight_decay: f32,
+}
+
+/// A step of Adam, as the kernels take it: the bias corrections are worked into it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdamStep {
+    /// Times the weight, added to the gradient.
+    pub(crate) weight_decay: f32,
+    /// Times the weight, taken from the weight.
+    pub(crate) decoupled_decay: f32,
+    pub(crate) betas: [f32; 2],
+    pub(crate) one_minus_betas: [f32; 2],
+    /// The learning rate over 1 − β1^t.
+    pub(crate) step_size: f32,
+    /// 1 / √(1 − β2^t)
+    pub(crate) root_scale: f32,
+    pub(crate) epsilon: f32,
 }
 
 /// Elements on their way to the host.
@@ -544,12 +568,20 @@ pub(crate) trait Backend: Send + Sync {
     ) -> Result<()>;
     fn matmul(&self, product: Product<'_>) -> Result<()>;
 
-    fn sgd(
+    /// Makes sure that there is memory for these updates, one after the other.
+    fn reserve(&self, updates: &[Update<'_>]) -> Result<()>;
+    /// The velocity is the optimizer's own: nobody else sees it.
+    fn sgd(&self, step: SgdStep, update: Update<'_>, velocity: &Storage) -> Result<()>;
+    /// The moments are the optimizer's own, too.
+    fn adam(&self, step: AdamStep, update: Update<'_>, moments: [&Storage; 2]) -> Result<()>;
+    /// Multiplies gradients, of so many elements each, by min(1, max_norm / (norm + 1e-6)), and writes
+    /// the norm of all of them before.
+    fn clip_norm(
         &self,
-        step: SgdStep,
-        gradient: &Storage,
-        weights: &Storage,
-        velocity: &Storage,
-        elements: usize,
+        gradients: &[(&Storage, usize)],
+        max_norm: f32,
+        norm: &Storage,
     ) -> Result<()>;
+    /// Keeps the elements within ±limit; NaN stays NaN.
+    fn clip_value(&self, gradients: &[(&Storage, usize)], limit: f32) -> Result<()>;
 }

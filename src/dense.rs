@@ -129,7 +129,7 @@ impl Dense {
     /// let x = device.tensor(&[1.0, 2.0], [1, 2])?;
     /// let first = layer.backward(&x, &w, &layer.forward(&x, &w, None)?, &dy)?;
     /// let x = device.tensor(&[3.0, 4.0], [1, 2])?;
-    /// let sum = layer.backward_into(&x, &w, &layer.forward(&x, &w, None)?, &dy, &first)?;
+    /// let sum = layer.accumulate_backward(&x, &w, &layer.forward(&x, &w, None)?, &dy, &first)?;
     /// assert_eq!(sum.dw.to_vec()?, [4.0, 6.0]);
     /// assert_eq!(sum.db.to_vec()?, [2.0]);
     /// # Ok::<(), wgrad::Error>(())
@@ -137,7 +137,7 @@ impl Dense {
     ///
     /// # Errors
     /// As [`backward`](Self::backward), also for gradients that do not fit; nothing is added then.
-    pub fn backward_into(
+    pub fn accumulate_backward(
         &self,
         x: &Tensor,
         w: &Tensor,

@@ -36,7 +36,8 @@
 //! * [`Gated`]: gated units (glu and its relatives), over any activation.
 //! * [`Prelu`]: the leaky rectified linear unit with learned slopes.
 //! * [`Loss`], [`OutputLayer`]: losses, and all gradients of an output layer.
-//! * [`Dense`], [`Sgd`]: hidden layers and gradient descent, to train whole networks.
+//! * [`Dense`], [`Sgd`], [`Adam`], [`AdamW`]: hidden layers and optimizers, to train whole networks;
+//!   [`clip_gradient_norm`], [`clip_gradient_value`].
 //! * [`reference`](mod@reference): the formulas in plain `f64`, to check any result against.
 
 #![warn(missing_docs)]
@@ -85,7 +86,7 @@ pub use error::{Error, Result};
 pub use gated::Gated;
 pub use labels::Labels;
 pub use loss::{Loss, Targets};
-pub use optimizer::Sgd;
+pub use optimizer::{Adam, AdamW, Sgd, clip_gradient_norm, clip_gradient_value};
 pub use output_layer::{Logits, OutputGradients, OutputLayer, Outputs};
 pub use prelu::{Prelu, PreluGradients};
 pub use reduction::Reduction;

@@ -795,4 +795,5 @@ fn public_types_can_be_shared_between_threads() {
     check::<wgrad::Labels>();
     check::<Error>();
     check::<wgrad::Sgd>();
+    check::<wgrad::AdamW>();
 }

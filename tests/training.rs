@@ -1,4 +1,4 @@
-//! Hidden layers, gradient descent, and whole training steps.
+//! Hidden layers and whole training steps.
 
 mod common;
 
@@ -149,7 +149,7 @@ on_every_device! {
             let (first, dy, forward) = rows(0, 17);
             let sums = layer.backward(&first, &w, &forward, &dy).unwrap();
             let (second, dy, forward) = rows(17, batch);
-            let found = layer.backward_into(&second, &w, &forward, &dy, &sums).unwrap();
+            let found = layer.accumulate_backward(&second, &w, &forward, &dy, &sums).unwrap();
             let values = |tensor: &Tensor| tensor.to_vec().unwrap();
             assert_eq!((values(&found.dw), values(&found.db)), (values(&sums.dw), values(&sums.db)));
             let within = Within::Approx { relative: 1e-6, absolute: 1e-5 };
@@ -163,61 +163,16 @@ on_every_device! {
             let mut wrong = sums.clone();
             wrong.db = device.zeros([1]).unwrap();
             let before = values(&sums.dw);
-            let error = layer.backward_into(&second, &w, &forward, &dy, &wrong).unwrap_err();
+            let error = layer.accumulate_backward(&second, &w, &forward, &dy, &wrong).unwrap_err();
             assert_eq!(error.to_string(), "dense backward: expected db of shape [33], found [1]");
             wrong.dw = device.zeros([1, inputs * outputs]).unwrap();
-            let error = layer.backward_into(&second, &w, &forward, &dy, &wrong).unwrap_err();
+            let error = layer.accumulate_backward(&second, &w, &forward, &dy, &wrong).unwrap_err();
             assert!(matches!(error, Error::ShapeMismatch { .. }), "{error}");
             wrong.dw = Device::cpu().zeros(shape).unwrap();
-            let error = layer.backward_into(&second, &w, &forward, &dy, &wrong).unwrap_err();
+            let error = layer.accumulate_backward(&second, &w, &forward, &dy, &wrong).unwrap_err();
             assert!(matches!(error, Error::DeviceMismatch { .. }), "{error}");
             assert_eq!(values(&sums.dw), before);
         }
-    }
-
-    fn sgd_is_pytorchs_formula(device) {
-        let (w, dw) = (normal(1021, 1.0, 1), normal(1021, 1.0, 2));
-        let (learning_rate, momentum, decay) = (0.05f32, 0.8f32, 0.01f32);
-        let weights = device.tensor(&w, [1021]).unwrap();
-        let gradient = device.tensor(&dw, [1021]).unwrap();
-        let mut sgd = Sgd::new(learning_rate).momentum(momentum).weight_decay(decay);
-        let (mut exact, mut velocity) = (wide(&w), vec![0.0; 1021]);
-        for step in 0..5 {
-            if step == 3 {
-                sgd.set_learning_rate(0.5 * learning_rate);
-            }
-            let rate = f64::from(learning_rate) * if step >= 3 { 0.5 } else { 1.0 };
-            sgd.step(&[(&weights, &gradient)]).unwrap();
-            for (i, w) in exact.iter_mut().enumerate() {
-                let g = f64::from(dw[i]) + f64::from(decay) * *w;
-                velocity[i] = f64::from(momentum) * velocity[i] + g;
-                *w -= rate * velocity[i];
-            }
-        }
-        let within = Within::Approx { relative: 1e-5, absolute: 1e-6 };
-        assert_all("weights", &weights.to_vec().unwrap(), &exact, within);
-    }
-
-    fn sgd_keeps_a_velocity_for_each_weight_and_refuses_what_does_not_fit(device) {
-        let a = device.tensor(&[1.0], [1]).unwrap();
-        let b = device.tensor(&[1.0, 2.0], [2]).unwrap();
-        let (da, db) = (device.tensor(&[1.0], [1]).unwrap(), device.tensor(&[1.0, 1.0], [2]).unwrap());
-        let mut sgd = Sgd::new(0.25).momentum(0.5);
-        sgd.step(&[(&a, &da), (&b, &db)]).unwrap();
-        sgd.step(&[(&b, &db), (&a, &da)]).unwrap();
-        assert_eq!(a.to_vec().unwrap(), [1.0 - 0.25 - 0.375]);
-        assert_eq!(b.to_vec().unwrap(), [1.0 - 0.25 - 0.375, 2.0 - 0.25 - 0.375]);
-        // The first pair fits, the second does not: nothing changes.
-        let error = sgd.step(&[(&a, &da), (&b, &da)]).unwrap_err();
-        assert!(matches!(error, Error::ShapeMismatch { op: "sgd step", .. }), "{error}");
-        assert_eq!(a.to_vec().unwrap(), [0.375]);
-        for mut broken in [Sgd::new(-0.1), Sgd::new(0.1).momentum(f32::NAN), Sgd::new(0.1).weight_decay(-1.0)] {
-            let error = broken.step(&[(&a, &da)]).unwrap_err();
-            assert!(matches!(error, Error::InvalidParameter { .. }), "{error}");
-        }
-        // The gradient may be the weight itself.
-        Sgd::new(0.5).step(&[(&b, &b)]).unwrap();
-        assert_eq!(b.to_vec().unwrap(), [0.1875, 0.6875]);
     }
 
     fn a_network_learns_the_xor(device) {
@@ -230,24 +185,6 @@ on_every_device! {
         }
         let last = network.step(&x, &labels).item().unwrap();
         assert!(first > 0.5 && last < 0.05, "{first} {last}");
-    }
-}
-
-#[test]
-fn velocities_go_with_their_weights() {
-    for shared in common::adapters().iter().chain([common::cpu()]) {
-        let device = Device::open(shared.info()).unwrap();
-        let mut sgd = Sgd::new(0.1).momentum(0.9);
-        let mut in_use = Vec::new();
-        for _ in 0..20 {
-            let weights = device.tensor(&[1.0; 300], [300]).unwrap();
-            let gradient = device.tensor(&[1.0; 300], [300]).unwrap();
-            sgd.step(&[(&weights, &gradient)]).unwrap();
-            // The first step of each: no velocity of an earlier one in the same memory.
-            assert_eq!(weights.to_vec().unwrap(), [0.9; 300]);
-            in_use.push(device.memory().in_use_bytes);
-        }
-        assert_eq!(in_use[2], in_use[19], "{device:?}");
     }
 }
 

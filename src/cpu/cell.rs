@@ -18,7 +18,11 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    fn new(pool: &Arc<Pool<Vec<f32>>>, purpose: Purpose, elements: usize) -> Result<Self> {
+    pub(super) fn new(
+        pool: &Arc<Pool<Vec<f32>>>,
+        purpose: Purpose,
+        elements: usize,
+    ) -> Result<Self> {
         let bytes = class_of((elements * size_of::<f32>()) as u64);
         let create = || {
             let length = usize::try_from(bytes / 4).unwrap_or(usize::MAX);

@@ -2,11 +2,13 @@
 
 mod bounds;
 mod cell;
+mod clip;
 mod gated;
 mod lines;
 mod loss;
 mod math;
 mod matrix;
+mod optimizer;
 mod parallel;
 mod pointwise;
 mod prelu;
@@ -21,8 +23,9 @@ use cell::Snapshot;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Channels, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
+    AdamStep, Backend, Binary, Channels, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
     RowProduct, Rows, STATE, SgdStep, Spread, Storage, TargetStorage, TilePass, TileStep, Unary,
+    Update,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::error::{Error, Result};
@@ -427,26 +430,67 @@ impl Backend for CpuBackend {
         }
     }
 
-    fn sgd(
-        &self,
-        step: SgdStep,
-        gradient: &Storage,
-        weights: &Storage,
-        velocity: &Storage,
-        _elements: usize,
-    ) -> Result<()> {
+    fn reserve(&self, updates: &[Update<'_>]) -> Result<()> {
+        optimizer::reserve(&self.pool, updates.iter().map(|update| update.elements))
+    }
+
+    fn sgd(&self, step: SgdStep, update: Update<'_>, velocity: &Storage) -> Result<()> {
         self.count();
-        let (gradient, old_weights, old_velocity) =
-            (read(gradient)?, read(weights)?, read(velocity)?);
-        velocity.cpu()?.overwrite(|new_velocity| {
-            weights.cpu()?.overwrite(|new_weights| {
-                pointwise::sgd(
-                    step,
-                    &gradient,
-                    (&old_weights, new_weights),
-                    (&old_velocity, new_velocity),
-                );
+        let (gradient, old) = (read(update.gradient)?, read(update.weights)?);
+        let velocity = velocity.cpu()?;
+        update.weights.cpu()?.overwrite(|weights| {
+            velocity.rewrite(|velocity| {
+                optimizer::sgd(step, &gradient, (&old, weights), velocity);
             })
         })?
+    }
+
+    fn adam(&self, step: AdamStep, update: Update<'_>, moments: [&Storage; 2]) -> Result<()> {
+        self.count();
+        let (gradient, old) = (read(update.gradient)?, read(update.weights)?);
+        let (first, second) = (moments[0].cpu()?, moments[1].cpu()?);
+        update.weights.cpu()?.overwrite(|weights| {
+            first.rewrite(|first| {
+                second.rewrite(|second| {
+                    optimizer::adam(step, &gradient, (&old, weights), [first, second]);
+                })
+            })
+        })??
+    }
+
+    fn clip_norm(
+        &self,
+        gradients: &[(&Storage, usize)],
+        max_norm: f32,
+        norm: &Storage,
+    ) -> Result<()> {
+        self.count();
+        optimizer::reserve(&self.pool, gradients.iter().map(|&(_, elements)| elements))?;
+        let mut squares = 0.0;
+        for (gradient, _) in gradients {
+            squares += clip::sum_of_squares(&read(gradient)?);
+        }
+        let factor = norm.cpu()?.overwrite(|norm| {
+            norm.fill(squares.sqrt() as f32);
+            clip::factor(norm[0], max_norm)
+        })?;
+        if factor == 1.0 {
+            return Ok(());
+        }
+        for (gradient, _) in gradients {
+            let old = read(gradient)?;
+            gradient.cpu()?.overwrite(|new| clip::scale(factor, &old, new))?;
+        }
+        Ok(())
+    }
+
+    fn clip_value(&self, gradients: &[(&Storage, usize)], limit: f32) -> Result<()> {
+        self.count();
+        optimizer::reserve(&self.pool, gradients.iter().map(|&(_, elements)| elements))?;
+        for (gradient, _) in gradients {
+            let old = read(gradient)?;
+            gradient.cpu()?.overwrite(|new| clip::bound(limit, &old, new))?;
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use pulp::NullaryFnOnce;
 
 use super::parallel::{CHUNK, over_pieces, vectorised};
 use crate::activation::{Activation, PointwiseVisitor};
-use crate::backend::{Binary, SgdStep, Unary};
+use crate::backend::{Binary, Unary};
 use crate::reference::Pointwise;
 
 pub(super) fn unary(map: Unary, activation: &Activation, input: &[f32], output: &mut [f32]) {
@@ -25,28 +25,6 @@ pub(super) fn forward(activation: &Activation, values: &mut [f32]) {
     if *activation != Activation::Identity {
         activation.visit_pointwise(InPlace { values });
     }
-}
-
-/// One step of gradient descent; the second output is the velocity.
-pub(super) fn sgd(
-    step: SgdStep,
-    gradient: &[f32],
-    weights: (&[f32], &mut [f32]),
-    velocity: (&[f32], &mut [f32]),
-) {
-    let (old_weights, new_weights) = weights;
-    let (old_velocity, new_velocity) = velocity;
-    let next = Velocity(step);
-    over_pieces(new_velocity, CHUNK, |start, output| {
-        let range = start..start + output.len();
-        vectorised(Ternary {
-            f: &next,
-            inputs: [&gradient[range.clone()], &old_weights[range.clone()], &old_velocity[range]],
-            output,
-        });
-    });
-    let descend = Descend(step);
-    map_binary(&descend, [old_weights, new_velocity], new_weights);
 }
 
 /// A function of one number.
@@ -102,24 +80,6 @@ impl<D: Map> Map2 for Chain<D> {
     #[inline(always)]
     fn apply(&self, x: f32, dy: f32) -> f32 {
         dy * self.0.apply(x)
-    }
-}
-
-struct Velocity(SgdStep);
-
-impl Velocity {
-    #[inline(always)]
-    fn apply(&self, gradient: f32, weight: f32, velocity: f32) -> f32 {
-        self.0.momentum * velocity + (gradient + self.0.weight_decay * weight)
-    }
-}
-
-struct Descend(SgdStep);
-
-impl Map2 for Descend {
-    #[inline(always)]
-    fn apply(&self, weight: f32, velocity: f32) -> f32 {
-        weight - self.0.learning_rate * velocity
     }
 }
 
@@ -239,24 +199,6 @@ impl<F: Map2> NullaryFnOnce for Mapped2<'_, F> {
         for ((output, &x), &y) in self.output.iter_mut().zip(left).zip(right) {
             let value = self.f.apply(x, y);
             *output = if x.is_nan() || y.is_nan() { f32::NAN } else { value };
-        }
-    }
-}
-
-struct Ternary<'a> {
-    f: &'a Velocity,
-    inputs: [&'a [f32]; 3],
-    output: &'a mut [f32],
-}
-
-impl NullaryFnOnce for Ternary<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let [x, y, z] = self.inputs;
-        for (((output, &x), &y), &z) in self.output.iter_mut().zip(x).zip(y).zip(z) {
-            *output = self.f.apply(x, y, z);
         }
     }
 }

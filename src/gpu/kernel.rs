@@ -59,6 +59,11 @@ pub(super) enum Template {
     ColumnSum,
     MatMul,
     Sgd,
+    Adam,
+    SquareSums,
+    ClipFactor,
+    ClipNorm,
+    ClipValue,
 }
 
 /// Whether a kernel only reads a binding.
@@ -80,6 +85,7 @@ impl Template {
         const PRELU: &str = shader!("kernels/prelu_parameters");
         const TILE: &str = shader!("kernels/tile");
         const LOSS: &str = shader!("kernels/loss_parameters");
+        const SQUARES: &str = shader!("kernels/squares");
         const UNARY: &str = shader!("kernels/pointwise_unary");
         const BINARY: &str = shader!("kernels/pointwise_binary");
         match self {
@@ -141,6 +147,11 @@ impl Template {
             Self::ColumnSum => vec![shader!("kernels/column_sum")],
             Self::MatMul => vec![shader!("kernels/matmul")],
             Self::Sgd => vec![shader!("kernels/sgd")],
+            Self::Adam => vec![shader!("kernels/adam")],
+            Self::SquareSums => vec![ROWS, SQUARES, shader!("kernels/square_sums")],
+            Self::ClipFactor => vec![ROWS, SQUARES, shader!("kernels/clip_factor")],
+            Self::ClipNorm => vec![shader!("kernels/clip_norm")],
+            Self::ClipValue => vec![shader!("kernels/clip_value")],
         }
     }
 
@@ -156,6 +167,10 @@ impl Template {
             | Self::GatedBackward
             | Self::PreluForward => &[R, R, W],
             Self::Sgd => &[R, W, W],
+            Self::Adam => &[R, W, W, W],
+            Self::SquareSums | Self::ClipNorm => &[R, W],
+            Self::ClipFactor => &[R, W, W],
+            Self::ClipValue => &[W],
             Self::PreluBackward => &[R, R, R, W, W],
             Self::MatMul | Self::RowProduct(_) => &[R, R, R, W],
             Self::LossTerms(..)

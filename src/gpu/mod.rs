@@ -2,6 +2,7 @@
 
 mod adapter;
 mod buffer;
+mod clip;
 mod context;
 mod faults;
 mod gated;
@@ -10,6 +11,7 @@ mod loss;
 mod matrix;
 mod operand;
 mod operations;
+mod optimizer;
 mod prelu;
 mod read_back;
 mod recorder;
@@ -25,8 +27,8 @@ pub(crate) use read_back::ReadBack;
 
 use crate::activation::Activation;
 use crate::backend::{
-    Backend, Binary, Channels, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
-    RowProduct, Rows, SgdStep, Storage, TilePass, TileStep, Unary,
+    AdamStep, Backend, Binary, Channels, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
+    RowProduct, Rows, SgdStep, Storage, TilePass, TileStep, Unary, Update,
 };
 use crate::cpu::Bounds;
 use crate::device::{Counters, DeviceInfo, Memory};
@@ -284,15 +286,29 @@ impl Backend for GpuBackend {
         matrix::matmul(&self.context, product)
     }
 
-    fn sgd(
+    fn reserve(&self, updates: &[Update<'_>]) -> Result<()> {
+        optimizer::reserve(&self.context, updates)
+    }
+
+    fn sgd(&self, step: SgdStep, update: Update<'_>, velocity: &Storage) -> Result<()> {
+        optimizer::sgd(&self.context, step, update, velocity.gpu()?)
+    }
+
+    fn adam(&self, step: AdamStep, update: Update<'_>, moments: [&Storage; 2]) -> Result<()> {
+        let moments = [moments[0].gpu()?, moments[1].gpu()?];
+        optimizer::adam(&self.context, step, update, moments)
+    }
+
+    fn clip_norm(
         &self,
-        step: SgdStep,
-        gradient: &Storage,
-        weights: &Storage,
-        velocity: &Storage,
-        elements: usize,
+        gradients: &[(&Storage, usize)],
+        max_norm: f32,
+        norm: &Storage,
     ) -> Result<()> {
-        let (gradient, weights, velocity) = (gradient.gpu()?, weights.gpu()?, velocity.gpu()?);
-        operations::sgd(&self.context, step, gradient, weights, velocity, elements)
+        clip::norm(&self.context, gradients, max_norm, norm.gpu()?)
+    }
+
+    fn clip_value(&self, gradients: &[(&Storage, usize)], limit: f32) -> Result<()> {
+        clip::value(&self.context, gradients, limit)
     }
 }

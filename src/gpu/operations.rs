@@ -7,7 +7,7 @@ use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::operand::{Window, groups, pieces, vector_input, vector_output, vector_window, window};
 use super::recorder::Binding;
-use crate::backend::{Rows, SgdStep};
+use crate::backend::Rows;
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
 
@@ -49,28 +49,6 @@ pub(super) fn pointwise<const N: usize>(
         run(context, kernel, &bindings, &[vectors as u32, ZERO], dispatch)?;
     }
     output.finish(context)
-}
-
-pub(super) fn sgd(
-    context: &Arc<Context>,
-    step: SgdStep,
-    gradient: &Buffer,
-    weights: &Buffer,
-    velocity: &Buffer,
-    elements: usize,
-) -> Result<()> {
-    let weights = vector_output(context, weights, elements, true)?;
-    let gradient = vector_input(context, gradient, &[&weights, velocity], elements)?;
-    let kernel = Kernel::new(Template::Sgd);
-    for (start, length) in pieces(elements, context.window_elements()) {
-        let bindings =
-            [&*gradient, &*weights, velocity].map(|buffer| vector_window(buffer, start, length));
-        let vectors = length.div_ceil(4);
-        let rates = [step.learning_rate, step.momentum, step.weight_decay].map(f32::to_bits);
-        let parameters = [vectors as u32, ZERO, rates[0], rates[1], rates[2]];
-        run(context, &kernel, &bindings, &parameters, groups(vectors.div_ceil(WORKGROUP)))?;
-    }
-    weights.finish(context)
 }
 
 /// The invocations that work on one row together.

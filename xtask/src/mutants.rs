@@ -18,7 +18,7 @@ struct Mutant {
     test: &'static str,
 }
 
-const MUTANTS: [Mutant; 13] = [
+const MUTANTS: [Mutant; 16] = [
     // The wrong sign in sigmoid's derivative.
     Mutant {
         file: "activations/sigmoid.wgsl",
@@ -106,6 +106,27 @@ const MUTANTS: [Mutant; 13] = [
         wrong: "bias[parameters.bias_base + i]",
         test: "output_layer",
     },
+    // The second moment takes the share of the first.
+    Mutant {
+        file: "kernels/adam.wgsl",
+        right: "parameters.one_minus_beta2 * slope) * slope",
+        wrong: "parameters.one_minus_beta1 * slope) * slope",
+        test: "optimizers",
+    },
+    // The scales of the squares are forgotten.
+    Mutant {
+        file: "kernels/clip_factor.wgsl",
+        right: "power_of_two(-2 * distance)",
+        wrong: "power_of_two(-distance)",
+        test: "optimizers",
+    },
+    // The last element of each workgroup is not clipped.
+    Mutant {
+        file: "kernels/clip_norm.wgsl",
+        right: "min(start + 1024u, parameters.elements)",
+        wrong: "min(start + 1023u, parameters.elements)",
+        test: "optimizers",
+    },
 ];
 
 /// Puts a file back as it was, whatever happens.
@@ -125,7 +146,17 @@ impl Drop for Restore {
 pub fn run() -> Result<(), String> {
     adapter::ensure()?;
     let tests = |test: &str| cargo(&["test", "--release", "--quiet", "--test", test]);
-    for test in ["activations", "softmax", "rowwise", "gated", "prelu", "losses", "output_layer"] {
+    let files = [
+        "activations",
+        "softmax",
+        "rowwise",
+        "gated",
+        "prelu",
+        "losses",
+        "output_layer",
+        "optimizers",
+    ];
+    for test in files {
         succeed(tests(test).stdout(Stdio::null()))?;
     }
     let mut survivors = 0;

@@ -1,0 +1,76 @@
+// A step of Adam, in place, four elements an invocation:
+//   g = gradient + weight_decay * w
+//   m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2
+//   w = w - decoupled_decay * w - step_size * m / (root_scale * sqrt(v) + epsilon)
+// The last two factors hold the bias corrections.
+
+struct Parameters {
+    vectors: u32,
+    zero: u32,
+    weight_decay: f32,
+    decoupled_decay: f32,
+    beta1: f32,
+    one_minus_beta1: f32,
+    beta2: f32,
+    one_minus_beta2: f32,
+    step_size: f32,
+    root_scale: f32,
+    epsilon: f32,
+}
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+@group(0) @binding(1) var<storage, read> gradients: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> weights: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> first_moments: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> second_moments: array<vec4<f32>>;
+
+struct State {
+    weight: f32,
+    first: f32,
+    second: f32,
+}
+
+// A decay of 0 is none, also of an infinite weight.
+fn decay(rate: f32, weight: f32) -> f32 {
+    return select(rate * weight, 0.0, rate == 0.0);
+}
+
+fn next(gradient: f32, state: State) -> State {
+    let weight = state.weight;
+    let slope = gradient + decay(parameters.weight_decay, weight);
+    let first = parameters.beta1 * state.first + parameters.one_minus_beta1 * slope;
+    let square = opaque(parameters.one_minus_beta2 * slope) * slope;
+    let second = parameters.beta2 * state.second + square;
+    let denominator = opaque(math_sqrt(second) * parameters.root_scale) + parameters.epsilon;
+    // Nothing moves where the gradient was always 0, also with an epsilon of 0, or one that the driver takes
+    // for 0; nor where its square overflowed.
+    let stopped = first == 0.0 || is_infinite(second) || is_infinite(denominator);
+    let ratio = select(math_divide(first, denominator), 0.0, stopped);
+    let change = decay(parameters.decoupled_decay, weight) + parameters.step_size * ratio;
+    let undefined = !is_finite(first) || is_nan(second) || is_nan(weight);
+    return State(nan_where(undefined, weight - change), first, second);
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    opaque_zero = parameters.zero;
+    let index = (group.y * groups.x + group.x) * 256u + lane;
+    if (index >= parameters.vectors) {
+        return;
+    }
+    let g = gradients[index];
+    let w = weights[index];
+    let m = first_moments[index];
+    let v = second_moments[index];
+    let x = next(g.x, State(w.x, m.x, v.x));
+    let y = next(g.y, State(w.y, m.y, v.y));
+    let z = next(g.z, State(w.z, m.z, v.z));
+    let u = next(g.w, State(w.w, m.w, v.w));
+    weights[index] = vec4<f32>(x.weight, y.weight, z.weight, u.weight);
+    first_moments[index] = vec4<f32>(x.first, y.first, z.first, u.first);
+    second_moments[index] = vec4<f32>(x.second, y.second, z.second, u.second);
+}

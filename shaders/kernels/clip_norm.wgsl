@@ -1,0 +1,34 @@
+// values = factor * values, in place, four elements an invocation, for a factor that is the product of two.
+// One of 1 leaves them as they are.
+
+struct Parameters {
+    elements: u32,
+    zero: u32,
+    base: u32,
+}
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+@group(0) @binding(1) var<storage, read> factors: array<f32>;
+@group(0) @binding(2) var<storage, read_write> values: array<f32>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    opaque_zero = parameters.zero;
+    let first = factors[0];
+    let second = factors[1];
+    if (first == 1.0) {
+        return;
+    }
+    let start = (group.y * groups.x + group.x) * 1024u;
+    let end = min(start + 1024u, parameters.elements);
+    for (var i = start + local; i < end; i = i + 256u) {
+        let value = values[parameters.base + i];
+        // Beside an infinite element the factor is 0.
+        let undefined = is_nan(first) || !is_finite(value);
+        values[parameters.base + i] = nan_where(undefined, opaque(first * value) * second);
+    }
+}

@@ -1,0 +1,62 @@
+//! The clipping of gradients.
+
+use pulp::NullaryFnOnce;
+use rayon::prelude::*;
+
+use super::parallel::{CHUNK, SERIAL, over_pieces, vectorised};
+
+/// In f64, where no square of an f32 overflows or vanishes, and in a fixed order.
+pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
+    let sum = |values| vectorised(SquareSum { values });
+    if values.len() < SERIAL {
+        return values.chunks(CHUNK).map(sum).sum();
+    }
+    let sums: Vec<f64> = values.par_chunks(CHUNK).map(sum).collect();
+    sums.into_iter().sum()
+}
+
+/// min(1, max_norm / (norm + 1e-6)), NaN where that is NaN.
+pub(super) fn factor(norm: f32, max_norm: f32) -> f64 {
+    let ratio = f64::from(max_norm) / (f64::from(norm) + 1e-6);
+    if ratio > 1.0 { 1.0 } else { ratio }
+}
+
+/// In f64, as the factor may be too small for f32.
+pub(super) fn scale(factor: f64, old: &[f32], new: &mut [f32]) {
+    map(old, new, |value| (factor * f64::from(value)) as f32);
+}
+
+/// Within ±limit; NaN stays NaN.
+pub(super) fn bound(limit: f32, old: &[f32], new: &mut [f32]) {
+    map(old, new, |value| value.clamp(-limit, limit));
+}
+
+fn map(old: &[f32], new: &mut [f32], f: impl Fn(f32) -> f32 + Sync) {
+    over_pieces(new, CHUNK, |start, new| {
+        let old = &old[start..start + new.len()];
+        new.iter_mut().zip(old).for_each(|(new, &old)| *new = f(old));
+    });
+}
+
+/// The width of the partial sums that are kept side by side.
+const LANES: usize = 16;
+
+struct SquareSum<'a> {
+    values: &'a [f32],
+}
+
+impl NullaryFnOnce for SquareSum<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let square = |value: f32| f64::from(value) * f64::from(value);
+        let mut sums = [0.0; LANES];
+        let (chunks, rest) = self.values.as_chunks::<LANES>();
+        for chunk in chunks {
+            sums.iter_mut().zip(chunk).for_each(|(sum, &value)| *sum += square(value));
+        }
+        sums.iter_mut().zip(rest).for_each(|(sum, &value)| *sum += square(value));
+        sums.iter().sum()
+    }
+}

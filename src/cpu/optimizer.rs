@@ -1,0 +1,145 @@
+//! Steps of the optimizers.
+
+use std::sync::Arc;
+
+use pulp::NullaryFnOnce;
+use rayon::prelude::*;
+
+use super::cell::Block;
+use super::parallel::{CHUNK, SERIAL, vectorised};
+use crate::backend::{AdamStep, SgdStep};
+use crate::error::Result;
+use crate::pool::{Pool, Purpose};
+
+/// Makes sure that tensors of these lengths can be overwritten, one after the other: each takes a block
+/// from the pool and gives its old one back.
+pub(super) fn reserve(
+    pool: &Arc<Pool<Vec<f32>>>,
+    lengths: impl Iterator<Item = usize>,
+) -> Result<()> {
+    let mut lengths: Vec<usize> = lengths.collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    let blocks = lengths.into_iter().map(|length| Block::new(pool, Purpose::Workspace, length));
+    blocks.collect::<Result<Vec<_>>>().map(drop)
+}
+
+/// One step of gradient descent.
+pub(super) fn sgd(
+    step: SgdStep,
+    gradient: &[f32],
+    (old, new): (&[f32], &mut [f32]),
+    velocity: &mut [f32],
+) {
+    over_pieces(new, [velocity], |start, weights, [velocity]| {
+        let range = start..start + weights.len();
+        let (gradient, old) = (&gradient[range.clone()], &old[range]);
+        vectorised(SgdPiece { step, gradient, old, weights, velocity });
+    });
+}
+
+/// One step of Adam.
+pub(super) fn adam(
+    step: AdamStep,
+    gradient: &[f32],
+    (old, new): (&[f32], &mut [f32]),
+    moments: [&mut [f32]; 2],
+) {
+    over_pieces(new, moments, |start, weights, moments| {
+        let range = start..start + weights.len();
+        let (gradient, old) = (&gradient[range.clone()], &old[range]);
+        vectorised(AdamPiece { step, gradient, old, weights, moments });
+    });
+}
+
+/// Runs the function over pieces of the weights and of the state that goes with them, each with the
+/// index of its first element.
+fn over_pieces<const N: usize>(
+    weights: &mut [f32],
+    state: [&mut [f32]; N],
+    run: impl Fn(usize, &mut [f32], [&mut [f32]; N]) + Send + Sync,
+) {
+    if weights.len() < SERIAL {
+        return run(0, weights, state);
+    }
+    let mut state = state.map(|state| state.chunks_mut(CHUNK));
+    let mut next = || state.each_mut().map(|pieces| pieces.next().unwrap_or_default());
+    let pieces: Vec<_> = weights.chunks_mut(CHUNK).map(|weights| (weights, next())).collect();
+    let pieces = pieces.into_par_iter().enumerate();
+    pieces.for_each(|(i, (weights, state))| run(i * CHUNK, weights, state));
+}
+
+struct SgdPiece<'a> {
+    step: SgdStep,
+    gradient: &'a [f32],
+    old: &'a [f32],
+    weights: &'a mut [f32],
+    velocity: &'a mut [f32],
+}
+
+impl NullaryFnOnce for SgdPiece<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let SgdStep { learning_rate, momentum, weight_decay } = self.step;
+        let inputs = self.gradient.iter().zip(self.old);
+        let outputs = self.weights.iter_mut().zip(self.velocity);
+        for ((&gradient, &weight), (new_weight, velocity)) in inputs.zip(outputs) {
+            *velocity = momentum * *velocity + (gradient + weight_decay * weight);
+            *new_weight = weight - learning_rate * *velocity;
+        }
+    }
+}
+
+struct AdamPiece<'a> {
+    step: AdamStep,
+    gradient: &'a [f32],
+    old: &'a [f32],
+    weights: &'a mut [f32],
+    moments: [&'a mut [f32]; 2],
+}
+
+impl NullaryFnOnce for AdamPiece<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let AdamStep { betas, one_minus_betas, step_size, root_scale, epsilon, .. } = self.step;
+        // A decay of 0 is none, also of an infinite weight.
+        let decay = |rate: f32, weight: f32| if rate == 0.0 { 0.0 } else { rate * weight };
+        let inputs = self.gradient.iter().zip(self.old);
+        let [first, second] = self.moments;
+        let outputs = self.weights.iter_mut().zip(first.iter_mut().zip(second));
+        for ((&gradient, &weight), (new_weight, (first, second))) in inputs.zip(outputs) {
+            let slope = gradient + decay(self.step.weight_decay, weight);
+            *first = betas[0] * *first + one_minus_betas[0] * slope;
+            *second = betas[1] * *second + one_minus_betas[1] * slope * slope;
+            // Nothing moves where the gradient was always 0, also with an epsilon of 0.
+            let ratio = *first / (second.sqrt() * root_scale + epsilon);
+            let ratio = if *first == 0.0 { 0.0 } else { ratio };
+            let change = decay(self.step.decoupled_decay, weight) + step_size * ratio;
+            *new_weight = weight - change;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::class_of;
+
+    #[test]
+    fn what_is_reserved_is_in_the_pool() {
+        let pool = Arc::new(Pool::new());
+        reserve(&pool, [10, 5000, 10].into_iter()).unwrap();
+        let memory = pool.memory();
+        assert_eq!(memory.in_use_bytes, 0);
+        assert_eq!(memory.pooled_bytes, class_of(40) + class_of(20_000));
+        // Enough for each in turn.
+        for length in [5000, 10, 10] {
+            drop(Block::new(&pool, Purpose::Workspace, length).unwrap());
+        }
+        assert_eq!(pool.memory(), memory);
+    }
+}

@@ -1,0 +1,73 @@
+//! The clipping of gradients, as dispatches of kernels.
+
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::context::Context;
+use super::kernel::{Kernel, Template};
+use super::operand::{groups, pieces, window};
+use super::operations::{ZERO, run};
+use crate::backend::Storage;
+use crate::error::Result;
+
+/// The elements whose squares a workgroup adds up.
+const CHUNK: usize = 4096;
+
+/// The elements that a workgroup of the kernels that clip has.
+const CLIPPED: usize = 1024;
+
+pub(super) fn norm(
+    context: &Arc<Context>,
+    gradients: &[(&Storage, usize)],
+    max_norm: f32,
+    norm: &Buffer,
+) -> Result<()> {
+    let chunks: usize = gradients.iter().map(|(_, elements)| elements.div_ceil(CHUNK)).sum();
+    // A maximum and a sum for each chunk; a kernel sees all of them.
+    context.window_rows("the sums of squares of a norm", 2 * chunks)?;
+    let sums = context.workspace(2 * chunks)?;
+    let factors = context.workspace(2)?;
+
+    let kernel = Kernel::new(Template::SquareSums).constant("CHUNK", CHUNK as f64);
+    let step = context.window_elements() / CHUNK * CHUNK;
+    let mut chunk = 0;
+    for (gradient, elements) in gradients {
+        for (start, length) in pieces(*elements, step) {
+            let count = length.div_ceil(CHUNK);
+            let input = window(gradient.gpu()?, start, length);
+            let sums = window(&sums, 2 * chunk, 2 * count);
+            let parameters = [length as u32, ZERO, input.base, sums.base];
+            run(context, &kernel, &[input.binding, sums.binding], &parameters, groups(count))?;
+            chunk += count;
+        }
+    }
+
+    let kernel = Kernel::new(Template::ClipFactor);
+    let bindings = [window(&sums, 0, 2 * chunks), window(norm, 0, 1), window(&factors, 0, 2)];
+    let parameters = [chunks as u32, ZERO, max_norm.to_bits()];
+    run(context, &kernel, &bindings.map(|window| window.binding), &parameters, groups(1))?;
+
+    let kernel = Kernel::new(Template::ClipNorm);
+    for (gradient, elements) in gradients {
+        for (start, length) in pieces(*elements, context.window_elements()) {
+            let values = window(gradient.gpu()?, start, length);
+            let bindings = [window(&factors, 0, 2).binding, values.binding];
+            let parameters = [length as u32, ZERO, values.base];
+            run(context, &kernel, &bindings, &parameters, groups(length.div_ceil(CLIPPED)))?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn value(context: &Context, gradients: &[(&Storage, usize)], limit: f32) -> Result<()> {
+    let kernel = Kernel::new(Template::ClipValue);
+    for (gradient, elements) in gradients {
+        for (start, length) in pieces(*elements, context.window_elements()) {
+            let values = window(gradient.gpu()?, start, length);
+            let parameters = [length as u32, ZERO, values.base, limit.to_bits()];
+            let dispatch = groups(length.div_ceil(CLIPPED));
+            run(context, &kernel, &[values.binding], &parameters, dispatch)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Steps of the optimizers, as dispatches of kernels.
+
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::context::Context;
+use super::kernel::{Kernel, Template};
+use super::operand::{groups, pieces, vector_input, vector_output, vector_window};
+use super::operations::{WORKGROUP, ZERO, run};
+use crate::backend::{AdamStep, SgdStep, Update};
+use crate::error::Result;
+
+/// Makes sure that the copies can be made that these updates work on, one after the other.
+pub(super) fn reserve(context: &Arc<Context>, updates: &[Update<'_>]) -> Result<()> {
+    let mut lengths = Vec::new();
+    for update in updates {
+        let (weights, gradient) = (update.weights.gpu()?, update.gradient.gpu()?);
+        if !weights.is_padded() || !gradient.is_padded() || weights.is(gradient) {
+            lengths.push(update.elements);
+        }
+    }
+    lengths.sort_unstable();
+    lengths.dedup();
+    // One for the weights and one for the gradient: the pool has them afterwards.
+    let copies = lengths.iter().flat_map(|&length| [length, length]);
+    copies.map(|length| context.workspace(length)).collect::<Result<Vec<_>>>().map(drop)
+}
+
+/// Runs a kernel on the gradient, the weights and the state that goes with them.
+fn step<const N: usize>(
+    context: &Arc<Context>,
+    kernel: &Kernel<'_>,
+    update: Update<'_>,
+    state: [&Buffer; N],
+    rates: &[f32],
+) -> Result<()> {
+    let elements = update.elements;
+    let weights = vector_output(context, update.weights.gpu()?, elements, true)?;
+    let gradient = vector_input(context, update.gradient.gpu()?, &[&weights], elements)?;
+    for (start, length) in pieces(elements, context.window_elements()) {
+        let buffers = [&*gradient, &*weights].into_iter().chain(state);
+        let bindings: Vec<_> = buffers.map(|buffer| vector_window(buffer, start, length)).collect();
+        let vectors = length.div_ceil(4);
+        let mut parameters = vec![vectors as u32, ZERO];
+        parameters.extend(rates.iter().map(|rate| rate.to_bits()));
+        run(context, kernel, &bindings, &parameters, groups(vectors.div_ceil(WORKGROUP)))?;
+    }
+    weights.finish(context)
+}
+
+pub(super) fn sgd(
+    context: &Arc<Context>,
+    parameters: SgdStep,
+    update: Update<'_>,
+    velocity: &Buffer,
+) -> Result<()> {
+    let SgdStep { learning_rate, momentum, weight_decay } = parameters;
+    let kernel = Kernel::new(Template::Sgd);
+    step(context, &kernel, update, [velocity], &[learning_rate, momentum, weight_decay])
+}
+
+pub(super) fn adam(
+    context: &Arc<Context>,
+    parameters: AdamStep,
+    update: Update<'_>,
+    moments: [&Buffer; 2],
+) -> Result<()> {
+    let AdamStep { weight_decay, decoupled_decay, betas, one_minus_betas, .. } = parameters;
+    let rates = [
+        weight_decay,
+        decoupled_decay,
+        betas[0],
+        one_minus_betas[0],
+        betas[1],
+        one_minus_betas[1],
+        parameters.step_size,
+        parameters.root_scale,
+        parameters.epsilon,
+    ];
+    step(context, &Kernel::new(Template::Adam), update, moments, &rates)
+}

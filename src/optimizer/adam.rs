@@ -1,0 +1,204 @@
+//! Adam, and its form with decoupled weight decay.
+
+use super::{States, check_not_negative};
+use crate::backend::AdamStep;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// Adam (Kingma & Ba, [Adam: a method for stochastic optimization](https://arxiv.org/abs/1412.6980),
+/// 2015), as PyTorch defines it:
+///
+/// `g = dE/dw + weight_decay·w; m = β1·m + (1 − β1)·g; v = β2·v + (1 − β2)·g²`\
+/// `w = w − learning_rate / (1 − β1^t) · m / (√v / √(1 − β2^t) + eps)`
+///
+/// The moments m and v and the number of steps t start at 0 and are kept for each weight tensor that has
+/// been stepped, for as long as that tensor lives. No step is taken where the gradient was always 0, also
+/// with an eps of 0; nor where g² has left the range of f32 once, past 5.8·10²⁰ with the default β2, as v
+/// is infinite then.
+///
+/// ```
+/// use wgrad::{Adam, Device};
+///
+/// let device = Device::cpu();
+/// let w = device.tensor(&[1.0, 2.0], [2])?;
+/// let dw = device.tensor(&[0.5, -0.01], [2])?;
+/// let mut adam = Adam::new(0.1).betas(0.9, 0.99).weight_decay(0.0);
+/// adam.step(&[(&w, &dw)])?;
+/// // The first step of each weight is the learning rate, whatever the size of its gradient.
+/// let found = w.to_vec()?;
+/// assert!((found[0] - 0.9).abs() < 1e-6 && (found[1] - 2.1).abs() < 1e-6);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Adam {
+    learning_rate: f32,
+    betas: [f32; 2],
+    epsilon: f32,
+    weight_decay: f32,
+    /// Whether the decay goes past the moments, straight to the weights.
+    decoupled: bool,
+    states: States<Moments>,
+}
+
+#[derive(Debug)]
+struct Moments {
+    steps: u64,
+    first: Tensor,
+    second: Tensor,
+}
+
+impl Moments {
+    fn start(weights: &Tensor) -> Result<Self> {
+        let zeros = || weights.device().zeros(weights.shape());
+        Ok(Self { steps: 0, first: zeros()?, second: zeros()? })
+    }
+}
+
+impl Adam {
+    /// With this learning rate, β1 = 0.9, β2 = 0.999, eps = 10⁻⁸ and no weight decay.
+    pub const fn new(learning_rate: f32) -> Self {
+        Self {
+            learning_rate,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            decoupled: false,
+            states: States::new(),
+        }
+    }
+
+    /// The shares of the moments that are kept from step to step, in [0, 1); 0.9 and 0.999 at first.
+    #[must_use]
+    pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
+        self.betas = [beta1, beta2];
+        self
+    }
+
+    /// Added to the denominator; 10⁻⁸ at first. With 0, a gradient whose square is too small for f32 makes
+    /// its weight infinite.
+    #[must_use]
+    pub fn eps(mut self, eps: f32) -> Self {
+        self.epsilon = eps;
+        self
+    }
+
+    /// The pull of each weight towards 0, added to its gradient; 0 at first.
+    #[must_use]
+    pub fn weight_decay(mut self, weight_decay: f32) -> Self {
+        self.weight_decay = weight_decay;
+        self
+    }
+
+    /// Changes the learning rate, for a schedule. The moments stay.
+    pub fn set_learning_rate(&mut self, learning_rate: f32) {
+        self.learning_rate = learning_rate;
+    }
+
+    /// One step: pairs of weights, changed in place, and their gradients.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] where the learning rate, eps or the weight decay is negative or not
+    /// finite, or a β is not in [0, 1); [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where a pair
+    /// does not fit; [`Error::OutOfMemory`]. No weight is changed then.
+    pub fn step(&mut self, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
+        check_not_negative("learning_rate", self.learning_rate)?;
+        check_beta("beta1", self.betas[0])?;
+        check_beta("beta2", self.betas[1])?;
+        check_not_negative("eps", self.epsilon)?;
+        check_not_negative("weight_decay", self.weight_decay)?;
+        let Self { learning_rate, betas, epsilon, weight_decay, decoupled, .. } = *self;
+        let op = if decoupled { "adamw step" } else { "adam step" };
+        self.states.step(op, pairs, Moments::start, |backend, update, moments| {
+            let steps = moments.steps + 1;
+            let step = AdamStep {
+                weight_decay: if decoupled { 0.0 } else { weight_decay },
+                decoupled_decay: if decoupled { learning_rate * weight_decay } else { 0.0 },
+                betas,
+                one_minus_betas: betas.map(|beta| 1.0 - beta),
+                step_size: (f64::from(learning_rate) / correction(betas[0], steps)) as f32,
+                root_scale: correction(betas[1], steps).sqrt().recip() as f32,
+                epsilon,
+            };
+            backend.adam(step, update, [moments.first.storage(), moments.second.storage()])?;
+            moments.steps = steps;
+            Ok(())
+        })
+    }
+}
+
+/// 1 − β^t: what the moments that start at 0 lack. In f64, as little is left of 1 at first.
+fn correction(beta: f32, steps: u64) -> f64 {
+    1.0 - f64::from(beta).powf(steps as f64)
+}
+
+fn check_beta(name: &str, beta: f32) -> Result<()> {
+    if (0.0..1.0).contains(&beta) {
+        return Ok(());
+    }
+    Err(Error::parameter(name, beta, "must be at least 0 and less than 1"))
+}
+
+/// Adam with decoupled weight decay (Loshchilov & Hutter,
+/// [Decoupled weight decay regularization](https://arxiv.org/abs/1711.05101), 2019), as PyTorch defines
+/// it: [`Adam`]'s step with g = dE/dw, from the weights
+///
+/// `w = w − learning_rate·weight_decay·w`
+///
+/// so that all weights decay at the same rate, however large their gradients are.
+///
+/// ```
+/// use wgrad::{AdamW, Device};
+///
+/// let device = Device::cpu();
+/// let w = device.tensor(&[1.0, 2.0], [2])?;
+/// let dw = device.tensor(&[0.5, 0.0], [2])?;
+/// let mut adamw = AdamW::new(0.1).weight_decay(0.5);
+/// adamw.step(&[(&w, &dw)])?;
+/// let found = w.to_vec()?;
+/// assert!((found[0] - 0.85).abs() < 1e-6 && (found[1] - 1.9).abs() < 1e-6);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct AdamW(Adam);
+
+impl AdamW {
+    /// With this learning rate, β1 = 0.9, β2 = 0.999, eps = 10⁻⁸ and a weight decay of 0.01.
+    pub const fn new(learning_rate: f32) -> Self {
+        let mut adam = Adam::new(learning_rate);
+        adam.weight_decay = 0.01;
+        adam.decoupled = true;
+        Self(adam)
+    }
+
+    /// The shares of the moments that are kept from step to step, in [0, 1); 0.9 and 0.999 at first.
+    #[must_use]
+    pub fn betas(self, beta1: f32, beta2: f32) -> Self {
+        Self(self.0.betas(beta1, beta2))
+    }
+
+    /// Added to the denominator; 10⁻⁸ at first. With 0, a gradient whose square is too small for f32 makes
+    /// its weight infinite.
+    #[must_use]
+    pub fn eps(self, eps: f32) -> Self {
+        Self(self.0.eps(eps))
+    }
+
+    /// The pull of each weight towards 0, times the learning rate; 0.01 at first.
+    #[must_use]
+    pub fn weight_decay(self, weight_decay: f32) -> Self {
+        Self(self.0.weight_decay(weight_decay))
+    }
+
+    /// Changes the learning rate, for a schedule. The moments stay.
+    pub fn set_learning_rate(&mut self, learning_rate: f32) {
+        self.0.set_learning_rate(learning_rate);
+    }
+
+    /// One step: pairs of weights, changed in place, and their gradients.
+    ///
+    /// # Errors
+    /// As [`Adam::step`]. No weight is changed then.
+    pub fn step(&mut self, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
+        self.0.step(pairs)
+    }
+}

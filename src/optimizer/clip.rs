@@ -1,0 +1,83 @@
+//! Gradients that are too large, made smaller.
+
+use crate::backend::Storage;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+use crate::tensor::{Tensor, check_devices};
+
+/// Scales gradients, in place, so that the norm of all of them together is at most `max_norm`
+/// (Pascanu, Mikolov & Bengio,
+/// [On the difficulty of training recurrent neural networks](https://arxiv.org/abs/1211.5063), 2013), as
+/// PyTorch's `clip_grad_norm_` does. Returns the norm from before, a scalar; one submission, nothing is
+/// read back.
+///
+/// `norm = √Σ g²` over all elements of all tensors; `g = g · min(1, max_norm / (norm + 10⁻⁶))`
+///
+/// The norm is right wherever it fits f32, also where the squares do not; it is 0, on the CPU, for no
+/// gradients at all. A `max_norm` of infinity leaves the gradients as they are.
+///
+/// Where an element is NaN, so are the norm and all gradients afterwards. Where one is infinite, or the
+/// norm is out of the range of f32, the norm is infinite and the factor 0: infinite elements become NaN,
+/// the others 0. With a `max_norm` of infinity they all become NaN then.
+///
+/// ```
+/// use wgrad::{Device, clip_gradient_norm};
+///
+/// let device = Device::cpu();
+/// let dw = device.tensor(&[3.0, 0.0], [2])?;
+/// let db = device.tensor(&[-4.0], [1])?;
+/// let norm = clip_gradient_norm(&[&dw, &db], 1.0)?;
+/// assert_eq!(norm.item()?, 5.0);
+/// assert!((dw.to_vec()?[0] - 0.6).abs() < 1e-6 && (db.item()? + 0.8).abs() < 1e-6);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::InvalidParameter`] where `max_norm` is negative or NaN; [`Error::DeviceMismatch`];
+/// [`Error::OutOfMemory`]. No gradient is changed then.
+pub fn clip_gradient_norm(gradients: &[&Tensor], max_norm: f32) -> Result<Tensor> {
+    check_limit("max_norm", max_norm)?;
+    check_devices("clip_gradient_norm", gradients.iter().map(|gradient| gradient.device()))?;
+    let Some(first) = gradients.first() else { return Device::cpu().zeros([]) };
+    // The absolute value: -0 is 0.
+    let norm = first.device().allocate(Shape::from([]))?;
+    first.device().backend.clip_norm(&storages(gradients), max_norm.abs(), norm.storage())?;
+    Ok(norm)
+}
+
+/// Keeps each element of the gradients, in place, within ±`limit`, as PyTorch's `clip_grad_value_` does.
+/// NaN stays NaN.
+///
+/// `g = min(max(g, −limit), limit)`
+///
+/// ```
+/// use wgrad::{Device, clip_gradient_value};
+///
+/// let device = Device::cpu();
+/// let dw = device.tensor(&[0.5, 3.0, -4.0], [3])?;
+/// clip_gradient_value(&[&dw], 1.0)?;
+/// assert_eq!(dw.to_vec()?, [0.5, 1.0, -1.0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::InvalidParameter`] where `limit` is negative or NaN; [`Error::DeviceMismatch`];
+/// [`Error::OutOfMemory`]. No gradient is changed then.
+pub fn clip_gradient_value(gradients: &[&Tensor], limit: f32) -> Result<()> {
+    check_limit("limit", limit)?;
+    check_devices("clip_gradient_value", gradients.iter().map(|gradient| gradient.device()))?;
+    let Some(first) = gradients.first() else { return Ok(()) };
+    first.device().backend.clip_value(&storages(gradients), limit.abs())
+}
+
+fn storages<'a>(gradients: &[&'a Tensor]) -> Vec<(&'a Storage, usize)> {
+    gradients.iter().map(|gradient| (gradient.storage(), gradient.len())).collect()
+}
+
+fn check_limit(name: &str, limit: f32) -> Result<()> {
+    if limit >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::parameter(name, limit, "must not be negative or NaN"))
+}

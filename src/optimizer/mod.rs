@@ -1,0 +1,101 @@
+//! Optimizers: from gradients to better weights. Gradients that are too large can be clipped before.
+
+mod adam;
+mod clip;
+mod sgd;
+
+pub use adam::{Adam, AdamW};
+pub use clip::{clip_gradient_norm, clip_gradient_value};
+pub use sgd::Sgd;
+
+use crate::backend::{Backend, Identity, Update};
+use crate::error::{Error, Result};
+use crate::tensor::{Tensor, check_devices, check_shape};
+
+/// What an optimizer keeps for each weight tensor that it has stepped, for as long as that tensor lives.
+#[derive(Debug)]
+struct States<S> {
+    known: Vec<Known<S>>,
+}
+
+#[derive(Debug)]
+struct Known<S> {
+    weights: Identity,
+    /// The same buffer of the caller's may come in tensors of several lengths.
+    elements: usize,
+    state: S,
+}
+
+impl<S> Known<S> {
+    fn is(&self, weights: &Tensor) -> bool {
+        self.elements == weights.len() && self.weights.is(weights.storage())
+    }
+}
+
+impl<S> States<S> {
+    const fn new() -> Self {
+        Self { known: Vec::new() }
+    }
+
+    /// Steps each pair of weights and their gradient, with the state of the weights.
+    ///
+    /// All that can fail for want of memory, or since a pair does not fit, comes before the first weight
+    /// changes.
+    fn step(
+        &mut self,
+        op: &'static str,
+        pairs: &[(&Tensor, &Tensor)],
+        create: impl Fn(&Tensor) -> Result<S>,
+        run: impl Fn(&dyn Backend, Update<'_>, &mut S) -> Result<()>,
+    ) -> Result<()> {
+        for (weights, gradient) in pairs {
+            check_devices(op, [weights.device(), gradient.device()])?;
+            check_shape(op, "a gradient", gradient, weights.shape())?;
+        }
+        let places = self.places(pairs, create)?;
+        for pairs in pairs.chunk_by(|(one, _), (next, _)| one.device() == next.device()) {
+            let updates: Vec<Update<'_>> = pairs.iter().map(update).collect();
+            pairs[0].0.device().backend.reserve(&updates)?;
+        }
+        for (pair, place) in pairs.iter().zip(places) {
+            run(&*pair.0.device().backend, update(pair), &mut self.known[place].state)?;
+        }
+        Ok(())
+    }
+
+    /// Where the state of each pair's weights is.
+    fn places(
+        &mut self,
+        pairs: &[(&Tensor, &Tensor)],
+        create: impl Fn(&Tensor) -> Result<S>,
+    ) -> Result<Vec<usize>> {
+        self.known.retain(|known| known.weights.is_alive());
+        let mut places = Vec::with_capacity(pairs.len());
+        for (weights, _) in pairs {
+            let place = match self.known.iter().position(|known| known.is(weights)) {
+                Some(place) => place,
+                None => {
+                    let state = create(weights)?;
+                    let (weights, elements) = (Identity::of(weights.storage()), weights.len());
+                    self.known.push(Known { weights, elements, state });
+                    self.known.len() - 1
+                }
+            };
+            places.push(place);
+        }
+        Ok(places)
+    }
+}
+
+fn update<'a>((weights, gradient): &(&'a Tensor, &'a Tensor)) -> Update<'a> {
+    let elements = weights.len();
+    Update { weights: weights.storage(), gradient: gradient.storage(), elements }
+}
+
+/// That a parameter is finite and not negative.
+fn check_not_negative(name: &str, value: f32) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::parameter(name, value, "must be finite and not negative"))
+}

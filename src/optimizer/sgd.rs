@@ -1,0 +1,77 @@
+//! Gradient descent with momentum.
+
+use super::{States, check_not_negative};
+use crate::backend::SgdStep;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// Stochastic gradient descent with momentum and weight decay, as PyTorch defines it:
+///
+/// `g = dE/dw + weight_decay·w; v = momentum·v + g; w = w − learning_rate·v`
+///
+/// The velocity v starts at 0 and is kept for each weight tensor that has been stepped, for as long as
+/// that tensor lives.
+///
+/// ```
+/// use wgrad::{Device, Sgd};
+///
+/// let device = Device::cpu();
+/// let w = device.tensor(&[1.0, 2.0], [2])?;
+/// let dw = device.tensor(&[0.5, -0.5], [2])?;
+/// let mut sgd = Sgd::new(0.1).momentum(0.9);
+/// sgd.step(&[(&w, &dw)])?;
+/// sgd.step(&[(&w, &dw)])?;
+/// assert_eq!(w.to_vec()?, [0.855, 2.145]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Sgd {
+    step: SgdStep,
+    velocities: States<Tensor>,
+}
+
+impl Sgd {
+    /// Plain descent with this learning rate.
+    pub const fn new(learning_rate: f32) -> Self {
+        let step = SgdStep { learning_rate, momentum: 0.0, weight_decay: 0.0 };
+        Self { step, velocities: States::new() }
+    }
+
+    /// The share of the velocity that is kept from step to step; 0 at first.
+    #[must_use]
+    pub fn momentum(mut self, momentum: f32) -> Self {
+        self.step.momentum = momentum;
+        self
+    }
+
+    /// The pull of each weight towards 0, added to its gradient; 0 at first.
+    #[must_use]
+    pub fn weight_decay(mut self, weight_decay: f32) -> Self {
+        self.step.weight_decay = weight_decay;
+        self
+    }
+
+    /// Changes the learning rate, for a schedule. The velocities stay.
+    pub fn set_learning_rate(&mut self, learning_rate: f32) {
+        self.step.learning_rate = learning_rate;
+    }
+
+    /// One step: pairs of weights, changed in place, and their gradients.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`](crate::Error::InvalidParameter) where the learning rate, the momentum or
+    /// the weight decay is negative or not finite;
+    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch),
+    /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where a pair does not fit;
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory). No weight is changed then.
+    pub fn step(&mut self, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
+        let step = self.step;
+        check_not_negative("learning_rate", step.learning_rate)?;
+        check_not_negative("momentum", step.momentum)?;
+        check_not_negative("weight_decay", step.weight_decay)?;
+        let start = |weights: &Tensor| weights.device().zeros(weights.shape());
+        self.velocities.step("sgd step", pairs, start, |backend, update, velocity| {
+            backend.sgd(step, update, velocity.storage())
+        })
+    }
+}
