@@ -193,12 +193,12 @@ on_every_device! {
     }
 
     fn nothing_that_many_threads_add_is_lost(device) {
-        let ones = device.tensor(&vec![1.0; 160 * 160], [160, 160]).unwrap();
-        let total = device.zeros([160, 160]).unwrap();
+        let ones = device.tensor(&vec![1.0; 176 * 176], [176, 176]).unwrap();
+        let total = device.zeros([176, 176]).unwrap();
         let add = || {
-            let (ones, output) = (Matrix::whole(ones.storage(), 160), Matrix::whole(total.storage(), 160));
+            let (ones, output) = (Matrix::whole(ones.storage(), 176), Matrix::whole(total.storage(), 176));
             let product = Product {
-                rows: 160, inner: 160, columns: 160, a: ones, b: ones, output, epilogue: Epilogue::NONE, accumulate: true,
+                rows: 176, inner: 176, columns: 176, a: ones, b: ones, output, epilogue: Epilogue::NONE, accumulate: true,
             };
             device.backend.matmul(product).unwrap();
             total.to_vec().unwrap();
@@ -207,7 +207,7 @@ on_every_device! {
             scope.spawn(|| (0..20).for_each(|_| add()));
             (0..20).into_par_iter().for_each(|_| add());
         });
-        assert_eq!(total.to_vec().unwrap(), vec![40.0 * 160.0; 160 * 160]);
+        assert_eq!(total.to_vec().unwrap(), vec![40.0 * 176.0; 176 * 176]);
     }
 }
 

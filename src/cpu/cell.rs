@@ -51,8 +51,8 @@ impl Drop for Block {
 
 /// The elements of a tensor. Readers hold a snapshot; a writer fills a new block and swaps it in.
 ///
-/// So an output may be one of the inputs, and no lock is held while anything is computed. Workspace
-/// that nobody reads is written in place.
+/// So an output may be one of the inputs, and no lock is held while anything is computed, but for
+/// [`modify`](Self::modify). Workspace that nobody reads is written in place.
 pub(crate) struct Cell {
     /// Nothing until the first write.
     block: Mutex<Option<Arc<Block>>>,
