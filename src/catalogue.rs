@@ -23,7 +23,9 @@ impl Parameter for f32 {
     }
 
     fn print(self) -> String {
-        self.to_string()
+        // 1e-8 rather than 0.00000001.
+        let is_plain = self == 0.0 || (1e-4..1e16).contains(&self.abs());
+        if is_plain { self.to_string() } else { format!("{self:e}") }
     }
 
     fn check(self, name: &str) -> Result<()> {

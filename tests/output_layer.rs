@@ -253,6 +253,90 @@ on_every_device! {
         assert_all("loss", &[step.loss.item().unwrap()], &[small.ln_1p()], Within::Ulps(3.0));
     }
 
+    fn pairs_of_sigmoid_are_right_at_logits_of_ten_thousand(device) {
+        // x is the unit matrix: z are the weights. PyTorch's formulas for t = 0, 1 and ¾.
+        let z = [1e4f32, -1e4, 30.0, -30.0, 100.0, -100.0];
+        let x = device.tensor(&[1.0], [1, 1]).unwrap();
+        let w = device.tensor(&z, [1, 6]).unwrap();
+        let run = |loss: Loss, t: f32| {
+            let t = device.tensor(&[t; 6], [1, 6]).unwrap();
+            let layer = OutputLayer::new(Activation::Sigmoid, loss).reduction(Reduction::Sum);
+            let step = layer.gradients(&x, &w, None, &t).unwrap();
+            (step.loss.item().unwrap(), step.dz.to_vec().unwrap())
+        };
+        let sigmoid = |z: f64| if z < 0.0 { z.exp() / (1.0 + z.exp()) } else { 1.0 / (1.0 + (-z).exp()) };
+        let softplus = |z: f64| z.max(0.0) + (-z.abs()).exp().ln_1p();
+        for t in [0.0, 1.0, 0.75] {
+            // The gradient of bce is p − t; its logarithms end at −100.
+            let (loss, dz) = run(Loss::Bce, t);
+            let t = f64::from(t);
+            let exact: Vec<f64> =
+                z.map(|z| (1.0 - t) * sigmoid(z.into()) - t * sigmoid(-f64::from(z))).to_vec();
+            assert_all(format!("bce dz, t = {t} on {device:?}"), &dz, &exact, Within::Ulps(4.0));
+            let term = |z: f64| t * softplus(-z).min(100.0) + (1.0 - t) * softplus(z).min(100.0);
+            let exact = z.iter().map(|&z| term(z.into())).sum();
+            assert_all(format!("bce, t = {t}"), &[loss], &[exact], Within::Ulps(3.0));
+
+            // cross_entropy: −t·ln p, and −t·(1 − p).
+            let (loss, dz) = run(Loss::cross_entropy(), t as f32);
+            let exact: Vec<f64> = z.map(|z| -t * sigmoid(-f64::from(z))).to_vec();
+            assert_all(format!("cross_entropy dz, t = {t}"), &dz, &exact, Within::Ulps(4.0));
+            let exact = z.iter().map(|&z| if t == 0.0 { 0.0 } else { t * softplus(-f64::from(z)) }).sum();
+            assert_all(format!("cross_entropy, t = {t}"), &[loss], &[exact], Within::Ulps(3.0));
+        }
+        // focal with t = 1: α(1 − p)²·softplus(−z), and α(1 − p)²·(2p·ln p − (1 − p)).
+        let (loss, dz) = run(Loss::focal(), 1.0);
+        let parts = |z: f32| (sigmoid(z.into()), sigmoid(-f64::from(z)), softplus(-f64::from(z)));
+        let slope = |z: f32| {
+            let (p, q, entropy) = parts(z);
+            0.25 * q * q * (-2.0 * p * entropy - q)
+        };
+        assert_all("focal dz", &dz, &z.map(slope), Within::Ulps(8.0));
+        let term = |z: f32| {
+            let (_, q, entropy) = parts(z);
+            0.25 * q * q * entropy
+        };
+        assert_all("focal", &[loss], &[z.map(term).iter().sum()], Within::Ulps(4.0));
+
+        // log_sigmoid and logits, with the losses that go with them.
+        let t = device.tensor(&[1.0; 6], [1, 6]).unwrap();
+        for (activation, loss) in [
+            (Activation::LogSigmoid, Loss::nll()),
+            (Activation::LogSigmoid, Loss::kl_div()),
+            (Activation::Identity, Loss::bce_with_logits()),
+        ] {
+            let layer = OutputLayer::new(activation, loss).reduction(Reduction::Sum);
+            let step = layer.gradients(&x, &w, None, &t).unwrap();
+            let exact: Vec<f64> = z.map(|z| -sigmoid(-f64::from(z))).to_vec();
+            assert_all(format!("{activation} {loss} dz"), &step.dz.to_vec().unwrap(), &exact, Within::Ulps(4.0));
+            let exact = z.iter().map(|&z| softplus(-f64::from(z))).sum();
+            assert_all(format!("{activation} {loss}"), &[step.loss.item().unwrap()], &[exact], Within::Ulps(3.0));
+        }
+    }
+
+    fn smoothing_counts_no_ignored_row(device) {
+        // PyTorch: the mean over the two rows that count of (1 − ε)·nll + ε/K·Σ_k −ln p_k.
+        let z = [0.5f32, -1.0, 2.0, f32::NAN, f32::NAN, f32::NAN, 1.0, 1.0, -3.0];
+        let identity = device.tensor(&[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], [3, 3]).unwrap();
+        let x = device.tensor(&z, [3, 3]).unwrap();
+        let loss = Loss::CrossEntropy { label_smoothing: 0.1, ignore_index: Some(-100) };
+        let layer = OutputLayer::new(Activation::Softmax, loss);
+        let step = layer.gradients(&x, &identity, None, &device.labels(&[2, -100, 0]).unwrap()).unwrap();
+        let row = |z: &[f32], label: usize| {
+            let sum = z.iter().map(|&z| f64::from(z).exp()).sum::<f64>();
+            let log = |k: usize| f64::from(z[k]) - sum.ln();
+            let t = |k: usize| 0.9 * f64::from(k == label) + 0.1 / 3.0;
+            let loss: f64 = (0..3).map(|k| -t(k) * log(k)).sum();
+            (loss, [0, 1, 2].map(|k| (log(k).exp() - t(k)) / 2.0))
+        };
+        let ((first, first_dz), (last, last_dz)) = (row(&z[..3], 2), row(&z[6..], 0));
+        let within = Within::Approx { relative: 1e-6, absolute: 0.0 };
+        assert_all("loss", &[step.loss.item().unwrap()], &[(first + last) / 2.0], within);
+        let dz = step.dz.to_vec().unwrap();
+        let within = Within::Approx { relative: 1e-6, absolute: 1e-8 };
+        assert_all("dz", &dz, &[&first_dz[..], &[0.0; 3], &last_dz].concat(), within);
+    }
+
     fn all_rows_ignored(device) {
         let data = Data::new(3, 2, 4);
         let [x, w, b, _] = data.on(device);

@@ -79,8 +79,31 @@ fn canonical_names_are_the_fields() {
         assert!(names.iter().any(|found| found == name), "{name} is not among {names:?}");
     }
     let names: Vec<String> = Loss::all().map(|loss| loss.to_string()).collect();
-    let cross_entropy = "cross_entropy(label_smoothing=0, ignore_index=none)";
-    assert_eq!(names, ["half_squared_error", "mse", cross_entropy]);
+    let expected = [
+        "half_squared_error",
+        "mse",
+        "mae",
+        "huber(delta=1)",
+        "smooth_l1(beta=1)",
+        "log_cosh",
+        "cross_entropy(label_smoothing=0, ignore_index=none)",
+        "nll(ignore_index=none)",
+        "bce",
+        "bce_with_logits",
+        "focal(alpha=0.25, gamma=2)",
+        "kl_div(log_target=false)",
+        "cross_entropy_with_logits(label_smoothing=0, ignore_index=none)",
+        "poisson_nll(log_input=true, full=false, eps=1e-8)",
+        "gaussian_nll(full=false, eps=1e-6)",
+        "hinge",
+        "squared_hinge",
+        "soft_margin",
+        "multi_margin(p=1, margin=1)",
+        "hinge_embedding(margin=1)",
+    ];
+    for name in expected {
+        assert!(names.iter().any(|found| found == name), "{name} is not among {names:?}");
+    }
 }
 
 #[test]

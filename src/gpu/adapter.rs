@@ -8,7 +8,7 @@ use crate::device::{DeviceInfo, DeviceKind, DeviceOptions, Preference};
 use crate::error::{Error, Result};
 
 /// The smallest limits that the kernels run with.
-const STORAGE_BUFFERS: u32 = 5;
+const STORAGE_BUFFERS: u32 = 8;
 const INVOCATIONS: u32 = 256;
 const WORKGROUP_BYTES: u32 = 2048;
 const BINDING_BYTES: u64 = 1 << 20;

@@ -397,6 +397,17 @@ losses! {
 }
 
 impl Loss {
+    /// Whether the loss has one value for each row, a distribution over the classes, and not one for each
+    /// element.
+    ///
+    /// ```
+    /// use wgrad::Loss;
+    /// assert!(Loss::cross_entropy().is_on_rows() && !Loss::mse().is_on_rows());
+    /// ```
+    pub const fn is_on_rows(&self) -> bool {
+        matches!(self.unit(), Unit::Row)
+    }
+
     pub(crate) const fn label_smoothing(&self) -> f32 {
         match self {
             Self::CrossEntropy { label_smoothing, .. }

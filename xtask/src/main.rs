@@ -3,6 +3,7 @@
 mod adapter;
 mod command;
 mod isa;
+mod losses;
 mod mutants;
 mod readme;
 mod selection;
@@ -18,7 +19,7 @@ cargo xtask mutants   breaks shaders one at a time and shows that the tests noti
 cargo xtask ulp       measures the error of every function over every float; --help tells more
 cargo xtask isa       counts the instructions that a GPU's compiler makes of every function
 cargo xtask vocabulary  measures an output layer over a large vocabulary; --help tells more
-cargo xtask readme    writes the README's lists of what the catalogue holds";
+cargo xtask readme    writes the README's lists of what the catalogue holds, and docs/losses.md";
 
 fn main() -> ExitCode {
     env_logger::init();
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
         Some("ulp") => ulp::command(words),
         Some("isa") => isa::command(words),
         Some("vocabulary") => vocabulary::command(words),
-        Some("readme") => readme::write(),
+        Some("readme") => readme::write().and_then(|()| losses::write()),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
             Ok(())

@@ -1,15 +1,21 @@
-//! `cargo xtask readme`: what the README says of every activation.
+//! `cargo xtask readme`: what the README says of every activation and loss.
 
 use std::fs;
 use std::path::PathBuf;
 
-use wgrad::Activation;
+use wgrad::{Activation, Loss};
 
 use crate::command::root;
 
 /// A part of the README begins after `<!-- NAME -->` and ends before `<!-- end NAME -->`.
-fn parts() -> [(&'static str, String); 3] {
-    [("pointwise", names(false)), ("rowwise", names(true)), ("shapes", shapes())]
+fn parts() -> [(&'static str, String); 4] {
+    let losses = Loss::all().map(|loss| format!("`{loss}`")).collect::<Vec<_>>().join(" ");
+    [
+        ("pointwise", names(false)),
+        ("rowwise", names(true)),
+        ("losses", losses),
+        ("shapes", shapes()),
+    ]
 }
 
 pub fn write() -> Result<(), String> {
