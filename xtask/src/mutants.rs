@@ -18,7 +18,7 @@ struct Mutant {
     test: &'static str,
 }
 
-const MUTANTS: [Mutant; 16] = [
+const MUTANTS: [Mutant; 23] = [
     // The wrong sign in sigmoid's derivative.
     Mutant {
         file: "activations/sigmoid.wgsl",
@@ -127,6 +127,54 @@ const MUTANTS: [Mutant; 16] = [
         wrong: "min(start + 1023u, parameters.elements)",
         test: "optimizers",
     },
+    // Tiles of the same row that forget those before.
+    Mutant {
+        file: "kernels/tile_statistics.wgsl",
+        right: "store_state(at.row, merge(load_state(at.row), found));",
+        wrong: "store_state(at.row, found);",
+        test: "large_vocabulary",
+    },
+    // The label counts in each tile.
+    Mutant {
+        file: "kernels/tile_gradient.wgsl",
+        right: "parameters.first_column + index % parameters.width",
+        wrong: "index % parameters.width",
+        test: "large_vocabulary",
+    },
+    // The smoothing goes by the tile and not by the classes.
+    Mutant {
+        file: "kernels/targets_labels.wgsl",
+        right: "parameters.smoothing / f32(parameters.classes)",
+        wrong: "parameters.smoothing / f32(parameters.width)",
+        test: "large_vocabulary",
+    },
+    // The weights of the columns in each row alike.
+    Mutant {
+        file: "kernels/loss_parameters.wgsl",
+        right: "row * parameters.weights_row + column * parameters.weights_column",
+        wrong: "row * parameters.weights_row",
+        test: "losses",
+    },
+    // An ignored row that weighs.
+    Mutant {
+        file: "kernels/row_weights.wgsl",
+        right: "if (row_counts(row)) {",
+        wrong: "if (true) {",
+        test: "losses",
+    },
+    Mutant {
+        file: "losses/bce_with_logits.wgsl",
+        right: "weight * t * math_sigmoid(-z)",
+        wrong: "t * math_sigmoid(-z)",
+        test: "losses",
+    },
+    // The gradient with respect to y.
+    Mutant {
+        file: "operations/loss_of_output.wgsl",
+        right: "return dy * opaque(derivative(z));",
+        wrong: "return dy;",
+        test: "output_layer",
+    },
 ];
 
 /// Puts a file back as it was, whatever happens.
@@ -155,6 +203,7 @@ pub fn run() -> Result<(), String> {
         "losses",
         "output_layer",
         "optimizers",
+        "large_vocabulary",
     ];
     for test in files {
         succeed(tests(test).stdout(Stdio::null()))?;
