@@ -51,7 +51,11 @@ pub enum Error {
         activation: String,
     },
     /// A class index outside `0..classes` that is not the loss's `ignore_index` either.
-    #[error("label {label} in row {row} is not one of the {classes} classes (0 to {last})", last = classes.saturating_sub(1))]
+    #[error(
+        "label {label} in row {row} is not one of the {classes} classes (0 to {last}){hint}",
+        last = classes.saturating_sub(1),
+        hint = if *label < 0 { "; the loss's ignore_index leaves out rows with such a label" } else { "" },
+    )]
     InvalidLabel {
         /// The row of the label.
         row: usize,

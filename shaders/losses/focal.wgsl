@@ -67,6 +67,8 @@ fn gradient(y: f32, t: f32, extra: f32) -> f32 {
     let factor = power(absent);
     let slope = quotient(1.0 - t, 1.0 - y) - quotient(t, y);
     // gamma (1 - p_t)^(gamma - 1) bce, where the first may be infinite and the last 0.
-    let steep = l_gamma * (factor / absent) * (1.0 - t - t);
-    return balance(t) * (times(entropy(y, t), steep) + times(factor, slope));
+    let steep = times(l_gamma, factor / absent) * (1.0 - t - t);
+    let bce = entropy(y, t);
+    let drag = select(times(steep, bce), 0.0, bce == 0.0);
+    return nan_where(is_outside(y), balance(t) * (drag + times(factor, slope)));
 }

@@ -207,7 +207,7 @@ losses! {
         /// The absolute error, also called l1.
         Element Mae = mae,
             "|y − t|", "sign(y − t)", y numbers,
-            special ["The gradient at y = t is 0"],
+            special ["The gradient at y = t is 0; where both are infinite NaN"],
             source "PyTorch's L1Loss",
             term formulas::Mae;
 
@@ -249,7 +249,7 @@ losses! {
             ignore_index: Option<i32> = None
         ),
             "−Σ_k w_k·t_k·ln y_k", "−w_k·t_k / y_k", y probabilities,
-            special ["A class with t = 0 adds nothing, also at y = 0", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0"],
+            special ["A class with t = 0 adds nothing, also at y = 0", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0; weights that add up to 0: mean and gradient NaN"],
             source "PyTorch's CrossEntropyLoss, on probabilities",
             term formulas::CrossEntropy;
 
@@ -263,7 +263,7 @@ losses! {
             ignore_index: Option<i32> = None
         ),
             "Σ_k w_k·t_k·(ln Σ_j e^(y_j) − y_k)", "p_k·Σ_j w_j·t_j − w_k·t_k, p = softmax(y)", y logits,
-            special ["Right at logits of ±1e4, and to the last digits where one class is all but certain", "A row with NaN or +∞, or with nothing but −∞, is NaN", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0"],
+            special ["Right at logits of ±1e4, and to the last digits where one class is all but certain", "A row with NaN or +∞, or with nothing but −∞, is NaN", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0; weights that add up to 0: mean and gradient NaN"],
             source "PyTorch's CrossEntropyLoss";
 
         /// The negative log-likelihood of log-probabilities y, one value a row.
@@ -273,7 +273,7 @@ losses! {
             ignore_index: Option<i32> = None
         ),
             "−Σ_k w_k·t_k·y_k", "−w_k·t_k", y log_probabilities,
-            special ["A class with t = 0 adds nothing, also at y = −∞", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0"],
+            special ["A class with t = 0 adds nothing, also at y = −∞", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0; weights that add up to 0: mean and gradient NaN"],
             source "PyTorch's NLLLoss",
             term formulas::Nll;
 
@@ -335,7 +335,7 @@ losses! {
             eps: f32 = 1e-8, in 0.0..=f32::MAX
         ),
             "e^y − t·y; without log_input y − t·ln(y + ε); full adds t·ln t − t + ½ln(2πt) if t > 1", "e^y − t; without log_input 1 − t/(y + ε)", y numbers,
-            special ["t = 0 adds no logarithm"],
+            special ["t = 0 adds no logarithm", "With log_input a rate that overflows gives ∞"],
             source "PyTorch's PoissonNLLLoss",
             term formulas::PoissonNll { log_input, full, eps: number(eps) };
 

@@ -57,8 +57,8 @@ impl<'a> Comparison<'a> {
             check_values(loss.name(), tensor, range, reason)?;
         }
         if let Some(variance) = &targets.variance {
-            let what = format!("{}'s variance", loss.name());
-            check_values(&what, variance, 0.0..=f32::INFINITY, "must not be negative")?;
+            check_values(loss.name(), variance, 0.0..=f32::INFINITY, "must not be negative")
+                .map_err(of_variance)?;
         }
         let elements = rows.elements();
         let divisor = match (reduction, loss.unit()) {
@@ -144,6 +144,14 @@ impl<'a> Comparison<'a> {
     /// The formula of the loss itself.
     pub(crate) fn formula(&self) -> Formula {
         Formula::Of(self.loss)
+    }
+}
+
+/// What is wrong with a target is wrong with a variance.
+fn of_variance(error: Error) -> Error {
+    match error {
+        Error::InvalidTarget { value, reason, .. } => Error::parameter("variance", value, reason),
+        other => other,
     }
 }
 

@@ -52,7 +52,8 @@ impl Targets {
     }
 
     /// What each term of the loss counts: of y's shape, or with one number for each row, [B] or [B, 1];
-    /// for losses on elements also [1, K]. Losses on rows take one for each row; the mean of
+    /// for losses on elements also [1, K]. A vector is always one for each row: where PyTorch would spread
+    /// one over the columns, reshape it to [1, K]. Losses on rows take one for each row; the mean of
     /// cross_entropy, cross_entropy_with_logits and nll divides by them.
     #[must_use]
     pub fn weights(mut self, weights: &Tensor) -> Self {

@@ -160,8 +160,11 @@ impl<R: Real> LossTerm<R> for Focal<R> {
         let slope = quotient(one - t, one - y) - quotient(t, y);
         let factor = power(missing, self.gamma);
         // γ·(1 − p_t)^(γ − 1)·bce, where the first may be infinite and the last 0.
-        let steep = self.gamma * (factor / missing) * (one - t - t);
-        balance(self.alpha, t) * (times(entropy, steep) + times(factor, slope))
+        let steep = times(self.gamma, factor / missing) * (one - t - t);
+        let drag = if entropy == zero { zero } else { times(steep, entropy) };
+        let value = balance(self.alpha, t) * (drag + times(factor, slope));
+        // Outside of [0, 1] there is none.
+        if entropy >= zero { value } else { number(f64::NAN) }
     }
 }
 

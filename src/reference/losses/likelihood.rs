@@ -40,8 +40,12 @@ pub struct PoissonNll<R> {
 impl<R: Real> LossTerm<R> for PoissonNll<R> {
     #[inline(always)]
     fn loss(&self, y: R, t: R, _extra: R) -> R {
-        let term =
-            if self.log_input { y.exp() - times(t, y) } else { y - times(t, (y + self.eps).ln()) };
+        let rate = if self.log_input { y.exp() } else { y };
+        let log_rate = if self.log_input { y } else { (y + self.eps).ln() };
+        let term = rate - times(t, log_rate);
+        // An infinite rate outgrows every other part.
+        let is_infinite = self.log_input && rate == number(f64::INFINITY);
+        let term = if is_infinite { rate } else { term };
         if !self.full {
             return term;
         }

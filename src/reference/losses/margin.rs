@@ -3,10 +3,11 @@
 use super::{LossTerm, number, positive_part};
 use crate::reference::Real;
 
-/// `1 − t·y`
+/// `1 − t·y`; zero times infinity is zero.
 #[inline(always)]
 fn shortfall<R: Real>(y: R, t: R) -> R {
-    (-t).multiply_add(y, number(1.0))
+    let product = t.product(y);
+    (number::<R>(1.0) - product.high) - product.low
 }
 
 /// `max(0, 1 − t·y)`.
