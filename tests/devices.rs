@@ -403,7 +403,8 @@ fn memory_is_told_by_purpose() {
         assert_eq!((uses(), device.memory().peak_bytes / KIB), ([[3073, 3073], [0, 0]], 3073));
         // So are the partial sums of a loss.
         drop(Loss::Mse.forward(&x, &x, Reduction::Sum).unwrap());
-        assert_eq!(by_purpose(&device)[1], [0, 256], "{device:?}");
+        let peak = if device.info().kind.is_gpu() { 1024 } else { 256 };
+        assert_eq!(by_purpose(&device)[1], [0, peak], "{device:?}");
         // What an operation returns is held, what it needed is not.
         device.reset_peak_memory();
         let step = layer.gradients(&x, &w, None, &labels).unwrap();
@@ -412,7 +413,8 @@ fn memory_is_told_by_purpose() {
         let [[tensors, _], [workspace, peak]] = by_purpose(&device);
         assert!((0..=256).contains(&(tensors - 3073 * KIB - bytes as u64)), "{device:?}");
         assert_eq!(workspace, 0, "{device:?}");
-        assert!((512 * KIB..1024 * KIB).contains(&peak), "{device:?}: {peak}");
+        // The logits are where dz takes their place.
+        assert!(peak > 0 && peak < 512 * KIB, "{device:?}: {peak}");
         drop((x, w, labels, step));
         assert_eq!(device.memory().in_use_bytes, 0, "{device:?}");
         device.reset_peak_memory();

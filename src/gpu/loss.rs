@@ -9,6 +9,7 @@ use super::operand::{groups, window};
 use super::operations::{
     Loops, RowPass, WORKGROUP, ZERO, row_groups, rows_window, run as dispatch, with_lanes,
 };
+use super::recorder::ALIGNMENT;
 use crate::activation::Activation;
 use crate::backend::{
     LossCall, LossOutputs, LossPass, Rows, STATE, Spread, Storage, TargetStorage, TilePass,
@@ -16,6 +17,9 @@ use crate::backend::{
 };
 use crate::error::Result;
 use crate::loss::Structure;
+
+/// The elements between two bindings of one buffer, at least.
+const UNUSED: usize = ALIGNMENT / size_of::<f32>();
 
 /// The inputs and outputs of the loss kernels, in the order of their bindings.
 struct Operands<'a> {
@@ -34,7 +38,7 @@ struct Operands<'a> {
     /// Of a tile: its first column, and the classes of a whole row. The states are y then.
     tile: Option<(usize, usize)>,
     /// Bound where an output is not wanted: never touched.
-    unused: [Buffer; 3],
+    unused: Buffer,
 }
 
 impl<'a> Operands<'a> {
@@ -67,7 +71,7 @@ impl<'a> Operands<'a> {
             y: buffer(outputs.y.or(outputs.terms))?,
             dz: buffer(outputs.dz)?,
             tile: None,
-            unused: [context.workspace(1)?, context.workspace(1)?, context.workspace(1)?],
+            unused: context.workspace(3 * UNUSED)?,
         })
     }
 
@@ -105,8 +109,10 @@ impl<'a> Operands<'a> {
         let row = first_row + first;
         let (first_column, classes) = self.tile.unwrap_or((0, width));
         let nothing = |buffer| window(buffer, 0, 1);
-        let elements = |buffer: Option<&'a Buffer>, unused| {
-            buffer.map_or_else(|| nothing(unused), |buffer| window(buffer, first * width, length))
+        // Apart from one another: what is written to may not overlap.
+        let unused = |output: usize| window(&self.unused, output * UNUSED, 1);
+        let elements = |buffer: Option<&'a Buffer>, otherwise| {
+            buffer.map_or(otherwise, |buffer| window(buffer, first * width, length))
         };
         let spread = |operand: Option<(&'a Buffer, Spread<'a>)>| match operand {
             Some((buffer, Spread { row: by_row, column, .. })) => {
@@ -126,17 +132,16 @@ impl<'a> Operands<'a> {
             TargetKind::Dense => window(self.targets, row * width, length),
             TargetKind::Labels => window(self.targets, row, count),
         };
-        let z = elements(self.z, self.targets);
+        let z = elements(self.z, nothing(self.targets));
         let ((weights, weights_by), (extra, extra_by)) = (spread(self.weights), spread(self.extra));
         let divisor = nothing(self.divisor.unwrap_or(self.targets));
-        let losses = self
-            .losses
-            .map_or_else(|| nothing(&self.unused[0]), |losses| rows_window(losses, row, count, 1));
+        let losses =
+            self.losses.map_or_else(|| unused(0), |losses| rows_window(losses, row, count, 1));
         let y = match (self.y, self.tile) {
             (Some(states), Some(_)) => window(states, 0, count * STATE),
-            (y, _) => elements(y, &self.unused[1]),
+            (y, _) => elements(y, unused(1)),
         };
-        let dz = elements(self.dz, &self.unused[2]);
+        let dz = elements(self.dz, unused(2));
         let parameters = [
             count as u32,
             width as u32,
