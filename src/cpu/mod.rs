@@ -423,8 +423,11 @@ impl Backend for CpuBackend {
         let Product { rows, columns, output, accumulate, .. } = product;
         let range = output.range(rows, columns);
         let cell = output.storage.cpu()?;
-        if accumulate || cell.elements() > rows * columns {
+        if accumulate {
             cell.modify(|output| factors.multiply_apart(&mut output[range]))
+        } else if cell.elements() > rows * columns {
+            // Only an operation that made the output itself writes a part of it.
+            cell.rewrite(|output| factors.multiply(&mut output[range]))
         } else {
             cell.overwrite(|output| factors.multiply(output))
         }
