@@ -5,13 +5,20 @@ use std::time::Instant;
 use crate::command::{cargo, watch};
 use crate::{adapter, ulp};
 
-/// The examples, with the environment that each is run in besides the plain one.
-const EXAMPLES: [(&str, &[(&str, &str)]); 5] = [
-    ("output_layer", &[]),
-    ("output_layer", &[("WGRAD_DEVICE", "gpu")]),
-    ("shapes", &[("WGRAD_DEVICE", "gpu")]),
-    ("digits", &[("WGRAD_DEVICE", "cpu")]),
-    ("digits", &[("WGRAD_DEVICE", "gpu")]),
+/// Pictures of a test run do not replace those of the repository.
+const PICTURES: &[&str] = &["--out", "target/examples-out"];
+
+/// An example, the environment that it is run in besides the plain one, and its arguments.
+type Example = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+
+const EXAMPLES: [Example; 6] = [
+    ("output_layer", &[], &[]),
+    ("output_layer", &[("WGRAD_DEVICE", "gpu")], &[]),
+    ("shapes", &[("WGRAD_DEVICE", "gpu")], PICTURES),
+    ("digits", &[("WGRAD_DEVICE", "cpu")], PICTURES),
+    ("digits", &[("WGRAD_DEVICE", "gpu")], PICTURES),
+    // A software adapter takes most of a minute for one step.
+    ("large_vocabulary", &[("WGRAD_DEVICE", "cpu")], &["--steps", "2"]),
 ];
 
 pub fn run() -> Result<(), String> {
@@ -22,11 +29,10 @@ pub fn run() -> Result<(), String> {
     let targets = ["test", "--release", "--workspace", "--lib", "--bins", "--tests"];
     watch(&mut cargo(&targets), &mut count)?;
     watch(&mut cargo(&["test", "--release", "--doc"]), &mut count)?;
-    for (example, environment) in EXAMPLES {
+    for (example, environment, arguments) in EXAMPLES {
         println!("\nexample {example} {environment:?}");
-        // Pictures of a test run do not replace those of the repository.
         let mut command = cargo(&["run", "--quiet", "--release", "--example", example]);
-        command.envs(environment.iter().copied()).args(["--", "--out", "target/examples-out"]);
+        command.envs(environment.iter().copied()).arg("--").args(arguments);
         watch(&mut command, |_| ())?;
     }
     println!("\nevery function within its bound, at a stride over all floats");
