@@ -159,17 +159,28 @@ fn fused_pairs() -> Vec<(Activation, Loss, bool)> {
     pairs().into_iter().filter(|(activation, loss, _)| fused(*activation, loss)).collect()
 }
 
+/// Every pair with the losses of a kind; the fused ones in every reduction.
+fn check_pairs(device: &Device, is_wanted: impl Fn(&Loss) -> bool) {
+    let data = Data::new(17, 5, 9);
+    for (activation, loss, labels) in pairs().into_iter().filter(|(_, loss, _)| is_wanted(loss)) {
+        check(device, &data, (activation, loss, Reduction::Mean), labels);
+    }
+    for (activation, loss, labels) in
+        fused_pairs().into_iter().filter(|(_, loss, _)| is_wanted(loss))
+    {
+        for reduction in [Reduction::Sum, Reduction::BatchMean] {
+            check(device, &data, (activation, loss, reduction), labels);
+        }
+    }
+}
+
 on_every_device! {
-    fn every_pair_and_reduction(device) {
-        let data = Data::new(17, 5, 9);
-        for (activation, loss, labels) in pairs() {
-            check(device, &data, (activation, loss, Reduction::Mean), labels);
-        }
-        for (activation, loss, labels) in fused_pairs() {
-            for reduction in [Reduction::Sum, Reduction::BatchMean] {
-                check(device, &data, (activation, loss, reduction), labels);
-            }
-        }
+    fn every_pair_with_losses_on_elements(device) {
+        check_pairs(device, |loss| !loss.is_on_rows());
+    }
+
+    fn every_pair_with_losses_on_rows(device) {
+        check_pairs(device, Loss::is_on_rows);
     }
 
     fn odd_shapes(device) {

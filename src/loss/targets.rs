@@ -51,7 +51,7 @@ impl Targets {
         self
     }
 
-    /// What each term of the loss counts: of y's shape, or with one number for each row, [B] or [B, 1];
+    /// What each term of the loss counts: of y's shape, or with one number for each row, `[B]` or [B, 1];
     /// for losses on elements also [1, K]. A vector is always one for each row: where PyTorch would spread
     /// one over the columns, reshape it to [1, K]. Losses on rows take one for each row; the mean of
     /// cross_entropy, cross_entropy_with_logits and nll divides by them.
@@ -68,7 +68,7 @@ impl Targets {
         self
     }
 
-    /// The variances of gaussian_nll: of y's shape, [B], [B, 1], or one number.
+    /// The variances of gaussian_nll: of y's shape, `[B]`, [B, 1], or one number.
     #[must_use]
     pub fn variance(mut self, variance: &Tensor) -> Self {
         self.variance = Some(variance.clone());
