@@ -2,7 +2,7 @@
 //! Model*, JMLR 3.
 
 use wgrad::{
-    Activation, Dense, Device, Logits, Loss, OutputLayer, Outputs, Reduction, Result, Sgd, Tensor,
+    Activation, Adam, Dense, Device, Logits, Loss, OutputLayer, Outputs, Reduction, Result, Tensor,
 };
 
 use crate::text::{Batch, CONTEXT, Text};
@@ -17,10 +17,10 @@ const HIDDEN: usize = 128;
 const EMBEDDING_RATE: f32 = 50.0;
 
 /// What trains all the rest.
-type Optimizer = Sgd;
+type Optimizer = Adam;
 
 fn optimizer() -> Optimizer {
-    Sgd::new(5.0).momentum(0.9)
+    Adam::new(0.01)
 }
 
 pub struct Network {

@@ -57,8 +57,7 @@ impl Pass<'_> {
         if has_y {
             row.y[range.clone()].copy_from_slice(y);
         }
-        let part = |output: &'_ mut [f32]| !output.is_empty();
-        let (wants_terms, wants_dz) = (part(row.terms), part(row.dz));
+        let (wants_terms, wants_dz) = (!row.terms.is_empty(), !row.dz.is_empty());
         let Some(targets) = self.targets.row(row.number) else {
             for output in [&mut *row.terms, &mut *row.dz] {
                 if !output.is_empty() {
