@@ -237,6 +237,23 @@ on_every_device! {
         }
     }
 
+    fn rows_of_ten_million_classes(device) {
+        // All logits are 0: longer than a kernel's loops may be on a software adapter.
+        let (batch, classes) = (2, 10_000_000);
+        let x = device.zeros([batch, 1]).unwrap();
+        let w = device.zeros([1, classes]).unwrap();
+        let labels = device.labels(&[0, classes as i32 - 1]).unwrap();
+        let smoothed: Loss = "cross_entropy(label_smoothing=0.5)".parse().unwrap();
+        let layer = OutputLayer::new(Activation::Softmax, smoothed);
+        let step = layer.outputs(Outputs::LOSS | Outputs::DB).gradients(&x, &w, None, &labels).unwrap();
+        let within = Within::Approx { relative: 1e-6, absolute: 0.0 };
+        assert_all("loss", &[step.loss.item().unwrap()], &[(classes as f64).ln()], within);
+        let db = step.db.to_vec().unwrap();
+        let p = 1.0 / classes as f64;
+        let label = 0.5 * p - 0.25;
+        assert_all("db", &[db[0], db[1], db[classes - 1]], &[label, 0.5 * p, label], within);
+    }
+
     fn the_workspace_is_bounded(device) {
         // 300 MB of logits would be 75 tiles of this size.
         let (batch, inputs, classes) = (640, 4, 120_000);

@@ -27,6 +27,10 @@ const LEAST_ROWS: usize = 48;
 /// The rows of a block that is cut into columns, at most.
 const MOST_ROWS: usize = 2048;
 
+/// The columns of a tile, at most: longer loops of a kernel end silently on lavapipe (see `Loops` in
+/// src/gpu/operations.rs).
+const MOST_COLUMNS: usize = 1 << 22;
+
 /// How the logits are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -40,11 +44,11 @@ impl Plan {
     /// For logits of shape [batch, classes] in tiles of so many elements.
     pub(super) fn new(batch: usize, classes: usize, elements: usize) -> Self {
         let rows = batch.min(elements / classes.max(1));
-        if rows >= batch.min(LEAST_ROWS) {
+        if rows >= batch.min(LEAST_ROWS) && classes <= MOST_COLUMNS {
             return Self { rows: rows.max(1), columns: classes };
         }
         let rows = batch.clamp(1, MOST_ROWS);
-        Self { rows, columns: (elements / rows).clamp(1, classes) }
+        Self { rows, columns: (elements / rows).clamp(1, classes.min(MOST_COLUMNS)) }
     }
 }
 
@@ -196,6 +200,7 @@ mod tests {
                 let Plan { rows, columns } = Plan::new(batch, classes, elements);
                 assert!(rows * columns <= elements, "{batch}, {classes}: {rows}, {columns}");
                 assert!((1..=batch).contains(&rows) && (1..=classes).contains(&columns));
+                assert!(columns <= MOST_COLUMNS);
             }
         }
         // Whole rows for vocabularies of today's language models.
