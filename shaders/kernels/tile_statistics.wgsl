@@ -8,11 +8,6 @@ fn scaled(d: Parts) -> Parts {
     return d;
 }
 
-// coefficient * value, and 0 where the coefficient is 0.
-fn times(coefficient: f32, value: f32) -> f32 {
-    return select(coefficient * value, 0.0, coefficient == 0.0);
-}
-
 fn merge(a: State, b: State) -> State {
     let maximum = greater(a.maximum, b.maximum);
     var rest = b.rest + (1.0 + a.rest) * math_exp_difference(math_difference(a.maximum, b.maximum));

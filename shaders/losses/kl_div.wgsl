@@ -4,10 +4,9 @@ override l_log_target: bool = false;
 
 fn loss(y: f32, t: f32, extra: f32) -> f32 {
     if (l_log_target) {
-        let target_probability = math_exp(t);
-        return select(target_probability * (t - y), 0.0, target_probability == 0.0);
+        return times(math_exp(t), t - y);
     }
-    return select(t * (math_log(t) - y), 0.0, t == 0.0);
+    return times(t, math_log(t) - y);
 }
 
 fn gradient(y: f32, t: f32, extra: f32) -> f32 {

@@ -14,7 +14,7 @@ fn loss(y: f32, t: f32, extra: f32) -> f32 {
     let factor = select(math_log(y + l_eps), y, l_log_input);
     let rate = select(y, math_exp(y), l_log_input);
     // An infinite rate outgrows every other part.
-    let value = select(rate - select(t * factor, 0.0, t == 0.0), rate, is_infinite(rate) && l_log_input);
+    let value = select(rate - times(t, factor), rate, is_infinite(rate) && l_log_input);
     if (!l_full) {
         return value;
     }

@@ -83,6 +83,7 @@ impl Template {
         const STATISTICS: &str = shader!("kernels/row_statistics");
         const GATED: &str = shader!("kernels/gated_parameters");
         const PRELU: &str = shader!("kernels/prelu_parameters");
+        const ARITHMETIC: &str = shader!("losses/arithmetic");
         const TILE: &str = shader!("kernels/tile");
         const LOSS: &str = shader!("kernels/loss_parameters");
         const SQUARES: &str = shader!("kernels/squares");
@@ -121,7 +122,8 @@ impl Template {
                     Argument::Output => shader!("operations/loss_of_output"),
                     Argument::Logits => shader!("operations/loss_of_logits"),
                 };
-                vec![ROWS, LOSS, targets.wgsl(), operation, shader!("kernels/loss_terms")]
+                let kernel = shader!("kernels/loss_terms");
+                vec![ROWS, LOSS, ARITHMETIC, targets.wgsl(), operation, kernel]
             }
             Self::SoftmaxCrossEntropy(targets) => {
                 let kernel = shader!("kernels/softmax_cross_entropy");
@@ -132,7 +134,7 @@ impl Template {
             }
             Self::TileStatistics => {
                 let kernel = shader!("kernels/tile_statistics");
-                vec![ROWS, STATISTICS, LOSS, TargetKind::Labels.wgsl(), TILE, kernel]
+                vec![ROWS, STATISTICS, LOSS, ARITHMETIC, TargetKind::Labels.wgsl(), TILE, kernel]
             }
             Self::TileGradient => {
                 vec![LOSS, TargetKind::Labels.wgsl(), TILE, shader!("kernels/tile_gradient")]

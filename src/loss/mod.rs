@@ -95,6 +95,17 @@ impl Comparison<'_> {
         total(y.device(), &partial, count)
     }
 
+    /// The loss from the scaled losses of so many rows, where they were wanted or nothing counts.
+    pub(crate) fn sum(
+        &self,
+        device: &Device,
+        losses: Option<&Storage>,
+        count: usize,
+    ) -> Result<Option<Tensor>> {
+        let empty = self.empty.map(|empty| device.tensor(&[empty], []));
+        empty.or_else(|| losses.map(|losses| total(device, losses, count))).transpose()
+    }
+
     /// dE/dy
     pub(crate) fn gradient(&self, y: &Tensor, output: &Tensor) -> Result<()> {
         self.run(y, LossOutputs { dz: Some(output.storage()), ..LossOutputs::default() })
@@ -117,7 +128,7 @@ impl Comparison<'_> {
 }
 
 /// The sum of partial losses, as a scalar.
-pub(crate) fn total(device: &Device, partial: &Storage, count: usize) -> Result<Tensor> {
+fn total(device: &Device, partial: &Storage, count: usize) -> Result<Tensor> {
     let output = device.allocate(Shape::default())?;
     device.backend.sum(partial, output.storage(), count)?;
     Ok(output)

@@ -6,7 +6,7 @@ use crate::backend::{Argument, LossOutputs, LossPass};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
-use crate::loss::{Comparison, Formula, Structure, total};
+use crate::loss::{Comparison, Formula, Structure};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -99,11 +99,7 @@ impl OutputLayer {
                 dz: dz.as_ref().map(Tensor::storage),
             },
         })?;
-        let loss = match (&losses, comparison.empty) {
-            (Some(losses), _) => Some(total(device, losses, rows.count)?),
-            (None, Some(empty)) => Some(device.tensor(&[empty], [])?),
-            (None, None) => None,
-        };
+        let loss = comparison.sum(device, losses.as_ref(), rows.count)?;
         let y = if is_identity { z } else { y };
         Ok(Head { loss, y, dz })
     }

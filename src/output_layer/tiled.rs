@@ -14,7 +14,7 @@ use crate::backend::{
 };
 use crate::error::Result;
 use crate::linear::{Linear, Tile};
-use crate::loss::{Comparison, Formula, total};
+use crate::loss::{Comparison, Formula};
 use crate::tensor::Tensor;
 
 /// The bytes of a tile, at most: with what else an operation needs, the workspace stays below 64 MiB.
@@ -79,11 +79,7 @@ impl OutputLayer {
         for first in (0..linear.batch).step_by(plan.rows) {
             tiles.block(first..linear.batch.min(first + plan.rows))?;
         }
-        match (&losses, comparison.empty) {
-            (Some(losses), _) => Ok(Some(total(device, losses, linear.batch)?)),
-            (None, Some(empty)) => Ok(Some(device.tensor(&[empty], [])?)),
-            (None, None) => Ok(None),
-        }
+        comparison.sum(device, losses.as_ref(), linear.batch)
     }
 }
 

@@ -9,6 +9,7 @@ use super::super::rowwise::Statistics;
 use super::Targets;
 use super::targets::TargetRow;
 use crate::backend::{STATE, Temperature};
+use crate::reference::losses::times;
 
 /// A tile of logits, some rows and of them some columns, and what goes with it.
 pub(in crate::cpu) struct Tile<'a> {
@@ -69,12 +70,6 @@ impl State {
     fn is_undefined(self) -> bool {
         !self.maximum.is_finite()
     }
-}
-
-/// coefficient·value, and 0 where the coefficient is 0.
-#[inline(always)]
-fn times(coefficient: f32, value: f32) -> f32 {
-    if coefficient == 0.0 { 0.0 } else { coefficient * value }
 }
 
 impl Tile<'_> {

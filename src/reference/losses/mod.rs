@@ -42,7 +42,7 @@ fn sign<R: Real>(x: R) -> R {
 
 /// `coefficient·value`, and 0 where the coefficient is 0, also where the value is infinite.
 #[inline(always)]
-fn times<R: Real>(coefficient: R, value: R) -> R {
+pub(crate) fn times<R: Real>(coefficient: R, value: R) -> R {
     let product = coefficient * value;
     if coefficient == number(0.0) { number(0.0) } else { product }
 }
