@@ -70,6 +70,93 @@ class Fit:
         return coefficients, error
 
 
+class Ratio:
+    """A quotient N/D of polynomials in x with weight(x)·|N/D / function − 1| small on [low, high]. The
+    highest coefficient of D is 1. The nodes lie denser towards `low`."""
+
+    ROUNDS = 12
+
+    def __init__(self, function, low, high, degrees, weight):
+        self.function, self.degrees, self.weight = function, degrees, weight
+        self.low, self.high = mp.mpf(low), mp.mpf(high)
+        self.solution = None
+
+    def solve(self):
+        if self.solution is None:
+            self.solution = self.fit()
+        return self.solution
+
+    def fit(self):
+        top, bottom = self.degrees
+        half = [(1 + mp.cos((2 * i + 1) * mp.pi / (2 * NODES))) / 2 for i in range(NODES)]
+        nodes = [self.low + (self.high - self.low) * t * t for t in half]
+        values = [mp.mpf(self.function(x)) for x in nodes]
+        # The linear problem N − y·D' = y·x^bottom, divided by what y·D was in the round before.
+        columns = [[-y * x**j for x, y in zip(nodes, values)] for j in range(bottom)]
+        columns += [[x**j for x in nodes] for j in range(top + 1)]
+        right = [y * x**bottom for x, y in zip(nodes, values)]
+        wanted = [abs(mp.mpf(self.weight(x))) for x in nodes]
+        scales, weights = values, wanted
+        for _ in range(self.ROUNDS):
+            found = self.least_squares(columns, right, scales, weights)
+            scales = [y * self.horner(found[:bottom] + [1], x) for x, y in zip(nodes, values)]
+            errors = self.errors(found, nodes, values)
+            mean = sum(errors) / NODES
+            # Where the error is large it counts more from round to round (Lawson).
+            weights = [w * mp.sqrt(e / mean + mp.mpf("0.01")) for w, e in zip(weights, errors)]
+        # The constants first: nothing makes good for their rounding later.
+        rounded = [None] * len(columns)
+        order = sorted(range(len(columns)), key=lambda i: i if i < bottom else i - bottom)
+        while order:
+            found = self.least_squares([columns[i] for i in order], right, scales, weights)
+            i = order.pop(0)
+            rounded[i] = f32(found[0])
+            right = [r - rounded[i] * c for r, c in zip(right, columns[i])]
+        error = max(self.errors(rounded, nodes, values))
+        return rounded[bottom:], rounded[:bottom] + [1.0], error
+
+    def errors(self, found, nodes, values):
+        bottom = self.degrees[1]
+        quotient = lambda x: self.horner(found[bottom:], x) / self.horner(found[:bottom] + [1], x)
+        return [self.weight(x) * abs(quotient(x) / y - 1) for x, y in zip(nodes, values)]
+
+    @staticmethod
+    def horner(coefficients, x):
+        value = mp.mpf(0)
+        for coefficient in reversed(coefficients):
+            value = value * x + coefficient
+        return value
+
+    @staticmethod
+    def least_squares(columns, right, scales, weights):
+        factors = [w / s for w, s in zip(weights, scales)]
+        matrix = mp.matrix(NODES, len(columns))
+        vector = mp.matrix(NODES, 1)
+        for i, factor in enumerate(factors):
+            for j, column in enumerate(columns):
+                matrix[i, j] = column[i] * factor
+            vector[i] = right[i] * factor
+        return list(mp.lu_solve(matrix.T * matrix, matrix.T * vector))
+
+
+class Numerator:
+    def __init__(self, ratio):
+        self.ratio, self.degree = ratio, ratio.degrees[0]
+
+    def solve(self):
+        numerator, _, error = self.ratio.solve()
+        return numerator, error
+
+
+class Denominator:
+    def __init__(self, ratio):
+        self.ratio, self.degree = ratio, ratio.degrees[1]
+
+    def solve(self):
+        _, denominator, error = self.ratio.solve()
+        return denominator, error
+
+
 def root(function, start):
     """A root as an f32 and what that leaves."""
     exact = mp.findroot(function, start)
@@ -185,6 +272,29 @@ def shifted(centre):
     return lambda a: a - mp.mpf(centre)
 
 
+# √(π/2) and 1/√(2π), as the sources have them.
+ROOT_HALF_PI, DENSITY = f32(mp.sqrt(mp.pi / 2)), f32(density(0))
+
+
+def mills_rest(a):
+    """What 1/(2·mills(a)) has beyond 1 + √(π/2)·a, over a."""
+    return (1 / (2 * mills(a)) - 1) / a - ROOT_HALF_PI
+
+
+def gelu_derivative_rest(a):
+    """gelu'(−a) / (root − a), without e^(−a²/2), beyond its limit."""
+    exact = ROOTS["gelu_derivative"][0]
+    if abs(a - exact) < mp.mpf("1e-25"):
+        a = exact + mp.mpf("1e-20")
+    return (a * density(0) - mills(a)) / (a - exact) - DENSITY
+
+
+# Both on all of the negative side, down to where gelu is zero; the errors relative to the whole.
+MILLS = Ratio(mills_rest, 1e-6, 14.6, (3, 4), lambda a: -2 * a * mills_rest(a) * mills(a))
+GELU_DERIVATIVE = Ratio(
+    gelu_derivative_rest, 0, 15, (4, 4),
+    lambda a: gelu_derivative_rest(a) / (gelu_derivative_rest(a) + DENSITY))
+
 FITS = {
     # (e^r − 1 − r) / r², |r| ≤ ln 2 / 2
     "exp": Fit(lambda r: (mp.expm1(r) - r) / r**2, -0.3470, 0.3470, 5, weight=lambda r: r),
@@ -210,6 +320,11 @@ FITS = {
     "cos": Fit(
         lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4, 1e-2, 0.79, 3, square,
         lambda r: r**4 / mp.cos(r)),
+    # What remains of Mills' ratio and of gelu' beside its root.
+    "mills_numerator": Numerator(MILLS),
+    "mills_denominator": Denominator(MILLS),
+    "gelu_derivative_numerator": Numerator(GELU_DERIVATIVE),
+    "gelu_derivative_denominator": Denominator(GELU_DERIVATIVE),
     # (a + 2)·e^(a²/2)·Φ(−a) in 1 / (a + 2)
     "mills": Fit(lambda a: (a + 2) * mills(a), 0.69, 14.6, 10, lambda a: 1 / (a + 2)),
     # (Φ(x) − ½) / x in x²

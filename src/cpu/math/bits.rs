@@ -2,10 +2,17 @@
 
 use crate::reference::Sum;
 
-/// The upper 12 significant bits of x: the product of two such numbers is exact.
+/// a · b + c, rounded once.
+///
+/// An instruction wherever code is compiled for vectors; before those a call that is slow and right.
 #[inline(always)]
-pub(super) fn head(x: f32) -> f32 {
-    f32::from_bits(x.to_bits() & 0xffff_f000)
+pub(super) fn fma(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(target_arch = "wasm32") {
+        // Without that instruction: the product of two f32 is exact in f64.
+        (f64::from(a) * f64::from(b) + f64::from(c)) as f32
+    } else {
+        a.mul_add(b, c)
+    }
 }
 
 #[inline(always)]
@@ -29,7 +36,7 @@ pub(super) fn greatest(x: f32, y: f32) -> f32 {
 pub(super) fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut value = coefficients[0];
     for coefficient in &coefficients[1..] {
-        value = value * x + coefficient;
+        value = fma(value, x, *coefficient);
     }
     value
 }
@@ -40,92 +47,72 @@ pub(super) fn power_of_two(n: i32) -> f32 {
     f32::from_bits(((n + 127) as u32) << 23)
 }
 
-/// m · 2^n for m in [0.5, 4), rounded once, subnormal results included; no overflow.
+/// m · 2^n, rounded once, subnormal results included, for |n| ≤ 250: in two steps, so that no power of
+/// two leaves the range.
 #[inline(always)]
 pub(super) fn scale(m: f32, n: i32) -> f32 {
-    let shifted = |n: i32| f32::from_bits(m.to_bits().wrapping_add((n as u32) << 23));
-    let exponent = (m.to_bits() >> 23) as i32 + n;
-    // Below the normal range: stay normal by 2^64, then multiply by 2^−64.
-    let subnormal = shifted(n + 64) * SMALL;
-    select(exponent >= 1, shifted(n), subnormal)
+    let half = n >> 1;
+    m * power_of_two(half) * power_of_two(n - half)
 }
 
-/// 2^−64
-pub(super) const SMALL: f32 = 5.421_011e-20;
-
-/// A number as a head of 12 bits and the rest.
-#[derive(Clone, Copy)]
-pub(super) struct Pair {
-    pub(super) head: f32,
-    pub(super) rest: f32,
+/// m · 2^n for |m| < 2^63 and −190 ≤ n ≤ 63, with fewer steps.
+#[inline(always)]
+pub(super) fn scale_down(m: f32, n: i32) -> f32 {
+    /// 2^−64
+    const SMALL: f32 = 5.421_011e-20;
+    m * power_of_two(n + 64) * SMALL
 }
 
-impl Pair {
-    /// A sum whose low part is small.
+/// Numbers in two parts, the low one not more than a few units in the high one's last place.
+impl Sum<f32> {
     #[inline(always)]
-    pub(super) fn of(x: Sum<f32>) -> Self {
-        let head = head(x.high);
-        Self { head, rest: (x.high - head) + x.low }
+    pub(super) fn rounded(self) -> f32 {
+        self.high + self.low
     }
 
-    #[inline(always)]
-    pub(super) fn value(self) -> f32 {
-        self.head + self.rest
-    }
-
+    /// self · other
     #[inline(always)]
     pub(super) fn times(self, other: Self) -> f32 {
-        self.head * other.head + (self.head * other.rest + self.rest * other.value())
-    }
-
-    #[inline(always)]
-    pub(super) fn times_pair(self, other: Self) -> Self {
-        let upper = self.head * other.head;
-        let lower = self.head * other.rest + self.rest * other.value();
-        let sum = head(upper + lower);
-        Self { head: sum, rest: (upper - sum) + lower }
+        let low = fma(self.high, other.low, self.low * other.high);
+        fma(self.high, other.high, low)
     }
 
     /// self · other, with what its rounding loses.
     #[inline(always)]
-    pub(super) fn times_sum(self, other: Self) -> Sum<f32> {
-        let upper = self.head * other.head;
-        let lower = self.head * other.rest + self.rest * other.value();
-        let high = upper + lower;
-        Sum { high, low: (upper - high) + lower }
+    pub(super) fn times_sum(self, other: Self) -> Self {
+        let high = self.high * other.high;
+        let low = fma(self.high, other.low, self.low * other.high);
+        Self { high, low: fma(self.high, other.high, -high) + low }
     }
 
-    /// 1 + self · other.
+    /// 1 + self · other
     #[inline(always)]
     pub(super) fn times_plus_one(self, other: Self) -> f32 {
-        (1.0 + self.head * other.head) + (self.head * other.rest + self.rest * other.value())
+        let low = fma(self.high, other.low, self.low * other.high);
+        fma(self.high, other.high, 1.0) + low
     }
 
     /// 1 / self: an exact residual takes the division's error away.
     #[inline(always)]
     pub(super) fn reciprocal(self) -> Self {
-        let q = 1.0 / self.value();
-        let q_head = head(q);
-        let q_rest = q - q_head;
-        let residual = ((1.0 - q_head * self.head) - q_rest * self.head) - q * self.rest;
-        Self { head: q_head, rest: q_rest + q * residual }
+        let high = 1.0 / self.high;
+        let residual = fma(-high, self.low, fma(-high, self.high, 1.0));
+        Self { high, low: high * residual }
     }
 
-    /// large + small for a 12-bit `small` that is not greater than `large`.
+    /// large + small, where the first is not the lesser one.
     #[inline(always)]
-    pub(super) fn plus(large: f32, small: f32, rest: f32) -> Self {
-        let head = head(large + small);
-        Self { head, rest: ((large - head) + small) + rest }
+    pub(super) fn of_sum(large: f32, small: f32) -> Self {
+        let high = large + small;
+        Self { high, low: (large - high) + small }
     }
 }
 
-/// a · b, exactly but for underflow (Dekker).
+/// a · b, exactly but for underflow.
 #[inline(always)]
 pub(super) fn product(a: f32, b: f32) -> Sum<f32> {
     let high = a * b;
-    let (a_head, b_head) = (head(a), head(b));
-    let (a_rest, b_rest) = (a - a_head, b - b_head);
-    let low = ((a_head * b_head - high) + a_head * b_rest + a_rest * b_head) + a_rest * b_rest;
+    let low = fma(a, b, -high);
     // What an overflow lost is no number. Zero times infinity is the limit of zero times a number.
     let high = select(high.is_nan(), 0.0, high);
     Sum { high, low: select(low.is_finite(), low, 0.0) }
@@ -135,33 +122,31 @@ pub(super) fn product(a: f32, b: f32) -> Sum<f32> {
 #[inline(always)]
 pub(super) fn quotient(a: f32, b: f32) -> Sum<f32> {
     let high = a / b;
-    let back = product(high, b);
-    let low = ((a - back.high) - back.low) / b;
+    let low = fma(-high, b, a) / b;
     Sum { high, low: select(low.is_finite(), low, 0.0) }
-}
-
-/// a · b + c, without the rounding error of the product (Knuth's sum).
-#[inline(always)]
-pub(super) fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
-    let product = product(a, b);
-    let sum = product.high + c;
-    let back = sum - product.high;
-    let lost = (product.high - (sum - back)) + (c - back);
-    let corrected = sum + (product.low + lost);
-    // Where something overflowed, what was lost is no number.
-    select(corrected.is_nan(), sum, corrected)
 }
 
 /// The number, kept between the bounds; what it leaves counts only where it is within.
 #[inline(always)]
 pub(super) fn bounded(x: Sum<f32>, low: f32, high: f32) -> Sum<f32> {
-    let within = x.high >= low && x.high <= high;
+    let within = x.high >= low && x.high <= high && x.low != 0.0;
     Sum { high: least(greatest(x.high, low), high), low: select(within, x.low, 0.0) }
 }
 
-/// |x|: where x is negative, the low part changes its sign too.
+const SIGN: u32 = 1 << 31;
+
+/// |x|, at most `most`, which it is for NaN too.
 #[inline(always)]
-pub(super) fn magnitude(x: Sum<f32>) -> Sum<f32> {
-    let low = f32::from_bits(x.low.to_bits() ^ (x.high.to_bits() & 0x8000_0000));
-    Sum { high: x.high.abs(), low }
+pub(super) fn least_magnitude(x: f32, most: f32) -> f32 {
+    // Compared as integers: one instruction.
+    f32::from_bits((x.to_bits() & !SIGN).min(most.to_bits()))
+}
+
+/// −|x|, with |x| at most `most`: where x is positive, the low part changes its sign too.
+#[inline(always)]
+pub(super) fn negative_magnitude(x: Sum<f32>, most: f32) -> Sum<f32> {
+    let high = f32::from_bits((x.high.to_bits() | SIGN).min((-most).to_bits()));
+    // A low part that is always 0 costs nothing.
+    let within = x.high.abs() <= most && x.low != 0.0;
+    Sum { high, low: select(within, -x.low * 1.0_f32.copysign(x.high), 0.0) }
 }

@@ -1,18 +1,15 @@
 //! Powers of e.
 
-use super::bits::{
-    Pair, SMALL, bounded, greatest, head, least, polynomial, power_of_two, scale, select,
-};
+use super::bits::{bounded, fma, polynomial, power_of_two, scale_down, select};
 use crate::reference::Sum;
-
-/// The greatest x whose e^x is finite.
-const LARGEST: f32 = 88.722_83;
 
 /// e^(high + low) = 2^exponent · (1 + fraction)
 #[derive(Clone, Copy)]
 pub(super) struct Exponential {
     pub(super) exponent: i32,
     pub(super) fraction: f32,
+    /// What the rounding of the fraction lost.
+    pub(super) lost: f32,
 }
 
 /// For high in [−256, 256] and a low part of at most a few units in high's last place.
@@ -20,56 +17,53 @@ pub(super) struct Exponential {
 pub(super) fn exponential(x: Sum<f32>) -> Exponential {
     // 1.5 · 2^23: the sum's last bits are the nearest integer.
     const ROUND: f32 = 12_582_912.0;
-    let rounded = x.high * std::f32::consts::LOG2_E + ROUND;
+    let rounded = fma(x.high, std::f32::consts::LOG2_E, ROUND);
     let n = rounded - ROUND;
     let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-    // ln 2 = 355/512 − 2.1219444e-4; n · 355/512 is exact, so the first difference is too.
-    let r = (x.high - n * (355.0 / 512.0)) - (n * -2.121_944_4e-4 - x.low);
+    // ln 2 = 355/512 − 2.1219444e-4; n · 355/512 is exact.
+    let r = fma(n, -355.0 / 512.0, x.high) + fma(n, 2.121_944_4e-4, x.low);
     // fit: exp
     let p = polynomial(r, [0.00019958447, 0.0013933715, 0.008333192, 0.041666478, 0.16666667, 0.5]);
-    Exponential { exponent, fraction: r * r * p + r }
+    let square = r * r;
+    let fraction = fma(square, p, r);
+    Exponential { exponent, fraction, lost: fma(square, p, r - fraction) }
 }
 
 impl Exponential {
-    /// Rounded once.
+    /// Rounded once; infinite from 2^128 on, and 0 where that is nearest.
     #[inline(always)]
     pub(super) fn value(self) -> f32 {
-        scale(1.0 + self.fraction, self.exponent)
+        let [power, rest] = self.powers();
+        fma(power, self.fraction, power) * rest
     }
 
-    /// factor · 2^exponent · (1 + fraction), rounded once where it is subnormal: in two steps, so that
-    /// no power of two leaves the range.
+    /// factor · 2^exponent · (1 + fraction), rounded once where it is subnormal.
     #[inline(always)]
     pub(super) fn times(self, factor: Sum<f32>) -> f32 {
-        let half = self.exponent >> 1;
-        let (power, rest) = (power_of_two(half), power_of_two(self.exponent - half));
-        (factor.high + (factor.high * self.fraction + factor.low)) * power * rest
+        let [power, rest] = self.powers();
+        (factor.high + fma(factor.high, self.fraction, factor.low)) * power * rest
     }
 
-    /// With 12 bits more than f32, times `1/scale`: 1, or 2^64 above 2^60.
+    /// 2^exponent as a product, so that neither leaves the range.
     #[inline(always)]
-    pub(super) fn pair(self) -> Scaled {
-        let far = self.exponent > 60;
-        let upper = head(1.0 + self.fraction);
-        let lower = self.fraction - (upper - 1.0);
-        let power = power_of_two(self.exponent - if far { 64 } else { 0 });
-        let pair = Pair { head: upper * power, rest: lower * power };
-        Scaled { pair, scale: select(far, SMALL, 1.0) }
+    fn powers(self) -> [f32; 2] {
+        let half = self.exponent >> 1;
+        [power_of_two(half), power_of_two(self.exponent - half)]
     }
-}
 
-/// A number in parts and the factor that it is kept small by, 1 or 2^−64.
-#[derive(Clone, Copy)]
-pub(super) struct Scaled {
-    pub(super) pair: Pair,
-    pub(super) scale: f32,
+    /// With what its rounding loses, for exponents from −190 to 63.
+    #[inline(always)]
+    pub(super) fn sum(self) -> Sum<f32> {
+        let power = scale_down(1.0, self.exponent);
+        let high = fma(power, self.fraction, power);
+        Sum { high, low: fma(power, self.fraction, power - high) }
+    }
 }
 
 /// e^x: infinite past 88.72283, zero below −104.
 #[inline(always)]
 pub(super) fn exp(x: Sum<f32>) -> f32 {
-    let y = exponential(bounded(x, -104.0, LARGEST)).value();
-    select(x.high > LARGEST, f32::INFINITY, y)
+    exponential(bounded(x, -104.0, 89.0)).value()
 }
 
 /// factor · e^x, rounded once where it is subnormal though e^x alone has few digits.
@@ -82,15 +76,11 @@ pub(super) fn exp_times(factor: f32, x: Sum<f32>) -> f32 {
 /// e^x − 1: infinite past 88.72283.
 #[inline(always)]
 pub(super) fn exp_m1(x: Sum<f32>) -> f32 {
-    let e = exponential(bounded(x, -104.0, LARGEST));
-    let n = e.exponent;
+    let e = exponential(bounded(x, -104.0, 89.0));
     // 2^n · (1 + fraction) − 1, with the difference of the two powers exact.
-    let power = power_of_two(n.clamp(-30, 30));
-    let middle = power * e.fraction + (power - 1.0);
-    let result = select(n > 30, e.value(), middle);
-    let result = select(n < -30, -1.0, result);
-    let result = select(n == 0, e.fraction, result);
-    let result = select(x.high > LARGEST, f32::INFINITY, result);
+    let power = power_of_two(e.exponent.clamp(-30, 30));
+    let middle = fma(power, e.fraction, power - 1.0);
+    let result = select(e.exponent > 30, e.value(), middle);
     select(x.high.abs() < 1e-8, x.high, result)
 }
 
@@ -112,15 +102,10 @@ pub(in crate::cpu) fn exp_difference(d: Sum<f32>) -> f32 {
     select(near, exponential(x).value(), 0.0)
 }
 
-/// −weight · a²
+/// −a²/2
 #[inline(always)]
-pub(super) fn negative_square(a: f32, weight: f32) -> Sum<f32> {
-    let a_head = head(a);
-    Sum { high: -weight * a_head * a_head, low: -weight * ((a - a_head) * (a + a_head)) }
-}
-
-/// |x|, at most `most`.
-#[inline(always)]
-pub(super) fn least_magnitude(x: f32, most: f32) -> f32 {
-    least(greatest(x, -x), most)
+pub(super) fn negative_half_square(a: f32) -> Sum<f32> {
+    let half = -0.5 * a;
+    let high = half * a;
+    Sum { high, low: fma(half, a, -high) }
 }

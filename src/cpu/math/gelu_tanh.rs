@@ -1,8 +1,7 @@
 //! x·sigmoid(u), u = 2·√(2/π)·(x + 0.044715·x³): gelu's approximation by tanh.
 
-use super::bits::{Pair, bounded, greatest, head, polynomial, select};
-use super::exponential::least_magnitude;
-use super::logistic::{Logistic, logistic, times_sigmoid};
+use super::bits::{least_magnitude, negative_magnitude, polynomial, product, select};
+use super::logistic::{FAR, Logistic, logistic};
 use crate::reference::Sum;
 
 /// Beyond, the exponential is zero.
@@ -10,36 +9,39 @@ const FARTHEST: f32 = 12.0;
 
 /// c + d·x² for |x| ≤ 12, with both numbers in parts.
 #[inline(always)]
-fn quadratic(c: Pair, d: Pair, x: f32) -> Pair {
-    let x_head = head(x);
-    let square = Pair::of(Sum { high: x_head * x_head, low: (x - x_head) * (x + x_head) });
-    let upper = d.head * square.head;
-    let lower = d.rest * square.head + d.value() * square.rest;
-    let head = head(c.value() + upper + lower);
-    Pair { head, rest: ((c.head - head) + upper) + (lower + c.rest) }
+fn quadratic(c: Sum<f32>, d: Sum<f32>, x: f32) -> Sum<f32> {
+    let square = product(x, x);
+    let term = d.times_sum(square);
+    let high = c.high + term.high;
+    // Knuth's two-sum: either may be the larger.
+    let back = high - c.high;
+    let lost = (c.high - (high - back)) + (term.high - back);
+    Sum { high, low: lost + (term.low + c.low) }
 }
 
 /// u's factors: u = x·(LINEAR + CUBIC·x²).
-const LINEAR: Pair = Pair { head: 1.595_703_1, rest: 6.599_66e-5 };
-const CUBIC: Pair = Pair { head: 7.135_01e-2, rest: 4.718_616_3e-6 };
-const CUBIC_THRICE: Pair = Pair { head: 2.140_503e-1, rest: 1.415_584_6e-5 };
+const LINEAR: Sum<f32> = Sum { high: 1.595_769_2, low: -4.534_068e-8 };
+const CUBIC: Sum<f32> = Sum { high: 0.071_354_814, low: 2.398_832_5e-9 };
+const CUBIC_THRICE: Sum<f32> = Sum { high: 0.214_064_45, low: -2.540_834_2e-10 };
 
 /// u, for |x| ≤ 12.
 #[inline(always)]
 fn argument(x: f32) -> Sum<f32> {
-    Pair::of(x.into()).times_sum(quadratic(LINEAR, CUBIC, x))
+    quadratic(LINEAR, CUBIC, x).times_sum(x.into())
 }
 
 /// du/dx
 #[inline(always)]
-fn slope(x: f32) -> Pair {
+fn slope(x: f32) -> Sum<f32> {
     quadratic(LINEAR, CUBIC_THRICE, x)
 }
 
 #[inline(always)]
 pub(super) fn gelu_tanh(x: f32) -> f32 {
     let near = least_magnitude(x, FARTHEST).copysign(x);
-    times_sigmoid(greatest(x, -FARTHEST), argument(near))
+    let l = logistic(negative_magnitude(argument(near), FAR));
+    let y = l.at(x < 0.0).times_bounded(near);
+    select(x > FARTHEST, x, y)
 }
 
 #[inline(always)]
@@ -74,9 +76,10 @@ pub(super) fn gelu_tanh_derivative(x: f32) -> f32 {
         ],
     );
     let z = least_magnitude(x, FARTHEST).copysign(x);
-    let l = logistic(bounded(-argument(z), -60.0, 130.0));
-    let t = Pair::of(z.into()).times_pair(slope(z)).times_plus_one(l.complement());
-    let elsewhere = Pair::of(t.into()).times(l.q) * l.scale;
+    let l = logistic(negative_magnitude(argument(z), FAR));
+    let negative = z < 0.0;
+    let t = slope(z).times_sum(z.into()).times_plus_one(l.at(!negative).sum());
+    let elsewhere = l.at(negative).times_bounded(t);
     let y = select(x < -0.5 && x > -1.3, v * p, elsewhere);
     select(x.abs() < 0.5, near, y)
 }
@@ -84,7 +87,7 @@ pub(super) fn gelu_tanh_derivative(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn gelu_tanh_second(x: f32) -> f32 {
     let a = least_magnitude(x, FARTHEST);
-    let l = logistic(bounded(argument(a), 0.0, 130.0));
+    let l = logistic(negative_magnitude(argument(a), FAR));
     l.slope(bend(a, l))
 }
 
@@ -114,8 +117,8 @@ fn bend(a: f32, l: Logistic) -> f32 {
             5.682499,
         ],
     );
-    let tanh = 1.0 - 2.0 * (l.q.value() * l.scale);
-    let d = slope(a).value();
-    let elsewhere = 2.0 * d + a * (2.0 * CUBIC_THRICE.value() * a - d * d * tanh);
+    let tanh = 1.0 - 2.0 * l.lower();
+    let d = slope(a).high;
+    let elsewhere = 2.0 * d + a * (2.0 * CUBIC_THRICE.high * a - d * d * tanh);
     select(a > 0.95 && a < 2.7, v * p, elsewhere)
 }

@@ -39,14 +39,14 @@ fn log_corrected(u: f32, correction: f32) -> f32 {
     k * 0.693_145_75 + (f + low)
 }
 
-/// ln(1 + e) for e = value + correction in [0, 1].
+/// ln(1 + e) for e in [0, 1].
 #[inline(always)]
-pub(super) fn log1p_of_pair(value: f32, correction: f32) -> f32 {
+pub(super) fn log1p_of_sum(e: Sum<f32>) -> f32 {
     // Above √2 − 1 from ln 2 and f = (e − 1) / 2, which is exact.
-    let large = value > 0.4142;
-    let f = select(large, 0.5 * (value - 1.0), value);
+    let large = e.high > 0.4142;
+    let f = select(large, 0.5 * (e.high - 1.0), e.high);
     // The correction's own factor 1 / (1 + e) need not be exact.
-    let tail = log1p_tail(f) + correction * (1.0 - 0.5 * value);
+    let tail = log1p_tail(f) + e.low * (1.0 - 0.5 * e.high);
     select(large, 0.693_145_75 + (f + (tail + 1.428_606_8e-6)), f + tail)
 }
 

@@ -1,54 +1,118 @@
 //! The logistic function and its relatives: one exponential and one reciprocal, both in two parts.
 
-use super::bits::{Pair, bounded, greatest, head, least, magnitude, polynomial, select};
-use super::exponential::{Exponential, exp_times, exponential, least_magnitude};
-use super::logarithm::log1p_of_pair;
+use super::bits::{
+    bounded, fma, least_magnitude, negative_magnitude, polynomial, power_of_two, scale, scale_down,
+    select,
+};
+use super::exponential::{Exponential, exponential};
+use super::logarithm::log1p_of_sum;
 use crate::reference::Sum;
 
-/// 1 / (1 + e^t)
+/// Beyond, e^−a is 0 whatever it is multiplied by.
+const FARTHEST: f32 = 174.0;
+
+/// Beyond, e^−a is 0.
+pub(super) const FAR: f32 = 120.0;
+
+/// The logistic function of a and of −a, for a ≥ 0.
 #[derive(Clone, Copy)]
 pub(super) struct Logistic {
-    /// The value, divided by `scale`.
-    pub(super) q: Pair,
-    /// 1, or 2^−64 where the value is small.
-    pub(super) scale: f32,
+    /// 1 / (1 + e^−a)
+    upper: Sum<f32>,
+    /// e^−a
+    power: Exponential,
 }
 
-/// For t in [−60, 112].
+/// A number as value · 2^exponent.
+#[derive(Clone, Copy)]
+pub(super) struct Scaled {
+    value: Sum<f32>,
+    exponent: i32,
+}
+
+/// For a in [0, 120], from −a.
 #[inline(always)]
-pub(super) fn logistic(t: Sum<f32>) -> Logistic {
-    let e = exponential(t).pair();
-    let (large, small) = (greatest(e.pair.head, e.scale), least(e.pair.head, e.scale));
-    Logistic { q: Pair::plus(large, small, e.pair.rest).reciprocal(), scale: e.scale }
+pub(super) fn logistic(negative: Sum<f32>) -> Logistic {
+    let power = exponential(negative);
+    Logistic::new(power, power.sum())
+}
+
+/// For a in [0, 174], from −a.
+#[inline(always)]
+fn logistic_far(negative: Sum<f32>) -> Logistic {
+    let power = exponential(negative);
+    Logistic::new(power, Exponential { exponent: power.exponent.max(-100), ..power }.sum())
 }
 
 impl Logistic {
-    /// 1 − self
     #[inline(always)]
-    pub(super) fn complement(self) -> Pair {
-        let value = self.q.head * self.scale;
-        let head = head(1.0 - value);
-        Pair { head, rest: ((1.0 - head) - value) - self.q.rest * self.scale }
+    fn new(power: Exponential, e: Sum<f32>) -> Self {
+        let d = Sum::of_sum(1.0, e.high);
+        let upper = Sum { low: d.low + e.low, ..d }.reciprocal();
+        Self { upper, power }
     }
 
-    /// factor · self · (1 − self)
+    /// The logistic function of −a where that is asked for, else of a.
+    #[inline(always)]
+    pub(super) fn at(self, negative: bool) -> Scaled {
+        let Sum { high: q, low } = self.upper;
+        // e^−a times the upper one is the lower one.
+        let f = self.power.fraction;
+        let high = fma(f, q, q);
+        let lower = Sum { high, low: fma(f, q, q - high) + fma(f, low, low) };
+        if negative {
+            Scaled { value: lower, exponent: self.power.exponent }
+        } else {
+            Scaled { value: self.upper, exponent: 0 }
+        }
+    }
+
+    /// The logistic function of −a.
+    #[inline(always)]
+    pub(super) fn lower(self) -> f32 {
+        self.at(true).sum().rounded()
+    }
+
+    /// factor · the function of a · the function of −a
     #[inline(always)]
     pub(super) fn slope(self, factor: f32) -> f32 {
-        (self.q.times(self.complement()) * factor) * self.scale
+        let Scaled { value, exponent } = self.at(true);
+        scale(factor * value.times(self.upper), exponent)
+    }
+}
+
+impl Scaled {
+    /// factor · self
+    #[inline(always)]
+    pub(super) fn times(self, factor: f32) -> f32 {
+        scale(fma(factor, self.value.high, factor * self.value.low), self.exponent)
+    }
+
+    /// factor · self for |factor| < 2^62.
+    #[inline(always)]
+    pub(super) fn times_bounded(self, factor: f32) -> f32 {
+        scale_down(fma(factor, self.value.high, factor * self.value.low), self.exponent)
+    }
+
+    /// The number itself, for exponents from −190 to 63.
+    #[inline(always)]
+    pub(super) fn sum(self) -> Sum<f32> {
+        let power = scale_down(1.0, self.exponent);
+        Sum { high: power * self.value.high, low: power * self.value.low }
     }
 }
 
 /// 1 / (1 + e^−x)
 #[inline(always)]
 pub(super) fn sigmoid(x: Sum<f32>) -> f32 {
-    let l = logistic(bounded(-x, -60.0, 130.0));
-    l.q.value() * l.scale
+    let y = logistic(negative_magnitude(x, FAR)).at(x.high < 0.0);
+    scale_down(y.value.rounded(), y.exponent)
 }
 
 /// factor · sigmoid(x) · sigmoid(−x)
 #[inline(always)]
 pub(super) fn sigmoid_slope(factor: f32, x: Sum<f32>) -> f32 {
-    logistic(bounded(magnitude(x), 0.0, 130.0)).slope(factor)
+    logistic_far(negative_magnitude(x, FARTHEST)).slope(factor)
 }
 
 /// 1 − tanh² x = 4 sigmoid'(2x)
@@ -57,21 +121,20 @@ pub(super) fn tanh_slope(factor: f32, x: Sum<f32>) -> f32 {
     sigmoid_slope(4.0 * factor, x.twice())
 }
 
+/// −t / (2 + t) with t = e^(−2|x|) − 1.
 #[inline(always)]
 pub(super) fn tanh(x: Sum<f32>) -> f32 {
-    let a = magnitude(x);
-    // Near zero an odd polynomial.
-    let y = a.high * a.high;
-    // fit: tanh_near
-    let p = polynomial(
-        y,
-        [0.0022634582, -0.008289779, 0.021738866, -0.053952433, 0.1333324, -0.3333333],
-    );
-    let near = (a.high * y * p + a.low * (1.0 - y)) + a.high;
-    // Elsewhere 1 − 2 / (1 + e^2a).
-    let q = logistic(bounded(a.twice(), 0.0, 40.0)).q;
-    let far = (1.0 - 2.0 * q.head) - 2.0 * q.rest;
-    select(a.high < 0.55, near, far).copysign(x.high)
+    let e = exponential(negative_magnitude(x.twice(), 40.0));
+    let power = power_of_two(e.exponent);
+    let whole = power - 1.0;
+    let whole_lost = power - (whole + 1.0);
+    let t = fma(power, e.fraction, whole);
+    let lost = fma(power, e.fraction, whole - t) + fma(power, e.lost, whole_lost);
+    let d = Sum::of_sum(2.0, t);
+    let inverse = 1.0 / d.high;
+    let y = t * inverse;
+    let residual = fma(-y, d.high, t) + (lost - y * (d.low + lost));
+    fma(residual, inverse, y).copysign(x.high)
 }
 
 /// x − tanh x
@@ -96,21 +159,16 @@ pub(super) fn tanhshrink(x: f32) -> f32 {
         ],
     );
     // Elsewhere a − 1 + 2 / (1 + e^2a).
-    let q = logistic(bounded((a + a).into(), 0.0, 40.0)).q;
-    let far = (a - 1.0) + 2.0 * q.value();
+    let far = (a - 1.0) + 2.0 * logistic(negative_magnitude((2.0 * a).into(), 40.0)).lower();
     select(a < 0.9, a * y * p, far).copysign(x)
 }
 
 /// ln(1 + e^x)
 #[inline(always)]
 pub(super) fn softplus(x: Sum<f32>) -> f32 {
-    let a = magnitude(x);
-    let h = bounded(-a, -104.0, 0.0);
-    let far = exponential(h);
-    let e = Exponential { exponent: far.exponent.max(-100), ..far }.pair().pair;
-    let value = e.value();
-    let correction = e.rest - (value - e.head);
-    let log_part = select(h.high < -40.0, far.value(), log1p_of_pair(value, correction));
+    let h = negative_magnitude(x, FAR);
+    let e = exponential(h);
+    let log_part = select(h.high < -40.0, e.value(), log1p_of_sum(e.sum()));
     let positive = x.high > 0.0;
     select(positive, x.high, 0.0) + (log_part + select(positive, x.low, 0.0))
 }
@@ -118,10 +176,9 @@ pub(super) fn softplus(x: Sum<f32>) -> f32 {
 /// factor · sigmoid(x)
 #[inline(always)]
 pub(super) fn times_sigmoid(factor: f32, x: Sum<f32>) -> f32 {
-    let l = logistic(bounded(-x, -60.0, 130.0));
-    let y = Pair::of(factor.into()).times(l.q) * l.scale;
-    let far = exp_times(factor, x);
-    let y = select(x.high < -105.0, far, y);
+    let l = logistic_far(negative_magnitude(x, FARTHEST));
+    let y = l.at(x.high < 0.0).times(factor);
+    let y = select(x.high < -FARTHEST, 0.0_f32.copysign(factor), y);
     // An infinite factor has no parts.
     let whole = x.high > 60.0 || (factor.is_infinite() && x.high > -105.0);
     select(whole, factor, y)
@@ -130,8 +187,8 @@ pub(super) fn times_sigmoid(factor: f32, x: Sum<f32>) -> f32 {
 /// x·sigmoid(x)
 #[inline(always)]
 pub(super) fn silu(x: f32) -> f32 {
-    let l = logistic(bounded((-x).into(), -60.0, 130.0));
-    let y = Pair::of(greatest(x, -130.0).into()).times(l.q) * l.scale;
+    let l = logistic(negative_magnitude(x.into(), FAR));
+    let y = l.at(x < 0.0).times_bounded(x.clamp(-FAR, FAR));
     select(x > 60.0, x, y)
 }
 
@@ -160,19 +217,19 @@ pub(super) fn silu_derivative(x: Sum<f32>) -> f32 {
             0.2178117,
         ],
     );
-    let x = bounded(x, -130.0, 130.0);
-    let l = logistic(bounded(-x, -60.0, 130.0));
-    let t = Pair::of(x).times_plus_one(l.complement());
-    let elsewhere = Pair::of(t.into()).times(l.q) * l.scale;
+    let x = bounded(x, -FAR, FAR);
+    let l = logistic(negative_magnitude(x, FAR));
+    let negative = x.high < 0.0;
+    let elsewhere = l.at(negative).times_bounded(x.times_plus_one(l.at(!negative).sum()));
     select(x.high < -0.5 && x.high > -2.0, v * p, elsewhere)
 }
 
 /// sigmoid'(x)·(2 − x·tanh(x/2))
 #[inline(always)]
 pub(super) fn silu_second(factor: f32, x: Sum<f32>) -> f32 {
-    let a = bounded(magnitude(x), 0.0, 130.0);
+    let a = negative_magnitude(x, 130.0);
     let l = logistic(a);
-    l.slope(2.0 * factor * bump(Sum { high: 0.5 * a.high, low: 0.5 * a.low }, l))
+    l.slope(2.0 * factor * bump(Sum { high: -0.5 * a.high, low: -0.5 * a.low }, l))
 }
 
 /// 1 − w·tanh(w) for w ≥ 0 and the logistic function of 2w.
@@ -200,7 +257,7 @@ pub(super) fn bump(w: Sum<f32>, l: Logistic) -> f32 {
             1.1996787,
         ],
     );
-    let tanh = 1.0 - 2.0 * (l.q.value() * l.scale);
+    let tanh = 1.0 - 2.0 * l.lower();
     select(w.high > 0.6 && w.high < 2.0, v * p, 1.0 - w.high * tanh)
 }
 
@@ -215,6 +272,6 @@ pub(super) fn lisht_derivative(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn lisht_second(x: f32) -> f32 {
     let w = least_magnitude(x, 56.0);
-    let l = logistic((w + w).into());
+    let l = logistic((-2.0 * w).into());
     l.slope(8.0 * bump(w.into(), l))
 }

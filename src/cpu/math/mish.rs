@@ -1,7 +1,8 @@
 //! x·tanh(ln(1 + e^x)) = x·n / (n + 2) with n = e^x·(e^x + 2).
 
-use super::bits::{Pair, bounded, head, least, polynomial, select};
-use super::exponential::{exp_times, exponential, least_magnitude};
+use super::bits::{least, least_magnitude, polynomial, select};
+use super::exponential::exponential;
+use crate::reference::Sum;
 
 #[inline(always)]
 pub(super) fn mish(x: f32) -> f32 {
@@ -22,14 +23,14 @@ pub(super) fn mish(x: f32) -> f32 {
     );
     let near = x * x * p + 0.6 * x;
     let a = least_magnitude(x, 120.0);
-    let e_pair = exponential(bounded((-a).into(), -60.0, 0.0)).pair().pair;
-    let e = e_pair.value();
+    let power = exponential((-a).into());
+    let e_sum = power.sum();
+    let e = e_sum.high;
     // For negative x: x·e·(1 − k).
     let k = e * (1.0 + e) / (2.0 + e * (2.0 + e));
-    let upper = head(1.0 - k);
-    let rest = Pair { head: upper, rest: (1.0 - upper) - k };
-    let negative = Pair::of((-a).into()).times_pair(e_pair).times(rest);
-    let far = exp_times(-a, (-a).into());
+    let rest = Sum::of_sum(1.0, -k);
+    let negative = e_sum.times_sum((-a).into()).times(rest);
+    let far = power.times((-a).into());
     let negative = select(a > 40.0, far, negative);
     // For positive x: x·(1 − 2e² / (1 + 2e + 2e²)).
     let square = 2.0 * e * e;
@@ -100,9 +101,9 @@ pub(super) fn mish_derivative(x: f32) -> f32 {
         ],
     );
     let a = least_magnitude(x, 120.0);
-    let e = exponential((-a).into());
-    let far = e.times((1.0 - a).into());
-    let e = exponential(bounded((-a).into(), -60.0, 0.0)).value();
+    let power = exponential((-a).into());
+    let far = power.times((1.0 - a).into());
+    let e = power.sum().high;
     // The series in e for negative x, and the quotient for positive x.
     let inner = (0.25 - a) + e * (1.25 * a - 0.25);
     let series = e * ((1.0 - a) + e * ((a - 0.5) + e * e * inner));

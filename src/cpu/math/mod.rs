@@ -1,9 +1,9 @@
 //! Elementary functions and activations in f32: the twins of the functions in shaders/.
 //!
-//! Each is free of branches and calls, so that loops over it vectorise. The constants are those of
-//! the shaders; what these need for the sake of drivers (hiding values from the optimiser, division
-//! that is not exact, subnormal numbers that are flushed) is not needed here, as Rust's arithmetic is
-//! IEEE's.
+//! Each is free of branches and calls, so that loops over it vectorise. What the shaders do for the sake
+//! of drivers (hiding values from the optimiser, splitting numbers where no product is exact, division
+//! that is not exact, subnormal numbers that are flushed) is not needed here: Rust's arithmetic is
+//! IEEE's, and a fused multiply-add leaves exactly what a product loses.
 
 mod bits;
 mod exponential;
@@ -30,7 +30,7 @@ impl Real for f32 {
 
     #[inline(always)]
     fn multiply_add(self, factor: Self, term: Self) -> Self {
-        bits::multiply_add(self, factor, term)
+        bits::fma(self, factor, term)
     }
 
     #[inline(always)]

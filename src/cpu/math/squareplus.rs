@@ -1,6 +1,6 @@
 //! squareplus: (z + √(z² + b)) / 2.
 
-use super::bits::{Pair, greatest, least, product, quotient, select};
+use super::bits::{fma, greatest, least, product, quotient, select};
 use super::rational::reciprocal_1p;
 use crate::reference::Sum;
 
@@ -71,20 +71,13 @@ pub(super) fn squareplus_second(z: f32, b: f32) -> f32 {
 pub(super) fn squareplus_from_output(y: f32, b: f32) -> f32 {
     // As 1 / (1 + r²) with r = √b / 2y.
     let root = b.sqrt();
-    let root_rest = select(b > 0.0, multiply_subtract(b, root) / (root + root), 0.0);
+    let root_rest = select(b > 0.0, fma(-root, root, b) / (root + root), 0.0);
     let r = quotient(0.5 * root, y);
     let r_rest = r.low + 0.5 * root_rest / y;
     let square = product(r.high, r.high);
-    let square = Pair::of(Sum { low: square.low + 2.0 * r.high * r_rest, ..square });
-    let near = reciprocal_1p(square).value();
+    let square = Sum { low: square.low + 2.0 * r.high * r_rest, ..square };
+    let near = reciprocal_1p(square).rounded();
     let inverse = y / (0.5 * root);
     let value = select(r.high > 1e9, inverse * inverse, near);
     select(y > 0.0, value, 0.0)
-}
-
-/// b − root²
-#[inline(always)]
-fn multiply_subtract(b: f32, root: f32) -> f32 {
-    let square = product(root, root);
-    (b - square.high) - square.low
 }

@@ -1,6 +1,6 @@
 //! Sine, cosine and arctangent, for every finite argument.
 
-use super::bits::{Pair, polynomial, product, quotient, select};
+use super::bits::{polynomial, product, quotient, select};
 use crate::reference::Sum;
 
 /// The bits of 2/π after 58 zeros, as a binary fraction cut into words.
@@ -59,17 +59,17 @@ fn reduce(x: Sum<f32>, more: bool) -> Angle {
     let middle = (magnitude >> 20 & 0xf_ffff) as i32 as f32 * 2.273_736_8e-13;
     let lower = (magnitude & 0xf_ffff) as i32 as f32 * 2.168_404_3e-19;
     let sum = upper + (middle + lower);
-    let fraction_pair = Pair::of(Sum { high: sum, low: (upper - sum) + (middle + lower) });
+    let turn = Sum { high: sum, low: (upper - sum) + (middle + lower) };
     // π/2 in two parts.
-    let angle = fraction_pair.times_pair(Pair { head: 1.570_312_5, rest: 4.838_268e-4 });
+    let angle = turn.times_sum(Sum { high: 1.570_796_4, low: -4.371_139e-8 });
     let sign = select(fraction < 0, -1.0, 1.0);
     let small = |part: f32, least: i32| {
         select(part.abs() < f32::from_bits(((least + 127) as u32) << 23), part, 0.0)
     };
     let high = small(x.high, least);
-    let rest = sign * angle.rest + small(x.low, LEAST);
-    let whole = (sign * angle.head + high) + rest;
-    let low = ((sign * angle.head + high) - whole) + rest;
+    let rest = sign * angle.low + small(x.low, LEAST);
+    let whole = (sign * angle.high + high) + rest;
+    let low = ((sign * angle.high + high) - whole) + rest;
     Angle { quarter, rest: Sum { high: whole, low } }
 }
 
