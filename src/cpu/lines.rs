@@ -1,119 +1,369 @@
 //! Work along the lines of tensors: their rows along any axis.
 
+use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
-use super::parallel::SERIAL;
+use super::parallel::{CHUNK, LANES, Lanes, SERIAL, vectorised};
 use crate::backend::Lines;
 
-/// Memory that a thread keeps from line to line.
-#[derive(Default)]
-pub(super) struct Scratch {
-    /// For the function that is run.
-    pub(super) copies: [Vec<f32>; 2],
-    tile: Vec<f32>,
+/// What is done to lines, each by itself.
+pub(super) trait Kernel<const N: usize>: Sync {
+    /// The number in each input that has no part in a line: where there is no element, or the mask
+    /// excludes it.
+    fn nothing(&self) -> [f32; N];
+
+    /// The output where the mask excludes an element, if that does not follow from `nothing`.
+    fn excluded(&self) -> Option<f32>;
+
+    /// `ACROSS` the lanes: one line, LANES elements after the other; else a line in each lane.
+    fn run<const ACROSS: bool>(&self, inputs: [&[Lanes]; N], output: &mut [Lanes]);
 }
 
+/// The elements of a line up to which lines are put side by side, to be worked at together.
+pub(super) const NARROW: usize = 32;
+
+/// The same where they lie side by side in memory.
+const BESIDE: usize = 2048;
+
 /// Neighbouring lines, at most, that a thread takes where a block is shared among them.
-const STRIP: usize = 64;
+const STRIP: usize = LANES;
 
 /// Neighbouring lines that are made contiguous together: what a cache line holds.
-const TILE: usize = 16;
+const TOGETHER: usize = 16;
 
-/// The elements of a tile that should not be exceeded.
-const TILE_ELEMENTS: usize = 1 << 17;
-
-/// Runs the function for each line of the output, with the index of the line's first element and the
-/// same line of each input. All lines are contiguous for it.
+/// Runs the kernel for each line of the output and the same line of each input. The mask, where there
+/// is one, excludes the elements where it is 0; it is repeated over the lines.
 pub(super) fn over_lines<const N: usize>(
+    kernel: &impl Kernel<N>,
     output: &mut [f32],
     inputs: [&[f32]; N],
     lines: Lines,
-    run: impl Fn(usize, [&[f32]; N], &mut [f32], &mut Scratch) + Send + Sync,
+    mask: Option<&[f32]>,
 ) {
     let block = lines.block();
     if output.is_empty() || block == 0 {
         return;
     }
-    let over_block = |scratch: &mut Scratch, (number, output): (usize, &mut [f32])| {
-        let start = number * block;
-        if lines.inner == 1 {
-            let inputs = inputs.map(|input| &input[start..start + block]);
-            return run(start, inputs, output, scratch);
-        }
-        let strip = Strip { start, pieces: output.chunks_mut(lines.inner).collect() };
-        strip.run(inputs, lines.inner, scratch, &run);
-    };
+    let run =
+        |start: usize, lines_here: usize, destination: Destination<'_>, scratch: &mut Scratch| {
+            let (first, count) = (start / block * lines.inner + start % block, lines_here);
+            let task =
+                Task { kernel, inputs, lines, mask, start, first, count, destination, scratch };
+            vectorised(task);
+        };
     if output.len() < SERIAL {
-        let mut scratch = Scratch::default();
-        output.chunks_mut(block).enumerate().for_each(|block| over_block(&mut scratch, block));
+        let all = lines.outer * lines.inner;
+        run(0, all, Destination::Blocks { output, inner: lines.inner }, &mut Scratch::default());
     } else if lines.inner == 1 || lines.outer >= rayon::current_num_threads() {
-        let blocks = output.par_chunks_mut(block).enumerate();
-        let blocks = blocks.with_min_len(SERIAL.div_ceil(2 * block));
-        blocks.for_each_init(Scratch::default, over_block);
+        // Whole tiles of lines.
+        let blocks =
+            (CHUNK / block).next_multiple_of(if block <= NARROW { LANES } else { 1 }).max(1);
+        let tasks = output.par_chunks_mut(blocks * block).enumerate();
+        tasks.for_each_init(Scratch::default, |scratch, (number, output)| {
+            let count = output.len() / block * lines.inner;
+            let destination = Destination::Blocks { output, inner: lines.inner };
+            run(number * blocks * block, count, destination, scratch);
+        });
     } else {
         for (number, output) in output.chunks_mut(block).enumerate() {
-            strips(number * block, output, lines)
-                .into_par_iter()
-                .for_each_init(Scratch::default, |scratch, strip| {
-                    strip.run(inputs, lines.inner, scratch, &run)
-                });
+            let strips = strips(output, lines).into_par_iter().enumerate();
+            strips.for_each_init(Scratch::default, |scratch, (strip, pieces)| {
+                let count = pieces.first().map_or(0, |piece| piece.len());
+                let start = number * block + strip * STRIP;
+                run(start, count, Destination::Strip { pieces }, scratch);
+            });
         }
     }
 }
 
-/// Neighbouring lines of the output: piece i holds their elements i.
-struct Strip<'a> {
-    /// The index of the first line's first element.
-    start: usize,
-    pieces: Vec<&'a mut [f32]>,
+/// Memory that a thread keeps from line to line.
+#[derive(Default)]
+struct Scratch {
+    input: Vec<Lanes>,
+    output: Vec<Lanes>,
+}
+
+/// Where the results go.
+enum Destination<'a> {
+    /// Blocks of lines.
+    Blocks { output: &'a mut [f32], inner: usize },
+    /// Neighbouring lines of a block: piece i holds their elements i.
+    Strip { pieces: Vec<&'a mut [f32]> },
+}
+
+impl Destination<'_> {
+    /// The elements i of so many neighbouring lines, the first of which begins at this offset.
+    #[inline(always)]
+    fn at(&mut self, offset: usize, i: usize, count: usize) -> &mut [f32] {
+        match self {
+            Self::Blocks { output, inner } => &mut output[offset + i * *inner..][..count],
+            Self::Strip { pieces } => &mut pieces[i][offset..][..count],
+        }
+    }
 }
 
 /// The strips of a block.
-fn strips(start: usize, block: &mut [f32], lines: Lines) -> Vec<Strip<'_>> {
-    let strip = |number| {
-        let pieces = Vec::with_capacity(lines.width);
-        Strip { start: start + number * STRIP, pieces }
-    };
-    let mut strips: Vec<Strip<'_>> = (0..lines.inner.div_ceil(STRIP)).map(strip).collect();
+fn strips(block: &mut [f32], lines: Lines) -> Vec<Vec<&mut [f32]>> {
+    let strip = |_| Vec::with_capacity(lines.width);
+    let mut strips: Vec<Vec<&mut [f32]>> = (0..lines.inner.div_ceil(STRIP)).map(strip).collect();
     for across in block.chunks_mut(lines.inner) {
-        let pieces = across.chunks_mut(STRIP);
-        strips.iter_mut().zip(pieces).for_each(|(strip, piece)| strip.pieces.push(piece));
+        strips
+            .iter_mut()
+            .zip(across.chunks_mut(STRIP))
+            .for_each(|(strip, piece)| strip.push(piece));
     }
     strips
 }
 
-impl Strip<'_> {
-    fn run<const N: usize>(
-        mut self,
-        inputs: [&[f32]; N],
-        inner: usize,
-        scratch: &mut Scratch,
-        run: &impl Fn(usize, [&[f32]; N], &mut [f32], &mut Scratch),
-    ) {
-        let width = self.pieces.len();
-        let count = self.pieces.first().map_or(0, |piece| piece.len());
-        let together = (TILE_ELEMENTS / width.max(1)).clamp(1, TILE);
-        let mut tile = std::mem::take(&mut scratch.tile);
-        tile.resize((N + 1) * together * width, 0.0);
-        let (output, input) = tile.split_at_mut(together * width);
-        for first in (0..count).step_by(together) {
-            let lines = together.min(count - first);
-            let start = self.start + first;
-            for (input, copy) in inputs.iter().zip(input.chunks_mut(together * width)) {
-                for i in 0..width {
-                    let neighbours = &input[start + i * inner..][..lines];
-                    neighbours.iter().enumerate().for_each(|(n, &z)| copy[n * width + i] = z);
+/// Some lines, one after the other.
+struct Task<'a, K, const N: usize> {
+    kernel: &'a K,
+    inputs: [&'a [f32]; N],
+    lines: Lines,
+    mask: Option<&'a [f32]>,
+    /// The index of the first line's first element, and its number.
+    start: usize,
+    first: usize,
+    count: usize,
+    destination: Destination<'a>,
+    scratch: &'a mut Scratch,
+}
+
+impl<K: Kernel<N>, const N: usize> NullaryFnOnce for Task<'_, K, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(mut self) {
+        let Lines { width, inner, .. } = self.lines;
+        if width <= NARROW || (inner > 1 && width <= BESIDE) {
+            return self.side_by_side();
+        }
+        let is_whole = width.is_multiple_of(LANES) && self.mask.is_none();
+        if let (Destination::Blocks { output, inner: 1 }, true) = (&mut self.destination, is_whole)
+        {
+            for (n, output) in output.chunks_exact_mut(width).enumerate() {
+                let line = self.start + n * width..self.start + (n + 1) * width;
+                let pieces = |k: usize| self.inputs[k][line.clone()].as_chunks().0;
+                self.kernel.run::<true>(std::array::from_fn(pieces), output.as_chunks_mut().0);
+            }
+            return;
+        }
+        self.one_by_one();
+    }
+}
+
+/// Lines that lie side by side.
+#[derive(Clone, Copy)]
+struct Run {
+    /// The number among the lines that are worked at together.
+    lane: usize,
+    count: usize,
+    /// The index of the first element of the first one.
+    start: usize,
+}
+
+impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
+    /// The runs that so many lines from one on consist of.
+    #[inline(always)]
+    fn runs(lines: Lines, first: usize, count: usize) -> impl Iterator<Item = Run> {
+        let mut lane = 0;
+        std::iter::from_fn(move || {
+            let line = first + lane;
+            let (block, beside) = (line / lines.inner, line % lines.inner);
+            let run = Run {
+                lane,
+                count: (count - lane).min(lines.inner - beside),
+                start: block * lines.block() + beside,
+            };
+            lane += run.count;
+            (run.count > 0).then_some(run)
+        })
+    }
+
+    /// Whether the mask keeps an element.
+    #[inline(always)]
+    fn keeps(mask: &[f32], index: usize) -> bool {
+        mask[index % mask.len()] != 0.0
+    }
+
+    /// A line in each lane.
+    #[inline(always)]
+    fn side_by_side(&mut self) {
+        let (lines, inner, width) = (self.lines, self.lines.inner, self.lines.width);
+        let Scratch { input, output } = &mut *self.scratch;
+        input.resize(N * width, [0.0; LANES]);
+        output.resize(width, [0.0; LANES]);
+        for first in (0..self.count).step_by(LANES) {
+            let count = LANES.min(self.count - first);
+            let nothing = self.kernel.nothing();
+            for (k, tile) in input.chunks_exact_mut(width).enumerate() {
+                let values = self.inputs[k];
+                if count < LANES {
+                    tile.fill([nothing[k]; LANES]);
+                }
+                for Run { lane, count, start } in Self::runs(lines, self.first + first, count) {
+                    if count == 1 {
+                        let line = values[start..].iter().step_by(inner);
+                        tile.iter_mut().zip(line).for_each(|(to, &from)| to[lane] = from);
+                    } else {
+                        for (i, to) in tile.iter_mut().enumerate() {
+                            let from = &values[start + i * inner..][..count];
+                            to[lane..lane + count].copy_from_slice(from);
+                        }
+                    }
+                    let Some(mask) = self.mask else { continue };
+                    for (i, to) in tile.iter_mut().enumerate() {
+                        for n in (0..count).filter(|n| !Self::keeps(mask, start + i * inner + n)) {
+                            to[lane + n] = nothing[k];
+                        }
+                    }
                 }
             }
-            for (n, output) in output.chunks_mut(width).take(lines).enumerate() {
-                let line = |k: usize| &input[(k * together + n) * width..][..width];
-                run(start + n, std::array::from_fn(line), output, scratch);
-            }
-            for (i, piece) in self.pieces.iter_mut().enumerate() {
-                let neighbours = piece[first..first + lines].iter_mut().enumerate();
-                neighbours.for_each(|(n, y)| *y = output[n * width + i]);
+            let tile = |k: usize| &input[k * width..(k + 1) * width];
+            self.kernel.run::<false>(std::array::from_fn(tile), output);
+            for Run { lane, count, start } in Self::runs(lines, self.first + first, count) {
+                for (i, from) in output.iter().enumerate() {
+                    let to = self.destination.at(start - self.start, i, count);
+                    if count == 1 {
+                        to[0] = from[lane];
+                    } else {
+                        to.copy_from_slice(&from[lane..lane + count]);
+                    }
+                    if let (Some(mask), Some(value)) = (self.mask, self.kernel.excluded()) {
+                        for n in (0..count).filter(|n| !Self::keeps(mask, start + i * inner + n)) {
+                            to[n] = value;
+                        }
+                    }
+                }
             }
         }
-        scratch.tile = tile;
+    }
+
+    /// One line across the lanes after the other, from a copy.
+    #[inline(always)]
+    fn one_by_one(&mut self) {
+        let (lines, inner, width) = (self.lines, self.lines.inner, self.lines.width);
+        let pieces = width.div_ceil(LANES);
+        let Scratch { input, output } = &mut *self.scratch;
+        input.resize(N * TOGETHER * pieces, [0.0; LANES]);
+        output.resize(TOGETHER * pieces, [0.0; LANES]);
+        let together = if inner == 1 { 1 } else { TOGETHER };
+        let mut first = 0;
+        while let Some(run) = Self::runs(lines, self.first + first, self.count - first).next() {
+            let Run { count, start, .. } = run;
+            let count = count.min(together);
+            let nothing = self.kernel.nothing();
+            for (k, copies) in input.chunks_exact_mut(TOGETHER * pieces).enumerate() {
+                let copies = copies.as_flattened_mut();
+                let values = self.inputs[k];
+                if inner == 1 {
+                    copies[..width].copy_from_slice(&values[start..start + width]);
+                } else {
+                    for i in 0..width {
+                        let from = &values[start + i * inner..][..count];
+                        let to = copies[i..].iter_mut().step_by(pieces * LANES);
+                        to.zip(from).for_each(|(to, from)| *to = *from);
+                    }
+                }
+                for (n, copy) in copies.chunks_exact_mut(pieces * LANES).take(count).enumerate() {
+                    copy[width..].fill(nothing[k]);
+                    let Some(mask) = self.mask else { continue };
+                    if inner == 1 && mask.len().is_multiple_of(width) {
+                        let mask = &mask[start % mask.len()..][..width];
+                        for (value, &mask) in copy.iter_mut().zip(mask) {
+                            *value = if mask == 0.0 { nothing[k] } else { *value };
+                        }
+                        continue;
+                    }
+                    for i in (0..width).filter(|i| !Self::keeps(mask, start + n + i * inner)) {
+                        copy[i] = nothing[k];
+                    }
+                }
+            }
+            for (n, output) in output.chunks_exact_mut(pieces).take(count).enumerate() {
+                let line = |k: usize| &input[(k * TOGETHER + n) * pieces..][..pieces];
+                self.kernel.run::<true>(std::array::from_fn(line), output);
+                if let (Some(mask), Some(value)) = (self.mask, self.kernel.excluded()) {
+                    let output = output.as_flattened_mut();
+                    for i in (0..width).filter(|i| !Self::keeps(mask, start + n + i * inner)) {
+                        output[i] = value;
+                    }
+                }
+            }
+            let output = output.as_flattened();
+            let offset = start - self.start;
+            if let (Destination::Blocks { output: to, .. }, 1) = (&mut self.destination, inner) {
+                to[offset..offset + width].copy_from_slice(&output[..width]);
+            } else {
+                for i in 0..width {
+                    let to = self.destination.at(offset, i, count).iter_mut();
+                    let from = output[i..].iter().step_by(pieces * LANES);
+                    to.zip(from).for_each(|(to, from)| *to = *from);
+                }
+            }
+            first += count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adds what a line adds up to, to each of its elements. Whole numbers keep every sum exact.
+    struct PlusSum;
+
+    impl Kernel<1> for PlusSum {
+        fn nothing(&self) -> [f32; 1] {
+            [0.0]
+        }
+
+        fn excluded(&self) -> Option<f32> {
+            Some(-1.0)
+        }
+
+        fn run<const ACROSS: bool>(&self, [z]: [&[Lanes]; 1], y: &mut [Lanes]) {
+            let mut sums = [0.0; LANES];
+            for z in z {
+                sums.iter_mut().zip(z).for_each(|(sum, z)| *sum += z);
+            }
+            if ACROSS {
+                sums = [sums.iter().sum(); LANES];
+            }
+            for (y, z) in y.iter_mut().zip(z) {
+                (0..LANES).for_each(|lane| y[lane] = z[lane] + sums[lane]);
+            }
+        }
+    }
+
+    fn check(lines: Lines, mask: Option<&[f32]>) {
+        let Lines { width, inner, .. } = lines;
+        let z: Vec<f32> = (0..lines.elements()).map(|i| (i * 37 % 17) as f32).collect();
+        let keeps = |index: usize| mask.is_none_or(|mask| mask[index % mask.len()] != 0.0);
+        let mut expected = vec![0.0; z.len()];
+        for line in 0..lines.outer * inner {
+            let start = line / inner * lines.block() + line % inner;
+            let places = || (0..width).map(|i| start + i * inner);
+            let sum: f32 = places().filter(|&at| keeps(at)).map(|at| z[at]).sum();
+            places().for_each(|at| expected[at] = if keeps(at) { z[at] + sum } else { -1.0 });
+        }
+        let mut found = vec![f32::NAN; z.len()];
+        over_lines(&PlusSum, &mut found, [&z], lines, mask);
+        assert!(found == expected, "{lines:?}, a mask: {}", mask.is_some());
+    }
+
+    #[test]
+    fn every_line_is_found_however_it_lies() {
+        for width in [1, 10, NARROW, NARROW + 1, LANES, 100, 3 * LANES, BESIDE, BESIDE + 1] {
+            for (outer, inner) in
+                [(1, 1), (3, 1), (200, 1), (1, 3), (70, 2), (5, LANES), (1, 150), (2, 1000)]
+            {
+                let lines = Lines { outer, width, inner };
+                check(lines, None);
+                let mask: Vec<f32> = (0..lines.block()).map(|i| (i % 3) as f32).collect();
+                check(lines, Some(&mask));
+                check(lines, Some(&mask[..inner]));
+            }
+        }
     }
 }

@@ -1,10 +1,8 @@
 //! Work along rows: the softmax family.
 
-use pulp::NullaryFnOnce;
-
-use super::lines::over_lines;
+use super::lines::{Kernel, over_lines};
 use super::math::{difference, exp_difference, ln_1p};
-use super::parallel::{maximum, sum_of, vectorised};
+use super::parallel::{LANES, Lanes, TERMS, across, over_pieces, sum_of};
 use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Temperature};
 use crate::reference::activations::{RowStatistics, Shifted};
@@ -50,25 +48,6 @@ impl<'a> Call<'a> {
         let Lines { width, inner, .. } = self.call.lines;
         (0..width).map(move |i| start + i * inner)
     }
-
-    /// Puts a value where the mask excludes elements of a line.
-    fn exclude(self, start: usize, line: &mut [f32], value: f32) {
-        if self.mask.is_some() {
-            let excluded = line.iter_mut().zip(self.line(start));
-            let excluded = excluded.filter(|&(_, index)| !self.keeps(index));
-            excluded.for_each(|(element, _)| *element = value);
-        }
-    }
-
-    /// The line, with 0 where the mask excludes: a copy where there is a mask.
-    fn kept<'b>(self, start: usize, line: &'b [f32], copy: &'b mut Vec<f32>) -> &'b [f32] {
-        if self.mask.is_none() {
-            return line;
-        }
-        line.clone_into(copy);
-        self.exclude(start, copy, 0.0);
-        copy
-    }
 }
 
 impl Temperature {
@@ -85,66 +64,170 @@ impl Temperature {
     }
 }
 
-/// What a row adds up to, relative to its greatest element.
-#[derive(Clone, Copy)]
+/// The bits of |x|: NaN's are the greatest.
+#[inline(always)]
+fn magnitude(x: f32) -> u32 {
+    x.to_bits() & 0x7fff_ffff
+}
+
+const INFINITE: u32 = f32::INFINITY.to_bits();
+
+/// The greatest element of each line: NaN where one is NaN, −∞ where there is none.
+#[inline(always)]
+fn maximum<const ACROSS: bool>(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) -> Lanes {
+    let (mut greatest, mut magnitudes) = ([f32::NEG_INFINITY; LANES], [0; LANES]);
+    for z in z {
+        for z in z {
+            for lane in 0..LANES {
+                let z = argument(z[lane]);
+                greatest[lane] = if z > greatest[lane] { z } else { greatest[lane] };
+                magnitudes[lane] = magnitudes[lane].max(magnitude(z));
+            }
+        }
+    }
+    for (greatest, magnitude) in greatest.iter_mut().zip(magnitudes) {
+        *greatest = if magnitude > INFINITE { f32::NAN } else { *greatest };
+    }
+    across::<ACROSS, _>(&mut greatest, |a, b| if a > b || a.is_nan() { a } else { b });
+    greatest
+}
+
+/// What lines add up to, relative to their greatest elements: a line in each lane, or the same line in
+/// all.
 pub(super) struct Statistics {
-    pub(super) maximum: f32,
+    /// Not finite for a line with NaN or +∞, or with nothing but −∞.
+    pub(super) maximum: Lanes,
     /// Σ e^d_j with the differences d_j = (z_j − maximum) / T, less the 1 of the maximum itself: small
     /// where one element dominates.
-    pub(super) rest: f32,
+    pub(super) rest: Lanes,
 }
 
 impl Statistics {
-    /// Nothing for a row with NaN or +∞, or with nothing but −∞. The exponentials of the elements,
-    /// relative to the greatest, are left in the second slice.
+    /// Of lines in two parts. The exponentials of the elements, relative to the greatest, are left in
+    /// the output.
     #[inline(always)]
-    pub(super) fn of<const SCALED: bool>(
-        z: &[f32],
+    pub(super) fn of<const SCALED: bool, const ACROSS: bool>(
+        z: [&[Lanes]; 2],
+        argument: impl Fn(f32) -> f32 + Copy,
         temperature: Temperature,
-        exponentials: &mut [f32],
-    ) -> Option<Self> {
-        let maximum = maximum(z);
-        if !maximum.is_finite() {
-            return None;
+        exponentials: [&mut [Lanes]; 2],
+    ) -> Self {
+        let maximum = maximum::<ACROSS>(z, argument);
+        let (mut totals, mut ties) = ([0.0f64; LANES], [0.0f32; LANES]);
+        for (z, exponentials) in z.into_iter().zip(exponentials) {
+            for (z, exponentials) in z.chunks(TERMS).zip(exponentials.chunks_mut(TERMS)) {
+                let mut sums = [0.0f32; LANES];
+                for (z, exponentials) in z.iter().zip(exponentials) {
+                    for lane in 0..LANES {
+                        let z = argument(z[lane]);
+                        let d = temperature.difference::<SCALED>(z, maximum[lane]);
+                        let e = exp_difference(d);
+                        exponentials[lane] = e;
+                        let is_greatest = z == maximum[lane];
+                        sums[lane] += if is_greatest { 0.0 } else { e };
+                        ties[lane] += if is_greatest { 1.0 } else { 0.0 };
+                    }
+                }
+                totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
+            }
         }
-        for (e, &z) in exponentials.iter_mut().zip(z) {
-            *e = exp_difference(temperature.difference::<SCALED>(z, maximum));
+        across::<ACROSS, _>(&mut totals, |a, b| a + b);
+        across::<ACROSS, _>(&mut ties, |a, b| a + b);
+        let mut rest = [0.0; LANES];
+        for lane in 0..LANES {
+            rest[lane] = (totals[lane] + f64::from(ties[lane] - 1.0)) as f32;
         }
-        let below = |i: usize| if z[i] == maximum { 0.0 } else { exponentials[i] };
-        let ties = sum_of(z.len(), |i| if z[i] == maximum { 1.0 } else { 0.0 });
-        let rest = sum_of(z.len(), below) + (ties - 1.0);
-        Some(Self { maximum, rest: rest as f32 })
+        Self { maximum, rest }
+    }
+
+    /// Of one line.
+    #[inline(always)]
+    pub(super) fn of_line(z: &[f32], exponentials: &mut [Lanes]) -> Self {
+        let (whole, rest) = z.as_chunks::<LANES>();
+        let mut last = [f32::NEG_INFINITY; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        let last = if rest.is_empty() { &[][..] } else { &[last][..] };
+        let (e, e_last) = exponentials.split_at_mut(whole.len());
+        Self::of::<false, true>([whole, last], |z| z, Temperature::ONE, [e, e_last])
     }
 
     #[inline(always)]
-    pub(super) fn sums(self) -> RowStatistics<f32> {
-        let log_sum = ln_1p(self.rest);
-        RowStatistics { sum: 1.0 + self.rest, log_sum, threshold: 0.0, threshold_lost: 0.0 }
+    fn sums(&self) -> Sums {
+        let mut sums = Sums::ZERO;
+        for lane in 0..LANES {
+            sums.sum[lane] = 1.0 + self.rest[lane];
+            sums.log_sum[lane] = ln_1p(self.rest[lane]);
+        }
+        sums
     }
 }
 
-/// The threshold of a row's differences to its greatest element. Michelot's iteration in the form of
-/// Newton's method: shaders/kernels/row_statistics.wgsl tells how it goes, and why so few rounds do.
+/// What [`RowStatistics`] holds, of each lane.
+struct Sums {
+    sum: Lanes,
+    log_sum: Lanes,
+    threshold: Lanes,
+    threshold_lost: Lanes,
+}
+
+impl Sums {
+    const ZERO: Self = {
+        let zero = [0.0; LANES];
+        Self { sum: zero, log_sum: zero, threshold: zero, threshold_lost: zero }
+    };
+
+    #[inline(always)]
+    fn lane(&self, lane: usize) -> RowStatistics<f32> {
+        RowStatistics {
+            sum: self.sum[lane],
+            log_sum: self.log_sum[lane],
+            threshold: self.threshold[lane],
+            threshold_lost: self.threshold_lost[lane],
+        }
+    }
+}
+
+/// The thresholds of the lines' differences to their greatest elements. Michelot's iteration in the form
+/// of Newton's method: shaders/kernels/row_statistics.wgsl tells how it goes, and why so few rounds do.
 #[inline(always)]
-fn threshold(length: usize, d: impl Fn(usize) -> Sum<f32>) -> RowStatistics<f32> {
+fn threshold<const ACROSS: bool>(z: &[Lanes], d: impl Fn(f32, usize) -> Sum<f32>) -> Sums {
     const ROUNDS: usize = 64;
-    let (mut threshold, mut step, mut support) = (-1.0f32, 0.0f32, f64::INFINITY);
+    let (mut threshold, mut step) = ([-1.0f32; LANES], [0.0f32; LANES]);
+    let mut support = [f32::INFINITY; LANES];
     for _ in 0..ROUNDS {
-        threshold += step;
-        let above = |i: usize| d(i).high > threshold;
-        let excess = |i: usize| {
-            let d = d(i);
-            if d.high > threshold { (d.high - threshold) + d.low } else { 0.0 }
-        };
-        let excess = sum_of(length, excess) - 1.0;
-        let found = sum_of(length, |i| if above(i) { 1.0 } else { 0.0 });
-        step = (excess / found) as f32;
-        if found >= support {
+        // A line whose support does not shrink any more stays as it is.
+        for lane in 0..LANES {
+            threshold[lane] += if support[lane] > 0.0 { step[lane] } else { 0.0 };
+        }
+        let (mut totals, mut found) = ([0.0f64; LANES], [0.0f32; LANES]);
+        for z in z.chunks(TERMS) {
+            let mut sums = [0.0f32; LANES];
+            for z in z {
+                for lane in 0..LANES {
+                    let d = d(z[lane], lane);
+                    let is_above = d.high > threshold[lane];
+                    sums[lane] += if is_above { (d.high - threshold[lane]) + d.low } else { 0.0 };
+                    found[lane] += if is_above { 1.0 } else { 0.0 };
+                }
+            }
+            totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
+        }
+        across::<ACROSS, _>(&mut totals, |a, b| a + b);
+        across::<ACROSS, _>(&mut found, |a, b| a + b);
+        let mut moving = 0;
+        for lane in 0..LANES {
+            let moves = support[lane] > 0.0;
+            let next = ((totals[lane] - 1.0) / f64::from(found[lane])) as f32;
+            step[lane] = if moves { next } else { step[lane] };
+            let shrinks = moves && found[lane] < support[lane];
+            support[lane] = if shrinks { found[lane] } else { 0.0 };
+            moving += u32::from(shrinks);
+        }
+        if moving == 0 {
             break;
         }
-        support = found;
     }
-    RowStatistics { sum: 0.0, log_sum: 0.0, threshold, threshold_lost: step }
+    Sums { threshold, threshold_lost: step, ..Sums::ZERO }
 }
 
 struct Forward<'a> {
@@ -157,54 +240,56 @@ impl RowwiseVisitor<f32> for Forward<'_> {
     type Output = ();
 
     fn visit<F: Rowwise<f32>>(self, formula: F) {
-        let Self { call, z, y } = self;
-        let RowCall { lines, temperature, .. } = call.call;
-        over_lines(y, [z], lines, |start, [z], y, scratch| {
-            let [arguments, _] = &mut scratch.copies;
-            arguments.clear();
-            arguments.extend(z.iter().map(|&z| temperature.prescale * formula.argument(z)));
-            call.exclude(start, arguments, f32::NEG_INFINITY);
-            let z = arguments;
-            if temperature.is_one() {
-                vectorised(ForwardRow::<F, false> { formula, temperature, z, y });
-            } else {
-                vectorised(ForwardRow::<F, true> { formula, temperature, z, y });
-            }
-        });
+        let Self { call: Call { call, mask }, z, y } = self;
+        let RowCall { lines, temperature, .. } = call;
+        if temperature.is_one() {
+            let kernel = ForwardKernel::<F, false> { formula, temperature };
+            over_lines(&kernel, y, [z], lines, mask);
+        } else {
+            let kernel = ForwardKernel::<F, true> { formula, temperature };
+            over_lines(&kernel, y, [z], lines, mask);
+        }
     }
 }
 
-/// One row, of the arguments z.
-struct ForwardRow<'a, F, const SCALED: bool> {
+struct ForwardKernel<F, const SCALED: bool> {
     formula: F,
     temperature: Temperature,
-    z: &'a [f32],
-    y: &'a mut [f32],
 }
 
-impl<F: Rowwise<f32>, const SCALED: bool> NullaryFnOnce for ForwardRow<'_, F, SCALED> {
-    type Output = ();
+impl<F: Rowwise<f32>, const SCALED: bool> Kernel<1> for ForwardKernel<F, SCALED> {
+    /// The element whose argument is −∞.
+    fn nothing(&self) -> [f32; 1] {
+        [self.formula.argument(f32::NEG_INFINITY)]
+    }
+
+    fn excluded(&self) -> Option<f32> {
+        None
+    }
 
     #[inline(always)]
-    fn call(self) {
-        let Self { formula, temperature, z, y } = self;
-        let (maximum, row) = if F::PROJECTS {
-            let maximum = maximum(z);
-            if !maximum.is_finite() {
-                return y.fill(f32::NAN);
-            }
-            let d = |i: usize| temperature.difference::<SCALED>(z[i], maximum);
-            (maximum, threshold(z.len(), d))
+    fn run<const ACROSS: bool>(&self, [z]: [&[Lanes]; 1], y: &mut [Lanes]) {
+        let Self { formula, temperature } = self;
+        let argument = |z: f32| {
+            let z = formula.argument(z);
+            if SCALED { temperature.prescale * z } else { z }
+        };
+        let (maximum, sums) = if F::PROJECTS {
+            let maximum = maximum::<ACROSS>([z, &[]], argument);
+            let d = |z, lane: usize| temperature.difference::<SCALED>(argument(z), maximum[lane]);
+            (maximum, threshold::<ACROSS>(z, d))
         } else {
-            let Some(statistics) = Statistics::of::<SCALED>(z, temperature, y) else {
-                return y.fill(f32::NAN);
-            };
+            let (z, y) = ([z, &[]], [&mut *y, &mut []]);
+            let statistics = Statistics::of::<SCALED, ACROSS>(z, argument, *temperature, y);
             (statistics.maximum, statistics.sums())
         };
-        for (y, &z) in y.iter_mut().zip(z) {
-            let d = temperature.difference::<SCALED>(z, maximum);
-            let element = Shifted { difference: d.high, lost: d.low, exponential: *y };
-            *y = formula.forward(element, row);
+        for (y, z) in y.iter_mut().zip(z) {
+            for lane in 0..LANES {
+                let d = temperature.difference::<SCALED>(argument(z[lane]), maximum[lane]);
+                let element = Shifted { difference: d.high, lost: d.low, exponential: y[lane] };
+                let value = formula.forward(element, sums.lane(lane));
+                y[lane] = if maximum[lane].is_finite() { value } else { f32::NAN };
+            }
         }
     }
 }
@@ -221,75 +306,82 @@ impl RowwiseVisitor<f32> for Product<'_> {
     type Output = ();
 
     fn visit<F: Rowwise<f32>>(self, formula: F) {
-        let Self { call, product, y, vector, output } = self;
-        let slope = call.call.temperature.slope;
-        over_lines(output, [y, vector], call.call.lines, |start, [y, vector], output, scratch| {
-            let [y_copy, vector_copy] = &mut scratch.copies;
-            let y = call.kept(start, y, y_copy);
-            let vector = call.kept(start, vector, vector_copy);
-            vectorised(ProductRow { formula, product, y, vector, output });
-            if slope != 1.0 {
-                output.iter_mut().for_each(|value| *value *= slope);
-            }
-            // Whatever the row is, an excluded element is a constant.
-            call.exclude(start, output, 0.0);
-        });
-    }
-}
-
-struct ProductRow<'a, F> {
-    formula: F,
-    product: RowProduct,
-    y: &'a [f32],
-    vector: &'a [f32],
-    output: &'a mut [f32],
-}
-
-impl<F: Rowwise<f32>> NullaryFnOnce for ProductRow<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self { formula, product, y, vector, output } = self;
+        let Self { call: Call { call, mask }, product, y, vector, output } = self;
+        let RowCall { lines, temperature, .. } = call;
+        let slope = temperature.slope;
         match product {
-            RowProduct::Backward => product_row::<F>(
-                (y, vector, output),
-                |y, dy| formula.backward_term(y, dy),
-                |y, dy, total| formula.backward(y, dy, total),
-            ),
-            RowProduct::Jvp => product_row::<F>(
-                (y, vector, output),
-                |y, dz| formula.jvp_term(y, dz),
-                |y, dz, total| formula.jvp(y, dz, total),
-            ),
+            RowProduct::Backward => {
+                let term = |y, dy| formula.backward_term(y, dy);
+                let element = |y, dy, total| formula.backward(y, dy, total);
+                let kernel = ProductKernel { projects: F::PROJECTS, term, element, slope };
+                over_lines(&kernel, output, [y, vector], lines, mask);
+            }
+            RowProduct::Jvp => {
+                let term = |y, dz| formula.jvp_term(y, dz);
+                let element = |y, dz, total| formula.jvp(y, dz, total);
+                let kernel = ProductKernel { projects: F::PROJECTS, term, element, slope };
+                over_lines(&kernel, output, [y, vector], lines, mask);
+            }
         }
     }
 }
 
-#[inline(always)]
-fn product_row<F: Rowwise<f32>>(
-    (y, vector, output): (&[f32], &[f32], &mut [f32]),
-    term: impl Fn(f32, f32) -> f32,
-    element: impl Fn(f32, f32, f32) -> f32,
-) {
-    // One length for all, so that the loops need no checks.
-    let (y, vector) = (&y[..output.len()], &vector[..output.len()]);
-    let undefined = y.iter().chain(vector).any(|value| value.is_nan());
-    if undefined {
-        return output.fill(f32::NAN);
+struct ProductKernel<T, E> {
+    projects: bool,
+    term: T,
+    element: E,
+    slope: f32,
+}
+
+impl<T, E> Kernel<2> for ProductKernel<T, E>
+where
+    T: Fn(f32, f32) -> f32 + Sync,
+    E: Fn(f32, f32, f32) -> f32 + Sync,
+{
+    fn nothing(&self) -> [f32; 2] {
+        [0.0; 2]
     }
-    let mut total = sum_of(output.len(), |i| term(y[i], vector[i]));
-    if F::PROJECTS {
-        total /= support(y).max(1.0);
+
+    /// Whatever the line is, an excluded element is a constant.
+    fn excluded(&self) -> Option<f32> {
+        Some(0.0)
     }
-    let total = total as f32;
-    for ((output, &y), &v) in output.iter_mut().zip(y).zip(vector) {
-        *output = element(y, v, total);
+
+    #[inline(always)]
+    fn run<const ACROSS: bool>(&self, [y, vector]: [&[Lanes]; 2], output: &mut [Lanes]) {
+        let Self { projects, term, element, slope } = self;
+        let (mut totals, mut support) = ([0.0f64; LANES], [0.0f32; LANES]);
+        let mut magnitudes = [0; LANES];
+        for (y, vector) in y.chunks(TERMS).zip(vector.chunks(TERMS)) {
+            let mut sums = [0.0f32; LANES];
+            for (y, vector) in y.iter().zip(vector) {
+                for lane in 0..LANES {
+                    let (y, v) = (y[lane], vector[lane]);
+                    sums[lane] += term(y, v);
+                    magnitudes[lane] = magnitudes[lane].max(magnitude(y)).max(magnitude(v));
+                    support[lane] += if *projects && y > 0.0 { 1.0 } else { 0.0 };
+                }
+            }
+            totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
+        }
+        across::<ACROSS, _>(&mut totals, |a, b| a + b);
+        across::<ACROSS, _>(&mut support, |a, b| a + b);
+        across::<ACROSS, _>(&mut magnitudes, Ord::max);
+        let mut means = [0.0; LANES];
+        for lane in 0..LANES {
+            let count = f64::from(if *projects { support[lane].max(1.0) } else { 1.0 });
+            means[lane] = (totals[lane] / count) as f32;
+        }
+        for ((output, y), vector) in output.iter_mut().zip(y).zip(vector) {
+            for lane in 0..LANES {
+                let value = slope * element(y[lane], vector[lane], means[lane]);
+                output[lane] = if magnitudes[lane] > INFINITE { f32::NAN } else { value };
+            }
+        }
     }
 }
 
 /// How many outputs are positive.
-#[inline(always)]
 fn support(y: &[f32]) -> f64 {
     sum_of(y.len(), |i| if y[i] > 0.0 { 1.0 } else { 0.0 })
 }
@@ -308,22 +400,19 @@ impl RowwiseVisitor<f32> for Jacobian<'_> {
         let RowCall { lines, temperature, .. } = call.call;
         let Lines { width, inner, .. } = lines;
         // A row of the output is ∂y_i/∂z for one i.
-        let rows = Lines { outer: output.len() / width.max(1), width, inner: 1 };
-        over_lines(output, [], rows, |start, [], output, scratch| {
+        over_pieces(output, width, |start, output| {
             let (line, i) = (start / width / width, start / width % width);
             let start = line / inner * lines.block() + line % inner;
             if !call.keeps(start + i * inner) {
                 return output.fill(0.0);
             }
-            let [line, _] = &mut scratch.copies;
-            line.clear();
-            line.extend(call.line(start).map(|index| y[index]));
-            call.exclude(start, line, 0.0);
-            let y = &*line;
-            let support = if F::PROJECTS { support(y) as f32 } else { 0.0 };
+            let kept = |index: usize| if call.keeps(index) { y[index] } else { 0.0 };
+            let line: Vec<f32> = call.line(start).map(kept).collect();
+            let support = if F::PROJECTS { support(&line) as f32 } else { 0.0 };
             for (j, (output, index)) in output.iter_mut().zip(call.line(start)).enumerate() {
-                let value = temperature.slope * formula.jacobian(y[i], y[j], i == j, support);
-                let value = if y[i].is_nan() || y[j].is_nan() { f32::NAN } else { value };
+                let (y_i, y_j) = (line[i], line[j]);
+                let value = temperature.slope * formula.jacobian(y_i, y_j, i == j, support);
+                let value = if y_i.is_nan() || y_j.is_nan() { f32::NAN } else { value };
                 *output = if call.keeps(index) { value } else { 0.0 };
             }
         });

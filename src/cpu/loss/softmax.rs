@@ -2,100 +2,222 @@
 
 use pulp::NullaryFnOnce;
 
-use super::super::parallel::{sum_of, vectorised};
+use super::super::lines::NARROW;
+use super::super::math::ln_1p;
+use super::super::parallel::{LANES, Lanes, TERMS, across, vectorised};
 use super::super::rowwise::Statistics;
-use super::targets::TargetRow;
 use super::{Pass, Row};
 use crate::activation::Activation;
 use crate::backend::Temperature;
 
+/// The rows that are worked at together, as tiles: a row in each lane where they are narrow, else one row
+/// in pieces of LANES elements.
+#[derive(Default)]
+struct Tiles {
+    z: Vec<Lanes>,
+    targets: Vec<Lanes>,
+    /// The output of softmax.
+    p: Vec<Lanes>,
+    dz: Vec<Lanes>,
+}
+
+/// What there is once for each row, in the lanes of narrow rows, or in the first lane.
+struct PerRow {
+    scale: Lanes,
+    /// The coefficient of the squared log-sum-exp.
+    coefficient: Lanes,
+    /// What the targets add up to where that is known, else NaN.
+    mass: Lanes,
+}
+
+/// What the tiles give besides: by row, or in all lanes.
+struct Found {
+    maximum: Lanes,
+    log_sum: Lanes,
+    loss: Lanes,
+}
+
 impl Pass<'_> {
     pub(super) fn softmax_cross_entropy<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
-        let mut exponentials = vec![0.0; self.rows.width];
-        let mut logits = Vec::new();
-        for row in rows {
-            let z = if row.z.is_empty() {
-                row.dz.clone_into(&mut logits);
-                &logits
+        let width = self.rows.width;
+        let is_narrow = width <= NARROW;
+        let together = if is_narrow { LANES } else { 1 };
+        let height = if is_narrow { width } else { width.div_ceil(LANES) };
+        let mut tiles = Tiles::default();
+        for tile in [&mut tiles.z, &mut tiles.targets, &mut tiles.p, &mut tiles.dz] {
+            tile.resize(height, [0.0; LANES]);
+        }
+        let (mut rows, mut group) = (rows, Vec::with_capacity(together));
+        loop {
+            group.clear();
+            group.extend(rows.by_ref().take(together));
+            if group.is_empty() {
+                return;
+            }
+            if is_narrow {
+                self.group::<false>(&mut group, &mut tiles);
             } else {
-                row.z
-            };
-            vectorised(SoftmaxCrossEntropy {
-                target: self.targets.row(row.number),
-                scale: self.scale * self.targets.row_weight(row.number),
-                z_loss: self.z_loss,
-                y_is_log: *self.activation == Activation::LogSoftmax,
-                exponentials: &mut exponentials,
-                row: Row { z, ..row },
-            });
+                self.group::<true>(&mut group, &mut tiles);
+            }
+        }
+    }
+
+    /// Some narrow rows, or one `ACROSS` the lanes.
+    fn group<const ACROSS: bool>(&self, rows: &mut [Row<'_>], tiles: &mut Tiles) {
+        let width = self.rows.width;
+        if ACROSS {
+            let last = width / LANES * LANES;
+            tiles.z.as_flattened_mut()[last..].fill(f32::NEG_INFINITY);
+            tiles.targets.as_flattened_mut()[last..].fill(0.0);
+        }
+        let zero = [0.0; LANES];
+        let mut per_row = PerRow { scale: zero, coefficient: zero, mass: [1.0; LANES] };
+        for (lane, row) in rows.iter().enumerate() {
+            let z = if row.z.is_empty() { &*row.dz } else { row.z };
+            to_tile::<ACROSS>(&mut tiles.z, lane, z);
+            // An ignored row counts in nothing: its results are overwritten below.
+            let Some(target) = self.targets.row(row.number) else { continue };
+            per_row.scale[lane] = self.scale * self.targets.row_weight(row.number);
+            per_row.coefficient[lane] = self.z_loss * target.label_weight();
+            per_row.mass[lane] = target.known_mass().unwrap_or(f32::NAN);
+            if ACROSS {
+                let tile = tiles.targets.as_flattened_mut()[..width].iter_mut();
+                tile.enumerate().for_each(|(i, t)| *t = target.base(i));
+            } else {
+                let tile = tiles.targets.iter_mut();
+                tile.enumerate().for_each(|(i, t)| t[lane] = target.base(i));
+            }
+            if let Some(label) = target.label() {
+                let place = if ACROSS { label } else { label * LANES + lane };
+                tiles.targets.as_flattened_mut()[place] = target.at(label);
+            }
+        }
+        let wants_dz = rows.iter().any(|row| !row.dz.is_empty());
+        let wants_loss = rows.iter().any(|row| row.loss.is_some());
+        let found = vectorised(Evaluation::<ACROSS> { tiles, per_row, wants_loss, wants_dz });
+        for (lane, row) in rows.iter_mut().enumerate() {
+            let undefined = !found.maximum[lane].is_finite();
+            if undefined {
+                row.y.fill(f32::NAN);
+            } else if *self.activation == Activation::LogSoftmax {
+                let (maximum, log_sum) = (found.maximum[lane], found.log_sum[lane]);
+                from_tile::<ACROSS>(&tiles.z, lane, row.y);
+                row.y.iter_mut().for_each(|y| *y = (*y - maximum) - log_sum);
+            } else {
+                from_tile::<ACROSS>(&tiles.p, lane, row.y);
+            }
+            let counts = self.targets.row(row.number).is_some();
+            if !counts {
+                row.dz.fill(0.0);
+            } else {
+                from_tile::<ACROSS>(&tiles.dz, lane, row.dz);
+            }
+            if let Some(loss) = &mut row.loss {
+                **loss = if counts { found.loss[lane] } else { 0.0 };
+            }
         }
     }
 }
 
-struct SoftmaxCrossEntropy<'a, 'b> {
-    row: Row<'a>,
-    target: Option<TargetRow<'b>>,
-    scale: f32,
-    z_loss: f32,
-    y_is_log: bool,
-    exponentials: &'b mut [f32],
+fn to_tile<const ACROSS: bool>(tile: &mut [Lanes], lane: usize, row: &[f32]) {
+    if ACROSS {
+        tile.as_flattened_mut()[..row.len()].copy_from_slice(row);
+    } else {
+        tile.iter_mut().zip(row).for_each(|(to, from)| to[lane] = *from);
+    }
 }
 
-impl NullaryFnOnce for SoftmaxCrossEntropy<'_, '_> {
-    type Output = ();
+fn from_tile<const ACROSS: bool>(tile: &[Lanes], lane: usize, row: &mut [f32]) {
+    if ACROSS {
+        row.copy_from_slice(&tile.as_flattened()[..row.len()]);
+    } else {
+        row.iter_mut().zip(tile).for_each(|(to, from)| *to = from[lane]);
+    }
+}
+
+struct Evaluation<'a, const ACROSS: bool> {
+    tiles: &'a mut Tiles,
+    per_row: PerRow,
+    wants_loss: bool,
+    wants_dz: bool,
+}
+
+impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
+    type Output = Found;
 
     #[inline(always)]
-    fn call(self) {
-        let Self { row: Row { z, loss, y, dz, .. }, target, scale, z_loss, .. } = self;
-        let exponentials = self.exponentials;
-        let statistics = Statistics::of::<false>(z, Temperature::ONE, exponentials);
-        let sums = statistics.map(Statistics::sums);
-        match (statistics, sums) {
-            (Some(statistics), Some(sums)) if self.y_is_log => {
-                let log = |z: f32| (z - statistics.maximum) - sums.log_sum;
-                y.iter_mut().zip(z).for_each(|(y, &z)| *y = log(z));
+    fn call(self) -> Found {
+        let Self { tiles, mut per_row, wants_loss, wants_dz } = self;
+        let Tiles { z, targets, p, dz } = tiles;
+        if ACROSS {
+            for values in [&mut per_row.scale, &mut per_row.coefficient, &mut per_row.mass] {
+                *values = [values[0]; LANES];
             }
-            (Some(_), Some(sums)) => {
-                y.iter_mut().zip(&*exponentials).for_each(|(y, e)| *y = e / sums.sum);
-            }
-            _ => y.fill(f32::NAN),
         }
-        // An ignored row counts in nothing, a NaN in it included.
-        let Some(target) = target else {
-            if let Some(loss) = loss {
-                *loss = 0.0;
-            }
-            return dz.fill(0.0);
-        };
-        let mass = target.mass(z.len());
-        let (Some(statistics), Some(sums), false) = (statistics, sums, mass.is_nan()) else {
-            if let Some(loss) = loss {
-                *loss = f32::NAN;
-            }
-            return dz.fill(f32::NAN);
-        };
-        let normalizer = statistics.maximum + sums.log_sum;
-        let coefficient = z_loss * target.label_weight();
-        if let Some(loss) = loss {
-            let term = |i: usize| {
-                let t = target.at(i);
-                let term = t * (sums.log_sum - (z[i] - statistics.maximum));
-                if t == 0.0 { 0.0 } else { term }
-            };
-            let mut total = sum_of(z.len(), term);
-            if coefficient != 0.0 {
-                total += f64::from(coefficient) * f64::from(normalizer).powi(2);
-            }
-            *loss = (f64::from(scale) * total) as f32;
+        let PerRow { scale, coefficient, mass: known } = per_row;
+        let Statistics { maximum, rest } = Statistics::of::<false, ACROSS>(
+            [&*z, &[]],
+            |z| z,
+            Temperature::ONE,
+            [&mut *p, &mut []],
+        );
+        let (mut sum, mut log_sum) = ([0.0; LANES], [0.0; LANES]);
+        for lane in 0..LANES {
+            sum[lane] = 1.0 + rest[lane];
+            log_sum[lane] = ln_1p(rest[lane]);
         }
-        // 1 − p of an element that dominates its row, without the cancellation.
-        let others = statistics.rest / sums.sum;
-        let pull = if coefficient == 0.0 { 0.0 } else { 2.0 * coefficient * normalizer };
-        for (i, (dz, e)) in dz.iter_mut().zip(&*exponentials).enumerate() {
-            let (p, t) = (e / sums.sum, target.at(i));
-            let dominant = (mass - t) - mass * others;
-            let error = if p > 0.5 { dominant } else { p * mass - t };
-            *dz = scale * (error + pull * p);
+        let (mut totals, mut masses) = ([0.0f64; LANES], [0.0f64; LANES]);
+        if wants_loss || wants_dz {
+            for (z, targets) in z.chunks(TERMS).zip(targets.chunks(TERMS)) {
+                let (mut terms, mut mass) = ([0.0f32; LANES], [0.0f32; LANES]);
+                for (z, targets) in z.iter().zip(targets) {
+                    for lane in 0..LANES {
+                        let t = targets[lane];
+                        let term = t * (log_sum[lane] - (z[lane] - maximum[lane]));
+                        terms[lane] += if t == 0.0 { 0.0 } else { term };
+                        mass[lane] += t;
+                    }
+                }
+                for lane in 0..LANES {
+                    totals[lane] += f64::from(terms[lane]);
+                    masses[lane] += f64::from(mass[lane]);
+                }
+            }
+            across::<ACROSS, _>(&mut totals, |a, b| a + b);
+            across::<ACROSS, _>(&mut masses, |a, b| a + b);
         }
+        let (mut mass, mut others, mut pull) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        let (mut undefined, mut loss) = ([false; LANES], [0.0; LANES]);
+        for lane in 0..LANES {
+            let found = masses[lane] as f32;
+            mass[lane] = if known[lane].is_nan() { found } else { known[lane] };
+            undefined[lane] = !maximum[lane].is_finite() || mass[lane].is_nan();
+            // 1 − p of an element that dominates its row, without the cancellation.
+            others[lane] = rest[lane] / sum[lane];
+            let normalizer = maximum[lane] + log_sum[lane];
+            let has_pull = coefficient[lane] != 0.0;
+            pull[lane] = if has_pull { 2.0 * coefficient[lane] * normalizer } else { 0.0 };
+            let square = f64::from(normalizer) * f64::from(normalizer);
+            let z_loss = if has_pull { f64::from(coefficient[lane]) * square } else { 0.0 };
+            let value = (f64::from(scale[lane]) * (totals[lane] + z_loss)) as f32;
+            loss[lane] = if undefined[lane] { f32::NAN } else { value };
+        }
+        for p in p.iter_mut() {
+            for lane in 0..LANES {
+                p[lane] /= sum[lane];
+            }
+        }
+        if wants_dz {
+            for ((dz, p), targets) in dz.iter_mut().zip(&*p).zip(&*targets) {
+                for lane in 0..LANES {
+                    let (p, t) = (p[lane], targets[lane]);
+                    let dominant = (mass[lane] - t) - mass[lane] * others[lane];
+                    let error = if p > 0.5 { dominant } else { p * mass[lane] - t };
+                    let slope = scale[lane] * (error + pull[lane] * p);
+                    dz[lane] = if undefined[lane] { f32::NAN } else { slope };
+                }
+            }
+        }
+        Found { maximum, log_sum, loss }
     }
 }

@@ -1,7 +1,5 @@
 //! What a loss compares with, row by row.
 
-use super::super::parallel::sum_of;
-
 /// Values that are spread over rows: what belongs to row r and column c is at r·row + c·column.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Strided<'a> {
@@ -108,10 +106,21 @@ enum RowValues<'a> {
 impl<'a> TargetRow<'a> {
     #[inline(always)]
     pub(super) fn at(&self, column: usize) -> f32 {
+        match self.values {
+            RowValues::Label(label) if label == column => {
+                (self.share + self.keep) * self.class_weight(column)
+            }
+            _ => self.base(column),
+        }
+    }
+
+    /// The same, as if the column were not the label.
+    #[inline(always)]
+    pub(super) fn base(&self, column: usize) -> f32 {
         let target = match self.values {
             RowValues::Dense(values) if self.keep == 1.0 => values[column],
             RowValues::Dense(values) => self.keep * values[column] + self.share,
-            RowValues::Label(label) => self.share + if label == column { self.keep } else { 0.0 },
+            RowValues::Label(_) => self.share,
         };
         target * self.class_weight(column)
     }
@@ -133,12 +142,11 @@ impl<'a> TargetRow<'a> {
         self.label().map_or(1.0, |label| self.class_weight(label))
     }
 
-    /// What the targets of the row add up to.
-    #[inline(always)]
-    pub(super) fn mass(&self, width: usize) -> f32 {
+    /// What the targets of the row add up to, where that needs no sum.
+    pub(super) fn known_mass(&self) -> Option<f32> {
         match (self.values, self.class_weights) {
-            (RowValues::Label(_), None) => 1.0,
-            _ => sum_of(width, |column| self.at(column)) as f32,
+            (RowValues::Label(_), None) => Some(1.0),
+            _ => None,
         }
     }
 

@@ -4,11 +4,11 @@ use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
 use super::super::math::{difference, exp_difference, ln_1p};
-use super::super::parallel::{SERIAL, sum_of, vectorised};
+use super::super::parallel::{LANES, Lanes, SERIAL, sum_of, vectorised};
 use super::super::rowwise::Statistics;
 use super::Targets;
 use super::targets::TargetRow;
-use crate::backend::{STATE, Temperature};
+use crate::backend::STATE;
 use crate::reference::losses::times;
 
 /// A tile of logits, some rows and of them some columns, and what goes with it.
@@ -82,7 +82,7 @@ impl Tile<'_> {
         let task = self.rows_per_task();
         let tasks = states.par_chunks_mut(task * STATE).zip(tile.par_chunks(task * self.width));
         tasks.enumerate().for_each(|(index, (states, tile))| {
-            let mut exponentials = vec![0.0; self.width];
+            let mut exponentials = vec![[0.0; LANES]; self.width.div_ceil(LANES)];
             let rows = states.chunks_exact_mut(STATE).zip(tile.chunks_exact(self.width));
             for (i, (state, z)) in rows.enumerate() {
                 let target = self.targets.row(self.first_row + index * task + i);
@@ -159,7 +159,7 @@ struct RowState<'a> {
     tile: &'a Tile<'a>,
     target: Option<TargetRow<'a>>,
     z: &'a [f32],
-    exponentials: &'a mut [f32],
+    exponentials: &'a mut [Lanes],
 }
 
 impl NullaryFnOnce for RowState<'_> {
@@ -169,10 +169,12 @@ impl NullaryFnOnce for RowState<'_> {
     fn call(self) -> State {
         let Self { tile, target, z, exponentials } = self;
         let first = tile.first_column;
-        let (maximum, rest) = match Statistics::of::<false>(z, Temperature::ONE, exponentials) {
-            Some(statistics) => (statistics.maximum, statistics.rest),
-            None if z.iter().all(|&z| z == f32::NEG_INFINITY) => (f32::NEG_INFINITY, -1.0),
-            None => (f32::NAN, f32::NAN),
+        let Statistics { maximum: [maximum, ..], rest: [rest, ..] } =
+            Statistics::of_line(z, exponentials);
+        let (maximum, rest) = match maximum {
+            f32::NEG_INFINITY => (maximum, -1.0),
+            _ if maximum.is_finite() => (maximum, rest),
+            _ => (f32::NAN, f32::NAN),
         };
         let label = target.and_then(|target| target.label());
         let label = label.and_then(|label| label.checked_sub(first)).and_then(|i| z.get(i));
