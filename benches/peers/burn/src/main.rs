@@ -1,0 +1,11 @@
+//! burn on the CPU: its backend flex.
+
+mod work;
+
+use burn::tensor::Device;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let device = Device::flex();
+    common::main(&arguments, |case| work::prepare(&device, case));
+}
