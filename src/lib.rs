@@ -84,6 +84,8 @@ pub use device::{
 };
 pub use error::{Error, Result};
 pub use gated::Gated;
+#[doc(hidden)]
+pub use gpu::{AssembledKernel, KernelKind, assembled_kernels};
 pub use labels::Labels;
 pub use loss::{Loss, Targets};
 pub use optimizer::{Adam, AdamW, Sgd, clip_gradient_norm, clip_gradient_value};

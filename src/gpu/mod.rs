@@ -1,6 +1,7 @@
 //! The GPU backend: the kernels of `shaders/` through wgpu.
 
 mod adapter;
+mod assembled;
 mod buffer;
 mod clip;
 mod context;
@@ -22,6 +23,7 @@ mod shader_tests;
 use std::sync::Arc;
 
 pub(crate) use adapter::{enumerate, open};
+pub use assembled::{AssembledKernel, KernelKind, assembled_kernels};
 pub(crate) use buffer::Buffer;
 pub(crate) use read_back::ReadBack;
 

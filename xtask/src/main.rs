@@ -17,7 +17,7 @@ const USAGE: &str = "\
 cargo xtask test      makes sure that a GPU adapter is there, then runs all tests and examples
 cargo xtask mutants   breaks shaders one at a time and shows that the tests notice
 cargo xtask ulp       measures the error of every function over every float; --help tells more
-cargo xtask isa       counts the instructions that a GPU's compiler makes of every function
+cargo xtask isa       compiles every kernel for AMD cards that are not there; --help tells more
 cargo xtask vocabulary  measures an output layer over a large vocabulary; --help tells more
 cargo xtask readme    writes the README's lists of what the catalogue holds, and docs/losses.md";
 

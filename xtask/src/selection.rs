@@ -67,11 +67,6 @@ impl Selection {
         Ok(())
     }
 
-    /// Whether nothing is named, which means all.
-    pub fn is_everything(&self) -> bool {
-        self.activations.is_empty() && self.orders.is_empty()
-    }
-
     /// Each activation with each order; all where none is named. A row-wise activation has a function
     /// but no derivative that is one number.
     pub fn functions(&self) -> Vec<Function> {

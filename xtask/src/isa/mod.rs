@@ -1,34 +1,42 @@
 //! `cargo xtask isa`: what a real GPU's compiler makes of the kernels, with no GPU.
 
+mod assembly;
 mod radv;
 mod report;
 mod spirv;
+mod table;
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use lexopt::prelude::*;
-use wgrad::Activation;
+use rayon::prelude::*;
+use wgrad::{AssembledKernel, KernelKind};
 
-use crate::command::succeed;
-use crate::selection::{Function, Selection};
-use radv::{Compiler, Statistics};
+use radv::Compiler;
+use report::Report;
+use table::{Card, Row};
 
 const USAGE: &str = "\
-cargo xtask isa [options]   compiles every pointwise kernel for an AMD card that is not there
-  --function NAME   only these activations, as in sigmoid,tanh or \"elu(alpha=0.3)\"; may be repeated
-  --order N         only 0 (the function), 1 (its derivative) or 2 (its second derivative)
-  --family NAME     the card as Mesa names it: navi21 (default, RDNA 2), vega10, gfx1100 ...
-  --write           also puts the table of all functions into docs/instructions.md";
+cargo xtask isa [options]   compiles every kernel for AMD cards that are not there
+  --kernel TEXT     only kernels whose name contains this, as in \"Unary(Forward) gelu\"; may be repeated
+  --family NAME     only this card, as Mesa names it: vega10, navi21, gfx1100
+  --write           puts the tables of all kernels into docs/instructions.md
+  --check           fails where a kernel spills registers or has fewer waves than it should, where the
+                    inner loop of a product has too few multiply-adds, or docs/instructions.md differs";
+
+/// GCN 5, RDNA 2 and RDNA 3, as Mesa names their first cards.
+const FAMILIES: [&str; 3] = ["vega10", "navi21", "gfx1100"];
 
 /// The card that Mesa's driver is told to compile for. It reads this only when it is loaded.
 const FAMILY: &str = "RADV_FORCE_FAMILY";
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Arguments {
-    selection: Selection,
-    family: String,
+    kernels: Vec<String>,
+    families: Vec<String>,
     write: bool,
+    check: bool,
     help: bool,
 }
 
@@ -38,25 +46,27 @@ impl Arguments {
     }
 
     fn read(words: impl IntoIterator<Item = String>) -> Result<Self, lexopt::Error> {
-        let (selection, family) = (Selection::default(), "navi21".to_owned());
-        let mut arguments = Self { selection, family, write: false, help: false };
+        let mut arguments = Self::default();
         let mut parser = lexopt::Parser::from_args(words);
         while let Some(argument) = parser.next()? {
             match argument {
-                Long("function") => {
-                    arguments.selection.add_activations(&parser.value()?.string()?)?;
-                }
-                Long("order") => arguments.selection.add_orders(&parser.value()?.string()?)?,
-                Long("family") => arguments.family = parser.value()?.string()?,
+                Long("kernel") => arguments.kernels.push(parser.value()?.string()?),
+                Long("family") => arguments.families.push(parser.value()?.string()?),
                 Long("write") => arguments.write = true,
+                Long("check") => arguments.check = true,
                 Long("help") | Short('h') => arguments.help = true,
                 other => return Err(other.unexpected()),
             }
         }
-        if arguments.write && !arguments.selection.is_everything() {
-            return Err("--write is for the table of all functions".into());
+        let part = !arguments.kernels.is_empty() || !arguments.families.is_empty();
+        if part && (arguments.write || arguments.check) {
+            return Err("--write and --check are for all kernels on all cards".into());
         }
         Ok(arguments)
+    }
+
+    fn wants(&self, kernel: &AssembledKernel) -> bool {
+        self.kernels.is_empty() || self.kernels.iter().any(|text| kernel.label.contains(text))
     }
 }
 
@@ -68,15 +78,40 @@ pub fn command(words: impl IntoIterator<Item = String>) -> Result<(), String> {
         println!("{USAGE}");
         return Ok(());
     }
-    if std::env::var(FAMILY).is_ok_and(|family| family == arguments.family) {
-        return run(&arguments);
+    if std::env::var_os(FAMILY).is_some() {
+        print!("{}", compile(&arguments)?.to_text());
+        return Ok(());
     }
-    // Once more, in an environment in which the driver offers that card.
+    let families: Vec<&str> = match arguments.families.as_slice() {
+        [] => FAMILIES.to_vec(),
+        named => named.iter().map(String::as_str).collect(),
+    };
+    let cards = families
+        .into_iter()
+        .map(|family| in_environment(family, &words))
+        .collect::<Result<Vec<Card>, String>>()?;
+    let report = Report::new(cards)?;
+    if arguments.write {
+        return report.write();
+    }
+    if arguments.check {
+        return report.check();
+    }
+    print!("{}", report.text());
+    Ok(())
+}
+
+/// This program once more, in an environment in which the driver offers that card.
+fn in_environment(family: &str, words: &[String]) -> Result<Card, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut again = Command::new(program);
-    again.arg("isa").args(words);
-    again.env(FAMILY, &arguments.family).env("VK_DRIVER_FILES", manifest()?);
-    succeed(&mut again)
+    again.arg("isa").args(words).stderr(std::process::Stdio::inherit());
+    again.env(FAMILY, family).env("VK_DRIVER_FILES", manifest()?);
+    let output = again.output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(format!("the kernels cannot be compiled for {family}"));
+    }
+    Card::from_text(family, &String::from_utf8_lossy(&output.stdout))
 }
 
 /// Where the Vulkan loader finds RADV.
@@ -97,32 +132,29 @@ fn manifest() -> Result<PathBuf, String> {
     })
 }
 
-/// A function, and what its kernel compiles to.
-struct Row {
-    function: Function,
-    statistics: Statistics,
-}
-
-fn run(arguments: &Arguments) -> Result<(), String> {
+/// Compiles the kernels for the card of the environment.
+fn compile(arguments: &Arguments) -> Result<Card, String> {
     let compiler = Compiler::open()?;
-    let compile = |function: Function| {
-        let statistics = compiler.compile(&spirv::compile(&function)?);
-        let name = function.name();
-        statistics
-            .map(|statistics| Row { function, statistics })
-            .map_err(|error| format!("{name}, order {}: {error}", function.order))
+    let kernels = wgrad::assembled_kernels();
+    let row = |kernel: &AssembledKernel| {
+        let module = spirv::compile(kernel);
+        let with_loop = kernel.kind == KernelKind::Product;
+        let compiled = module.and_then(|module| compiler.compile(&module, with_loop));
+        let name = kernel.label.clone();
+        compiled
+            .map(|compiled| Row { name, kind: kernel.kind, compiled })
+            .map_err(|error| format!("{}: {error}", kernel.label))
     };
     // The kernel that needs next to nothing has as many waves as a SIMD unit can hold.
-    let full = compile(Function { activation: Activation::Identity, order: 0 })?.statistics.waves;
-    let functions = arguments.selection.functions().into_iter();
-    let pointwise = functions.filter(|function| !function.activation.is_rowwise());
-    let rows = pointwise.map(compile).collect::<Result<Vec<Row>, String>>()?;
+    let least = kernels.iter().find(|kernel| kernel.label == "Unary(Forward) identity");
+    let full = row(least.ok_or("there is no identity")?)?.compiled.statistics.waves;
+    let wanted: Vec<_> = kernels.iter().filter(|kernel| arguments.wants(kernel)).collect();
+    let rows = wanted.into_par_iter().map(row).collect::<Result<Vec<Row>, String>>()?;
     if rows.is_empty() {
-        return Err("none of these functions has a pointwise kernel".to_owned());
+        return Err("there is no such kernel".to_owned());
     }
-    let report = report::Report { compiler: &compiler, family: &arguments.family, full, rows };
-    print!("{}", report.text());
-    if arguments.write { report.write() } else { Ok(()) }
+    let Compiler { card, driver, .. } = &compiler;
+    Ok(Card { family: String::new(), name: card.clone(), driver: driver.clone(), full, rows })
 }
 
 #[cfg(test)]
@@ -132,13 +164,17 @@ mod tests {
     #[test]
     fn options_are_read() {
         let parse = |words: &[&str]| Arguments::parse(words.iter().map(|&word| word.to_owned()));
-        let arguments = parse(&["--function", "tanh", "--family=gfx1100"]).unwrap();
-        assert_eq!((&*arguments.family, arguments.write), ("gfx1100", false));
-        assert_eq!(arguments.selection.functions().len(), 3);
-        assert_eq!(parse(&[]).unwrap().family, "navi21");
+        let arguments = parse(&["--kernel", "tanh", "--family=gfx1100"]).unwrap();
+        assert_eq!(
+            (&arguments.families[..], arguments.write),
+            (&["gfx1100".to_owned()][..], false)
+        );
+        let kernels = wgrad::assembled_kernels();
+        let wanted = kernels.iter().filter(|kernel| arguments.wants(kernel)).count();
+        assert!(wanted > 4 && wanted < kernels.len() / 4, "{wanted}");
         assert!(parse(&["--family"]).unwrap_err().contains(USAGE));
-        assert!(parse(&["--write"]).unwrap().write);
-        assert!(parse(&["--write", "--order", "0"]).unwrap_err().contains("all functions"));
+        assert!(parse(&["--check"]).unwrap().check);
+        assert!(parse(&["--write", "--kernel", "tanh"]).unwrap_err().contains("all kernels"));
         assert!(parse(&["navi21"]).is_err());
     }
 }

@@ -9,6 +9,9 @@ use std::fmt::Display;
 
 use ash::{ext, khr, vk};
 
+use super::assembly::{self, Loop};
+use super::spirv::{Binding, Module};
+
 /// What the compiler tells about a kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Statistics {
@@ -17,11 +20,20 @@ pub struct Statistics {
     pub sgprs: u64,
     pub spilled_vgprs: u64,
     pub spilled_sgprs: u64,
+    /// The bytes of workgroup memory.
+    pub shared: u64,
     /// Waves that a SIMD unit can hold at a time.
     pub waves: u64,
     /// Cycles of a wave alone, and cycles a wave where there are many.
     pub latency: u64,
     pub inverse_throughput: u64,
+}
+
+/// A kernel, compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Compiled {
+    pub statistics: Statistics,
+    pub inner_loop: Option<Loop>,
 }
 
 /// A compiler for one card. What it creates lives until the process ends.
@@ -30,7 +42,6 @@ pub struct Compiler {
     _entry: ash::Entry,
     device: ash::Device,
     executables: khr::pipeline_executable_properties::Device,
-    layout: vk::PipelineLayout,
     /// The name that the driver gives the card.
     pub card: String,
     pub driver: String,
@@ -92,23 +103,33 @@ impl Compiler {
             vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(true);
         let mut statistics = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default()
             .pipeline_executable_info(true);
+        // What kernels may ask for, beside the plainest.
+        let mut halves =
+            vk::PhysicalDeviceShaderFloat16Int8Features::default().shader_float16(true);
+        let mut half_storage =
+            vk::PhysicalDevice16BitStorageFeatures::default().storage_buffer16_bit_access(true);
+        let mut memory_model =
+            vk::PhysicalDeviceVulkanMemoryModelFeatures::default().vulkan_memory_model(true);
         let create = vk::DeviceCreateInfo::default()
             .queue_create_infos(&queues)
             .enabled_extension_names(&extensions)
             .enabled_features(&core)
             .push_next(&mut robust)
-            .push_next(&mut statistics);
+            .push_next(&mut statistics)
+            .push_next(&mut halves)
+            .push_next(&mut half_storage)
+            .push_next(&mut memory_model);
         // SAFETY: the card is one of the instance's; the pointers outlive the call.
         let device = unsafe { instance.create_device(card, &create, None) }
             .map_err(failed("the card cannot be opened"))?;
         let executables = khr::pipeline_executable_properties::Device::new(instance, &device);
-        let layout = pipeline_layout(&device).map_err(failed("no pipeline layout"))?;
-        Ok(Self { _entry: entry, device, executables, layout, card: name, driver })
+        Ok(Self { _entry: entry, device, executables, card: name, driver })
     }
 
-    /// Compiles the entry point `main` of a SPIR-V module.
-    pub fn compile(&self, spirv: &[u32]) -> Result<Statistics, String> {
-        let create = vk::ShaderModuleCreateInfo::default().code(spirv);
+    /// Compiles the entry point `main` of a SPIR-V module; with its inner loop where asked to.
+    pub fn compile(&self, module: &Module, with_loop: bool) -> Result<Compiled, String> {
+        let layout = self.layout(&module.bindings).map_err(failed("no pipeline layout"))?;
+        let create = vk::ShaderModuleCreateInfo::default().code(&module.words);
         // SAFETY: naga has made the words, and validated what it made them of.
         let module = unsafe { self.device.create_shader_module(&create, None) }
             .map_err(failed("the module is not accepted"))?;
@@ -116,55 +137,81 @@ impl Compiler {
             .stage(vk::ShaderStageFlags::COMPUTE)
             .module(module)
             .name(c"main");
-        let create = vk::ComputePipelineCreateInfo::default()
-            .stage(stage)
-            .layout(self.layout)
-            .flags(vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR);
+        let mut flags = vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR;
+        if with_loop {
+            flags |= vk::PipelineCreateFlags::CAPTURE_INTERNAL_REPRESENTATIONS_KHR;
+        }
+        let create =
+            vk::ComputePipelineCreateInfo::default().stage(stage).layout(layout).flags(flags);
         let cache = vk::PipelineCache::null();
         // SAFETY: module and layout are the device's.
         let pipelines = unsafe { self.device.create_compute_pipelines(cache, &[create], None) }
             .map_err(|(_, error)| failed("the kernel does not compile")(error))?;
-        let mut statistics = Statistics::default();
+        let mut compiled = Compiled::default();
         for &pipeline in &pipelines {
             let executable = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline);
             // SAFETY: the pipeline was made with its statistics, and is alive.
             let found = unsafe { self.executables.get_pipeline_executable_statistics(&executable) }
                 .map_err(failed("no statistics"))?;
             for statistic in found {
-                statistics.read(&statistic);
+                compiled.statistics.read(&statistic);
+            }
+            if with_loop {
+                compiled.inner_loop = assembly::inner_loop(&self.assembly(&executable)?);
             }
             // SAFETY: nothing uses the pipeline any more.
             unsafe { self.device.destroy_pipeline(pipeline, None) };
         }
         // SAFETY: nor the module.
         unsafe { self.device.destroy_shader_module(module, None) };
-        Ok(statistics)
+        Ok(compiled)
     }
-}
 
-/// The bindings of the pointwise kernels, as wgrad lays them out.
-fn pipeline_layout(device: &ash::Device) -> Result<vk::PipelineLayout, vk::Result> {
-    let kinds = [
-        vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC,
-        vk::DescriptorType::STORAGE_BUFFER,
-        vk::DescriptorType::STORAGE_BUFFER,
-    ];
-    let bindings: Vec<_> = (0..)
-        .zip(kinds)
-        .map(|(binding, kind)| {
-            vk::DescriptorSetLayoutBinding::default()
-                .binding(binding)
-                .descriptor_type(kind)
-                .descriptor_count(1)
-                .stage_flags(vk::ShaderStageFlags::COMPUTE)
-        })
-        .collect();
-    let create = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
-    // SAFETY: the device is alive, and what the structure points to outlives the call.
-    let sets = [unsafe { device.create_descriptor_set_layout(&create, None) }?];
-    let create = vk::PipelineLayoutCreateInfo::default().set_layouts(&sets);
-    // SAFETY: the same.
-    unsafe { device.create_pipeline_layout(&create, None) }
+    /// The listing of the machine's instructions.
+    fn assembly(&self, executable: &vk::PipelineExecutableInfoKHR<'_>) -> Result<String, String> {
+        // SAFETY: the pipeline was made with its representations, and is alive.
+        let mut texts = unsafe {
+            self.executables.get_pipeline_executable_internal_representations(executable)
+        }
+        .map_err(failed("no assembly"))?;
+        // They tell their sizes; asked once more, they fill what has room for them.
+        let mut contents: Vec<Vec<u8>> = texts.iter().map(|text| vec![0; text.data_size]).collect();
+        for (text, content) in texts.iter_mut().zip(&mut contents) {
+            text.p_data = content.as_mut_ptr().cast();
+        }
+        let get = self.executables.fp().get_pipeline_executable_internal_representations_khr;
+        let mut count = texts.len() as u32;
+        // SAFETY: as above; there are as many texts as the count says, each with room for its size.
+        unsafe { get(self.executables.device(), executable, &mut count, texts.as_mut_ptr()) }
+            .result()
+            .map_err(failed("no assembly"))?;
+        let assembly = texts.iter().position(|described| text(&described.name) == "Assembly");
+        let content = assembly.map(|place| &contents[place]).ok_or("there is no listing")?;
+        Ok(String::from_utf8_lossy(content).into_owned())
+    }
+
+    fn layout(&self, bindings: &[Binding]) -> Result<vk::PipelineLayout, vk::Result> {
+        let bindings: Vec<_> = bindings
+            .iter()
+            .map(|binding| {
+                let kind = match binding.uniform {
+                    true => vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC,
+                    false => vk::DescriptorType::STORAGE_BUFFER,
+                };
+                vk::DescriptorSetLayoutBinding::default()
+                    .binding(binding.index)
+                    .descriptor_type(kind)
+                    .descriptor_count(1)
+                    .stage_flags(vk::ShaderStageFlags::COMPUTE)
+            })
+            .collect();
+        let create = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
+        // SAFETY: the device is alive, and what the structure points to outlives the call.
+        let sets = [unsafe { self.device.create_descriptor_set_layout(&create, None) }?];
+        let create = vk::PipelineLayoutCreateInfo::default().set_layouts(&sets);
+        // SAFETY: the same.
+        unsafe { self.device.create_pipeline_layout(&create, None) }
+    }
 }
 
 impl Statistics {
@@ -180,6 +227,7 @@ impl Statistics {
             "SGPRs" => &mut self.sgprs,
             "Spilled VGPRs" => &mut self.spilled_vgprs,
             "Spilled SGPRs" => &mut self.spilled_sgprs,
+            "LDS size" => &mut self.shared,
             "Subgroups per SIMD" => &mut self.waves,
             "Latency" => &mut self.latency,
             "Inverse Throughput" => &mut self.inverse_throughput,

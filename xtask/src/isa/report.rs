@@ -1,10 +1,12 @@
-//! The table of instructions, for the terminal and docs/instructions.md.
+//! The tables of instructions, for the terminal and docs/instructions.md.
 
 use std::fmt::Write;
 use std::fs;
 
-use super::Row;
-use super::radv::{Compiler, Statistics};
+use wgrad::KernelKind;
+
+use super::radv::Statistics;
+use super::table::{Card, Row};
 use crate::command::root;
 
 const PAGE: &str = "docs/instructions.md";
@@ -12,88 +14,229 @@ const PAGE: &str = "docs/instructions.md";
 /// The instructions of a kernel up to which a card with 3 TB/s stays bound by its memory.
 const MEMORY_BOUND: u64 = 280;
 
-pub struct Report<'a> {
-    pub compiler: &'a Compiler,
-    pub family: &'a str,
-    /// The waves of full occupancy.
-    pub full: u64,
-    pub rows: Vec<Row>,
+/// The least share of multiply-adds in the inner loop of a product with tiles in workgroup memory.
+const MULTIPLY_ADDS: f64 = 0.5;
+
+/// The same kernels on each card.
+pub struct Report {
+    cards: Vec<Card>,
 }
 
-const COLUMNS: [&str; 9] = [
-    "function",
-    "order",
+const COLUMNS: [&str; 8] = [
     "instructions",
     "VGPRs",
     "SGPRs",
     "spills",
+    "workgroup memory",
     "waves/SIMD",
     "latency",
     "inverse throughput",
 ];
 
-fn cells(row: &Row) -> [String; COLUMNS.len()] {
-    let Statistics { instructions, vgprs, sgprs, waves, latency, inverse_throughput, .. } =
-        row.statistics;
-    let numbers = [instructions, vgprs, sgprs, spills(row), waves, latency, inverse_throughput];
-    let [instructions, vgprs, sgprs, spills, waves, latency, throughput] =
-        numbers.map(|number| number.to_string());
-    let (function, order) = (row.function.name(), row.function.order.to_string());
-    [function, order, instructions, vgprs, sgprs, spills, waves, latency, throughput]
+fn cells(row: &Row) -> [u64; COLUMNS.len()] {
+    let Statistics {
+        instructions, vgprs, sgprs, shared, waves, latency, inverse_throughput, ..
+    } = row.compiled.statistics;
+    [instructions, vgprs, sgprs, row.spills(), shared, waves, latency, inverse_throughput]
 }
 
-fn spills(row: &Row) -> u64 {
-    row.statistics.spilled_vgprs + row.statistics.spilled_sgprs
+/// "a / b / c", or a alone where all are the same.
+fn together(values: &[String]) -> String {
+    match values {
+        [first, others @ ..] if others.iter().all(|other| other == first) => first.clone(),
+        values => values.join(" / "),
+    }
 }
 
-impl Report<'_> {
-    fn heading(&self) -> String {
-        let Compiler { card, driver, .. } = self.compiler;
-        format!("{card} and the compiler of {driver}")
+impl Report {
+    /// With the kernels of a section together.
+    pub fn new(mut cards: Vec<Card>) -> Result<Self, String> {
+        let names = |card: &Card| card.rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
+        let same = cards.windows(2).all(|pair| names(&pair[0]) == names(&pair[1]));
+        if cards.is_empty() || !same {
+            return Err("the cards have not compiled the same kernels".to_owned());
+        }
+        for card in &mut cards {
+            let mut sections: Vec<String> = vec![ALONE.to_owned()];
+            for row in &card.rows {
+                let (section, _) = place(&row.name);
+                if !sections.iter().any(|known| known == section) {
+                    sections.push(section.to_owned());
+                }
+            }
+            card.rows.sort_by_key(|row| {
+                let (section, _) = place(&row.name);
+                sections.iter().position(|known| known == section)
+            });
+        }
+        Ok(Self { cards })
     }
 
-    /// The functions for which the condition holds.
-    fn those(&self, condition: impl Fn(&Row) -> bool) -> String {
-        let rows = self.rows.iter().filter(|row| condition(row));
-        let names: Vec<String> = rows
-            .map(|row| format!("{}{}", row.function.name(), ["", "′", "″"][row.function.order]))
-            .collect();
-        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    /// Each kernel's place, and its row on every card.
+    fn kernels(&self) -> impl Iterator<Item = Vec<&Row>> {
+        let count = self.cards.first().map_or(0, |card| card.rows.len());
+        (0..count).map(|place| self.cards.iter().map(|card| &card.rows[place]).collect())
     }
 
-    fn findings(&self) -> [String; 3] {
-        let full = self.full;
-        let spilling = self.those(|row| spills(row) > 0);
-        let partial = self.those(|row| row.statistics.waves < full);
-        let large = self.those(|row| row.statistics.instructions > MEMORY_BOUND);
+    fn cards_of(&self) -> String {
+        let names = self.cards.iter().map(|card| format!("{} ({})", card.family, card.name));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    fn drivers(&self) -> String {
+        let mut drivers: Vec<&str> = self.cards.iter().map(|card| card.driver.as_str()).collect();
+        drivers.dedup();
+        drivers.join(", ")
+    }
+
+    /// The kernels and cards for which the condition holds.
+    fn those(&self, condition: impl Fn(&Card, &Row) -> bool) -> Vec<String> {
+        let found = self.kernels().filter_map(|rows| {
+            let on = self.cards.iter().zip(&rows).filter(|(card, row)| condition(card, row));
+            let families: Vec<&str> = on.map(|(card, _)| card.family.as_str()).collect();
+            match families.len() {
+                0 => None,
+                n if n == self.cards.len() => Some(rows[0].name.clone()),
+                _ => Some(format!("{} ({})", rows[0].name, families.join(", "))),
+            }
+        });
+        found.collect()
+    }
+
+    fn spilling(&self) -> Vec<String> {
+        self.those(|_, row| row.spills() > 0)
+    }
+
+    /// Products use their registers for the tile.
+    fn partial(&self) -> Vec<String> {
+        self.those(|card, row| {
+            row.kind != KernelKind::Product && row.compiled.statistics.waves < card.full
+        })
+    }
+
+    /// Products with tiles in workgroup memory, whose inner loop does too much else.
+    fn distracted(&self) -> Vec<String> {
+        self.those(|_, row| {
+            let share = row.compiled.inner_loop.map_or(0.0, |inner| inner.multiply_add_share());
+            let tiled = row.kind == KernelKind::Product && row.compiled.statistics.shared > 0;
+            tiled && share < MULTIPLY_ADDS
+        })
+    }
+
+    fn findings(&self) -> [String; 4] {
+        let list = |names: Vec<String>| match names.as_slice() {
+            [] => "none".to_owned(),
+            names => names.join(", "),
+        };
+        let full: Vec<String> = self.cards.iter().map(|card| card.full.to_string()).collect();
+        let large = self.those(|_, row| {
+            row.kind == KernelKind::Pointwise && row.compiled.statistics.instructions > MEMORY_BOUND
+        });
         [
-            format!("Spilling registers: {spilling}."),
-            format!("Below the full occupancy of {full} waves: {partial}."),
-            format!("More than {MEMORY_BOUND} instructions: {large}."),
+            format!("Spilling registers: {}.", list(self.spilling())),
+            format!(
+                "Below the full occupancy of {} waves, but for products: {}.",
+                together(&full),
+                list(self.partial())
+            ),
+            format!(
+                "Products with tiles in workgroup memory and less than {:.0} % multiply-adds in the inner \
+                 loop: {}.",
+                100.0 * MULTIPLY_ADDS,
+                list(self.distracted())
+            ),
+            format!("Pointwise, with more than {MEMORY_BOUND} instructions: {}.", list(large)),
         ]
     }
 
-    /// Aligned columns.
-    pub fn text(&self) -> String {
-        let mut lines = vec![COLUMNS.map(str::to_owned)];
-        lines.extend(self.rows.iter().map(cells));
-        let width = |column: usize| {
-            let lengths = lines.iter().map(|line| line[column].chars().count());
-            lengths.max().unwrap_or(0)
+    fn row(rows: &[&Row]) -> Vec<String> {
+        let columns = (0..COLUMNS.len()).map(|column| {
+            let values: Vec<String> =
+                rows.iter().map(|row| cells(row)[column].to_string()).collect();
+            together(&values)
+        });
+        columns.collect()
+    }
+
+    /// The share of multiply-adds and the estimated share of the peak; nothing without such a loop.
+    fn inner_loop(rows: &[&Row]) -> Option<[String; 2]> {
+        let loops: Vec<_> =
+            rows.iter().map(|row| row.compiled.inner_loop).collect::<Option<_>>()?;
+        let of = |share: fn(&super::assembly::Loop) -> f64| {
+            let shares: Vec<String> =
+                loops.iter().map(|inner| format!("{:.0} %", 100.0 * share(inner))).collect();
+            together(&shares)
         };
-        let mut text = self.heading() + "\n";
-        for line in &lines {
-            let _ = write!(text, "{:<1$}", line[0], width(0));
-            for (column, cell) in line.iter().enumerate().skip(1) {
-                let _ = write!(text, "  {cell:>0$}", width(column));
+        Some([of(super::assembly::Loop::multiply_add_share), of(super::assembly::Loop::peak_share)])
+    }
+
+    pub fn text(&self) -> String {
+        let mut text = format!("{}; {}\n", self.cards_of(), self.drivers());
+        for rows in self.kernels() {
+            let _ = write!(text, "\n{}\n ", rows[0].name);
+            for (column, cell) in COLUMNS.iter().zip(Self::row(&rows)) {
+                let _ = write!(text, " {column} {cell};");
             }
             text.push('\n');
+            if let Some([multiply_adds, peak]) = Self::inner_loop(&rows) {
+                let _ = writeln!(
+                    text,
+                    "  inner loop {multiply_adds} multiply-adds; {peak} of the peak"
+                );
+            }
         }
-        text + &self.findings().join("\n") + "\n"
+        text + "\n" + &self.findings().join("\n") + "\n"
     }
 
     pub fn write(&self) -> Result<(), String> {
-        fs::write(root().join(PAGE), self.markdown()).map_err(|error| format!("{PAGE}: {error}"))
+        fs::write(root().join(PAGE), self.markdown())
+            .map_err(|error| format!("{PAGE}: {error}"))?;
+        println!("{}", self.findings().join("\n"));
+        Ok(())
+    }
+
+    /// What must not be, and that the page is up to date.
+    pub fn check(&self) -> Result<(), String> {
+        let mut faults = Vec::new();
+        let [spilling, partial, distracted, _] = self.findings();
+        let found = [
+            (self.spilling(), spilling),
+            (self.partial(), partial),
+            (self.distracted(), distracted),
+        ];
+        faults
+            .extend(found.into_iter().filter(|(names, _)| !names.is_empty()).map(|(_, text)| text));
+        let page =
+            fs::read_to_string(root().join(PAGE)).map_err(|error| format!("{PAGE}: {error}"))?;
+        if page.contains(&self.drivers()) {
+            faults.extend(self.differences(&page));
+        } else {
+            println!("{PAGE} is of another compiler than {}: it is not compared.", self.drivers());
+        }
+        if faults.is_empty() {
+            let [rows, cards] = [self.kernels().count(), self.cards.len()];
+            println!("{rows} kernels on {cards} cards: no faults, and {PAGE} is up to date");
+            return Ok(());
+        }
+        Err(faults.join("\n"))
+    }
+
+    /// The lines that only one of the page and what it should be has.
+    fn differences(&self, page: &str) -> Option<String> {
+        let due = self.markdown();
+        if due == page {
+            return None;
+        }
+        let mut text = format!("{PAGE} differs; if it should: cargo xtask isa --write");
+        let only = |these: &str, those: &str, sign: char, text: &mut String| {
+            let known: std::collections::HashSet<&str> = those.lines().collect();
+            for line in these.lines().filter(|line| !known.contains(line)) {
+                let _ = write!(text, "\n{sign} {line}");
+            }
+        };
+        only(page, &due, '-', &mut text);
+        only(&due, page, '+', &mut text);
+        Some(text)
     }
 
     fn markdown(&self) -> String {
@@ -101,31 +244,113 @@ impl Report<'_> {
             "\
 # Instructions
 
-What a real GPU's compiler makes of the kernels. No such card is needed: Mesa's driver compiles for one that
-is not there. This page is for {}, made by
+What real GPUs' compilers make of the kernels. No such card is needed: Mesa's driver compiles for cards that are not
+there. This page is for {}, by the compiler of {}, made by
 
 ```sh
-cargo xtask isa --family {} --write
+cargo xtask isa --write
 ```
 
-An invocation computes four elements. VGPRs and SGPRs are registers of a lane and of a wave; waves a SIMD
-unit can hold {} at a time, fewer where a kernel takes many registers. Latency is of one wave alone in cycles,
-inverse throughput the cycles a wave where there are many; both are the compiler's estimates. A card with
-3 TB/s stays bound by its memory, whatever it computes, up to about {MEMORY_BOUND} instructions; one with
-0.5 TB/s up to about 1400 cycles.
+`cargo xtask isa --check` tells where it is out of date, and where a kernel has become worse than it may be.
+
+A cell has a number for each card, in this order, or one where all are the same. An invocation of a
+pointwise kernel computes four elements. VGPRs and SGPRs are registers of a lane and of a wave; waves are those that
+a SIMD unit can hold at a time, fewer where a kernel takes many registers or much workgroup memory (in bytes). Latency
+is of one wave alone in cycles, inverse throughput the cycles a wave where there are many; both are the
+compiler's estimates. A card with 3 TB/s stays bound by its memory, whatever it computes, up to about {MEMORY_BOUND}
+instructions a vec4; one with 0.5 TB/s up to about 1400 cycles. The kernels have the parameters and constants
+that they have by default.
 
 ",
-            self.heading(),
-            self.family,
-            self.full,
+            self.cards_of(),
+            self.drivers(),
         );
         for finding in self.findings() {
             let _ = writeln!(page, "* {finding}");
         }
-        let _ = write!(page, "\n| {} |\n|---{}|\n", COLUMNS.join(" | "), "|--:".repeat(8));
-        for row in &self.rows {
-            let _ = writeln!(page, "| {} |", cells(row).join(" | "));
+        let mut section = String::new();
+        for rows in self.kernels() {
+            let (heading, name) = place(&rows[0].name);
+            let inner = Self::inner_loop(&rows);
+            if heading != section {
+                let _ = write!(page, "\n## {heading}\n\n| | {} |", COLUMNS.join(" | "));
+                let more = if inner.is_some() { " multiply-adds | of the peak |" } else { "" };
+                let count = COLUMNS.len() + if inner.is_some() { 2 } else { 0 };
+                let _ = write!(page, "{more}\n|---|{}\n", "--:|".repeat(count));
+                section = heading.to_owned();
+            }
+            let _ = write!(page, "| {name} | {} |", Self::row(&rows).join(" | "));
+            if let Some(shares) = inner {
+                let _ = write!(page, " {} |", shares.join(" | "));
+            }
+            page.push('\n');
+        }
+        if self.cards.iter().flat_map(|card| &card.rows).any(|row| row.kind == KernelKind::Product)
+        {
+            page.push_str(
+                "
+Of products, multiply-adds are the share of the instructions of the inner loop that are such; the share of
+the peak is an estimate: multiply-adds over what takes longest in that loop, the instructions on vectors, the
+reads of workgroup memory (128 bytes a cycle and compute unit) or those of buffers (64 bytes).
+",
+            );
         }
         page
+    }
+}
+
+/// The section of the kernels that have neither an activation nor a loss.
+const ALONE: &str = "Without an activation or a loss";
+
+/// The section of a kernel on the page, and its name there.
+fn place(name: &str) -> (&str, &str) {
+    match split(name) {
+        (template, "") => (ALONE, template),
+        (template, functions) => (template, functions),
+    }
+}
+
+/// The template, then the activation and the loss. A template's own text may have spaces.
+fn split(name: &str) -> (&str, &str) {
+    let mut depth = 0;
+    let end = name.find(|letter| {
+        depth += i32::from(matches!(letter, '(' | '{')) - i32::from(matches!(letter, ')' | '}'));
+        letter == ' ' && depth == 0
+    });
+    // "MatMul { .. }" has a space before its brace.
+    match end {
+        Some(end) if name[end..].starts_with(" {") => {
+            let close = name.find('}').map_or(name.len(), |close| close + 1);
+            (&name[..close], name[close..].trim_start())
+        }
+        Some(end) => (&name[..end], name[end..].trim_start()),
+        None => (name, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_split_after_the_template() {
+        assert_eq!(split("Sum"), ("Sum", ""));
+        assert_eq!(split("Unary(Forward) elu"), ("Unary(Forward)", "elu"));
+        assert_eq!(
+            split("LossTerms(Dense, Output) tanh mse"),
+            ("LossTerms(Dense, Output)", "tanh mse")
+        );
+        assert_eq!(split("MatMul { a: 1, b: 2 } tanh"), ("MatMul { a: 1, b: 2 }", "tanh"));
+        assert_eq!(
+            split("MatMul(MatMul { a: 1, b: 2 }) tanh"),
+            ("MatMul(MatMul { a: 1, b: 2 })", "tanh")
+        );
+    }
+
+    #[test]
+    fn what_is_the_same_on_all_cards_is_said_once() {
+        let texts = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>();
+        assert_eq!(together(&texts(&[16, 16, 16])), "16");
+        assert_eq!(together(&texts(&[16, 12, 16])), "16 / 12 / 16");
     }
 }

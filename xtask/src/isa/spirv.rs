@@ -4,30 +4,40 @@ use naga::back::pipeline_constants::process_overrides;
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
+use wgrad::AssembledKernel;
 
-use crate::selection::Function;
+/// What a driver compiles, and how its buffers are bound.
+pub struct Module {
+    pub words: Vec<u32>,
+    pub bindings: Vec<Binding>,
+}
 
-pub fn compile(function: &Function) -> Result<Vec<u32>, String> {
-    let Function { activation, order } = function;
-    let source = activation.kernel_source(*order).ok_or("it has no kernel of its own")?;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    pub index: u32,
+    pub uniform: bool,
+}
+
+pub fn compile(kernel: &AssembledKernel) -> Result<Module, String> {
+    let AssembledKernel { source, constants, .. } = kernel;
     let module =
-        naga::front::wgsl::parse_str(&source).map_err(|error| error.emit_to_string(&source))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        naga::front::wgsl::parse_str(source).map_err(|error| error.emit_to_string(source))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::all())
         .validate(&module)
         .map_err(|error| error.to_string())?;
-    let mut constants = naga::back::PipelineConstants::default();
-    for (name, value) in activation.parameters() {
-        let value: f64 = value.parse().map_err(|error| format!("{name}={value}: {error}"))?;
-        constants.insert(format!("g_{name}"), value);
-    }
+    let constants = constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
     let entry = (naga::ShaderStage::Compute, "main");
     let (module, info) = process_overrides(&module, &info, Some(entry), &constants)
         .map_err(|error| error.to_string())?;
+    let bindings = module.global_variables.iter().filter_map(|(_, variable)| {
+        let uniform = variable.space == naga::AddressSpace::Uniform;
+        variable.binding.map(|binding| Binding { index: binding.binding, uniform })
+    });
     // wgpu's options for Vulkan 1.3 with robust buffer access, and wgrad's own.
     let options = spv::Options {
         lang_version: (1, 6),
         flags: spv::WriterFlags::empty(),
-        capabilities: Some([spv::Capability::Shader].into_iter().collect()),
+        capabilities: None,
         bounds_check_policies: BoundsCheckPolicies {
             index: BoundsCheckPolicy::Restrict,
             buffer: BoundsCheckPolicy::Unchecked,
@@ -37,30 +47,33 @@ pub fn compile(function: &Function) -> Result<Vec<u32>, String> {
         ..spv::Options::default()
     };
     let stage = spv::PipelineOptions { shader_stage: entry.0, entry_point: entry.1.to_owned() };
-    spv::write_vec(&module, &info, &options, Some(&stage)).map_err(|error| error.to_string())
+    let words = spv::write_vec(&module, &info, &options, Some(&stage));
+    let words = words.map_err(|error| error.to_string())?;
+    Ok(Module { words, bindings: bindings.collect() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::selection::Selection;
 
     #[test]
-    fn every_pointwise_function_becomes_spirv_with_its_parameters() {
-        for function in Selection::default().functions() {
-            if function.activation.is_rowwise() {
-                assert!(compile(&function).is_err());
-                continue;
-            }
-            let words = compile(&function).unwrap();
-            assert_eq!(words[0], 0x0723_0203, "{function:?}");
+    fn every_kernel_becomes_spirv_with_its_constants_and_bindings() {
+        for kernel in wgrad::assembled_kernels() {
+            let module =
+                compile(&kernel).unwrap_or_else(|error| panic!("{}: {error}", kernel.label));
+            assert_eq!(module.words[0], 0x0723_0203, "{}", kernel.label);
+            let parameters = Binding { index: 0, uniform: true };
+            assert!(module.bindings.contains(&parameters), "{}", kernel.label);
         }
-        let of = |text: &str| {
-            let activation = text.parse().unwrap();
-            compile(&Function { activation, order: 0 }).unwrap()
+        let mut kernel = wgrad::assembled_kernels()
+            .into_iter()
+            .find(|kernel| kernel.label == "Unary(Forward) leaky_relu")
+            .unwrap();
+        let has = |kernel: &AssembledKernel, value: f32| {
+            compile(kernel).unwrap().words.contains(&value.to_bits())
         };
-        let has = |words: &[u32], value: f32| words.contains(&value.to_bits());
-        assert!(has(&of("leaky_relu(slope=0.375)"), 0.375));
-        assert!(!has(&of("leaky_relu"), 0.375));
+        assert!(!has(&kernel, 0.375));
+        kernel.constants = vec![("g_slope", 0.375)];
+        assert!(has(&kernel, 0.375));
     }
 }

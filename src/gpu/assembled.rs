@@ -1,0 +1,146 @@
+//! Every kernel that can be assembled: for the test that all of them are valid, and for
+//! `cargo xtask isa`.
+
+use super::kernel::{Kernel, TargetKind, Template};
+use crate::activation::Activation;
+use crate::backend::{Argument, Binary, RowProduct, Unary};
+use crate::loss::{Formula, Loss, Structure};
+
+/// What a kernel has a thread do.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelKind {
+    /// A formula on each element.
+    Pointwise,
+    /// Sums along rows, columns or all elements.
+    Reduction,
+    /// A tile of a matrix product.
+    Product,
+}
+
+/// A kernel with all that it is made of.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct AssembledKernel {
+    /// The template, then the activation and the loss.
+    pub label: String,
+    pub kind: KernelKind,
+    /// WGSL.
+    pub source: String,
+    /// The values of `override` constants.
+    pub constants: Vec<(&'static str, f64)>,
+}
+
+/// The templates and catalogues in every combination that the backend makes.
+#[doc(hidden)]
+pub fn assembled_kernels() -> Vec<AssembledKernel> {
+    let activations: Vec<Activation> = Activation::all().collect();
+    let losses: Vec<Loss> = Loss::all().collect();
+    let assemble = |kernel: &Kernel<'_>| AssembledKernel {
+        label: kernel.label(),
+        kind: kind(kernel.template),
+        source: kernel.source(),
+        constants: kernel.constants.clone(),
+    };
+    kernels(&activations, &losses).iter().map(assemble).collect()
+}
+
+const fn kind(template: Template) -> KernelKind {
+    match template {
+        Template::Unary(_)
+        | Template::Binary(_)
+        | Template::GatedForward
+        | Template::GatedBackward
+        | Template::PreluForward
+        | Template::Sgd
+        | Template::Adam
+        | Template::ClipNorm
+        | Template::ClipValue
+        | Template::TileGradient
+        | Template::TileLosses
+        | Template::RowWeights(_) => KernelKind::Pointwise,
+        Template::RowForward
+        | Template::RowProduct(_)
+        | Template::RowJacobian
+        | Template::PreluBackward
+        | Template::RowSum
+        | Template::LossTerms(..)
+        | Template::SoftmaxCrossEntropy(_)
+        | Template::MultiMargin
+        | Template::TileStatistics
+        | Template::Sum
+        | Template::ColumnSum
+        | Template::SquareSums
+        | Template::ClipFactor => KernelKind::Reduction,
+        Template::MatMul => KernelKind::Product,
+    }
+}
+
+fn kernels<'a>(activations: &'a [Activation], losses: &[Loss]) -> Vec<Kernel<'a>> {
+    let mut kernels = vec![
+        Kernel::new(Template::Sum),
+        Kernel::new(Template::ColumnSum),
+        Kernel::new(Template::Sgd),
+        Kernel::new(Template::Adam),
+        Kernel::new(Template::SquareSums),
+        Kernel::new(Template::ClipFactor),
+        Kernel::new(Template::ClipNorm),
+        Kernel::new(Template::ClipValue),
+        Kernel::new(Template::PreluForward),
+        Kernel::new(Template::PreluBackward),
+        Kernel::new(Template::RowSum),
+    ];
+    for activation in activations {
+        let from_output = activation.has_derivative_from_output();
+        let templates = if activation.is_rowwise() {
+            vec![
+                Template::RowForward,
+                Template::RowProduct(RowProduct::Backward),
+                Template::RowProduct(RowProduct::Jvp),
+                Template::RowJacobian,
+            ]
+        } else {
+            let mut templates = vec![
+                Template::Unary(Unary::Forward),
+                Template::Unary(Unary::Derivative),
+                Template::Unary(Unary::SecondDerivative),
+                Template::Binary(Binary::Backward),
+                Template::MatMul,
+                Template::GatedForward,
+                Template::GatedBackward,
+            ];
+            if from_output {
+                templates.push(Template::Unary(Unary::DerivativeFromOutput));
+                templates.push(Template::Binary(Binary::BackwardFromOutput));
+            }
+            templates
+        };
+        let kernel = |template| Kernel::new(template).activation(activation);
+        kernels.extend(templates.into_iter().map(kernel));
+    }
+    let target_kinds = [TargetKind::Dense, TargetKind::Labels];
+    for targets in target_kinds {
+        let terms = |argument| Kernel::new(Template::LossTerms(targets, argument));
+        for &loss in losses.iter().filter(|loss| loss.structure() == Structure::Terms) {
+            let kernel = terms(Argument::Output).activation(&Activation::Tanh);
+            kernels.push(kernel.loss(Formula::Of(loss)));
+        }
+        let fused = losses.iter().filter_map(|l| Formula::of_logits(&Activation::Sigmoid, l));
+        for formula in fused {
+            kernels.push(terms(Argument::Logits).activation(&Activation::Sigmoid).loss(formula));
+        }
+        let logits = Loss::cross_entropy_with_logits();
+        let softmax = Kernel::new(Template::SoftmaxCrossEntropy(targets));
+        kernels.push(softmax.activation(&Activation::Softmax).loss(Formula::Of(logits)));
+        kernels.push(Kernel::new(Template::RowWeights(targets)));
+    }
+    for activation in activations.iter().filter(|activation| !activation.is_rowwise()) {
+        let kernel = Kernel::new(Template::LossTerms(TargetKind::Dense, Argument::Output));
+        kernels.push(kernel.activation(activation).loss(Formula::Of(Loss::Mse)));
+    }
+    kernels.push(Kernel::new(Template::TileStatistics).activation(&Activation::Softmax));
+    kernels.push(Kernel::new(Template::TileGradient));
+    kernels.push(Kernel::new(Template::TileLosses));
+    kernels.push(Kernel::new(Template::MultiMargin).loss(Formula::Of(Loss::multi_margin())));
+    kernels
+}
