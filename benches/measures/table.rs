@@ -1,0 +1,161 @@
+//! The table of a device: what each work takes, and how near that is to the device's limit.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use wgrad::Device;
+
+use super::adapter::Adapter;
+use super::machine;
+
+/// What a work costs at least.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Least {
+    /// Read and written: each operand and each result once.
+    pub bytes: f64,
+    /// Of its matrix products.
+    pub operations: f64,
+}
+
+/// The limits of a device, measured as they are asked for.
+pub struct Limits {
+    adapter: Option<Adapter>,
+    peak: f64,
+    copies: RefCell<HashMap<usize, f64>>,
+}
+
+impl Limits {
+    pub fn of(device: &Device) -> Self {
+        let adapter = Adapter::of(device);
+        let peak = match &adapter {
+            // Enough workgroups to fill a large GPU, but a software one should not take long.
+            Some(adapter) => [16, 4096]
+                .into_iter()
+                .take(if device.info().kind == wgrad::DeviceKind::Software { 1 } else { 2 })
+                .map(|groups| adapter.multiply_adds(groups))
+                .fold(0.0, f64::max),
+            None => best(|| {
+                let start = Instant::now();
+                machine::multiply_adds(1e9) / start.elapsed().as_secs_f64()
+            }),
+        };
+        Self { adapter, peak, copies: RefCell::default() }
+    }
+
+    /// Operations a second, of multiply-adds in registers.
+    pub fn peak(&self) -> f64 {
+        self.peak
+    }
+
+    /// Bytes a second that a copy reads and writes, of so many bytes in all.
+    pub fn copy_rate(&self, bytes: f64) -> f64 {
+        let elements = (bytes / 2.0) as usize / size_of::<f32>();
+        let mut copies = self.copies.borrow_mut();
+        *copies.entry(elements).or_insert_with(|| match &self.adapter {
+            Some(adapter) => bytes / adapter.copy(elements),
+            None => {
+                let (from, mut to) = (vec![1.0; elements], vec![0.0; elements]);
+                best(|| {
+                    let start = Instant::now();
+                    machine::copy(&from, std::hint::black_box(&mut to));
+                    bytes / start.elapsed().as_secs_f64()
+                })
+            }
+        })
+    }
+
+    /// The least seconds that a work can take: as long as its bytes or its operations.
+    fn least(&self, least: Least) -> f64 {
+        (least.bytes / self.copy_rate(least.bytes)).max(least.operations / self.peak)
+    }
+}
+
+/// The best of several attempts. The largest is best.
+fn best(attempt: impl FnMut() -> f64) -> f64 {
+    std::iter::repeat_with(attempt).take(16).fold(0.0, f64::max)
+}
+
+/// The samples of a work, of which the last ones count: those before have warmed it up.
+pub const SAMPLES: usize = 10;
+
+struct Row {
+    name: String,
+    least: Least,
+    /// Seconds an iteration.
+    samples: Vec<f64>,
+}
+
+pub struct Table {
+    title: String,
+    limits: Limits,
+    rows: RefCell<Vec<Row>>,
+}
+
+impl Table {
+    pub fn new(device: &Device) -> Self {
+        let title = device.info().to_string();
+        Self { title, limits: Limits::of(device), rows: RefCell::default() }
+    }
+
+    /// A sample of the work, which may be one that is there already.
+    pub fn add(&self, name: &str, least: Least, iterations: u64, time: Duration) {
+        let mut rows = self.rows.borrow_mut();
+        if rows.last().is_none_or(|row| row.name != name) {
+            rows.push(Row { name: name.to_owned(), least, samples: Vec::new() });
+        }
+        if let Some(row) = rows.last_mut() {
+            row.samples.push(time.as_secs_f64() / iterations as f64);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.borrow().is_empty()
+    }
+}
+
+impl Row {
+    fn median(&self) -> f64 {
+        let mut last = self.samples[self.samples.len().saturating_sub(SAMPLES)..].to_vec();
+        last.sort_by(f64::total_cmp);
+        last.get(last.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// Three significant digits.
+fn digits(value: f64) -> String {
+    let decimals = (2 - value.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
+    format!("{value:.decimals$}")
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { title, limits, rows } = self;
+        let peak = digits(limits.peak() / 1e9);
+        writeln!(f, "\n{title}: multiply-adds in registers {peak} GFLOP/s")?;
+        writeln!(
+            f,
+            "{:<38} {:>12} {:>9} {:>10} {:>10} {:>8}",
+            "", "time", "GB/s", "copy GB/s", "GFLOP/s", "of limit"
+        )?;
+        for row in rows.borrow().iter() {
+            let (least, seconds) = (row.least, row.median());
+            let rate = |amount: f64| match amount {
+                0.0 => String::new(),
+                amount => digits(amount / seconds / 1e9),
+            };
+            let copy = digits(limits.copy_rate(least.bytes) / 1e9);
+            writeln!(
+                f,
+                "{:<38} {:>9} ms {:>9} {copy:>10} {:>10} {:>6.0} %",
+                row.name,
+                digits(1e3 * seconds),
+                rate(least.bytes),
+                rate(least.operations),
+                100.0 * limits.least(least) / seconds,
+            )?;
+        }
+        Ok(())
+    }
+}

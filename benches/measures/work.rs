@@ -1,0 +1,236 @@
+//! What is measured, and what each costs at least.
+
+use wgrad::{
+    Activation, Adam, Dense, Device, Gated, Loss, OutputLayer, Outputs, Reduction, Result, Sgd,
+    Tensor, clip_gradient_norm,
+};
+
+use super::table::Least;
+
+/// A closure that records the work once.
+pub type Run = Box<dyn FnMut() -> Result<()>>;
+
+/// Uploads the operands.
+pub type Prepare = Box<dyn Fn(&Device) -> Result<Run>>;
+
+pub struct Work {
+    pub name: String,
+    pub least: Least,
+    pub prepare: Prepare,
+}
+
+/// The elements of pointwise work.
+const ELEMENTS: usize = 1 << 22;
+
+/// The rows and their length of row-wise work, and of gated units.
+const ROWS: [usize; 2] = [4096, 1024];
+
+/// f32 or labels that are read or written.
+fn numbers(count: usize) -> Least {
+    Least { bytes: (count * size_of::<f32>()) as f64, operations: 0.0 }
+}
+
+/// Numbers between −4 and 4.
+fn values(count: usize) -> Vec<f32> {
+    let mut random = fastrand::Rng::with_seed(1);
+    (0..count).map(|_| random.f32() * 8.0 - 4.0).collect()
+}
+
+fn tensor(device: &Device, shape: &[usize]) -> Result<Tensor> {
+    device.tensor(&values(shape.iter().product()), shape)
+}
+
+fn labels(count: usize, classes: usize) -> Vec<i32> {
+    (0..count).map(|row| (row * 7919 % classes) as i32).collect()
+}
+
+#[derive(Default)]
+struct Works(Vec<Work>);
+
+impl Works {
+    fn add(
+        &mut self,
+        name: impl Into<String>,
+        least: Least,
+        prepare: impl Fn(&Device) -> Result<Run> + 'static,
+    ) {
+        self.0.push(Work { name: name.into(), least, prepare: Box::new(prepare) });
+    }
+
+    fn activation(&mut self, activation: Activation, shape: &[usize]) {
+        let (name, shape) = (activation.name(), shape.to_vec());
+        let count: usize = shape.iter().product();
+        let operands = move |device: &Device| -> Result<[Tensor; 2]> {
+            Ok([tensor(device, &shape)?, tensor(device, &shape)?])
+        };
+        let of = operands.clone();
+        self.add(format!("{name} forward"), numbers(2 * count), move |device| {
+            let [z, _] = of(device)?;
+            Ok(Box::new(move || activation.forward(&z).map(drop)))
+        });
+        let of = operands.clone();
+        self.add(format!("{name} backward"), numbers(3 * count), move |device| {
+            let [z, dy] = of(device)?;
+            Ok(Box::new(move || activation.backward(&z, &dy).map(drop)))
+        });
+        if !activation.has_derivative_from_output() {
+            return;
+        }
+        self.add(format!("{name} backward from output"), numbers(3 * count), move |device| {
+            let [z, dy] = operands(device)?;
+            let y = activation.forward(&z)?;
+            Ok(Box::new(move || activation.backward_from_output(&y, &dy).map(drop)))
+        });
+    }
+
+    fn gated(&mut self) {
+        let [rows, width] = ROWS;
+        let operands = move |device: &Device| -> Result<[Tensor; 2]> {
+            Ok([tensor(device, &[rows, 2 * width])?, tensor(device, &[rows, width])?])
+        };
+        self.add("swiglu forward", numbers(3 * rows * width), move |device| {
+            let [x, _] = operands(device)?;
+            Ok(Box::new(move || Gated::swiglu().forward(&x).map(drop)))
+        });
+        self.add("swiglu backward", numbers(5 * rows * width), move |device| {
+            let [x, dy] = operands(device)?;
+            Ok(Box::new(move || Gated::swiglu().backward(&x, &dy).map(drop)))
+        });
+    }
+
+    fn product(&mut self, [rows, inner, columns]: [usize; 3]) {
+        let least = Least {
+            operations: 2.0 * (rows * inner * columns) as f64,
+            ..numbers(rows * inner + inner * columns + rows * columns)
+        };
+        self.add(format!("product {rows} × {inner} × {columns}"), least, move |device| {
+            let (a, b) = (tensor(device, &[rows, inner])?, tensor(device, &[inner, columns])?);
+            let layer = OutputLayer::new(Activation::Identity, Loss::mse());
+            Ok(Box::new(move || layer.forward(&a, &b, None).map(drop)))
+        });
+    }
+
+    fn dense(&mut self, [batch, inputs, outputs]: [usize; 3]) {
+        let layer = Dense::new(Activation::Relu);
+        let operands = move |device: &Device| -> Result<[Tensor; 4]> {
+            Ok([
+                tensor(device, &[batch, inputs])?,
+                tensor(device, &[inputs, outputs])?,
+                tensor(device, &[outputs])?,
+                tensor(device, &[batch, outputs])?,
+            ])
+        };
+        let size = format!("{batch} × {inputs} × {outputs}");
+        let (x, w, y) = (batch * inputs, inputs * outputs, batch * outputs);
+        let product = 2.0 * (batch * inputs * outputs) as f64;
+        let least = Least { operations: product, ..numbers(x + w + outputs + y) };
+        self.add(format!("dense {size} forward"), least, move |device| {
+            let [x, w, b, _] = operands(device)?;
+            Ok(Box::new(move || layer.forward(&x, &w, Some(&b)).map(drop)))
+        });
+        let least = Least { operations: 2.0 * product, ..numbers(2 * (x + w + y) + outputs) };
+        self.add(format!("dense {size} backward"), least, move |device| {
+            let [x, w, b, dy] = operands(device)?;
+            let forward = layer.forward(&x, &w, Some(&b))?;
+            Ok(Box::new(move || layer.backward(&x, &w, &forward, &dy).map(drop)))
+        });
+    }
+
+    fn output_layer(&mut self, [batch, inputs, outputs]: [usize; 3]) {
+        let (x, w) = (batch * inputs, inputs * outputs);
+        let least = Least {
+            operations: 3.0 * 2.0 * (batch * inputs * outputs) as f64,
+            ..numbers(2 * (x + w + outputs) + batch + 1)
+        };
+        let name = format!("output layer {batch} × {inputs} × {outputs}");
+        self.add(name, least, move |device| {
+            let x = tensor(device, &[batch, inputs])?;
+            let w = tensor(device, &[inputs, outputs])?;
+            let b = tensor(device, &[outputs])?;
+            let labels = device.labels(&labels(batch, outputs))?;
+            let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy())
+                .outputs(Outputs::LOSS | Outputs::DW | Outputs::DB | Outputs::DX);
+            Ok(Box::new(move || layer.gradients(&x, &w, Some(&b), &labels).map(drop)))
+        });
+    }
+
+    /// Of elements, with dense targets.
+    fn loss(&mut self, loss: Loss) {
+        let [rows, width] = ROWS;
+        let operands = move |device: &Device| -> Result<[Tensor; 2]> {
+            let (y, t) = (values(rows * width), vec![0.5; rows * width]);
+            Ok([device.tensor(&y, [rows, width])?, device.tensor(&t, [rows, width])?])
+        };
+        self.add(format!("{} forward", loss.name()), numbers(2 * rows * width), move |device| {
+            let [y, t] = operands(device)?;
+            Ok(Box::new(move || loss.forward(&y, &t, Reduction::Mean).map(drop)))
+        });
+        self.add(format!("{} gradient", loss.name()), numbers(3 * rows * width), move |device| {
+            let [y, t] = operands(device)?;
+            Ok(Box::new(move || loss.gradient(&y, &t, Reduction::Mean).map(drop)))
+        });
+    }
+
+    /// Of logits and labels.
+    fn cross_entropy(&mut self) {
+        let [rows, width] = ROWS;
+        let loss = Loss::cross_entropy_with_logits();
+        let operands = move |device: &Device| -> Result<_> {
+            Ok((tensor(device, &ROWS)?, device.labels(&labels(rows, width))?))
+        };
+        let name = loss.name();
+        self.add(format!("{name} forward"), numbers(rows * width + rows), move |device| {
+            let (z, labels) = operands(device)?;
+            Ok(Box::new(move || loss.forward(&z, &labels, Reduction::Mean).map(drop)))
+        });
+        self.add(format!("{name} gradient"), numbers(2 * rows * width + rows), move |device| {
+            let (z, labels) = operands(device)?;
+            Ok(Box::new(move || loss.gradient(&z, &labels, Reduction::Mean).map(drop)))
+        });
+    }
+
+    fn optimizers(&mut self) {
+        let operands = |device: &Device| -> Result<[Tensor; 2]> {
+            Ok([tensor(device, &[ELEMENTS])?, device.tensor(&vec![1e-3; ELEMENTS], [ELEMENTS])?])
+        };
+        // Of the weights and the gradient, the moments read and written.
+        self.add("sgd with momentum", numbers(5 * ELEMENTS), move |device| {
+            let [w, dw] = operands(device)?;
+            let mut sgd = Sgd::new(1e-3).momentum(0.9);
+            Ok(Box::new(move || sgd.step(&[(&w, &dw)])))
+        });
+        self.add("adam", numbers(7 * ELEMENTS), move |device| {
+            let [w, dw] = operands(device)?;
+            let mut adam = Adam::new(1e-3);
+            Ok(Box::new(move || adam.step(&[(&w, &dw)])))
+        });
+        // Within the norm, so that nothing has to change.
+        self.add("clip_gradient_norm", numbers(ELEMENTS), move |device| {
+            let [_, dw] = operands(device)?;
+            Ok(Box::new(move || clip_gradient_norm(&[&dw], 1e6).map(drop)))
+        });
+    }
+}
+
+pub fn all() -> Vec<Work> {
+    let mut works = Works::default();
+    for name in ["relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "mish", "softplus"] {
+        if let Ok(activation) = name.parse() {
+            works.activation(activation, &[ELEMENTS]);
+        }
+    }
+    works.gated();
+    works.activation(Activation::Softmax, &ROWS);
+    works.activation(Activation::LogSoftmax, &ROWS);
+    works.product([512; 3]);
+    works.product([1024; 3]);
+    works.dense([1024, 784, 128]);
+    for size in [[1024, 784, 10], [1024, 784, 1000], [32, 784, 10]] {
+        works.output_layer(size);
+    }
+    works.loss(Loss::mse());
+    works.loss(Loss::bce_with_logits());
+    works.cross_entropy();
+    works.optimizers();
+    works.0
+}

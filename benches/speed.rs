@@ -1,0 +1,66 @@
+//! How fast every operation is, on every device: `cargo bench`, or `cargo bench -- softmax` for a part.
+//!
+//! In the end there is a table for each device, which tells how near each operation is to what the
+//! device can do: what a copy of as many bytes takes, or as many multiply-adds in registers, whichever
+//! is longer. Both are measured in the same run. On a GPU a time includes the submission and the wait
+//! for its end.
+
+#[path = "measures/adapter.rs"]
+mod adapter;
+#[path = "measures/machine.rs"]
+mod machine;
+#[path = "measures/table.rs"]
+mod table;
+#[path = "measures/work.rs"]
+mod work;
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, SamplingMode};
+use table::Table;
+use wgrad::{Device, Result};
+
+fn main() -> Result<()> {
+    let criterion = Criterion::default()
+        .without_plots()
+        .sample_size(table::SAMPLES)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(600));
+    let mut criterion = criterion.configure_from_args();
+    let works = work::all();
+    let mut tables = Vec::new();
+    for info in Device::enumerate() {
+        let device = Device::open(&info)?;
+        let table = Table::new(&device);
+        let mut group = criterion.benchmark_group(info.to_string());
+        group.sampling_mode(SamplingMode::Flat);
+        for work in &works {
+            let mut prepared = None;
+            group.bench_function(work.name.as_str(), |bencher| {
+                bencher.iter_custom(|iterations| {
+                    let run = prepared.get_or_insert_with(|| {
+                        (work.prepare)(&device).and_then(|run| device.synchronize().map(|()| run))
+                    });
+                    let run = run.as_mut().unwrap_or_else(|error| panic!("{error}"));
+                    let start = Instant::now();
+                    for _ in 0..iterations {
+                        let done = run().and_then(|()| device.synchronize());
+                        done.unwrap_or_else(|error| panic!("{}: {error}", work.name));
+                    }
+                    let time = start.elapsed();
+                    table.add(&work.name, work.least, iterations, time);
+                    time
+                });
+            });
+            drop(prepared);
+            device.trim();
+        }
+        group.finish();
+        tables.push(table);
+    }
+    criterion.final_summary();
+    for table in tables.iter().filter(|table| !table.is_empty()) {
+        println!("{table}");
+    }
+    Ok(())
+}
