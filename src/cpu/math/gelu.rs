@@ -6,7 +6,7 @@ use crate::reference::Sum;
 
 /// √(π/2) and 1/√(2π).
 const ROOT_HALF_PI: f32 = 1.253_314_1;
-const DENSITY: f32 = 0.398_942_28;
+const DENSITY: f32 = 0.398_942_3;
 
 /// a·Φ(−a) for a in [0, 15]: the density's exponential times Mills' ratio.
 #[inline(always)]
