@@ -18,13 +18,13 @@ type Memory = [f32; BLOCK];
 
 impl Pass<'_> {
     pub(super) fn terms<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
-        let mut memory = [[0.0; BLOCK]; 5];
+        let mut memory = [[0.0; BLOCK]; 6];
         for row in rows {
             self.term_row(row, &mut memory);
         }
     }
 
-    fn term_row(&self, mut row: Row<'_>, memory: &mut [Memory; 5]) {
+    fn term_row(&self, mut row: Row<'_>, memory: &mut [Memory; 6]) {
         let counts = self.targets.row(row.number).is_some();
         let mut total = 0.0;
         for start in (0..row.z.len()).step_by(BLOCK) {
@@ -42,10 +42,11 @@ impl Pass<'_> {
         &self,
         row: &mut Row<'_>,
         range: std::ops::Range<usize>,
-        memory: &mut [Memory; 5],
+        memory: &mut [Memory; 6],
     ) -> f64 {
         let (start, length) = (range.start, range.len());
-        let [y, dy, target, extra, weights] = memory.each_mut().map(|memory| &mut memory[..length]);
+        let [y, dy, target, extra, weights, values] =
+            memory.each_mut().map(|memory| &mut memory[..length]);
         let z = &row.z[range.clone()];
         let has_y = !row.y.is_empty();
         let composed =
@@ -74,6 +75,7 @@ impl Pass<'_> {
             weights: self.targets.weights(row.number, start, weights),
             scale: self.scale,
             wants_total: row.loss.is_some(),
+            values,
             terms: if wants_terms { &mut row.terms[range] } else { &mut [] },
             slopes: match (wants_dz, composed) {
                 (false, _) => &mut [],
@@ -97,6 +99,8 @@ struct Block<'a> {
     weights: Option<&'a [f32]>,
     scale: f32,
     wants_total: bool,
+    /// Room for the weighted terms, not scaled.
+    values: &'a mut [f32],
     terms: &'a mut [f32],
     slopes: &'a mut [f32],
 }
@@ -114,36 +118,66 @@ struct Evaluation<'a, F> {
     block: Block<'a>,
 }
 
+impl<F: LossTerm<f32>> Evaluation<'_, F> {
+    #[inline(always)]
+    fn term(&self, i: usize) -> f32 {
+        let Block { argument, targets, extra, .. } = &self.block;
+        self.defined(i, self.formula.loss(argument[i], targets[i], extra[i]))
+    }
+
+    #[inline(always)]
+    fn slope(&self, i: usize) -> f32 {
+        let Block { argument, targets, extra, .. } = &self.block;
+        self.defined(i, self.formula.gradient(argument[i], targets[i], extra[i]))
+    }
+
+    /// The value, or NaN where something that it was computed from is.
+    #[inline(always)]
+    fn defined(&self, i: usize, value: f32) -> f32 {
+        let Block { argument, targets, extra, .. } = &self.block;
+        let undefined = argument[i].is_nan() || targets[i].is_nan() || extra[i].is_nan();
+        if undefined { f32::NAN } else { value }
+    }
+}
+
 impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
     type Output = f64;
 
     #[inline(always)]
-    fn call(self) -> f64 {
-        let Self { formula, block } = self;
-        let Block { argument, targets, extra, weights, scale, wants_total, terms, slopes } = block;
-        let length = argument.len();
-        let (targets, extra) = (&targets[..length], &extra[..length]);
-        let defined = |i: usize, value: f32| {
-            let undefined = argument[i].is_nan() || targets[i].is_nan() || extra[i].is_nan();
-            if undefined { f32::NAN } else { value }
-        };
-        let term = |i: usize| defined(i, formula.loss(argument[i], targets[i], extra[i]));
-        let slope = |i: usize| defined(i, formula.gradient(argument[i], targets[i], extra[i]));
-        // A loop for each case, so that each vectorises.
-        let Some(weights) = weights else {
-            terms.iter_mut().enumerate().for_each(|(i, output)| *output = scale * term(i));
-            slopes.iter_mut().enumerate().for_each(|(i, output)| *output = scale * slope(i));
-            return if wants_total { sum_of(length, term) } else { 0.0 };
-        };
-        let weights = &weights[..length];
-        terms
-            .iter_mut()
-            .enumerate()
-            .for_each(|(i, output)| *output = scale * (weights[i] * term(i)));
-        slopes
-            .iter_mut()
-            .enumerate()
-            .for_each(|(i, output)| *output = scale * (weights[i] * slope(i)));
-        if wants_total { sum_of(length, |i| weights[i] * term(i)) } else { 0.0 }
+    fn call(mut self) -> f64 {
+        let length = self.block.argument.len();
+        // One length for all, so that the loops need no checks.
+        self.block.targets = &self.block.targets[..length];
+        self.block.extra = &self.block.extra[..length];
+        let weights = self.block.weights.map(|weights| &weights[..length]);
+        let values = std::mem::take(&mut self.block.values);
+        let terms = std::mem::take(&mut self.block.terms);
+        let slopes = std::mem::take(&mut self.block.slopes);
+        let (scale, wants_total) = (self.block.scale, self.block.wants_total);
+        // Each function in one place, so that it is compiled for vectors there.
+        if wants_total || !terms.is_empty() {
+            for (i, value) in values.iter_mut().enumerate() {
+                *value = self.term(i);
+            }
+            weigh(values, weights);
+        }
+        for (output, &value) in terms.iter_mut().zip(&*values) {
+            *output = scale * value;
+        }
+        for (i, output) in slopes.iter_mut().enumerate() {
+            *output = self.slope(i);
+        }
+        weigh(slopes, weights);
+        for output in slopes {
+            *output *= scale;
+        }
+        if wants_total { sum_of(length, |i| values[i]) } else { 0.0 }
+    }
+}
+
+#[inline(always)]
+fn weigh(values: &mut [f32], weights: Option<&[f32]>) {
+    for (value, weight) in values.iter_mut().zip(weights.unwrap_or_default()) {
+        *value *= weight;
     }
 }
