@@ -9,6 +9,7 @@ use crate::activation::Activation;
 use crate::backend::{Bias, Epilogue, Matrix, Product, Rows};
 use crate::common::narrow;
 use crate::device::Device;
+use crate::gpu::{Variant, forced};
 use crate::tensor::Tensor;
 use crate::{on_every_device, reference};
 
@@ -120,6 +121,22 @@ fn check_all(device: &Device, shape: [usize; 3], places: [Place; 3]) {
     }
 }
 
+/// The same for factors whose rows begin at multiples of four elements.
+fn check_in_vectors(device: &Device, [rows, inner, columns]: [usize; 3]) {
+    for bits in 0..8 {
+        let place = |transposed, width: usize| Place {
+            offset: 8,
+            beside: width.next_multiple_of(4) - width + 4,
+            transposed,
+        };
+        let (a, b) = (bits & 1 == 1, bits & 2 == 2);
+        let a = place(a, if a { rows } else { inner });
+        let b = place(b, if b { inner } else { columns });
+        let output = Place { offset: 3, beside: 1, transposed: false };
+        check(device, [rows, inner, columns], [a, b, output], bits & 4 == 4);
+    }
+}
+
 fn check_column_sum(device: &Device, rows: usize, width: usize, offset: usize, accumulate: bool) {
     let input = whole_numbers(rows * width, 1);
     let output = whole_numbers(offset + width + 3, 2);
@@ -136,6 +153,20 @@ fn check_column_sum(device: &Device, rows: usize, width: usize, offset: usize, a
     assert_eq!(output.to_vec().unwrap(), expected, "{what}");
 }
 
+/// The kernels for processors and for GPUs, with small and large blocks and with slices.
+const VARIANTS: [Variant; 5] = {
+    const fn variant(blocks: [usize; 2], across: Option<usize>, slices: usize) -> Variant {
+        Variant { row_blocks: blocks[0], column_blocks: blocks[1], across, slices }
+    }
+    [
+        variant([4, 4], None, 1),
+        variant([1, 3], None, 3),
+        variant([1, 1], Some(16), 1),
+        variant([2, 2], Some(16), 4),
+        variant([1, 1], Some(8), 2),
+    ]
+};
+
 on_every_device! {
     fn parts_of_matrices_are_multiplied_in_place(device) {
         for (i, shape) in [
@@ -145,6 +176,21 @@ on_every_device! {
             let place = |offset, beside| Place { offset, beside, transposed: false };
             check_all(device, shape, [place(i, 3), place(64 + i, 0), place(63, 1)]);
             check_all(device, shape, [place(1000, 0), place(1, 70), place(2, 0)]);
+        }
+    }
+
+    fn every_kernel_of_the_family_multiplies(device) {
+        for variant in VARIANTS {
+            forced(variant, || {
+                for shape in [[1, 1, 1], [3, 20, 5], [17, 36, 33], [70, 48, 66], [130, 68, 140]] {
+                    check_all(device, shape, [WHOLE; 3]);
+                    check_in_vectors(device, shape);
+                }
+                check_all(device, [3, 40_000, 2], [WHOLE; 3]);
+                for shape in [[4, 0, 6], [0, 3, 2], [3, 2, 0]] {
+                    check_all(device, shape, [WHOLE; 3]);
+                }
+            });
         }
     }
 

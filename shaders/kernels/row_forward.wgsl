@@ -1,15 +1,22 @@
-// y = g(z / T) along each row.
+// y = g(z / T) along each row, four elements at a time.
 
-@group(0) @binding(2) var<storage, read> z: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+// Nothing but minus infinity where the mask or the end of the row leaves an element out.
+fn arguments_at(row: u32, i: u32, width: u32) -> vec4<f32> {
+    let values = load_z(row, i, width);
+    return vec4<f32>(
+        argument_of(values.x, row, i, width),
+        argument_of(values.y, row, i + 1u, width),
+        argument_of(values.z, row, i + 2u, width),
+        argument_of(values.w, row, i + 3u, width),
+    );
+}
 
-fn argument_at(row: u32, i: u32) -> f32 {
-    let index = row + i * parameters.inner;
-    var x = argument(z[parameters.input_base + index]);
+fn argument_of(value: f32, row: u32, i: u32, width: u32) -> f32 {
+    var x = argument(value);
     if (SCALED) {
         x = x * parameters.prescale;
     }
-    return select(-infinity(), x, kept(index));
+    return select(-infinity(), x, i < width && kept(row + i * parameters.inner));
 }
 
 fn scaled(d: Parts) -> Parts {
@@ -19,6 +26,11 @@ fn scaled(d: Parts) -> Parts {
     let quotient = math_product(d.high, parameters.inverse);
     let low = quotient.low + (d.high * parameters.inverse_lost + d.low * parameters.inverse);
     return Parts(quotient.high, select(low, 0.0, is_infinite(quotient.high)));
+}
+
+fn output_of(x: f32, statistics: RowStatistics) -> f32 {
+    let d = scaled(math_difference(x, statistics.maximum));
+    return nan_where(statistics.undefined, forward(d, statistics));
 }
 
 @compute @workgroup_size(256)
@@ -33,9 +45,14 @@ fn main(
     let width = select(0u, parameters.width, at.row < parameters.rows);
     let row = row_start(at.row);
     let statistics = row_statistics(row, width, at);
-    for (var i = at.lane; i < width; i = i + LANES) {
-        let d = scaled(math_difference(argument_at(row, i), statistics.maximum));
-        let value = nan_where(statistics.undefined, forward(d, statistics));
-        y[parameters.output_base + row + i * parameters.inner] = value;
+    for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
+        let x = arguments_at(row, i, width);
+        let values = vec4<f32>(
+            output_of(x.x, statistics),
+            output_of(x.y, statistics),
+            output_of(x.z, statistics),
+            output_of(x.w, statistics),
+        );
+        store_y(row, i, width, values);
     }
 }

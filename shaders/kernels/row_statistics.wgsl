@@ -1,38 +1,64 @@
-// The statistics of a row of arguments: argument_at(row, i), and scaled(difference) by the temperature,
-// are the kernel's.
+// The statistics of a row of arguments: arguments_at(row, i, width), four from i on with minus infinity
+// for those beyond the end, and scaled(difference) by the temperature are the kernel's.
+
+// The greatest number so far, and the greatest magnitude: of a NaN, where there is one.
+struct Greatest {
+    value: f32,
+    magnitude: u32,
+}
+
+fn greatest_of(a: Greatest, x: f32) -> Greatest {
+    let magnitude = bitcast<u32>(x) & 0x7fffffffu;
+    return Greatest(select(a.value, x, x > a.value), max(a.magnitude, magnitude));
+}
+
+fn row_maximum(row: u32, width: u32, at: Place) -> f32 {
+    var greatest = Greatest(-infinity(), 0u);
+    for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
+        let x = arguments_at(row, i, width);
+        greatest = greatest_of(greatest, x.x);
+        greatest = greatest_of(greatest, x.y);
+        greatest = greatest_of(greatest, x.z);
+        greatest = greatest_of(greatest, x.w);
+    }
+    return reduce_maximum(nan_where(greatest.magnitude > 0x7f800000u, greatest.value), at);
+}
+
+// e^d, raised by 2^24 so that it is not subnormal: some drivers flush those. Nothing for the maximum.
+fn raised_exponential(x: f32, maximum: f32) -> f32 {
+    let y = exp_difference(scaled(math_difference(x, maximum)), 24);
+    return select(y, 0.0, x == maximum);
+}
 
 fn row_statistics(row: u32, width: u32, at: Place) -> RowStatistics {
-    var greatest = -infinity();
-    for (var i = at.lane; i < width; i = i + LANES) {
-        greatest = greater(greatest, argument_at(row, i));
-    }
-    let maximum = reduce_maximum(greatest, at);
+    let maximum = row_maximum(row, width, at);
     let undefined = is_nan(maximum) || is_infinite(maximum);
     if (PROJECTS) {
         return row_threshold(row, width, at, maximum, undefined);
     }
 
     var sum = Sum(0.0, 0.0);
-    var ties = 0.0;
-    for (var i = at.lane; i < width; i = i + LANES) {
-        let value = argument_at(row, i);
-        if (value == maximum) {
-            ties = ties + 1.0;
-        } else if (!undefined) {
-            // Raised by 2^24, so that no term is subnormal: some drivers flush those.
-            sum = add(sum, exp_difference(scaled(math_difference(value, maximum)), 24));
-        }
+    var ties = vec4<f32>();
+    for (var i = 4u * at.lane; i < width && !undefined; i = i + 4u * LANES) {
+        let x = arguments_at(row, i, width);
+        ties = ties + select(vec4<f32>(), vec4<f32>(1.0), x == vec4<f32>(maximum));
+        let first = raised_exponential(x.x, maximum) + raised_exponential(x.y, maximum);
+        let second = raised_exponential(x.z, maximum) + raised_exponential(x.w, maximum);
+        sum = add(sum, first + second);
     }
     let others = reduce_sum(sum.value - sum.lost, at) * 5.9604645e-08;
-    let rest = others + (reduce_sum(ties, at) - 1.0);
+    let rest = others + (reduce_sum((ties.x + ties.y) + (ties.z + ties.w), at) - 1.0);
     return RowStatistics(maximum, undefined, rest, 0.0, 0.0);
 }
 
 var<workgroup> pending: atomic<u32>;
 var<workgroup> unsettled: u32;
 
-// Whether the condition holds anywhere in the workgroup.
+// Whether the condition holds anywhere in the workgroup; it may, where each invocation has its own row.
 fn anywhere(condition: bool, at: Place) -> bool {
+    if (LANES == 1u) {
+        return true;
+    }
     if (at.local == 0u) {
         atomicStore(&pending, 0u);
     }
@@ -53,6 +79,13 @@ fn anywhere(condition: bool, at: Place) -> bool {
 // still notices, about 50 rounds find room.
 const ROUNDS: u32 = 64u;
 
+// For an element above the threshold by how much, and 1.
+fn excess_of(x: f32, maximum: f32, threshold: f32) -> vec2<f32> {
+    let d = scaled(math_difference(x, maximum));
+    let excess = opaque(d.high - threshold) + d.low;
+    return select(vec2<f32>(), vec2<f32>(excess, 1.0), d.high > threshold);
+}
+
 // Michelot's iteration, written as Newton's method: from the threshold -1, which no element of the
 // support lies below, each round takes the elements above the threshold for the support and moves the
 // threshold to theirs, until the support stays. The last move takes the error of rounding away.
@@ -67,12 +100,13 @@ fn row_threshold(row: u32, width: u32, at: Place, maximum: f32, undefined: bool)
         }
         var sum = Sum(0.0, 0.0);
         var count = 0.0;
-        for (var i = at.lane; i < width && !settled; i = i + LANES) {
-            let d = scaled(math_difference(argument_at(row, i), maximum));
-            if (d.high > threshold) {
-                sum = add(sum, opaque(d.high - threshold) + d.low);
-                count = count + 1.0;
-            }
+        for (var i = 4u * at.lane; i < width && !settled; i = i + 4u * LANES) {
+            let x = arguments_at(row, i, width);
+            let first = excess_of(x.x, maximum, threshold) + excess_of(x.y, maximum, threshold);
+            let second = excess_of(x.z, maximum, threshold) + excess_of(x.w, maximum, threshold);
+            let terms = first + second;
+            sum = add(sum, terms.x);
+            count = count + terms.y;
         }
         let excess = reduce_sum(sum.value - sum.lost, at) - 1.0;
         let found = reduce_sum(count, at);

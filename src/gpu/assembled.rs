@@ -1,7 +1,7 @@
 //! Every kernel that can be assembled: for the test that all of them are valid, and for
 //! `cargo xtask isa`.
 
-use super::kernel::{Kernel, TargetKind, Template};
+use super::kernel::{Kernel, MatMul, TargetKind, Template};
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
 use crate::loss::{Formula, Loss, Structure};
@@ -59,8 +59,8 @@ const fn kind(template: Template) -> KernelKind {
         | Template::TileGradient
         | Template::TileLosses
         | Template::RowWeights(_) => KernelKind::Pointwise,
-        Template::RowForward
-        | Template::RowProduct(_)
+        Template::RowForward { .. }
+        | Template::RowProduct { .. }
         | Template::RowJacobian
         | Template::PreluBackward
         | Template::RowSum
@@ -70,9 +70,10 @@ const fn kind(template: Template) -> KernelKind {
         | Template::TileStatistics
         | Template::Sum
         | Template::ColumnSum
+        | Template::MatMulSlices
         | Template::SquareSums
         | Template::ClipFactor => KernelKind::Reduction,
-        Template::MatMul => KernelKind::Product,
+        Template::MatMul(_) => KernelKind::Product,
     }
 }
 
@@ -94,9 +95,11 @@ fn kernels<'a>(activations: &'a [Activation], losses: &[Loss]) -> Vec<Kernel<'a>
         let from_output = activation.has_derivative_from_output();
         let templates = if activation.is_rowwise() {
             vec![
-                Template::RowForward,
-                Template::RowProduct(RowProduct::Backward),
-                Template::RowProduct(RowProduct::Jvp),
+                Template::RowForward { vectors: false },
+                Template::RowForward { vectors: true },
+                Template::RowProduct { product: RowProduct::Backward, vectors: false },
+                Template::RowProduct { product: RowProduct::Backward, vectors: true },
+                Template::RowProduct { product: RowProduct::Jvp, vectors: false },
                 Template::RowJacobian,
             ]
         } else {
@@ -105,7 +108,8 @@ fn kernels<'a>(activations: &'a [Activation], losses: &[Loss]) -> Vec<Kernel<'a>
                 Template::Unary(Unary::Derivative),
                 Template::Unary(Unary::SecondDerivative),
                 Template::Binary(Binary::Backward),
-                Template::MatMul,
+                Template::MatMul(MatMul { tiles: false, a_vectors: true, b_vectors: true }),
+                Template::MatMulSlices,
                 Template::GatedForward,
                 Template::GatedBackward,
             ];
@@ -117,6 +121,11 @@ fn kernels<'a>(activations: &'a [Activation], losses: &[Loss]) -> Vec<Kernel<'a>
         };
         let kernel = |template| Kernel::new(template).activation(activation);
         kernels.extend(templates.into_iter().map(kernel));
+    }
+    for bits in 0..8 {
+        let [tiles, a_vectors, b_vectors] = [1, 2, 4].map(|bit| bits & bit != 0);
+        let kernel = Kernel::new(Template::MatMul(MatMul { tiles, a_vectors, b_vectors }));
+        kernels.push(kernel.activation(&Activation::Tanh));
     }
     let target_kinds = [TargetKind::Dense, TargetKind::Labels];
     for targets in target_kinds {

@@ -39,8 +39,14 @@ impl TargetKind {
 pub(super) enum Template {
     Unary(Unary),
     Binary(Binary),
-    RowForward,
-    RowProduct(RowProduct),
+    /// With rows that are read as whole vec4s, or number by number; so is the next.
+    RowForward {
+        vectors: bool,
+    },
+    RowProduct {
+        product: RowProduct,
+        vectors: bool,
+    },
     RowJacobian,
     GatedForward,
     GatedBackward,
@@ -57,13 +63,41 @@ pub(super) enum Template {
     RowWeights(TargetKind),
     Sum,
     ColumnSum,
-    MatMul,
+    MatMul(MatMul),
+    MatMulSlices,
     Sgd,
     Adam,
     SquareSums,
     ClipFactor,
     ClipNorm,
     ClipValue,
+}
+
+/// A kernel of a matrix product: with tiles in workgroup memory or from registers alone, and which of
+/// its factors it reads as whole vec4s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct MatMul {
+    pub(super) tiles: bool,
+    pub(super) a_vectors: bool,
+    pub(super) b_vectors: bool,
+}
+
+impl MatMul {
+    fn wgsl(self) -> Vec<&'static str> {
+        let a = match self.a_vectors {
+            true => shader!("kernels/matmul_a_vectors"),
+            false => shader!("kernels/matmul_a_scalars"),
+        };
+        let b = match self.b_vectors {
+            true => shader!("kernels/matmul_b_vectors"),
+            false => shader!("kernels/matmul_b_scalars"),
+        };
+        let kernel = match self.tiles {
+            true => shader!("kernels/matmul_tiles"),
+            false => shader!("kernels/matmul_registers"),
+        };
+        vec![shader!("kernels/matmul_parameters"), a, b, kernel]
+    }
 }
 
 /// Whether a kernel only reads a binding.
@@ -103,13 +137,23 @@ impl Template {
             Self::Binary(Binary::BackwardFromOutput) => {
                 vec![shader!("operations/backward_from_output"), BINARY]
             }
-            Self::RowForward => vec![ROWS, LINES, STATISTICS, shader!("kernels/row_forward")],
-            Self::RowProduct(product) => {
+            Self::RowForward { vectors } => {
+                let access = match vectors {
+                    true => shader!("kernels/row_forward_vectors"),
+                    false => shader!("kernels/row_forward_scalars"),
+                };
+                vec![ROWS, LINES, STATISTICS, access, shader!("kernels/row_forward")]
+            }
+            Self::RowProduct { product, vectors } => {
+                let access = match vectors {
+                    true => shader!("kernels/row_product_vectors"),
+                    false => shader!("kernels/row_product_scalars"),
+                };
                 let operation = match product {
                     RowProduct::Backward => shader!("operations/row_backward"),
                     RowProduct::Jvp => shader!("operations/row_jvp"),
                 };
-                vec![ROWS, LINES, operation, shader!("kernels/row_product")]
+                vec![ROWS, LINES, operation, access, shader!("kernels/row_product")]
             }
             Self::RowJacobian => vec![ROWS, LINES, shader!("kernels/row_jacobian")],
             Self::GatedForward => vec![GATED, shader!("kernels/gated_forward")],
@@ -147,7 +191,8 @@ impl Template {
             }
             Self::Sum => vec![shader!("kernels/sum")],
             Self::ColumnSum => vec![shader!("kernels/column_sum")],
-            Self::MatMul => vec![shader!("kernels/matmul")],
+            Self::MatMul(product) => product.wgsl(),
+            Self::MatMulSlices => vec![shader!("kernels/matmul_slices")],
             Self::Sgd => vec![shader!("kernels/sgd")],
             Self::Adam => vec![shader!("kernels/adam")],
             Self::SquareSums => vec![ROWS, SQUARES, shader!("kernels/square_sums")],
@@ -164,8 +209,9 @@ impl Template {
                 &[R, W]
             }
             Self::Binary(_)
-            | Self::RowForward
+            | Self::RowForward { .. }
             | Self::RowJacobian
+            | Self::MatMulSlices
             | Self::GatedBackward
             | Self::PreluForward => &[R, R, W],
             Self::Sgd => &[R, W, W],
@@ -174,7 +220,7 @@ impl Template {
             Self::ClipFactor => &[R, W, W],
             Self::ClipValue => &[W],
             Self::PreluBackward => &[R, R, R, W, W],
-            Self::MatMul | Self::RowProduct(_) => &[R, R, R, W],
+            Self::MatMul(_) | Self::RowProduct { .. } => &[R, R, R, W],
             Self::LossTerms(..)
             | Self::SoftmaxCrossEntropy(_)
             | Self::MultiMargin

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::kernel::{Kernel, TargetKind, Template};
 use super::operand::{groups, window};
 use super::operations::{
-    Loops, RowPass, WORKGROUP, ZERO, row_groups, rows_window, run as dispatch, with_lanes,
+    Loops, RowPass, WORKGROUP, ZERO, lanes, row_groups, rows_window, run as dispatch,
 };
 use super::recorder::ALIGNMENT;
 use crate::activation::Activation;
@@ -193,11 +193,12 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
         }
         Structure::Margins => (kernel(Template::MultiMargin).loss(call.formula), 2),
     };
-    let kernel = with_lanes(kernel, width);
+    let lanes = lanes(context, width, passes);
+    let kernel = kernel.constant("LANES", lanes as f64);
     let pass = RowPass { rows, output_width: width, loops: Some(Loops { width, passes }) };
     for (first, count) in pass.windows(context)? {
         let length = (count * width).min(elements - first * width);
-        let groups = row_groups(count, width);
+        let groups = row_groups(count, lanes);
         operands.run(context, &kernel, (first, count, length), first_row, groups)?;
     }
     Ok(())
@@ -214,7 +215,8 @@ pub(super) fn tile(context: &Arc<Context>, step: TileStep<'_>, pass: TilePass<'_
     let (kernel, groups) = match step {
         TileStep::Statistics => {
             let kernel = Kernel::new(Template::TileStatistics).activation(&Activation::Softmax);
-            (with_lanes(kernel, width), row_groups(count, width))
+            let lanes = lanes(context, width, 3);
+            (kernel.constant("LANES", lanes as f64), row_groups(count, lanes))
         }
         TileStep::Gradient => {
             (Kernel::new(Template::TileGradient), groups((count * width).div_ceil(WORKGROUP)))

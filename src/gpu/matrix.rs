@@ -1,70 +1,18 @@
-//! Matrix products and column sums, over windows of parts of matrices.
+//! Matrix products, over windows of parts of matrices.
 
 use std::sync::Arc;
 
 use super::buffer::Buffer;
 use super::context::Context;
-use super::kernel::{Kernel, Template};
+use super::kernel::{Kernel, MatMul, Template};
 use super::operand::{Input, Window, groups, input, pieces, window};
-use super::operations::{WORKGROUP, ZERO, rows_window, run};
+use super::operations::{WORKGROUP, ZERO, run};
+use super::variant::{DEPTH, Extent, Variant};
 use crate::activation::Activation;
-use crate::backend::{Bias, Matrix, Product, Rows};
+use crate::backend::{Bias, Epilogue, Matrix, Product};
 use crate::error::Result;
 
-/// The rows that an invocation of the column-sum kernel adds up.
-const COLUMN_CHUNK: usize = 64;
-
-/// The sum over all rows, to the output from the offset on.
-pub(super) fn column_sum(
-    context: &Arc<Context>,
-    source: &Buffer,
-    rows: Rows,
-    output: &Buffer,
-    offset: usize,
-    accumulate: bool,
-) -> Result<()> {
-    let Rows { count, width } = rows;
-    if width == 0 {
-        return Ok(());
-    }
-    let source = input(context, source, &[output], rows.elements())?;
-    let kernel = Kernel::new(Template::ColumnSum).constant("CHUNK", COLUMN_CHUNK as f64);
-    let fitting = context.window_rows("a tensor", width)?;
-    let sum_rows = |first: usize, length: usize, sums: &Buffer, at: usize, accumulates: bool| {
-        // The sum of no rows is written too.
-        let elements = length.div_ceil(COLUMN_CHUNK).max(1) * width;
-        let rows = rows_window(&source, first, length, width);
-        let sums = window(sums, at, elements);
-        let parameters =
-            [length as u32, width as u32, ZERO, rows.base, sums.base, u32::from(accumulates)];
-        let dispatch = groups(elements.div_ceil(WORKGROUP));
-        run(context, &kernel, &[rows.binding, sums.binding], &parameters, dispatch)
-    };
-    if count <= COLUMN_CHUNK && count <= fitting {
-        return sum_rows(0, count, output, offset, accumulate);
-    }
-    if fitting < COLUMN_CHUNK {
-        // Rows so long that a window holds few: each window is added to the sum of those before.
-        for (first, length) in pieces(count, fitting) {
-            sum_rows(first, length, output, offset, accumulate || first > 0)?;
-        }
-        return Ok(());
-    }
-    let chunks = count.div_ceil(COLUMN_CHUNK);
-    let partial = context.workspace(chunks * width)?;
-    for (first, length) in pieces(count, fitting / COLUMN_CHUNK * COLUMN_CHUNK) {
-        sum_rows(first, length, &partial, first / COLUMN_CHUNK * width, false)?;
-    }
-    column_sum(context, &partial, Rows { count: chunks, width }, output, offset, accumulate)
-}
-
-/// The rows and columns that a workgroup of the matrix product computes.
-const TILE: usize = 32;
-
-/// The rows or columns that a dispatch covers: a dimension ends at 65 535 workgroups.
-const REACH: usize = 65_535 * TILE;
-
-/// The terms that a dispatch of the matrix product adds up, at most. Longer sums are continued: that
+/// The terms that an invocation adds up one after the other, at most. Longer sums are continued: that
 /// loses fewer digits, and lavapipe silently ends a kernel's loops after 65 535 iterations.
 const INNER: usize = 1 << 14;
 
@@ -72,6 +20,8 @@ const INNER: usize = 1 << 14;
 struct Operand<'a> {
     buffer: Input<'a>,
     matrix: Matrix<'a>,
+    /// Whether it is read as whole vec4s.
+    vectors: bool,
 }
 
 impl<'a> Operand<'a> {
@@ -85,7 +35,16 @@ impl<'a> Operand<'a> {
     ) -> Result<Self> {
         let elements = matrix.range(rows, columns).end;
         let buffer = input(context, matrix.storage.gpu()?, &[output], elements)?;
-        Ok(Self { buffer, matrix })
+        Ok(Self { buffer, matrix, vectors: false })
+    }
+
+    /// Read as whole vec4s, where it lies so and these numbers are multiples of four, too: where parts
+    /// begin, and the inner dimension, beyond which nothing may be added.
+    fn find_vectors(&mut self, numbers: [usize; 2]) {
+        let Matrix { offset, stride, .. } = self.matrix;
+        let mut numbers = [offset, stride].into_iter().chain(numbers);
+        let aligned = numbers.all(|number| number.is_multiple_of(4));
+        self.vectors = aligned && self.buffer.is_padded();
     }
 
     /// The rows, of this many columns, that a window of so many elements holds.
@@ -96,88 +55,198 @@ impl<'a> Operand<'a> {
     /// The part of this shape that begins at this row and column.
     fn window(&self, row: usize, column: usize, rows: usize, columns: usize) -> Window<'_> {
         let range = self.matrix.at(row, column).range(rows, columns);
-        window(&self.buffer, range.start, range.len())
+        let length = if self.vectors { range.len().next_multiple_of(4) } else { range.len() };
+        window(&self.buffer, range.start, length)
     }
+}
 
-    /// The steps from a row to the next and from a column to the next.
-    fn steps(&self) -> (u32, u32) {
-        let stride = self.matrix.stride as u32;
-        if self.matrix.transposed { (1, stride) } else { (stride, 1) }
-    }
+/// What the kernels of a product have in common.
+struct Call<'a> {
+    context: &'a Arc<Context>,
+    variant: Variant,
+    a: Operand<'a>,
+    b: Operand<'a>,
+    bias: Option<Operand<'a>>,
+    sums: Operand<'a>,
+    epilogue: Epilogue<'a>,
+}
+
+/// A part of the output, and of the inner dimension.
+struct Part {
+    row: usize,
+    column: usize,
+    inner: usize,
+    extent: Extent,
+    /// Added to what the output holds.
+    adds: bool,
+    /// The epilogue follows.
+    last: bool,
+}
+
+/// A step of a kernel through a dimension: in whole vec4s.
+fn step(dimension: usize, most: usize) -> usize {
+    if dimension <= most { dimension } else { most - if most > 4 { most % 4 } else { 0 } }
 }
 
 pub(super) fn matmul(context: &Arc<Context>, product: Product<'_>) -> Result<()> {
     let Product { rows, inner, columns, epilogue, accumulate, .. } = product;
     let output = product.output.storage.gpu()?;
-    let a = Operand::new(context, product.a, output, rows, inner)?;
-    let b = Operand::new(context, product.b, output, inner, columns)?;
-    let sums = Operand { buffer: Input::Original(output), matrix: product.output };
+    let mut a = Operand::new(context, product.a, output, rows, inner)?;
+    let mut b = Operand::new(context, product.b, output, inner, columns)?;
+    let sums = Operand { buffer: Input::Original(output), matrix: product.output, vectors: false };
     let bias = epilogue.bias.map(|Bias { storage, offset }| {
         let row = Matrix { offset, ..Matrix::whole(storage, columns) };
         Operand::new(context, row, output, 1, columns)
     });
     let bias = bias.transpose()?;
+    let variant = Variant::of(context.info.kind, Extent { rows, inner, columns });
 
     // The longer the rows that a matrix is stored in, the fewer of them a window holds.
     let seen = context.window_elements();
-    let mut inner_step = inner.min(INNER).min(seen);
-    let mut column_step = columns.min(REACH).min(seen);
+    let mut inner_step = step(inner, (INNER * variant.slices).min(seen));
+    let mut column_step = step(columns, seen);
     if b.matrix.transposed {
-        column_step = column_step.min(b.fitting(inner_step, seen));
+        column_step = step(column_step, b.fitting(inner_step, seen));
     }
-    let mut row_step = rows.min(REACH).min(seen).min(sums.fitting(column_step, seen));
+    let mut row_step = step(rows, sums.fitting(column_step, seen));
     if a.matrix.transposed {
-        inner_step = inner_step.min(a.fitting(row_step, seen));
+        inner_step = step(inner_step, a.fitting(row_step, seen));
     } else {
-        row_step = row_step.min(a.fitting(inner_step, seen));
+        row_step = step(row_step, a.fitting(inner_step, seen));
     }
     if !b.matrix.transposed {
-        inner_step = inner_step.min(b.fitting(column_step, seen));
+        inner_step = step(inner_step, b.fitting(column_step, seen));
     }
+    let begins = |step: usize, dimension: usize| if step < dimension { step } else { 0 };
+    let (row_begins, inner_begins) = (begins(row_step, rows), begins(inner_step, inner));
+    let column_begins = begins(column_step, columns);
+    let along = |transposed: bool, outer: usize| if transposed { outer } else { inner_begins };
+    if inner > 0 {
+        a.find_vectors([along(a.matrix.transposed, row_begins), inner]);
+        b.find_vectors([along(!b.matrix.transposed, column_begins), inner]);
+    }
+
     // Nothing to add up still makes an output: the bias, or zeros.
     let inner_pieces: Vec<(usize, usize)> =
         if inner == 0 { vec![(0, 0)] } else { pieces(inner, inner_step).collect() };
-    let ((a_row, a_inner), (b_inner, b_column)) = (a.steps(), b.steps());
-    let partial = Kernel::new(Template::MatMul).activation(&Activation::Identity);
-    let complete = Kernel::new(Template::MatMul).activation(epilogue.activation);
-
-    for (row, row_count) in pieces(rows, row_step) {
-        for (column, column_count) in pieces(columns, column_step) {
-            for (position, &(k, k_count)) in inner_pieces.iter().enumerate() {
+    let call = Call { context, variant, a, b, bias, sums, epilogue };
+    for (row, rows) in pieces(rows, row_step) {
+        for (column, columns) in pieces(columns, column_step) {
+            for (position, &(first, inner)) in inner_pieces.iter().enumerate() {
+                let extent = Extent { rows, inner, columns };
                 let last = position + 1 == inner_pieces.len();
-                let a = a.window(row, k, row_count, k_count);
-                let b = b.window(k, column, k_count, column_count);
-                let sums = sums.window(row, column, row_count, column_count);
-                let bias = bias.as_ref().filter(|_| last);
-                // Without a bias the binding is not read.
-                let bias_window = match bias {
-                    Some(bias) => bias.window(0, column, 1, column_count),
-                    None => window(b.binding.buffer, 0, 1),
-                };
-                let parameters = [
-                    row_count as u32,
-                    column_count as u32,
-                    k_count as u32,
-                    ZERO,
-                    a_row,
-                    a_inner,
-                    b_inner,
-                    b_column,
-                    product.output.stride as u32,
-                    a.base,
-                    b.base,
-                    bias_window.base,
-                    sums.base,
-                    u32::from(bias.is_some()),
-                    u32::from(accumulate || position > 0),
-                ];
-                let bindings = [a.binding, b.binding, bias_window.binding, sums.binding];
-                let tiles = |count: usize| count.div_ceil(TILE) as u32;
-                let dispatch = [tiles(column_count), tiles(row_count), 1];
-                let kernel = if last { &complete } else { &partial };
-                run(context, kernel, &bindings, &parameters, dispatch)?;
+                let adds = accumulate || position > 0;
+                call.run(&Part { row, column, inner: first, extent, adds, last })?;
             }
         }
     }
     Ok(())
+}
+
+impl Call<'_> {
+    fn run(&self, part: &Part) -> Result<()> {
+        let Extent { rows, inner, columns } = part.extent;
+        let slice = inner.div_ceil(self.variant.slices).next_multiple_of(DEPTH);
+        let slices = inner.div_ceil(slice.max(1)).max(1);
+        let output = self.sums.window(part.row, part.column, rows, columns);
+        let stride = self.sums.matrix.stride;
+        let activates = *self.activation(part) != Activation::Identity;
+        if slices == 1 && (self.variant.across.is_some() || !activates) {
+            return self.multiply(part, slice, 1, (output, stride), true);
+        }
+        let sums = self.context.workspace(slices * rows * columns)?;
+        let whole = || window(&sums, 0, slices * rows * columns);
+        self.multiply(part, slice, slices, (whole(), columns), false)?;
+
+        let bias = self.bias.as_ref().filter(|_| part.last);
+        let bias_window = self.bias_window(bias, part, columns);
+        let sums = whole();
+        let parameters = [
+            rows as u32,
+            columns as u32,
+            slices as u32,
+            ZERO,
+            sums.base,
+            bias_window.base,
+            output.base,
+            stride as u32,
+            u32::from(bias.is_some()),
+            u32::from(part.adds),
+        ];
+        let bindings = [sums.binding, bias_window.binding, output.binding];
+        let kernel = Kernel::new(Template::MatMulSlices).activation(self.activation(part));
+        let dispatch = groups((rows * columns).div_ceil(WORKGROUP));
+        run(self.context, &kernel, &bindings, &parameters, dispatch)
+    }
+
+    fn activation(&self, part: &Part) -> &Activation {
+        if part.last { self.epilogue.activation } else { &Activation::Identity }
+    }
+
+    /// Without a bias the binding is not read.
+    fn bias_window<'b>(
+        &'b self,
+        bias: Option<&'b Operand<'_>>,
+        part: &Part,
+        columns: usize,
+    ) -> Window<'b> {
+        match bias {
+            Some(bias) => bias.window(0, part.column, 1, columns),
+            None => window(&self.b.buffer, 0, 1),
+        }
+    }
+
+    /// The sums of slices of the inner dimension; with `finishes`, of the only one, all that there is to
+    /// do.
+    fn multiply(
+        &self,
+        part: &Part,
+        slice: usize,
+        slices: usize,
+        (output, stride): (Window<'_>, usize),
+        finishes: bool,
+    ) -> Result<()> {
+        let Extent { rows, inner, columns } = part.extent;
+        let a = self.a.window(part.row, part.inner, rows, inner);
+        let b = self.b.window(part.inner, part.column, inner, columns);
+        let bias = self.bias.as_ref().filter(|_| part.last && finishes);
+        let bias_window = self.bias_window(bias, part, columns);
+        let parameters = [
+            rows as u32,
+            columns as u32,
+            inner as u32,
+            ZERO,
+            self.a.matrix.stride as u32,
+            self.b.matrix.stride as u32,
+            stride as u32,
+            a.base,
+            b.base,
+            bias_window.base,
+            output.base,
+            u32::from(bias.is_some()),
+            u32::from(part.adds && finishes),
+            slice as u32,
+            (rows * columns) as u32,
+        ];
+        let activation = if finishes { self.activation(part) } else { &Activation::Identity };
+        let template = Template::MatMul(MatMul {
+            tiles: self.variant.across.is_some(),
+            a_vectors: self.a.vectors,
+            b_vectors: self.b.vectors,
+        });
+        let flag = |is: bool| f64::from(u8::from(is));
+        let mut kernel = Kernel::new(template)
+            .activation(activation)
+            .constant("A_TRANSPOSED", flag(self.a.matrix.transposed))
+            .constant("B_TRANSPOSED", flag(self.b.matrix.transposed))
+            .constant("ROW_BLOCKS", self.variant.row_blocks as f64)
+            .constant("COLUMN_BLOCKS", self.variant.column_blocks as f64);
+        if let Some(across) = self.variant.across {
+            let activates = flag(*activation != Activation::Identity);
+            kernel = kernel.constant("ACROSS", across as f64).constant("ACTIVATES", activates);
+        }
+        let bindings = [a.binding, b.binding, bias_window.binding, output.binding];
+        let [x, y, _] = groups(self.variant.workgroups(rows, columns));
+        run(self.context, &kernel, &bindings, &parameters, [x, y, slices as u32])
+    }
 }

@@ -4,6 +4,7 @@ mod adapter;
 mod assembled;
 mod buffer;
 mod clip;
+mod column_sum;
 mod context;
 mod faults;
 mod gated;
@@ -19,6 +20,7 @@ mod recorder;
 mod rowwise;
 #[cfg(test)]
 mod shader_tests;
+mod variant;
 
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ pub(crate) use adapter::{enumerate, open};
 pub use assembled::{AssembledKernel, KernelKind, assembled_kernels};
 pub(crate) use buffer::Buffer;
 pub(crate) use read_back::ReadBack;
+#[cfg(test)]
+pub(crate) use variant::{Variant, forced};
 
 use crate::activation::Activation;
 use crate::backend::{
@@ -281,7 +285,7 @@ impl Backend for GpuBackend {
         accumulate: bool,
     ) -> Result<()> {
         let (input, output) = (input.gpu()?, output.gpu()?);
-        matrix::column_sum(&self.context, input, rows, output, offset, accumulate)
+        column_sum::column_sum(&self.context, input, rows, output, offset, accumulate)
     }
 
     fn matmul(&self, product: Product<'_>) -> Result<()> {

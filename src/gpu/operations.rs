@@ -51,9 +51,14 @@ pub(super) fn pointwise<const N: usize>(
     output.finish(context)
 }
 
-/// The invocations that work on one row together.
-pub(super) fn lanes(width: usize) -> usize {
-    width.div_ceil(8).next_power_of_two().min(WORKGROUP)
+/// The invocations that work on one row together, passing along it so many times.
+pub(super) fn lanes(context: &Context, width: usize, passes: usize) -> usize {
+    // On a processor reductions among invocations are dear; but loops are bounded there.
+    let each = match context.info.kind {
+        DeviceKind::Software => ((1 << 17) / passes.max(1)).clamp(8, 4096),
+        _ => 8,
+    };
+    width.div_ceil(each).next_power_of_two().min(WORKGROUP)
 }
 
 /// A kernel that works on whole rows, and the windows of them that it sees one after the other.
@@ -106,12 +111,8 @@ impl RowPass {
     }
 }
 
-pub(super) fn with_lanes(kernel: Kernel<'_>, width: usize) -> Kernel<'_> {
-    kernel.constant("LANES", lanes(width) as f64)
-}
-
-pub(super) fn row_groups(rows: usize, width: usize) -> [u32; 3] {
-    groups(rows.div_ceil(WORKGROUP / lanes(width)))
+pub(super) fn row_groups(rows: usize, lanes: usize) -> [u32; 3] {
+    groups(rows.div_ceil(WORKGROUP / lanes))
 }
 
 pub(super) fn rows_window(buffer: &Buffer, first: usize, count: usize, width: usize) -> Window<'_> {

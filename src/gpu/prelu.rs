@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::buffer::Buffer;
+use super::column_sum::column_sum;
 use super::context::Context;
 use super::kernel::{Kernel, Template};
-use super::matrix::column_sum;
 use super::operand::{groups, input, pieces, window};
-use super::operations::{RowPass, WORKGROUP, ZERO, row_groups, rows_window, run, sum, with_lanes};
+use super::operations::{RowPass, WORKGROUP, ZERO, lanes, row_groups, rows_window, run, sum};
 use crate::backend::{Channels, Rows};
 use crate::error::Result;
 
@@ -76,7 +76,8 @@ pub(super) fn backward(
     let segments = width.div_ceil(SEGMENT);
     let sums = context.workspace(rows * segments)?;
     let length = width.min(SEGMENT);
-    let kernel = with_lanes(Kernel::new(Template::PreluBackward), length);
+    let lanes = lanes(context, length, 1);
+    let kernel = Kernel::new(Template::PreluBackward).constant("LANES", lanes as f64);
     for (first, count, elements) in channels.windows(context)? {
         let start = first * width;
         let [z, dy, dz] = [&*z, &*dy, dz].map(|buffer| window(buffer, start, elements));
@@ -97,7 +98,7 @@ pub(super) fn backward(
             sums.base,
         ];
         let bindings = [z.binding, weight.binding, dy.binding, dz.binding, sums.binding];
-        run(context, &kernel, &bindings, &parameters, row_groups(count * segments, length))?;
+        run(context, &kernel, &bindings, &parameters, row_groups(count * segments, lanes))?;
     }
     let row_sums = sum_rows(context, sums, Rows { count: rows, width: segments })?;
     if channels.channels == 1 {
@@ -116,7 +117,8 @@ fn sum_rows(context: &Arc<Context>, input: Buffer, rows: Rows) -> Result<Buffer>
     let segments = width.div_ceil(SEGMENT);
     let output = context.workspace(count * segments)?;
     let length = width.min(SEGMENT);
-    let kernel = with_lanes(Kernel::new(Template::RowSum), length);
+    let lanes = lanes(context, length, 1);
+    let kernel = Kernel::new(Template::RowSum).constant("LANES", lanes as f64);
     for (first, count) in pieces(count, context.window_rows("a tensor", width)?) {
         let input = rows_window(&input, first, count, width);
         let output = rows_window(&output, first, count, segments);
@@ -130,7 +132,7 @@ fn sum_rows(context: &Arc<Context>, input: Buffer, rows: Rows) -> Result<Buffer>
             output.base,
         ];
         let bindings = [input.binding, output.binding];
-        run(context, &kernel, &bindings, &parameters, row_groups(count * segments, length))?;
+        run(context, &kernel, &bindings, &parameters, row_groups(count * segments, lanes))?;
     }
     sum_rows(context, output, Rows { count, width: segments })
 }

@@ -23,14 +23,15 @@ struct Spread {
 }
 
 impl Spread {
-    fn of(lines: Lines) -> Self {
+    fn of(context: &Context, lines: Lines, passes: usize) -> Self {
+        let lanes = lanes(context, lines.width, passes);
         if lines.inner == 1 {
-            return Self { lanes: lanes(lines.width), step: 1 };
+            return Self { lanes, step: 1 };
         }
         // Neighbouring invocations read neighbouring lines: whole cache lines, where there are so many.
         let side_by_side = lines.inner.next_power_of_two().min(32);
-        let long = (lines.width / 512).next_power_of_two();
-        let lanes = lanes(lines.width).min(WORKGROUP / side_by_side).max(long).min(WORKGROUP);
+        let long = (lines.width / 512).next_power_of_two().min(lanes);
+        let lanes = lanes.min(WORKGROUP / side_by_side).max(long).min(WORKGROUP);
         Self { lanes, step: WORKGROUP / lanes }
     }
 
@@ -163,6 +164,11 @@ impl RowwiseVisitor<f32> for Passes {
     }
 }
 
+/// Whether rows are read as whole vec4s: every row and every window begins with one then.
+fn in_vectors(lines: Lines) -> bool {
+    lines.inner == 1 && lines.width.is_multiple_of(4)
+}
+
 pub(super) fn forward(
     context: &Arc<Context>,
     call: RowCall<'_>,
@@ -170,8 +176,10 @@ pub(super) fn forward(
     y: &Buffer,
 ) -> Result<()> {
     let z = input(context, z, &[y], call.lines.elements())?;
-    let pass = Pass::new(context, Template::RowForward, call, Spread::of(call.lines), y)?;
-    pass.run_all(call.activation.visit_rowwise(Passes).unwrap_or(0), &[&z], y)
+    let passes = call.activation.visit_rowwise(Passes).unwrap_or(0);
+    let spread = Spread::of(context, call.lines, passes);
+    let template = Template::RowForward { vectors: in_vectors(call.lines) };
+    Pass::new(context, template, call, spread, y)?.run_all(passes, &[&z], y)
 }
 
 pub(super) fn product(
@@ -183,8 +191,9 @@ pub(super) fn product(
 ) -> Result<()> {
     let y = input(context, y, &[output], call.lines.elements())?;
     let vector = input(context, vector, &[output], call.lines.elements())?;
-    let spread = Spread::of(call.lines);
-    let pass = Pass::new(context, Template::RowProduct(product), call, spread, output)?;
+    let spread = Spread::of(context, call.lines, 2);
+    let template = Template::RowProduct { product, vectors: in_vectors(call.lines) };
+    let pass = Pass::new(context, template, call, spread, output)?;
     pass.run_all(2, &[&y, &vector], output)
 }
 
@@ -198,7 +207,7 @@ pub(super) fn jacobian(
     let block = call.lines.block();
     let y = input(context, y, &[output], call.lines.elements())?;
     // The rows of the output are contiguous.
-    let spread = Spread { lanes: lanes(width), step: 1 };
+    let spread = Spread { lanes: lanes(context, width, 2), step: 1 };
     let pass = Pass::new(context, Template::RowJacobian, call, spread, output)?;
     for (first, count) in pass.blocks(2)? {
         let square = width.saturating_mul(width);

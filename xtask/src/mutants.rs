@@ -101,9 +101,9 @@ const MUTANTS: [Mutant; 23] = [
     },
     // The bias of the first tile for all.
     Mutant {
-        file: "kernels/matmul.wgsl",
-        right: "bias[parameters.bias_base + column + i]",
-        wrong: "bias[parameters.bias_base + i]",
+        file: "kernels/matmul_parameters.wgsl",
+        right: "bias[parameters.bias_base + column]",
+        wrong: "bias[parameters.bias_base + column % 4u]",
         test: "output_layer",
     },
     // The second moment takes the share of the first.

@@ -1,0 +1,85 @@
+// Shared by the kernels of matrix products, output = a · b + bias.
+//
+// All work on blocks of 4 x 4, which the files matmul_a_*.wgsl and matmul_b_*.wgsl read, wherever the
+// elements lie: transposed operands are read in place. A slice of the inner dimension is added up at a
+// time; with several slices each writes its own sums, and matmul_slices.wgsl adds them up.
+
+struct Parameters {
+    rows: u32,
+    columns: u32,
+    inner: u32,
+    zero: u32,
+    // From a stored row to the next.
+    a_stride: u32,
+    b_stride: u32,
+    output_stride: u32,
+    a_base: u32,
+    b_base: u32,
+    bias_base: u32,
+    output_base: u32,
+    // Add the bias; add to what the output holds.
+    biased: u32,
+    accumulates: u32,
+    // The terms that a slice adds up, a multiple of 16, and from its sums to the next one's.
+    slice: u32,
+    slice_stride: u32,
+}
+
+// Whether an operand is stored as its transpose.
+override A_TRANSPOSED: bool = false;
+override B_TRANSPOSED: bool = false;
+
+// The blocks of 4 x 4 that an invocation computes, one below the other and side by side.
+override ROW_BLOCKS: u32 = 2u;
+override COLUMN_BLOCKS: u32 = 2u;
+
+@group(0) @binding(0) var<uniform> parameters: Parameters;
+// Bindings 1 and 2: the factors.
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> output: array<f32>;
+
+// Adds the product of two blocks: a[r] are the four inner elements of row r, b[i] the four columns of
+// the inner element i.
+fn add_product(sums: mat4x4<f32>, a: mat4x4<f32>, b: mat4x4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        sums[0] + a[0].x * b[0] + a[0].y * b[1] + a[0].z * b[2] + a[0].w * b[3],
+        sums[1] + a[1].x * b[0] + a[1].y * b[1] + a[1].z * b[2] + a[1].w * b[3],
+        sums[2] + a[2].x * b[0] + a[2].y * b[1] + a[2].z * b[2] + a[2].w * b[3],
+        sums[3] + a[3].x * b[0] + a[3].y * b[1] + a[3].z * b[2] + a[3].w * b[3],
+    );
+}
+
+fn output_index(row: u32, column: u32, slice: u32) -> u32 {
+    return parameters.output_base + slice * parameters.slice_stride
+        + row * parameters.output_stride + column;
+}
+
+fn store(sum: f32, column: u32, index: u32) {
+    if (column < parameters.columns) {
+        var z = sum;
+        if (parameters.accumulates == 1u) {
+            z = z + output[index];
+        }
+        if (parameters.biased == 1u) {
+            z = z + bias[parameters.bias_base + column];
+        }
+        output[index] = z;
+    }
+}
+
+fn store_row(sums: vec4<f32>, row: u32, column: u32, slice: u32) {
+    if (row < parameters.rows) {
+        let index = output_index(row, column, slice);
+        store(sums.x, column, index);
+        store(sums.y, column + 1u, index + 1u);
+        store(sums.z, column + 2u, index + 2u);
+        store(sums.w, column + 3u, index + 3u);
+    }
+}
+
+fn store_block(sums: mat4x4<f32>, row: u32, column: u32, slice: u32) {
+    store_row(sums[0], row, column, slice);
+    store_row(sums[1], row + 1u, column, slice);
+    store_row(sums[2], row + 2u, column, slice);
+    store_row(sums[3], row + 3u, column, slice);
+}

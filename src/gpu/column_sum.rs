@@ -1,0 +1,58 @@
+//! Column sums, over windows of matrices.
+
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::context::Context;
+use super::kernel::{Kernel, Template};
+use super::operand::{groups, input, pieces, window};
+use super::operations::{WORKGROUP, ZERO, rows_window, run};
+use crate::backend::Rows;
+use crate::error::Result;
+
+/// The rows that an invocation of the column-sum kernel adds up.
+const COLUMN_CHUNK: usize = 64;
+
+/// The sum over all rows, to the output from the offset on.
+pub(super) fn column_sum(
+    context: &Arc<Context>,
+    source: &Buffer,
+    rows: Rows,
+    output: &Buffer,
+    offset: usize,
+    accumulate: bool,
+) -> Result<()> {
+    let Rows { count, width } = rows;
+    if width == 0 {
+        return Ok(());
+    }
+    let source = input(context, source, &[output], rows.elements())?;
+    let kernel = Kernel::new(Template::ColumnSum).constant("CHUNK", COLUMN_CHUNK as f64);
+    let fitting = context.window_rows("a tensor", width)?;
+    let sum_rows = |first: usize, length: usize, sums: &Buffer, at: usize, accumulates: bool| {
+        // The sum of no rows is written too.
+        let elements = length.div_ceil(COLUMN_CHUNK).max(1) * width;
+        let rows = rows_window(&source, first, length, width);
+        let sums = window(sums, at, elements);
+        let parameters =
+            [length as u32, width as u32, ZERO, rows.base, sums.base, u32::from(accumulates)];
+        let dispatch = groups(elements.div_ceil(WORKGROUP));
+        run(context, &kernel, &[rows.binding, sums.binding], &parameters, dispatch)
+    };
+    if count <= COLUMN_CHUNK && count <= fitting {
+        return sum_rows(0, count, output, offset, accumulate);
+    }
+    if fitting < COLUMN_CHUNK {
+        // Rows so long that a window holds few: each window is added to the sum of those before.
+        for (first, length) in pieces(count, fitting) {
+            sum_rows(first, length, output, offset, accumulate || first > 0)?;
+        }
+        return Ok(());
+    }
+    let chunks = count.div_ceil(COLUMN_CHUNK);
+    let partial = context.workspace(chunks * width)?;
+    for (first, length) in pieces(count, fitting / COLUMN_CHUNK * COLUMN_CHUNK) {
+        sum_rows(first, length, &partial, first / COLUMN_CHUNK * width, false)?;
+    }
+    column_sum(context, &partial, Rows { count: chunks, width }, output, offset, accumulate)
+}

@@ -1,0 +1,127 @@
+//! Which kernel computes a matrix product: a small table by the kind of adapter and the shape.
+
+use crate::device::DeviceKind;
+
+/// A slice of the inner dimension has a multiple of so many terms: the depth of a tile.
+pub(crate) const DEPTH: usize = 16;
+
+/// The edge of a block of the output.
+const BLOCK: usize = 4;
+
+/// The invocations in a workgroup of the kernel without workgroup memory, and of the one with tiles.
+const REGISTER_GROUP: usize = 16;
+const TILE_GROUP: usize = 256;
+
+/// The workgroups that a GPU is busy with, and the terms that are worth a slice of their own.
+const BUSY: usize = 128;
+const SLICE: usize = 256;
+
+/// The invocations that a processor is busy with, and their slices.
+const PROCESSOR_BUSY: usize = 64;
+const PROCESSOR_SLICE: usize = 4096;
+
+/// The shape of a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) rows: usize,
+    pub(crate) inner: usize,
+    pub(crate) columns: usize,
+}
+
+/// A kernel of the family: see shaders/kernels/matmul_registers.wgsl and matmul_tiles.wgsl.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Variant {
+    /// The blocks that an invocation computes, one below the other and side by side: up to four each
+    /// without tiles; with them (1, 1), (1, 2) or (2, 2).
+    pub(crate) row_blocks: usize,
+    pub(crate) column_blocks: usize,
+    /// With tiles in workgroup memory: the invocations side by side.
+    pub(crate) across: Option<usize>,
+    /// Into so many slices the inner dimension is cut, at most.
+    pub(crate) slices: usize,
+}
+
+impl Variant {
+    pub(crate) fn of(kind: DeviceKind, extent: Extent) -> Self {
+        #[cfg(test)]
+        if let Some(variant) = FORCED.get() {
+            return variant;
+        }
+        if kind == DeviceKind::Software { Self::registers(extent) } else { Self::tiles(extent) }
+    }
+
+    /// For a processor: large blocks, which read little, but enough invocations.
+    fn registers(extent: Extent) -> Self {
+        // Few kernels: drivers for processors compile slowly.
+        let row_blocks = match extent.rows {
+            0..=4 => 1,
+            5..=8 => 2,
+            _ => 4,
+        };
+        let mut variant = Self {
+            row_blocks,
+            column_blocks: extent.columns.div_ceil(BLOCK).clamp(1, 4),
+            across: None,
+            slices: 1,
+        };
+        while variant.row_blocks > 1 && variant.invocations(extent) < PROCESSOR_BUSY {
+            variant.row_blocks /= 2;
+        }
+        let missing = PROCESSOR_BUSY / variant.invocations(extent).max(1);
+        variant.slices = missing.min(extent.inner / PROCESSOR_SLICE).max(1);
+        variant
+    }
+
+    /// For a GPU: tiles of 128 x 32 or 32 x 128 where the output is narrow, 128 x 128 where there are
+    /// enough of them, else 64 x 64.
+    fn tiles(extent: Extent) -> Self {
+        let Extent { rows, inner, columns } = extent;
+        let tile = |blocks, across| Self {
+            row_blocks: blocks,
+            column_blocks: blocks,
+            across: Some(across),
+            slices: 1,
+        };
+        let large = tile(2, 16);
+        let variant = match (rows, columns) {
+            (_, ..=32) => tile(1, 8),
+            (..=32, _) => tile(1, 32),
+            _ if large.workgroups(rows, columns) >= BUSY / 2 => large,
+            _ => tile(1, 16),
+        };
+        let missing = BUSY / variant.workgroups(rows, columns).max(1);
+        Self { slices: missing.min(inner / SLICE).max(1), ..variant }
+    }
+
+    /// The rows and columns that one invocation computes, or one workgroup with tiles.
+    fn tile(self) -> (usize, usize) {
+        let (rows, columns) = (self.row_blocks * BLOCK, self.column_blocks * BLOCK);
+        match self.across {
+            None => (rows, columns),
+            Some(across) => (rows * (TILE_GROUP / across), columns * across),
+        }
+    }
+
+    fn invocations(self, extent: Extent) -> usize {
+        let (rows, columns) = self.tile();
+        extent.rows.div_ceil(rows) * extent.columns.div_ceil(columns)
+    }
+
+    pub(crate) fn workgroups(self, rows: usize, columns: usize) -> usize {
+        let tiles = self.invocations(Extent { rows, inner: 0, columns });
+        if self.across.is_some() { tiles } else { tiles.div_ceil(REGISTER_GROUP) }
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    static FORCED: std::cell::Cell<Option<Variant>> = const { std::cell::Cell::new(None) };
+}
+
+/// Runs the function with this variant for all products of the thread.
+#[cfg(test)]
+pub(crate) fn forced(variant: Variant, run: impl FnOnce()) {
+    FORCED.set(Some(variant));
+    run();
+    FORCED.set(None);
+}
