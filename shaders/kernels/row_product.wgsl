@@ -41,9 +41,13 @@ fn main(
         let y_counts = counts(row, i + 1u, width);
         let z_counts = counts(row, i + 2u, width);
         let w_counts = counts(row, i + 3u, width);
-        let first = term_of(out.x, v.x, x_counts) + term_of(out.y, v.y, y_counts);
-        let second = term_of(out.z, v.z, z_counts) + term_of(out.w, v.w, w_counts);
-        sum = add(sum, first + second);
+        let terms = vec4<f32>(
+            term_of(out.x, v.x, x_counts),
+            term_of(out.y, v.y, y_counts),
+            term_of(out.z, v.z, z_counts),
+            term_of(out.w, v.w, w_counts),
+        );
+        sum = add_four(sum, terms);
         if (PROJECTS) {
             support = support + (support_of(out.x, x_counts) + support_of(out.y, y_counts));
             support = support + (support_of(out.z, z_counts) + support_of(out.w, w_counts));

@@ -42,9 +42,13 @@ fn row_statistics(row: u32, width: u32, at: Place) -> RowStatistics {
     for (var i = 4u * at.lane; i < width && !undefined; i = i + 4u * LANES) {
         let x = arguments_at(row, i, width);
         ties = ties + select(vec4<f32>(), vec4<f32>(1.0), x == vec4<f32>(maximum));
-        let first = raised_exponential(x.x, maximum) + raised_exponential(x.y, maximum);
-        let second = raised_exponential(x.z, maximum) + raised_exponential(x.w, maximum);
-        sum = add(sum, first + second);
+        let terms = vec4<f32>(
+            raised_exponential(x.x, maximum),
+            raised_exponential(x.y, maximum),
+            raised_exponential(x.z, maximum),
+            raised_exponential(x.w, maximum),
+        );
+        sum = add_four(sum, terms);
     }
     let others = reduce_sum(sum.value - sum.lost, at) * 5.9604645e-08;
     let rest = others + (reduce_sum((ties.x + ties.y) + (ties.z + ties.w), at) - 1.0);
@@ -102,11 +106,12 @@ fn row_threshold(row: u32, width: u32, at: Place, maximum: f32, undefined: bool)
         var count = 0.0;
         for (var i = 4u * at.lane; i < width && !settled; i = i + 4u * LANES) {
             let x = arguments_at(row, i, width);
-            let first = excess_of(x.x, maximum, threshold) + excess_of(x.y, maximum, threshold);
-            let second = excess_of(x.z, maximum, threshold) + excess_of(x.w, maximum, threshold);
-            let terms = first + second;
-            sum = add(sum, terms.x);
-            count = count + terms.y;
+            let first = excess_of(x.x, maximum, threshold);
+            let second = excess_of(x.y, maximum, threshold);
+            let third = excess_of(x.z, maximum, threshold);
+            let fourth = excess_of(x.w, maximum, threshold);
+            sum = add_four(sum, vec4<f32>(first.x, second.x, third.x, fourth.x));
+            count = count + ((first.y + second.y) + (third.y + fourth.y));
         }
         let excess = reduce_sum(sum.value - sum.lost, at) - 1.0;
         let found = reduce_sum(count, at);

@@ -87,6 +87,10 @@ struct Sum {
     lost: f32,
 }
 
+fn add_four(sum: Sum, terms: vec4<f32>) -> Sum {
+    return add(add(add(add(sum, terms.x), terms.y), terms.z), terms.w);
+}
+
 fn add(sum: Sum, term: f32) -> Sum {
     let corrected = term - sum.lost;
     let value = opaque(sum.value + corrected);
