@@ -300,6 +300,38 @@ pub(crate) struct LossPass<'a> {
     pub(crate) outputs: LossOutputs<'a>,
 }
 
+/// An output layer, from x to the loss and every gradient.
+#[derive(Clone, Copy)]
+pub(crate) struct LayerPass<'a> {
+    pub(crate) x: &'a Storage,
+    pub(crate) w: &'a Storage,
+    /// w is stored as [outputs, inputs].
+    pub(crate) transposed: bool,
+    pub(crate) bias: Option<&'a Storage>,
+    pub(crate) batch: usize,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) call: LossCall<'a>,
+    /// Each output stands for itself in the loss, so that any cut into rows will do.
+    pub(crate) elementwise: bool,
+    pub(crate) activation: &'a Activation,
+    pub(crate) argument: Argument,
+    /// The scaled loss of the batch: one number.
+    pub(crate) loss: Option<&'a Storage>,
+    pub(crate) y: Option<&'a Storage>,
+    pub(crate) dz: Option<&'a Storage>,
+    pub(crate) dw: Option<&'a Storage>,
+    pub(crate) db: Option<&'a Storage>,
+    pub(crate) dx: Option<&'a Storage>,
+    /// dw and db are added to what is there.
+    pub(crate) accumulate: bool,
+}
+
+/// Computes whole output layers, in less time than the primitives that they are made of.
+pub(crate) trait FusedLayer {
+    fn run(&self, pass: LayerPass<'_>) -> Result<()>;
+}
+
 /// The numbers that are kept of each row of logits between its tiles.
 pub(crate) const STATE: usize = 5;
 
@@ -550,6 +582,11 @@ pub(crate) trait Backend: Send + Sync {
     ) -> Result<()>;
 
     fn loss(&self, pass: LossPass<'_>) -> Result<()>;
+    /// What computes output layers with so many inputs and outputs, made of terms or with a log-sum-exp,
+    /// faster than by the other primitives; nothing where they are as fast.
+    fn fused_layer(&self, _inputs: usize, _outputs: usize) -> Option<&dyn FusedLayer> {
+        None
+    }
     fn tile(&self, step: TileStep<'_>, pass: TilePass<'_>) -> Result<()>;
     /// What each row weighs in a mean: its weight times that of its label, 0 where it is ignored.
     fn row_weights(&self, call: LossCall<'_>, rows: Rows, output: &Storage) -> Result<()>;

@@ -17,7 +17,7 @@ pub(crate) struct Linear<'a> {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     /// w is stored as its transpose, [K, M].
-    transposed: bool,
+    pub(crate) transposed: bool,
 }
 
 /// A part of the logits [B, K], stored by itself: some rows, and of them some columns.

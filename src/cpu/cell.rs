@@ -36,7 +36,7 @@ impl Block {
     }
 
     /// The elements for a writer: what was known of them no longer holds.
-    fn elements_mut(&mut self, elements: usize) -> &mut [f32] {
+    pub(super) fn elements_mut(&mut self, elements: usize) -> &mut [f32] {
         self.bounds = None;
         &mut self.data[..elements]
     }

@@ -4,6 +4,7 @@ mod bounds;
 mod cell;
 mod clip;
 mod gated;
+mod layer;
 mod lines;
 mod loss;
 mod math;
@@ -19,13 +20,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use bounds::{Bounds, Extreme};
 pub(crate) use cell::Cell;
-use cell::Snapshot;
+use cell::{Block, Snapshot};
+use layer::Layer;
 
 use crate::activation::Activation;
 use crate::backend::{
-    AdamStep, Backend, Binary, Channels, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
-    RowProduct, Rows, STATE, SgdStep, Spread, Storage, TargetStorage, TilePass, TileStep, Unary,
-    Update,
+    AdamStep, Backend, Binary, Channels, FusedLayer, GatedCall, LayerPass, LossCall, LossPass,
+    Product, Reading, RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage, TargetStorage,
+    TilePass, TileStep, Unary, Update,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::error::{Error, Result};
@@ -156,6 +158,95 @@ impl<'a> HeldTargets<'a> {
         let divisor = self.divisor.as_deref().and_then(|divisor| divisor.first());
         divisor.map_or(self.call.scale, |divisor| self.call.scale / divisor)
     }
+}
+
+impl FusedLayer for CpuBackend {
+    fn run(&self, pass: LayerPass<'_>) -> Result<()> {
+        self.count();
+        let LayerPass { batch, inputs, outputs, call, elementwise, .. } = pass;
+        let held = HeldTargets::hold(call)?;
+        let (x, w) = (read(pass.x)?, read(pass.w)?);
+        let bias = pass.bias.map(read).transpose()?;
+        let mut targets = held.targets(outputs);
+        if elementwise {
+            targets = targets.widened(Layer::target_width(outputs));
+        }
+        let layer = Layer {
+            x: &x[..batch * inputs],
+            w: &w,
+            transposed: pass.transposed,
+            bias: bias.as_deref(),
+            batch,
+            inputs,
+            outputs,
+            formula: call.formula,
+            activation: pass.activation,
+            argument: pass.argument,
+            targets,
+            elementwise,
+            scale: held.scale(),
+            z_loss: call.z_loss,
+            wants: layer::Wants {
+                loss: pass.loss.is_some(),
+                dw: pass.dw.is_some(),
+                db: pass.db.is_some(),
+            },
+        };
+        let length = layer::scratch(batch, inputs, outputs);
+        let mut scratch = Block::new(&self.pool, Purpose::Workspace, length)?;
+        let scratch = scratch.elements_mut(length);
+        let sums = overwrite_some(pass.y, |y| {
+            overwrite_some(pass.dz, |dz| {
+                overwrite_some(pass.dx, |dx| layer.run(layer::Outputs { y, dz, dx }, scratch))
+            })
+        })???;
+        overwrite_some(pass.loss, |loss| loss.fill(sums.loss as f32))?;
+        if let Some(db) = pass.db {
+            let sums = sums.db.map(|sum| sum as f32);
+            put(
+                db,
+                pass.accumulate,
+                |db| db.copy_from_slice(&sums[..outputs]),
+                |db| {
+                    db.iter_mut().zip(sums).for_each(|(db, sum)| *db += sum);
+                },
+            )?;
+        }
+        if let Some(dw) = pass.dw {
+            let sums = &scratch[..inputs * outputs];
+            if pass.transposed || outputs == 1 {
+                put(
+                    dw,
+                    pass.accumulate,
+                    |dw| dw.copy_from_slice(sums),
+                    |dw| {
+                        dw.iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
+                    },
+                )?;
+            } else {
+                put(
+                    dw,
+                    pass.accumulate,
+                    |dw| layer::transpose(sums, dw, outputs, inputs),
+                    |dw| {
+                        layer::add_transposed(sums, dw, outputs, inputs);
+                    },
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes an output, or changes it where it accumulates.
+fn put(
+    storage: &Storage,
+    accumulate: bool,
+    write: impl FnOnce(&mut [f32]),
+    add: impl FnOnce(&mut [f32]),
+) -> Result<()> {
+    let cell = storage.cpu()?;
+    if accumulate { cell.modify(add) } else { cell.overwrite(write) }
 }
 
 impl Backend for CpuBackend {
@@ -345,6 +436,10 @@ impl Backend for CpuBackend {
                 })
             })
         })???
+    }
+
+    fn fused_layer(&self, inputs: usize, outputs: usize) -> Option<&dyn FusedLayer> {
+        layer::suits(inputs, outputs).then_some(self)
     }
 
     fn tile(&self, step: TileStep<'_>, pass: TilePass<'_>) -> Result<()> {

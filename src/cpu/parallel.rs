@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use pulp::NullaryFnOnce;
+use pulp::WithSimd;
 use rayon::prelude::*;
 
 /// Elements below which handing work to other threads costs more than it saves.
@@ -16,7 +16,7 @@ pub(super) const CHUNK: usize = 1 << 14;
 ///
 /// Everything that the code calls has to be `#[inline(always)]` to be compiled for them too.
 #[inline(always)]
-pub(super) fn vectorised<T>(code: impl NullaryFnOnce<Output = T>) -> T {
+pub(super) fn vectorised<T>(code: impl WithSimd<Output = T>) -> T {
     pulp::Arch::new().dispatch(code)
 }
 

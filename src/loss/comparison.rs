@@ -122,19 +122,21 @@ impl<'a> Comparison<'a> {
     /// do.
     pub(crate) fn call_in_rows(&self, formula: Formula) -> (LossCall<'_>, Rows) {
         let mut call = self.call(formula);
-        let elementwise = |spread: Option<Spread<'_>>| {
-            spread.is_none_or(|Spread { row, column, .. }| (row == 0) == (column == 0))
-        };
-        let free = self.loss.unit() == Unit::Element
-            && elementwise(call.weights)
-            && elementwise(call.extra);
-        if !free {
+        if !self.is_elementwise() {
             return (call, self.rows);
         }
         for Spread { row, .. } in [&mut call.weights, &mut call.extra].into_iter().flatten() {
             *row = if *row == 0 { 0 } else { PARTIAL };
         }
         (call, Rows { count: self.rows.elements().div_ceil(PARTIAL), width: PARTIAL })
+    }
+
+    /// Whether each element stands for itself.
+    pub(crate) fn is_elementwise(&self) -> bool {
+        let elementwise = |spreading: Option<Spreading<'_>>| {
+            spreading.is_none_or(|(_, row, column)| (row == 0) == (column == 0))
+        };
+        self.loss.unit() == Unit::Element && elementwise(self.weights) && elementwise(self.extra)
     }
 
     pub(crate) fn has_labels(&self) -> bool {

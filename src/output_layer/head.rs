@@ -1,8 +1,8 @@
 //! The part of an output layer above the logits.
 
-use super::{OutputLayer, Outputs};
+use super::{OutputLayer, Outputs, Parts};
 use crate::activation::Activation;
-use crate::backend::{Argument, LossOutputs, LossPass};
+use crate::backend::{Argument, LayerPass, LossOutputs, LossPass};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
@@ -18,20 +18,89 @@ pub(super) struct Head {
 }
 
 impl OutputLayer {
-    pub(super) fn head(
+    /// The head, and the gradients below it, by one primitive after the other.
+    pub(super) fn composed(
         &self,
         linear: &Linear<'_>,
         comparison: &Comparison<'_>,
         of_logits: Option<Formula>,
+        parts: &Parts,
     ) -> Result<Head> {
+        let head = match self.formula(comparison, of_logits) {
+            Some((formula, argument)) => self.fused_head(linear, comparison, formula, argument),
+            None => self.composed_head(linear, comparison),
+        }?;
+        head.dz.as_ref().map(|dz| parts.write(linear, dz)).transpose()?;
+        Ok(head)
+    }
+
+    /// The formula of the activation and the loss in one, where there is one.
+    fn formula(
+        &self,
+        comparison: &Comparison<'_>,
+        of_logits: Option<Formula>,
+    ) -> Option<(Formula, Argument)> {
         let is_made_of_terms = self.loss.structure() == Structure::Terms;
         match of_logits {
-            Some(formula) => self.fused_head(linear, comparison, formula, Argument::Logits),
+            Some(formula) => Some((formula, Argument::Logits)),
             None if is_made_of_terms && !self.activation.is_rowwise() => {
-                self.fused_head(linear, comparison, comparison.formula(), Argument::Output)
+                Some((comparison.formula(), Argument::Output))
             }
-            None => self.composed_head(linear, comparison),
+            None => None,
         }
+    }
+
+    /// All in one pass over x, where the device is faster by it.
+    pub(super) fn fused(
+        &self,
+        linear: &Linear<'_>,
+        comparison: &Comparison<'_>,
+        of_logits: Option<Formula>,
+        parts: &Parts,
+    ) -> Result<Option<Head>> {
+        let device = linear.x.device();
+        let layer = device.backend.fused_layer(linear.inputs, linear.outputs);
+        let (Some(layer), Some((formula, argument))) = (layer, self.formula(comparison, of_logits))
+        else {
+            return Ok(None);
+        };
+        let allocate = |output, shape: Shape| {
+            let wanted = self.outputs.contains(output);
+            wanted.then(|| device.allocate(shape)).transpose()
+        };
+        let y = allocate(Outputs::Y, linear.output_shape())?;
+        let dz = allocate(Outputs::DZ, linear.output_shape())?;
+        let loss = match comparison.empty {
+            Some(_) => None,
+            None => allocate(Outputs::LOSS, Shape::default())?,
+        };
+        let mut call = comparison.call(formula);
+        call.z_loss = self.z_loss;
+        layer.run(LayerPass {
+            x: linear.x.storage(),
+            w: linear.w.storage(),
+            transposed: linear.transposed,
+            bias: linear.b.map(Tensor::storage),
+            batch: linear.batch,
+            inputs: linear.inputs,
+            outputs: linear.outputs,
+            call,
+            elementwise: comparison.is_elementwise(),
+            activation: &self.activation,
+            argument,
+            loss: loss.as_ref().map(Tensor::storage),
+            y: y.as_ref().map(Tensor::storage),
+            dz: dz.as_ref().map(Tensor::storage),
+            dw: parts.dw.as_ref().map(Tensor::storage),
+            db: parts.db.as_ref().map(Tensor::storage),
+            dx: parts.dx.as_ref().map(Tensor::storage),
+            accumulate: parts.accumulate,
+        })?;
+        let loss = match loss {
+            None => comparison.sum(device, None, 0)?,
+            loss => loss,
+        };
+        Ok(Some(Head { loss, y, dz }))
     }
 
     pub(super) fn check_z_loss(&self, formula: Option<Formula>) -> Result<()> {

@@ -272,11 +272,10 @@ impl OutputLayer {
                 let loss = self.tiled(&linear, &comparison, formula, &parts)?;
                 Head { loss, y: None, dz: None }
             }
-            None => {
-                let head = self.head(&linear, &comparison, of_logits)?;
-                head.dz.as_ref().map(|dz| parts.write(&linear, dz)).transpose()?;
-                head
-            }
+            None => match self.fused(&linear, &comparison, of_logits, &parts)? {
+                Some(head) => head,
+                None => self.composed(&linear, &comparison, of_logits, &parts)?,
+            },
         };
         let absent = device.allocate(Shape::from([0]))?;
         let or_absent = |tensor: Option<Tensor>| tensor.unwrap_or_else(|| absent.clone());
@@ -373,5 +372,153 @@ impl Parts {
             linear.input_gradient_into(&whole, dz, dx.storage(), false)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::{Within, assert_all, normal, wide};
+    use crate::device::Device;
+
+    const PARTS: [&str; 6] = ["loss", "y", "dz", "dw", "db", "dx"];
+
+    fn values(gradients: &OutputGradients) -> [Vec<f32>; 6] {
+        let OutputGradients { loss, y, dz, dw, db, dx } = gradients;
+        [loss, y, dz, dw, db, dx].map(|tensor| tensor.to_vec().unwrap())
+    }
+
+    fn largest(values: &[f64]) -> f64 {
+        values.iter().fold(0.0, |size, value| size.max(value.abs()))
+    }
+
+    /// A layer in one pass over x, and by one primitive after the other.
+    fn both(
+        layer: &OutputLayer,
+        [x, w, b]: [&Tensor; 3],
+        targets: &Targets,
+        before: Option<&OutputGradients>,
+    ) -> [[Vec<f32>; 6]; 2] {
+        let linear = Linear::new("test", x, w, Some(b), layer.transposed_weights).unwrap();
+        let (shape, device) = (linear.output_shape(), x.device());
+        let reduction = layer.reduction;
+        let loss = &layer.loss;
+        let comparison = Comparison::new("test", loss, device, &shape, targets, reduction).unwrap();
+        let formula = Formula::of_logits(&layer.activation, loss);
+        [true, false].map(|fused| {
+            let before = before.map(|before| OutputGradients {
+                dw: device.tensor(&before.dw.to_vec().unwrap(), before.dw.dimensions()).unwrap(),
+                db: device.tensor(&before.db.to_vec().unwrap(), before.db.dimensions()).unwrap(),
+                ..before.clone()
+            });
+            let parts = Parts::new("test", layer.outputs, &linear, before.as_ref()).unwrap();
+            let head = if fused {
+                layer.fused(&linear, &comparison, formula, &parts).unwrap().unwrap()
+            } else {
+                layer.composed(&linear, &comparison, formula, &parts).unwrap()
+            };
+            let asked = |output, tensor: Option<Tensor>| {
+                let tensor = tensor.filter(|_| layer.outputs.contains(output));
+                tensor.map_or(vec![], |tensor| tensor.to_vec().unwrap())
+            };
+            [
+                asked(Outputs::LOSS, head.loss),
+                asked(Outputs::Y, head.y),
+                asked(Outputs::DZ, head.dz),
+                asked(Outputs::DW, parts.dw),
+                asked(Outputs::DB, parts.db),
+                asked(Outputs::DX, parts.dx),
+            ]
+        })
+    }
+
+    fn check(layer: &OutputLayer, batch: usize, inputs: usize, outputs: usize) {
+        let device = &Device::cpu();
+        let tensor = |shape: [usize; 2], deviation, seed| {
+            device.tensor(&normal(shape[0] * shape[1], deviation, seed), shape).unwrap()
+        };
+        let x = tensor([batch, inputs], 1.0, 1);
+        let shape = [inputs, outputs];
+        let shape = if layer.transposed_weights { [outputs, inputs] } else { shape };
+        // Logits around 1: rounding is not raised to a power of e.
+        let w = tensor(shape, 1.0 / (inputs as f32).sqrt(), 2);
+        let b = tensor([1, outputs], 1.0, 3).reshape([outputs]).unwrap();
+        let labels: Vec<i32> = (0..batch).map(|i| (i * 7 % outputs) as i32).collect();
+        let labels = device.labels(&labels).unwrap();
+        let probabilities = |shape: [usize; 2], seed| {
+            let values = normal(shape[0] * shape[1], 1.0, seed);
+            let values: Vec<f32> = values.iter().map(|value| 1.0 / (1.0 + value.abs())).collect();
+            device.tensor(&values, shape).unwrap()
+        };
+        let weights = probabilities([batch, 1], 4);
+        let dense = probabilities([batch, outputs], 5);
+        let targets = match layer.loss.structure() {
+            Structure::Terms => {
+                vec![Targets::from(&dense), Targets::from(&dense).weights(&weights)]
+            }
+            _ => vec![Targets::from(&labels), Targets::from(&labels).weights(&weights)],
+        };
+        let before = layer.gradients(&x, &w, Some(&b), &targets[0]).unwrap();
+        let before = (layer.outputs.contains(Outputs::DW | Outputs::DB)).then_some(&before);
+        for targets in &targets {
+            let all = layer.outputs(Outputs::all()).gradients(&x, &w, Some(&b), targets).unwrap();
+            let terms = largest(&wide(&all.dz.to_vec().unwrap())) * (batch as f64).sqrt();
+            for before in [None, before] {
+                let [fused, composed] = both(layer, [&x, &w, &b], targets, before);
+                for (part, (fused, composed)) in PARTS.iter().zip(fused.iter().zip(&composed)) {
+                    let what = format!("{part} of {layer:?} for {batch}, {inputs}, {outputs}");
+                    let composed = wide(composed);
+                    // What cancels in a sum leaves the rounding of its terms.
+                    let absolute = 4e-6 * largest(&composed).max(terms);
+                    let within = Within::Approx { relative: 0.0, absolute };
+                    assert_all(&what, fused, &composed, within);
+                }
+            }
+        }
+    }
+
+    fn layers() -> [OutputLayer; 6] {
+        [
+            OutputLayer::new(Activation::Softmax, Loss::cross_entropy()),
+            OutputLayer::new(Activation::Identity, Loss::cross_entropy_with_logits()).z_loss(0.1),
+            OutputLayer::new(Activation::Sigmoid, Loss::Mse),
+            OutputLayer::new(Activation::Sigmoid, Loss::Bce).reduction(Reduction::Sum),
+            OutputLayer::new(Activation::Identity, Loss::Mse).reduction(Reduction::BatchMean),
+            OutputLayer::new(Activation::Identity, Loss::multi_margin()),
+        ]
+    }
+
+    #[test]
+    fn one_pass_gives_what_the_primitives_give() {
+        for layer in layers() {
+            for transposed in [false, true] {
+                let layer = layer.transposed_weights(transposed);
+                for outputs in [1, 2, 5, 7, 10, 32] {
+                    check(&layer, 67, 259, outputs);
+                }
+                for (batch, inputs) in [(1, 26), (3, 64), (64, 31), (300, 130), (2000, 33)] {
+                    check(&layer, batch, inputs, 10);
+                }
+                for outputs in [Outputs::LOSS, Outputs::DX, Outputs::DW, Outputs::DB, Outputs::Y] {
+                    check(&layer.outputs(outputs), 67, 50, 6);
+                    check(&layer.outputs(Outputs::all() - outputs), 67, 50, 6);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_pass_gives_the_same_bits_on_one_thread() {
+        let device = Device::cpu();
+        let (x, w) = (normal(1500 * 100, 1.0, 1), normal(1000, 1.0, 2));
+        let x = device.tensor(&x, [1500, 100]).unwrap();
+        let w = device.tensor(&w, [100, 10]).unwrap();
+        let labels: Vec<i32> = (0..1500).map(|i| i % 10).collect();
+        let labels = device.labels(&labels).unwrap();
+        let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy());
+        let run = || values(&layer.gradients(&x, &w, None, &labels).unwrap());
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let three = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        assert_eq!(one.install(run), three.install(run));
     }
 }

@@ -63,6 +63,15 @@ impl<'a> Targets<'a> {
         Some(TargetRow { values, keep: 1.0 - self.smoothing, share, class_weights })
     }
 
+    /// The same, where each element stands for itself, for rows that are as wide as several.
+    pub(in crate::cpu) fn widened(self, width: usize) -> Self {
+        let widened = |strided: Strided<'a>| Strided {
+            row: if strided.row == 0 { 0 } else { width },
+            ..strided
+        };
+        Self { width, weights: self.weights.map(widened), extra: self.extra.map(widened), ..self }
+    }
+
     /// The weight of a row.
     pub(super) fn row_weight(&self, row: usize) -> f32 {
         self.weights.map_or(1.0, |weights| weights.values[row * weights.row])
