@@ -1,9 +1,10 @@
 //! Matrix products and sums.
 
 use gemm::Parallelism;
+use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
-use super::parallel::{SERIAL, over_pieces_apart, sum_of};
+use super::parallel::{self, CHUNK, SERIAL, over_pieces_apart, vectorised};
 use super::pointwise;
 use crate::activation::Activation;
 use crate::backend::{Matrix, Product, Rows};
@@ -81,11 +82,11 @@ impl<'a> Factors<'a> {
             return;
         }
         if output.len() < SERIAL {
-            output.chunks_mut(self.stride).for_each(|row| self.finish(row));
+            self.finish(output);
         } else {
-            let rows_per_task = SERIAL.div_ceil(4 * self.stride);
-            let rows = output.par_chunks_mut(self.stride).with_min_len(rows_per_task);
-            rows.for_each(|row| self.finish(row));
+            let rows_per_task = CHUNK.div_ceil(self.stride);
+            let tasks = output.par_chunks_mut(rows_per_task * self.stride);
+            tasks.for_each(|rows| self.finish(rows));
         }
     }
 
@@ -96,17 +97,21 @@ impl<'a> Factors<'a> {
         let rows = output.len().div_ceil(self.stride).div_ceil(threads);
         over_pieces_apart(output, rows * self.stride, threads, |start, output| {
             self.add_up(start / self.stride, output, Parallelism::None);
-            output.chunks_mut(self.stride).for_each(|row| self.finish(row));
+            self.finish(output);
         });
     }
 
-    /// The bias and the activation of one row.
-    fn finish(&self, row: &mut [f32]) {
-        let row = &mut row[..self.columns];
+    /// The bias and the activation of some rows.
+    fn finish(&self, rows: &mut [f32]) {
         if let Some(bias) = self.bias {
-            row.iter_mut().zip(bias).for_each(|(z, b)| *z += b);
+            vectorised(AddToRows { rows: &mut *rows, stride: self.stride, bias });
         }
-        pointwise::forward(self.activation, row);
+        if self.stride == self.columns {
+            return pointwise::forward(self.activation, rows);
+        }
+        for row in rows.chunks_mut(self.stride) {
+            pointwise::forward(self.activation, &mut row[..self.columns]);
+        }
     }
 
     /// a·b from a row on, to the rows of the output or added to them.
@@ -157,8 +162,62 @@ impl<'a> Factors<'a> {
     }
 }
 
+/// Adds the bias to each row.
+struct AddToRows<'a> {
+    rows: &'a mut [f32],
+    stride: usize,
+    bias: &'a [f32],
+}
+
+impl NullaryFnOnce for AddToRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for row in self.rows.chunks_mut(self.stride) {
+            row.iter_mut().zip(self.bias).for_each(|(z, b)| *z += b);
+        }
+    }
+}
+
+/// The sum of all elements: of pieces first, so that all threads may work at it.
 pub(super) fn sum(input: &[f32]) -> f32 {
-    sum_of(input.len(), |i| input[i]) as f32
+    let piece = |values| vectorised(Sum { values });
+    if input.len() < SERIAL {
+        return input.chunks(CHUNK).map(piece).sum::<f64>() as f32;
+    }
+    let sums: Vec<f64> = input.par_chunks(CHUNK).map(piece).collect();
+    sums.iter().sum::<f64>() as f32
+}
+
+struct Sum<'a> {
+    values: &'a [f32],
+}
+
+impl NullaryFnOnce for Sum<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        parallel::sum(self.values)
+    }
+}
+
+/// Adds each row to the sums.
+struct AddRows<'a> {
+    rows: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl NullaryFnOnce for AddRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for row in self.rows.chunks_exact(self.sums.len()) {
+            self.sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+    }
 }
 
 /// Rows that one partial sum takes in: fixed, so that the result does not depend on the threads.
@@ -168,9 +227,7 @@ const ROWS_PER_SUM: usize = 256;
 pub(super) fn column_sum(input: &[f32], rows: Rows, output: &mut [f32]) {
     let partial = |block: &[f32]| {
         let mut sums = vec![0.0f32; rows.width];
-        for row in block.chunks_exact(rows.width) {
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-        }
+        vectorised(AddRows { rows: block, sums: &mut sums });
         sums
     };
     let block = ROWS_PER_SUM * rows.width.max(1);

@@ -119,6 +119,22 @@ pub(super) fn sum_of(length: usize, f: impl Fn(usize) -> f32) -> f64 {
     fold(totals, |a, b| a + b)
 }
 
+/// The same of elements that there are.
+#[inline(always)]
+pub(super) fn sum(values: &[f32]) -> f64 {
+    let mut totals = [0.0; LANES];
+    let (pieces, rest) = values.as_chunks::<LANES>();
+    for pieces in pieces.chunks(TERMS) {
+        let mut lanes = [0.0f32; LANES];
+        for piece in pieces {
+            lanes.iter_mut().zip(piece).for_each(|(sum, value)| *sum += value);
+        }
+        totals.iter_mut().zip(lanes).for_each(|(total, lane)| *total += f64::from(lane));
+    }
+    totals.iter_mut().zip(rest).for_each(|(total, value)| *total += f64::from(*value));
+    fold(totals, |a, b| a + b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +145,7 @@ mod tests {
             let values: Vec<f32> = (0..length).map(|i| ((i * 37) % 101) as f32 - 50.0).collect();
             let exact: f64 = values.iter().map(|&value| f64::from(value)).sum();
             assert_eq!(sum_of(length, |i| values[i]), exact);
+            assert_eq!(sum(&values), exact);
         }
     }
 }

@@ -94,7 +94,9 @@ impl Pass<'_> {
         }
         let wants_dz = rows.iter().any(|row| !row.dz.is_empty());
         let wants_loss = rows.iter().any(|row| row.loss.is_some());
-        let found = vectorised(Evaluation::<ACROSS> { tiles, per_row, wants_loss, wants_dz });
+        let wants_p = wants_dz || rows.iter().any(|row| !row.y.is_empty());
+        let found =
+            vectorised(Evaluation::<ACROSS> { tiles, per_row, wants_loss, wants_dz, wants_p });
         for (lane, row) in rows.iter_mut().enumerate() {
             let undefined = !found.maximum[lane].is_finite();
             if undefined {
@@ -140,6 +142,7 @@ struct Evaluation<'a, const ACROSS: bool> {
     per_row: PerRow,
     wants_loss: bool,
     wants_dz: bool,
+    wants_p: bool,
 }
 
 impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
@@ -147,13 +150,11 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
 
     #[inline(always)]
     fn call(self) -> Found {
-        let Self { tiles, mut per_row, wants_loss, wants_dz } = self;
+        let Self { tiles, mut per_row, wants_loss, wants_dz, wants_p } = self;
         let Tiles { z, targets, p, dz } = tiles;
-        if ACROSS {
-            for values in [&mut per_row.scale, &mut per_row.coefficient, &mut per_row.mass] {
-                *values = [values[0]; LANES];
-            }
-        }
+        // What is the same in all lanes is computed once.
+        let lines = if ACROSS { 1 } else { LANES };
+        across::<ACROSS, _>(&mut per_row.scale, |first, _| first);
         let PerRow { scale, coefficient, mass: known } = per_row;
         let Statistics { maximum, rest } = Statistics::of::<false, ACROSS>(
             [&*z, &[]],
@@ -162,10 +163,12 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
             [&mut *p, &mut []],
         );
         let (mut sum, mut log_sum) = ([0.0; LANES], [0.0; LANES]);
-        for lane in 0..LANES {
+        for lane in 0..lines {
             sum[lane] = 1.0 + rest[lane];
             log_sum[lane] = ln_1p(rest[lane]);
         }
+        across::<ACROSS, _>(&mut sum, |first, _| first);
+        across::<ACROSS, _>(&mut log_sum, |first, _| first);
         let (mut totals, mut masses) = ([0.0f64; LANES], [0.0f64; LANES]);
         if wants_loss || wants_dz {
             for (z, targets) in z.chunks(TERMS).zip(targets.chunks(TERMS)) {
@@ -188,7 +191,7 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
         }
         let (mut mass, mut others, mut pull) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
         let (mut undefined, mut loss) = ([false; LANES], [0.0; LANES]);
-        for lane in 0..LANES {
+        for lane in 0..lines {
             let found = masses[lane] as f32;
             mass[lane] = if known[lane].is_nan() { found } else { known[lane] };
             undefined[lane] = !maximum[lane].is_finite() || mass[lane].is_nan();
@@ -202,9 +205,15 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
             let value = (f64::from(scale[lane]) * (totals[lane] + z_loss)) as f32;
             loss[lane] = if undefined[lane] { f32::NAN } else { value };
         }
-        for p in p.iter_mut() {
-            for lane in 0..LANES {
-                p[lane] /= sum[lane];
+        for values in [&mut mass, &mut others, &mut pull] {
+            across::<ACROSS, _>(values, |first, _| first);
+        }
+        across::<ACROSS, _>(&mut undefined, |first, _| first);
+        if wants_p {
+            for p in p.iter_mut() {
+                for lane in 0..LANES {
+                    p[lane] /= sum[lane];
+                }
             }
         }
         if wants_dz {

@@ -3,7 +3,7 @@
 
 use pulp::NullaryFnOnce;
 
-use super::super::parallel::{sum_of, vectorised};
+use super::super::parallel::{sum, vectorised};
 use super::super::pointwise;
 use super::{Pass, Row};
 use crate::activation::Activation;
@@ -18,13 +18,13 @@ type Memory = [f32; BLOCK];
 
 impl Pass<'_> {
     pub(super) fn terms<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
-        let mut memory = [[0.0; BLOCK]; 6];
+        let mut memory = [[0.0; BLOCK]; 5];
         for row in rows {
             self.term_row(row, &mut memory);
         }
     }
 
-    fn term_row(&self, mut row: Row<'_>, memory: &mut [Memory; 6]) {
+    fn term_row(&self, mut row: Row<'_>, memory: &mut [Memory; 5]) {
         let counts = self.targets.row(row.number).is_some();
         let mut total = 0.0;
         for start in (0..row.z.len()).step_by(BLOCK) {
@@ -42,11 +42,10 @@ impl Pass<'_> {
         &self,
         row: &mut Row<'_>,
         range: std::ops::Range<usize>,
-        memory: &mut [Memory; 6],
+        memory: &mut [Memory; 5],
     ) -> f64 {
         let (start, length) = (range.start, range.len());
-        let [y, dy, target, extra, weights, values] =
-            memory.each_mut().map(|memory| &mut memory[..length]);
+        let [y, dy, target, extra, weights] = memory.each_mut().map(|memory| &mut memory[..length]);
         let z = &row.z[range.clone()];
         let has_y = !row.y.is_empty();
         let composed =
@@ -75,7 +74,6 @@ impl Pass<'_> {
             weights: self.targets.weights(row.number, start, weights),
             scale: self.scale,
             wants_total: row.loss.is_some(),
-            values,
             terms: if wants_terms { &mut row.terms[range] } else { &mut [] },
             slopes: match (wants_dz, composed) {
                 (false, _) => &mut [],
@@ -99,8 +97,6 @@ struct Block<'a> {
     weights: Option<&'a [f32]>,
     scale: f32,
     wants_total: bool,
-    /// Room for the weighted terms, not scaled.
-    values: &'a mut [f32],
     terms: &'a mut [f32],
     slopes: &'a mut [f32],
 }
@@ -118,66 +114,43 @@ struct Evaluation<'a, F> {
     block: Block<'a>,
 }
 
-impl<F: LossTerm<f32>> Evaluation<'_, F> {
-    #[inline(always)]
-    fn term(&self, i: usize) -> f32 {
-        let Block { argument, targets, extra, .. } = &self.block;
-        self.defined(i, self.formula.loss(argument[i], targets[i], extra[i]))
-    }
-
-    #[inline(always)]
-    fn slope(&self, i: usize) -> f32 {
-        let Block { argument, targets, extra, .. } = &self.block;
-        self.defined(i, self.formula.gradient(argument[i], targets[i], extra[i]))
-    }
-
-    /// The value, or NaN where something that it was computed from is.
-    #[inline(always)]
-    fn defined(&self, i: usize, value: f32) -> f32 {
-        let Block { argument, targets, extra, .. } = &self.block;
-        let undefined = argument[i].is_nan() || targets[i].is_nan() || extra[i].is_nan();
-        if undefined { f32::NAN } else { value }
-    }
-}
-
 impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
     type Output = f64;
 
     #[inline(always)]
-    fn call(mut self) -> f64 {
-        let length = self.block.argument.len();
-        // One length for all, so that the loops need no checks.
-        self.block.targets = &self.block.targets[..length];
-        self.block.extra = &self.block.extra[..length];
-        let weights = self.block.weights.map(|weights| &weights[..length]);
-        let values = std::mem::take(&mut self.block.values);
-        let terms = std::mem::take(&mut self.block.terms);
-        let slopes = std::mem::take(&mut self.block.slopes);
-        let (scale, wants_total) = (self.block.scale, self.block.wants_total);
-        // Each function in one place, so that it is compiled for vectors there.
+    fn call(self) -> f64 {
+        let Self { formula, block } = self;
+        let Block { argument, targets, extra, weights, scale, wants_total, terms, slopes } = block;
+        let inputs = [argument, targets, extra];
+        let mut total = 0.0;
         if wants_total || !terms.is_empty() {
-            for (i, value) in values.iter_mut().enumerate() {
-                *value = self.term(i);
+            let mut values = [0.0; BLOCK];
+            let values = &mut values[..argument.len()];
+            each(inputs, values, |y, t, extra| formula.loss(y, t, extra));
+            if let Some(weights) = weights {
+                values.iter_mut().zip(weights).for_each(|(value, weight)| *value *= weight);
             }
-            weigh(values, weights);
+            terms.iter_mut().zip(&*values).for_each(|(output, value)| *output = scale * value);
+            total = sum(values);
         }
-        for (output, &value) in terms.iter_mut().zip(&*values) {
-            *output = scale * value;
+        if !slopes.is_empty() {
+            let factor = if weights.is_some() { 1.0 } else { scale };
+            each(inputs, slopes, |y, t, extra| factor * formula.gradient(y, t, extra));
+            if let Some(weights) = weights {
+                slopes.iter_mut().zip(weights).for_each(|(slope, w)| *slope = scale * (w * *slope));
+            }
         }
-        for (i, output) in slopes.iter_mut().enumerate() {
-            *output = self.slope(i);
-        }
-        weigh(slopes, weights);
-        for output in slopes {
-            *output *= scale;
-        }
-        if wants_total { sum_of(length, |i| values[i]) } else { 0.0 }
+        total
     }
 }
 
+/// The function of each element, NaN where an input is. The function is called in one place, so that it
+/// becomes a part of the loop.
 #[inline(always)]
-fn weigh(values: &mut [f32], weights: Option<&[f32]>) {
-    for (value, weight) in values.iter_mut().zip(weights.unwrap_or_default()) {
-        *value *= weight;
+fn each([y, t, extra]: [&[f32]; 3], output: &mut [f32], f: impl Fn(f32, f32, f32) -> f32) {
+    for (((output, &y), &t), &extra) in output.iter_mut().zip(y).zip(t).zip(extra) {
+        let value = f(y, t, extra);
+        let undefined = y.is_nan() || t.is_nan() || extra.is_nan();
+        *output = if undefined { f32::NAN } else { value };
     }
 }
