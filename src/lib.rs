@@ -63,6 +63,8 @@ mod device;
 mod error;
 mod gated;
 mod gpu;
+#[cfg(test)]
+mod gpu_kernel_tests;
 mod labels;
 mod linear;
 mod loss;

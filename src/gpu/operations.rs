@@ -7,6 +7,7 @@ use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::operand::{Window, groups, pieces, vector_input, vector_output, vector_window, window};
 use super::recorder::Binding;
+use super::variant::as_on_gpus;
 use crate::backend::Rows;
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
@@ -54,10 +55,8 @@ pub(super) fn pointwise<const N: usize>(
 /// The invocations that work on one row together, passing along it so many times.
 pub(super) fn lanes(context: &Context, width: usize, passes: usize) -> usize {
     // On a processor reductions among invocations are dear; but loops are bounded there.
-    let each = match context.info.kind {
-        DeviceKind::Software => ((1 << 17) / passes.max(1)).clamp(8, 4096),
-        _ => 8,
-    };
+    let alone = context.info.kind == DeviceKind::Software && !as_on_gpus();
+    let each = if alone { ((1 << 17) / passes.max(1)).clamp(8, 4096) } else { 8 };
     width.div_ceil(each).next_power_of_two().min(WORKGROUP)
 }
 

@@ -47,7 +47,10 @@ impl Variant {
         if let Some(variant) = FORCED.get() {
             return variant;
         }
-        if kind == DeviceKind::Software { Self::registers(extent) } else { Self::tiles(extent) }
+        match kind {
+            DeviceKind::Software if !as_on_gpus() => Self::registers(extent),
+            _ => Self::tiles(extent),
+        }
     }
 
     /// For a processor: large blocks, which read little, but enough invocations.
@@ -113,9 +116,18 @@ impl Variant {
     }
 }
 
+/// Whether a test wants software adapters to run what GPUs run.
+pub(super) fn as_on_gpus() -> bool {
+    #[cfg(test)]
+    return AS_ON_GPUS.get();
+    #[cfg(not(test))]
+    false
+}
+
 #[cfg(test)]
 thread_local! {
     static FORCED: std::cell::Cell<Option<Variant>> = const { std::cell::Cell::new(None) };
+    static AS_ON_GPUS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 /// Runs the function with this variant for all products of the thread.
@@ -124,4 +136,12 @@ pub(crate) fn forced(variant: Variant, run: impl FnOnce()) {
     FORCED.set(Some(variant));
     run();
     FORCED.set(None);
+}
+
+/// Runs the function with the kernels of GPUs on every adapter, for all work of the thread.
+#[cfg(test)]
+pub(crate) fn with_kernels_of_gpus(run: impl FnOnce()) {
+    AS_ON_GPUS.set(true);
+    run();
+    AS_ON_GPUS.set(false);
 }

@@ -1,0 +1,81 @@
+//! Software adapters run row-wise work, losses and products by kernels of their own. Here they run what
+//! GPUs run: rows that many invocations share, and tiles.
+
+use crate::common::{Within, adapters, assert_all, cpu, normal, wide};
+use crate::gpu::with_kernels_of_gpus;
+use crate::loss::Loss;
+use crate::{Activation, Device, OutputLayer, Reduction, Rowwise, Targets, Tensor};
+
+/// Sums, in different orders, of terms that may be as large as the largest of them.
+fn within(exact: &[f32]) -> Within {
+    let largest = exact.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    Within::Approx { relative: 2e-6, absolute: 1e-6 * f64::from(largest) }
+}
+
+/// The same on an adapter, as on a GPU, and on the CPU.
+fn compare(what: &str, run: impl Fn(&Device) -> Vec<Tensor>) {
+    let exact: Vec<Vec<f32>> = run(cpu()).iter().map(|tensor| tensor.to_vec().unwrap()).collect();
+    for device in adapters() {
+        let before = device.counters().dispatches;
+        with_kernels_of_gpus(|| {
+            for (i, (found, exact)) in run(device).iter().zip(&exact).enumerate() {
+                let what = format!("{what}, output {i} on {device:?}");
+                assert_all(what, &found.to_vec().unwrap(), &wide(exact), within(exact));
+            }
+        });
+        assert!(device.counters().dispatches > before, "{device:?} did nothing");
+    }
+}
+
+#[test]
+fn rows_along_every_axis() {
+    let shapes: [&[usize]; 5] = [&[3, 7], &[5, 64], &[3, 1000], &[2, 4099], &[2, 70, 37]];
+    for shape in shapes {
+        let count = shape.iter().product();
+        let (z, dy) = (normal(count, 2.0, 1), normal(count, 1.0, 2));
+        for activation in Activation::all().filter(Activation::is_rowwise) {
+            for axis in 0..shape.len() {
+                compare(&format!("{activation} of {shape:?} along {axis}"), |device| {
+                    let rowwise = Rowwise::new(activation).unwrap().axis(axis as isize);
+                    let z = device.tensor(&z, shape).unwrap();
+                    let dy = device.tensor(&dy, shape).unwrap();
+                    let y = rowwise.forward(&z).unwrap();
+                    let dz = rowwise.backward_from_output(&y, &dy).unwrap();
+                    vec![y, dz]
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn output_layers() {
+    for [batch, inputs, classes] in [[7, 20, 3], [33, 64, 100], [5, 9, 1000], [130, 300, 33]] {
+        let x = normal(batch * inputs, 1.0, 1);
+        let w = normal(inputs * classes, 1.0 / (inputs as f32).sqrt(), 2);
+        let b = normal(classes, 0.5, 3);
+        let labels: Vec<i32> = (0..batch).map(|row| (row * 7 % classes) as i32).collect();
+        let dense = normal(batch * classes, 1.0, 4);
+        let pairs = [
+            (Activation::Softmax, Loss::cross_entropy()),
+            (Activation::Tanh, Loss::Mse),
+            (Activation::Identity, Loss::multi_margin()),
+        ];
+        for (activation, loss) in pairs {
+            let what = format!("{activation} and {loss} of {batch}, {inputs}, {classes}");
+            compare(&what, |device| {
+                let tensor =
+                    |values: &[f32], shape: [usize; 2]| device.tensor(values, shape).unwrap();
+                let (x, w) = (tensor(&x, [batch, inputs]), tensor(&w, [inputs, classes]));
+                let b = device.tensor(&b, [classes]).unwrap();
+                let dense = tensor(&dense, [batch, classes]);
+                let labels = device.labels(&labels).unwrap();
+                let targets =
+                    if loss == Loss::Mse { Targets::from(&dense) } else { Targets::from(&labels) };
+                let layer = OutputLayer::new(activation, loss).reduction(Reduction::Sum);
+                let step = layer.gradients(&x, &w, Some(&b), targets).unwrap();
+                vec![step.y, step.dz, step.dw, step.db, step.dx]
+            });
+        }
+    }
+}
