@@ -71,7 +71,13 @@ pub(super) type Lanes = [f32; LANES];
 
 /// The numbers of a lane after which partial sums are added to the f64 totals: the fewer, the less their
 /// rounding adds up.
-pub(super) const TERMS: usize = 8;
+const TERMS: usize = 2;
+
+/// The same, for a line `ACROSS` the lanes. One that is in a lane has all its terms there: none of them
+/// is rounded away.
+pub(super) const fn terms(across: bool) -> usize {
+    if across { TERMS } else { 1 }
+}
 
 /// Puts all lanes together, in a fixed order.
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use super::lines::{Kernel, over_lines};
 use super::math::{difference, exp_difference, ln_1p};
-use super::parallel::{LANES, Lanes, TERMS, across, over_pieces, sum_of};
+use super::parallel::{LANES, Lanes, across, over_pieces, sum_of, terms};
 use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Temperature};
 use crate::reference::activations::{RowStatistics, Shifted};
@@ -115,7 +115,9 @@ impl Statistics {
         let maximum = maximum::<ACROSS>(z, argument);
         let (mut totals, mut ties) = ([0.0f64; LANES], [0.0f32; LANES]);
         for (z, exponentials) in z.into_iter().zip(exponentials) {
-            for (z, exponentials) in z.chunks(TERMS).zip(exponentials.chunks_mut(TERMS)) {
+            for (z, exponentials) in
+                z.chunks(terms(ACROSS)).zip(exponentials.chunks_mut(terms(ACROSS)))
+            {
                 let mut sums = [0.0f32; LANES];
                 for (z, exponentials) in z.iter().zip(exponentials) {
                     for lane in 0..LANES {
@@ -200,7 +202,7 @@ fn threshold<const ACROSS: bool>(z: &[Lanes], d: impl Fn(f32, usize) -> Sum<f32>
             threshold[lane] += if support[lane] > 0.0 { step[lane] } else { 0.0 };
         }
         let (mut totals, mut found) = ([0.0f64; LANES], [0.0f32; LANES]);
-        for z in z.chunks(TERMS) {
+        for z in z.chunks(terms(ACROSS)) {
             let mut sums = [0.0f32; LANES];
             for z in z {
                 for lane in 0..LANES {
@@ -352,7 +354,7 @@ where
         let Self { projects, term, element, slope } = self;
         let (mut totals, mut support) = ([0.0f64; LANES], [0.0f32; LANES]);
         let mut magnitudes = [0; LANES];
-        for (y, vector) in y.chunks(TERMS).zip(vector.chunks(TERMS)) {
+        for (y, vector) in y.chunks(terms(ACROSS)).zip(vector.chunks(terms(ACROSS))) {
             let mut sums = [0.0f32; LANES];
             for (y, vector) in y.iter().zip(vector) {
                 for lane in 0..LANES {

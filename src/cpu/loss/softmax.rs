@@ -4,7 +4,7 @@ use pulp::NullaryFnOnce;
 
 use super::super::lines::NARROW;
 use super::super::math::ln_1p;
-use super::super::parallel::{LANES, Lanes, TERMS, across, vectorised};
+use super::super::parallel::{LANES, Lanes, across, terms, vectorised};
 use super::super::rowwise::Statistics;
 use super::{Pass, Row};
 use crate::activation::Activation;
@@ -171,18 +171,18 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
         across::<ACROSS, _>(&mut log_sum, |first, _| first);
         let (mut totals, mut masses) = ([0.0f64; LANES], [0.0f64; LANES]);
         if wants_loss || wants_dz {
-            for (z, targets) in z.chunks(TERMS).zip(targets.chunks(TERMS)) {
-                let (mut terms, mut mass) = ([0.0f32; LANES], [0.0f32; LANES]);
+            for (z, targets) in z.chunks(terms(ACROSS)).zip(targets.chunks(terms(ACROSS))) {
+                let (mut losses, mut mass) = ([0.0f32; LANES], [0.0f32; LANES]);
                 for (z, targets) in z.iter().zip(targets) {
                     for lane in 0..LANES {
                         let t = targets[lane];
                         let term = t * (log_sum[lane] - (z[lane] - maximum[lane]));
-                        terms[lane] += if t == 0.0 { 0.0 } else { term };
+                        losses[lane] += if t == 0.0 { 0.0 } else { term };
                         mass[lane] += t;
                     }
                 }
                 for lane in 0..LANES {
-                    totals[lane] += f64::from(terms[lane]);
+                    totals[lane] += f64::from(losses[lane]);
                     masses[lane] += f64::from(mass[lane]);
                 }
             }
