@@ -1,6 +1,6 @@
 //! x·sigmoid(u), u = 2·√(2/π)·(x + 0.044715·x³): gelu's approximation by tanh.
 
-use super::bits::{least_magnitude, negative_magnitude, polynomial, product, select};
+use super::bits::{fma, least_magnitude, negative_magnitude, polynomial, product, select};
 use super::logistic::{FAR, Logistic, logistic};
 use crate::reference::Sum;
 
@@ -118,7 +118,8 @@ fn bend(a: f32, l: Logistic) -> f32 {
         ],
     );
     let tanh = 1.0 - 2.0 * l.lower();
-    let d = slope(a).high;
-    let elsewhere = 2.0 * d + a * (2.0 * CUBIC_THRICE.high * a - d * d * tanh);
+    let d = slope(a).rounded();
+    let bracket = fma(2.0 * CUBIC_THRICE.high, a, -(d * d) * tanh);
+    let elsewhere = fma(a, bracket, 2.0 * d);
     select(a > 0.95 && a < 2.7, v * p, elsewhere)
 }
