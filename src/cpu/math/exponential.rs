@@ -1,6 +1,6 @@
 //! Powers of e.
 
-use super::bits::{bounded, fma, polynomial, power_of_two, scale_down, select};
+use super::bits::{bounded, fma, polynomial, power_of_two, scale, scale_down, select};
 use crate::reference::Sum;
 
 /// e^(high + low) = 2^exponent · (1 + fraction)
@@ -33,22 +33,26 @@ impl Exponential {
     /// Rounded once; infinite from 2^128 on, and 0 where that is nearest.
     #[inline(always)]
     pub(super) fn value(self) -> f32 {
-        let [power, rest] = self.powers();
-        fma(power, self.fraction, power) * rest
+        scale(1.0 + self.fraction, self.exponent)
     }
 
     /// factor · 2^exponent · (1 + fraction), rounded once where it is subnormal.
     #[inline(always)]
     pub(super) fn times(self, factor: Sum<f32>) -> f32 {
-        let [power, rest] = self.powers();
-        (factor.high + fma(factor.high, self.fraction, factor.low)) * power * rest
+        scale(self.mantissa_times(factor), self.exponent)
     }
 
-    /// 2^exponent as a product, so that neither leaves the range.
+    /// The same for |factor| < 2^62 and exponents from −190 to 63.
     #[inline(always)]
-    fn powers(self) -> [f32; 2] {
-        let half = self.exponent >> 1;
-        [power_of_two(half), power_of_two(self.exponent - half)]
+    pub(super) fn times_bounded(self, factor: Sum<f32>) -> f32 {
+        scale_down(self.mantissa_times(factor), self.exponent)
+    }
+
+    /// factor · (1 + fraction)
+    #[inline(always)]
+    fn mantissa_times(self, factor: Sum<f32>) -> f32 {
+        let low = fma(factor.low, self.fraction, factor.low);
+        factor.high + fma(factor.high, self.fraction, low)
     }
 
     /// With what its rounding loses, for exponents from −190 to 63.

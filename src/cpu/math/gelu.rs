@@ -1,7 +1,7 @@
 //! x·Φ(x), with the normal distribution's function Φ.
 
-use super::bits::{fma, least_magnitude, polynomial, scale_down, select};
-use super::exponential::{Exponential, exponential, negative_half_square};
+use super::bits::{fma, least_magnitude, polynomial, select};
+use super::exponential::{exponential, negative_half_square};
 use crate::reference::Sum;
 
 /// √(π/2) and 1/√(2π).
@@ -23,15 +23,7 @@ fn tail(a: f32) -> f32 {
     let inverse = 1.0 / sum;
     let high = product * inverse;
     let low = (fma(-high, sum, product) + product_lost) * inverse;
-    let power = exponential(negative_half_square(a));
-    times(Sum { high, low }, power)
-}
-
-/// factor · power, for a power of not less than 2^−190.
-#[inline(always)]
-fn times(factor: Sum<f32>, power: Exponential) -> f32 {
-    let low = fma(factor.low, power.fraction, factor.low);
-    scale_down(factor.high + fma(factor.high, power.fraction, low), power.exponent)
+    exponential(negative_half_square(a)).times_bounded(Sum { high, low })
 }
 
 #[inline(always)]
@@ -58,7 +50,6 @@ pub(super) fn gelu_derivative(x: f32) -> f32 {
     let slope_lost = (DENSITY - slope) + quotient;
     let high = v * slope;
     let low = fma(v, slope, -high) + fma(v, slope_lost, v_rest * slope);
-    let power = exponential(negative_half_square(a));
-    let negative = times(Sum { high, low }, power);
+    let negative = exponential(negative_half_square(a)).times_bounded(Sum { high, low });
     select(x < 0.0, negative, 1.0 - negative)
 }

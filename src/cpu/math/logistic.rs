@@ -85,13 +85,13 @@ impl Scaled {
     /// factor · self
     #[inline(always)]
     pub(super) fn times(self, factor: f32) -> f32 {
-        scale(fma(factor, self.value.high, factor * self.value.low), self.exponent)
+        scale(self.value.times(factor.into()), self.exponent)
     }
 
     /// factor · self for |factor| < 2^62.
     #[inline(always)]
     pub(super) fn times_bounded(self, factor: f32) -> f32 {
-        scale_down(fma(factor, self.value.high, factor * self.value.low), self.exponent)
+        scale_down(self.value.times(factor.into()), self.exponent)
     }
 
     /// The number itself, for exponents from −190 to 63.
