@@ -8,10 +8,10 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::loss;
+use super::matrix::write;
 use super::parallel::vectorised;
 use crate::activation::Activation;
-use crate::backend::{Argument, Rows};
-use crate::loss::Formula;
+use crate::backend::{LayerPass, Rows};
 
 /// The outputs at most: with more, products of matrices are as fast.
 const MOST_OUTPUTS: usize = 32;
@@ -57,31 +57,14 @@ fn groups(batch: usize) -> usize {
 
 /// What a layer is computed from.
 pub(super) struct Layer<'a> {
+    pub(super) pass: LayerPass<'a>,
     pub(super) x: &'a [f32],
-    /// As stored: [outputs, inputs] where they are `transposed`, else [inputs, outputs].
+    /// As stored.
     pub(super) w: &'a [f32],
-    pub(super) transposed: bool,
     pub(super) bias: Option<&'a [f32]>,
-    pub(super) batch: usize,
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
-    pub(super) formula: Formula,
-    pub(super) activation: &'a Activation,
-    pub(super) argument: Argument,
-    /// For rows of so many outputs; for chunks where the loss is `elementwise`.
+    /// For rows of so many outputs; for chunks where the loss is elementwise.
     pub(super) targets: loss::Targets<'a>,
-    pub(super) elementwise: bool,
     pub(super) scale: f32,
-    pub(super) z_loss: f32,
-    pub(super) wants: Wants,
-}
-
-/// The sums that are wanted.
-#[derive(Clone, Copy)]
-pub(super) struct Wants {
-    pub(super) loss: bool,
-    pub(super) dw: bool,
-    pub(super) db: bool,
 }
 
 /// What there is for each row; empty where it is not wanted.
@@ -120,23 +103,23 @@ impl<'a> Layer<'a> {
     /// Writes the outputs and gives the sums. dE/dw, as [outputs, inputs], is at the beginning of the
     /// scratch memory then.
     pub(super) fn run(&self, outputs: Outputs<'_>, scratch: &mut [f32]) -> Sums {
-        let (inputs, weights) = (self.inputs, self.inputs * self.outputs);
-        let groups = groups(self.batch);
+        let LayerPass { batch, inputs, outputs: width, .. } = self.pass;
+        let (groups, weights) = (groups(batch), inputs * width);
         let (dw, packed) = scratch.split_at_mut(groups * weights);
         dw.fill(0.0);
-        let w = if self.transposed || self.outputs == 1 {
+        let w = if self.is_packed() {
             &self.w[..weights]
         } else {
-            transpose(self.w, packed, inputs, self.outputs);
+            transposed(self.w, packed, inputs, width, |to, from| *to = from);
             packed
         };
-        let rows = rows_of_group(self.batch);
+        let rows = rows_of_group(batch);
         let mut sums = vec![];
-        let tasks = outputs.tasks(rows, self.outputs, inputs).zip(dw.chunks_exact_mut(weights));
+        let tasks = outputs.tasks(rows, width, inputs).zip(dw.chunks_exact_mut(weights));
         let run = |(group, (outputs, dw)): (usize, (Outputs<'_>, &mut [f32]))| {
-            self.group(w, group * rows..self.batch.min((group + 1) * rows), outputs, dw)
+            self.group(w, group * rows..batch.min((group + 1) * rows), outputs, dw)
         };
-        if groups == 1 || self.batch * weights < SERIAL {
+        if groups == 1 || batch * weights < SERIAL {
             sums.extend(tasks.enumerate().map(run));
         } else {
             let tasks: Vec<_> = tasks.enumerate().collect();
@@ -149,6 +132,21 @@ impl<'a> Layer<'a> {
         sums.iter().fold(Sums::ZERO, Sums::add)
     }
 
+    /// Whether the weights are stored as [outputs, inputs].
+    fn is_packed(&self) -> bool {
+        self.pass.transposed || self.pass.outputs == 1
+    }
+
+    /// Puts the sums that [`run`](Self::run) left, [outputs, inputs], where dE/dw is stored.
+    pub(super) fn write_weights(&self, sums: &[f32], dw: &mut [f32]) {
+        let LayerPass { inputs, outputs, accumulate, .. } = self.pass;
+        match accumulate {
+            _ if self.is_packed() => write(sums, dw, accumulate),
+            false => transposed(sums, dw, outputs, inputs, |to, from| *to = from),
+            true => transposed(sums, dw, outputs, inputs, |to, from| *to += from),
+        }
+    }
+
     /// These rows, one chunk after the other.
     fn group(
         &self,
@@ -159,9 +157,8 @@ impl<'a> Layer<'a> {
     ) -> Sums {
         let mut sums = Sums::ZERO;
         let mut memory = [[0.0; CHUNK * MOST_OUTPUTS]; 2];
-        for (first, outputs) in
-            rows.clone().step_by(CHUNK).zip(outputs.tasks(CHUNK, self.outputs, self.inputs))
-        {
+        let chunks = outputs.tasks(CHUNK, self.pass.outputs, self.pass.inputs);
+        for (first, outputs) in rows.clone().step_by(CHUNK).zip(chunks) {
             let last = rows.end.min(first + CHUNK);
             self.chunk(w, first..last, outputs, dw, &mut sums, &mut memory);
         }
@@ -177,34 +174,36 @@ impl<'a> Layer<'a> {
         sums: &mut Sums,
         [z, dz]: &mut [ChunkOutputs; 2],
     ) {
-        let Self { inputs, outputs: width, wants, .. } = *self;
+        let LayerPass { inputs, outputs: width, call, activation, .. } = self.pass;
+        let [wants_loss, wants_dw, wants_db] =
+            [self.pass.loss, self.pass.dw, self.pass.db].map(|output| output.is_some());
         let (first, count) = (rows.start, rows.len());
         let (z, dz) = (&mut z[..count * width], &mut dz[..count * width]);
         let x = &self.x[first * inputs..rows.end * inputs];
         vectorised(Logits { x, w, bias: self.bias, inputs, z });
         let Outputs { y, dz: dz_output, dx } = outputs;
-        let is_identity = *self.activation == Activation::Identity;
+        let is_identity = *activation == Activation::Identity;
         if is_identity && !y.is_empty() {
             y.copy_from_slice(z);
         }
-        let wants_dz = wants.dw || wants.db || !dz_output.is_empty() || !dx.is_empty();
+        let wants_dz = wants_dw || wants_db || !dz_output.is_empty() || !dx.is_empty();
         let mut losses = [0.0; CHUNK];
-        let (rows, first_row) = if self.elementwise {
+        let (rows, first_row) = if self.pass.elementwise {
             (Rows { count: 1, width: CHUNK * width }, first / CHUNK)
         } else {
             (Rows { count, width }, first)
         };
-        let losses = if wants.loss { &mut losses[..rows.count] } else { &mut [] };
+        let losses = if wants_loss { &mut losses[..rows.count] } else { &mut [] };
         let pass = loss::Pass {
-            formula: self.formula,
-            activation: self.activation,
-            argument: self.argument,
+            formula: call.formula,
+            activation,
+            argument: self.pass.argument,
             z,
             rows,
             first_row,
             targets: self.targets,
             scale: self.scale,
-            z_loss: self.z_loss,
+            z_loss: call.z_loss,
             outputs: loss::Outputs {
                 losses: &mut *losses,
                 terms: &mut [],
@@ -220,14 +219,14 @@ impl<'a> Layer<'a> {
         if !dz_output.is_empty() {
             dz_output.copy_from_slice(dz);
         }
-        if wants.db {
+        if wants_db {
             let mut db = [0.0f32; MOST_OUTPUTS];
             for dz in dz.chunks_exact(width) {
                 db.iter_mut().zip(dz).for_each(|(sum, dz)| *sum += dz);
             }
             sums.db.iter_mut().zip(db).for_each(|(sum, db)| *sum += f64::from(db));
         }
-        let dw = if wants.dw { dw } else { &mut [] };
+        let dw = if wants_dw { dw } else { &mut [] };
         vectorised(Gradients { x, w, dz, inputs, dx, dw });
     }
 }
@@ -243,16 +242,7 @@ impl<'a> Outputs<'a> {
     }
 }
 
-/// Writes [rows, columns] as [columns, rows].
-pub(super) fn transpose(from: &[f32], to: &mut [f32], rows: usize, columns: usize) {
-    transposed(from, to, rows, columns, |to, from| *to = from);
-}
-
-/// Adds [rows, columns] as [columns, rows].
-pub(super) fn add_transposed(from: &[f32], to: &mut [f32], rows: usize, columns: usize) {
-    transposed(from, to, rows, columns, |to, from| *to += from);
-}
-
+/// Puts [rows, columns] as [columns, rows].
 #[inline(always)]
 fn transposed(
     from: &[f32],
@@ -476,53 +466,40 @@ impl Gradients<'_> {
         let dw: [_; K] =
             std::array::from_fn(|_| LineMut::<S, V>::new(lines.next().unwrap_or_default()));
         for i in 0..dw[0].blocks.len() {
-            let mut sums = [[simd.splat_f32s(0.0); V]; K];
-            for k in 0..K {
-                sums[k] = dw[k].blocks[i];
-            }
-            for (x, dz) in x.iter().zip(dz) {
-                let x = &x.blocks[i];
-                for k in 0..K {
-                    let dz = simd.splat_f32s(dz[k]);
-                    for v in 0..V {
-                        sums[k][v] = simd.mul_add_e_f32s(dz, x[v], sums[k][v]);
-                    }
-                }
-            }
-            for k in 0..K {
-                dw[k].blocks[i] = sums[k];
-            }
+            let sums = std::array::from_fn(|k| dw[k].blocks[i]);
+            let sums = add_products(simd, sums, x.iter().map(|x| x.blocks[i]).zip(dz));
+            (0..K).for_each(|k| dw[k].blocks[i] = sums[k]);
         }
         for i in 0..dw[0].vectors.len() {
-            let mut sums = [simd.splat_f32s(0.0); K];
-            for k in 0..K {
-                sums[k] = dw[k].vectors[i];
-            }
-            for (x, dz) in x.iter().zip(dz) {
-                for k in 0..K {
-                    sums[k] = simd.mul_add_e_f32s(simd.splat_f32s(dz[k]), x.vectors[i], sums[k]);
-                }
-            }
-            for k in 0..K {
-                dw[k].vectors[i] = sums[k];
-            }
+            let sums = std::array::from_fn(|k| [dw[k].vectors[i]]);
+            let sums = add_products(simd, sums, x.iter().map(|x| [x.vectors[i]]).zip(dz));
+            (0..K).for_each(|k| [dw[k].vectors[i]] = sums[k]);
         }
         if !dw[0].rest.is_empty() {
-            let mut sums = [simd.splat_f32s(0.0); K];
-            for k in 0..K {
-                sums[k] = simd.partial_load_f32s(dw[k].rest);
-            }
-            for (x, dz) in x.iter().zip(dz) {
-                let x = simd.partial_load_f32s(x.rest);
-                for k in 0..K {
-                    sums[k] = simd.mul_add_e_f32s(simd.splat_f32s(dz[k]), x, sums[k]);
-                }
-            }
-            for k in 0..K {
-                simd.partial_store_f32s(dw[k].rest, sums[k]);
+            let sums = std::array::from_fn(|k| [simd.partial_load_f32s(dw[k].rest)]);
+            let rest = |x: &Line<'_, S, V>| [simd.partial_load_f32s(x.rest)];
+            let sums = add_products(simd, sums, x.iter().map(rest).zip(dz));
+            (0..K).for_each(|k| simd.partial_store_f32s(dw[k].rest, sums[k][0]));
+        }
+    }
+}
+
+/// Adds each number of a term times its vectors to the sums of that number.
+#[inline(always)]
+fn add_products<'a, S: Simd, const N: usize, const V: usize>(
+    simd: S,
+    mut sums: [[S::f32s; V]; N],
+    terms: impl Iterator<Item = ([S::f32s; V], &'a [f32; N])>,
+) -> [[S::f32s; V]; N] {
+    for (vectors, numbers) in terms {
+        for (sums, number) in sums.iter_mut().zip(numbers) {
+            let number = simd.splat_f32s(*number);
+            for (sum, vector) in sums.iter_mut().zip(vectors) {
+                *sum = simd.mul_add_e_f32s(number, vector, *sum);
             }
         }
     }
+    sums
 }
 
 /// A row in blocks of V vectors, single vectors, and what is left.
@@ -577,41 +554,18 @@ fn input_gradient_rows<S: Simd, const R: usize, const V: usize>(
     let dx: [_; R] =
         std::array::from_fn(|_| LineMut::<S, V>::new(lines.next().unwrap_or_default()));
     for i in 0..dx[0].blocks.len() {
-        let mut sums = [[simd.splat_f32s(0.0); V]; R];
-        for (w, dz) in w.iter().zip(dz) {
-            let w = &w.blocks[i];
-            for r in 0..R {
-                let dz = simd.splat_f32s(dz[r]);
-                for v in 0..V {
-                    sums[r][v] = simd.mul_add_e_f32s(dz, w[v], sums[r][v]);
-                }
-            }
-        }
-        for r in 0..R {
-            dx[r].blocks[i] = sums[r];
-        }
+        let sums = [[simd.splat_f32s(0.0); V]; R];
+        let sums = add_products(simd, sums, w.iter().map(|w| w.blocks[i]).zip(dz));
+        (0..R).for_each(|r| dx[r].blocks[i] = sums[r]);
     }
+    let zeros = [[simd.splat_f32s(0.0)]; R];
     for i in 0..dx[0].vectors.len() {
-        let mut sums = [simd.splat_f32s(0.0); R];
-        for (w, dz) in w.iter().zip(dz) {
-            for r in 0..R {
-                sums[r] = simd.mul_add_e_f32s(simd.splat_f32s(dz[r]), w.vectors[i], sums[r]);
-            }
-        }
-        for r in 0..R {
-            dx[r].vectors[i] = sums[r];
-        }
+        let sums = add_products(simd, zeros, w.iter().map(|w| [w.vectors[i]]).zip(dz));
+        (0..R).for_each(|r| [dx[r].vectors[i]] = sums[r]);
     }
     if !dx[0].rest.is_empty() {
-        let mut sums = [simd.splat_f32s(0.0); R];
-        for (w, dz) in w.iter().zip(dz) {
-            let w = simd.partial_load_f32s(w.rest);
-            for r in 0..R {
-                sums[r] = simd.mul_add_e_f32s(simd.splat_f32s(dz[r]), w, sums[r]);
-            }
-        }
-        for r in 0..R {
-            simd.partial_store_f32s(dx[r].rest, sums[r]);
-        }
+        let rest = |w: &Line<'_, S, V>| [simd.partial_load_f32s(w.rest)];
+        let sums = add_products(simd, zeros, w.iter().map(rest).zip(dz));
+        (0..R).for_each(|r| simd.partial_store_f32s(dx[r].rest, sums[r][0]));
     }
 }

@@ -180,6 +180,15 @@ impl NullaryFnOnce for AddToRows<'_> {
     }
 }
 
+/// Writes values, or adds them to what is there.
+pub(super) fn write(values: &[f32], output: &mut [f32], accumulate: bool) {
+    if accumulate {
+        output.iter_mut().zip(values).for_each(|(output, value)| *output += value);
+    } else {
+        output.copy_from_slice(values);
+    }
+}
+
 /// The sum of all elements: of pieces first, so that all threads may work at it.
 pub(super) fn sum(input: &[f32]) -> f32 {
     let piece = |values| vectorised(Sum { values });

@@ -163,35 +163,16 @@ impl<'a> HeldTargets<'a> {
 impl FusedLayer for CpuBackend {
     fn run(&self, pass: LayerPass<'_>) -> Result<()> {
         self.count();
-        let LayerPass { batch, inputs, outputs, call, elementwise, .. } = pass;
-        let held = HeldTargets::hold(call)?;
+        let LayerPass { batch, inputs, outputs, accumulate, .. } = pass;
+        let held = HeldTargets::hold(pass.call)?;
         let (x, w) = (read(pass.x)?, read(pass.w)?);
         let bias = pass.bias.map(read).transpose()?;
         let mut targets = held.targets(outputs);
-        if elementwise {
+        if pass.elementwise {
             targets = targets.widened(Layer::target_width(outputs));
         }
-        let layer = Layer {
-            x: &x[..batch * inputs],
-            w: &w,
-            transposed: pass.transposed,
-            bias: bias.as_deref(),
-            batch,
-            inputs,
-            outputs,
-            formula: call.formula,
-            activation: pass.activation,
-            argument: pass.argument,
-            targets,
-            elementwise,
-            scale: held.scale(),
-            z_loss: call.z_loss,
-            wants: layer::Wants {
-                loss: pass.loss.is_some(),
-                dw: pass.dw.is_some(),
-                db: pass.db.is_some(),
-            },
-        };
+        let (x, bias) = (&x[..batch * inputs], bias.as_deref());
+        let layer = Layer { pass, x, w: &w, bias, targets, scale: held.scale() };
         let length = layer::scratch(batch, inputs, outputs);
         let mut scratch = Block::new(&self.pool, Purpose::Workspace, length)?;
         let scratch = scratch.elements_mut(length);
@@ -203,50 +184,20 @@ impl FusedLayer for CpuBackend {
         overwrite_some(pass.loss, |loss| loss.fill(sums.loss as f32))?;
         if let Some(db) = pass.db {
             let sums = sums.db.map(|sum| sum as f32);
-            put(
-                db,
-                pass.accumulate,
-                |db| db.copy_from_slice(&sums[..outputs]),
-                |db| {
-                    db.iter_mut().zip(sums).for_each(|(db, sum)| *db += sum);
-                },
-            )?;
+            change(db, accumulate, |db| matrix::write(&sums[..outputs], db, accumulate))?;
         }
         if let Some(dw) = pass.dw {
             let sums = &scratch[..inputs * outputs];
-            if pass.transposed || outputs == 1 {
-                put(
-                    dw,
-                    pass.accumulate,
-                    |dw| dw.copy_from_slice(sums),
-                    |dw| {
-                        dw.iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
-                    },
-                )?;
-            } else {
-                put(
-                    dw,
-                    pass.accumulate,
-                    |dw| layer::transpose(sums, dw, outputs, inputs),
-                    |dw| {
-                        layer::add_transposed(sums, dw, outputs, inputs);
-                    },
-                )?;
-            }
+            change(dw, accumulate, |dw| layer.write_weights(sums, dw))?;
         }
         Ok(())
     }
 }
 
-/// Writes an output, or changes it where it accumulates.
-fn put(
-    storage: &Storage,
-    accumulate: bool,
-    write: impl FnOnce(&mut [f32]),
-    add: impl FnOnce(&mut [f32]),
-) -> Result<()> {
+/// Changes what an output holds where something is added to it, else overwrites it.
+fn change(storage: &Storage, accumulate: bool, write: impl FnOnce(&mut [f32])) -> Result<()> {
     let cell = storage.cpu()?;
-    if accumulate { cell.modify(add) } else { cell.overwrite(write) }
+    if accumulate { cell.modify(write) } else { cell.overwrite(write) }
 }
 
 impl Backend for CpuBackend {
@@ -500,14 +451,8 @@ impl Backend for CpuBackend {
         self.count();
         let mut sums = vec![0.0; rows.width];
         matrix::column_sum(&read(input)?[..rows.elements()], rows, &mut sums);
-        output.cpu()?.modify(|output| {
-            let output = &mut output[offset..offset + rows.width];
-            if accumulate {
-                output.iter_mut().zip(sums).for_each(|(output, sum)| *output += sum);
-            } else {
-                output.copy_from_slice(&sums);
-            }
-        })
+        let place = offset..offset + rows.width;
+        output.cpu()?.modify(|output| matrix::write(&sums, &mut output[place], accumulate))
     }
 
     fn matmul(&self, product: Product<'_>) -> Result<()> {
