@@ -40,6 +40,12 @@ fn row_start(row: u32) -> u32 {
     return row / parameters.inner * (parameters.width * parameters.inner) + row % parameters.inner;
 }
 
+// The indices of element i of the row and of the three after it; for those beyond its end the last one's.
+fn indices(row: u32, i: u32, width: u32) -> vec4<u32> {
+    let places = min(vec4<u32>(i, i + 1u, i + 2u, i + 3u), vec4<u32>(width - 1u));
+    return row + places * parameters.inner;
+}
+
 // Whether the mask keeps this element of the window.
 fn kept(index: u32) -> bool {
     if (!MASKED) {

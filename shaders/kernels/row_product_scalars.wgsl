@@ -4,12 +4,6 @@
 @group(0) @binding(3) var<storage, read> vector: array<f32>;
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;
 
-// The indices of element i of the row and of the three after it; for those beyond its end the last one's.
-fn indices(row: u32, i: u32, width: u32) -> vec4<u32> {
-    let places = min(vec4<u32>(i, i + 1u, i + 2u, i + 3u), vec4<u32>(width - 1u));
-    return row + places * parameters.inner;
-}
-
 fn load_y(row: u32, i: u32, width: u32) -> vec4<f32> {
     let at = parameters.input_base + indices(row, i, width);
     return vec4<f32>(y[at.x], y[at.y], y[at.z], y[at.w]);

@@ -4,22 +4,6 @@ fn argument_at(row: u32, i: u32) -> f32 {
     return dz[parameters.dz_base + row + i];
 }
 
-// Four arguments from i on; minus infinity beyond the end.
-fn arguments_at(row: u32, i: u32, width: u32) -> vec4<f32> {
-    let none = -infinity();
-    let last = width - 1u;
-    return vec4<f32>(
-        argument_at(row, i),
-        select(none, argument_at(row, min(i + 1u, last)), i + 1u < width),
-        select(none, argument_at(row, min(i + 2u, last)), i + 2u < width),
-        select(none, argument_at(row, min(i + 3u, last)), i + 3u < width),
-    );
-}
-
-fn scaled(d: Parts) -> Parts {
-    return d;
-}
-
 fn merge(a: State, b: State) -> State {
     let maximum = greater(a.maximum, b.maximum);
     var rest = b.rest + (1.0 + a.rest) * math_exp_difference(math_difference(a.maximum, b.maximum));

@@ -115,6 +115,7 @@ impl Template {
         const ROWS: &str = shader!("kernels/rows");
         const LINES: &str = shader!("kernels/row_lines");
         const STATISTICS: &str = shader!("kernels/row_statistics");
+        const LOGITS: &str = shader!("kernels/row_logits");
         const GATED: &str = shader!("kernels/gated_parameters");
         const PRELU: &str = shader!("kernels/prelu_parameters");
         const ARITHMETIC: &str = shader!("losses/arithmetic");
@@ -171,14 +172,15 @@ impl Template {
             }
             Self::SoftmaxCrossEntropy(targets) => {
                 let kernel = shader!("kernels/softmax_cross_entropy");
-                vec![ROWS, STATISTICS, LOSS, targets.wgsl(), kernel]
+                vec![ROWS, STATISTICS, LOGITS, LOSS, targets.wgsl(), kernel]
             }
             Self::MultiMargin => {
                 vec![ROWS, LOSS, TargetKind::Labels.wgsl(), shader!("kernels/multi_margin")]
             }
             Self::TileStatistics => {
-                let kernel = shader!("kernels/tile_statistics");
-                vec![ROWS, STATISTICS, LOSS, ARITHMETIC, TargetKind::Labels.wgsl(), TILE, kernel]
+                let (labels, kernel) =
+                    (TargetKind::Labels.wgsl(), shader!("kernels/tile_statistics"));
+                vec![ROWS, STATISTICS, LOGITS, LOSS, ARITHMETIC, labels, TILE, kernel]
             }
             Self::TileGradient => {
                 vec![LOSS, TargetKind::Labels.wgsl(), TILE, shader!("kernels/tile_gradient")]
