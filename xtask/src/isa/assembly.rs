@@ -1,7 +1,9 @@
 //! The inner loop of a kernel, from the driver's assembly.
 
+use serde::{Deserialize, Serialize};
+
 /// The instructions of the loop with the most multiply-adds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Loop {
     pub instructions: u64,
     pub multiply_adds: u64,

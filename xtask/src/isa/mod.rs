@@ -78,8 +78,8 @@ pub fn command(words: impl IntoIterator<Item = String>) -> Result<(), String> {
         println!("{USAGE}");
         return Ok(());
     }
-    if std::env::var_os(FAMILY).is_some() {
-        print!("{}", compile(&arguments)?.to_text());
+    if let Ok(family) = std::env::var(FAMILY) {
+        println!("{}", compile(family, &arguments)?.to_text()?);
         return Ok(());
     }
     let families: Vec<&str> = match arguments.families.as_slice() {
@@ -133,7 +133,7 @@ fn manifest() -> Result<PathBuf, String> {
 }
 
 /// Compiles the kernels for the card of the environment.
-fn compile(arguments: &Arguments) -> Result<Card, String> {
+fn compile(family: String, arguments: &Arguments) -> Result<Card, String> {
     let compiler = Compiler::open()?;
     let kernels = wgrad::assembled_kernels();
     let row = |kernel: &AssembledKernel| {
@@ -154,7 +154,7 @@ fn compile(arguments: &Arguments) -> Result<Card, String> {
         return Err("there is no such kernel".to_owned());
     }
     let Compiler { card, driver, .. } = &compiler;
-    Ok(Card { family: String::new(), name: card.clone(), driver: driver.clone(), full, rows })
+    Ok(Card { family, name: card.clone(), driver: driver.clone(), full, rows })
 }
 
 #[cfg(test)]

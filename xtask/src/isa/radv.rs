@@ -8,12 +8,13 @@ use std::ffi::CStr;
 use std::fmt::Display;
 
 use ash::{ext, khr, vk};
+use serde::{Deserialize, Serialize};
 
 use super::assembly::{self, Loop};
 use super::spirv::{Binding, Module};
 
 /// What the compiler tells about a kernel.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Statistics {
     pub instructions: u64,
     pub vgprs: u64,
@@ -30,7 +31,7 @@ pub struct Statistics {
 }
 
 /// A kernel, compiled.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Compiled {
     pub statistics: Statistics,
     pub inner_loop: Option<Loop>,
