@@ -29,7 +29,7 @@ impl Storage {
         }
     }
 
-    pub(crate) fn gpu(&self) -> Result<&gpu::Buffer> {
+    pub(crate) fn gpu(&self) -> Result<&Arc<gpu::Buffer>> {
         match self {
             Self::Gpu(buffer) => Ok(buffer),
             Self::Cpu(_) => Err(misplaced("a GPU", "the CPU")),
@@ -327,6 +327,15 @@ pub(crate) struct LayerPass<'a> {
     pub(crate) accumulate: bool,
 }
 
+/// Whether what the host knows of its tensors still allows recorded work.
+pub(crate) type Check = Arc<dyn Fn() -> Result<()> + Send + Sync>;
+
+/// Work that was recorded.
+pub(crate) trait Replay: Send + Sync {
+    /// Does it once more, into the same storages; by the work itself where nothing else was kept.
+    fn run(&self, work: &dyn Fn() -> Result<()>) -> Result<()>;
+}
+
 /// Computes whole output layers, in less time than the primitives that they are made of.
 pub(crate) trait FusedLayer {
     fn run(&self, pass: LayerPass<'_>) -> Result<()>;
@@ -523,6 +532,14 @@ pub(crate) trait Backend: Send + Sync {
     fn adopt(&self, buffer: wgpu::Buffer, elements: usize) -> Result<Storage>;
     /// The wgpu device behind this backend, where there is one.
     fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)>;
+
+    /// Does the work, and keeps what this thread does in it so that it can be done again.
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Box<dyn Replay>>;
+    /// Whether the caller's work is being kept.
+    fn is_recording(&self) -> bool;
+    /// Lets what is being kept begin with a check each time, where the checks of the work itself are not
+    /// repeated.
+    fn keep_check(&self, check: Check);
 
     fn unary(
         &self,

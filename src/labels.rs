@@ -1,39 +1,73 @@
 //! Class indices.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::backend::Storage;
 use crate::device::Device;
 use crate::error::{Error, Result};
 
-/// Class indices on a device, one a row: what [`Device::labels`] makes. Cheap to clone.
+/// Class indices on a device, one a row: what [`Device::labels`] makes.
+///
+/// Cheap to clone, and a clone shares the labels: what [`write`](Self::write) stores is seen through
+/// every clone.
 #[derive(Clone)]
 pub struct Labels {
     device: Device,
     storage: Storage,
     // Kept so that a loss can check them without a read-back.
-    host: Arc<[i32]>,
+    host: Arc<Mutex<Vec<i32>>>,
+    rows: usize,
 }
 
 impl Labels {
     pub(crate) fn new(device: Device, storage: Storage, labels: &[i32]) -> Self {
-        Self { device, storage, host: labels.into() }
+        let host = Arc::new(Mutex::new(labels.to_vec()));
+        Self { device, storage, host, rows: labels.len() }
     }
 
     /// The number of rows.
     pub fn len(&self) -> usize {
-        self.host.len()
+        self.rows
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.host.is_empty()
+        self.rows == 0
     }
 
     /// The labels.
-    pub fn as_slice(&self) -> &[i32] {
-        &self.host
+    pub fn to_vec(&self) -> Vec<i32> {
+        self.lock().clone()
+    }
+
+    /// Replaces the labels. What was recorded before still sees the old ones.
+    ///
+    /// ```
+    /// use wgrad::Device;
+    ///
+    /// let labels = Device::cpu().labels(&[0, 1])?;
+    /// labels.write(&[2, 0])?;
+    /// assert_eq!(labels.to_vec(), [2, 0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] where the number of labels differs; nothing is written then.
+    pub fn write(&self, labels: &[i32]) -> Result<()> {
+        if labels.len() != self.rows {
+            let expected = format!("{} labels", self.rows);
+            return Err(Error::shape("write", expected, labels.len()));
+        }
+        // The lock is kept, so that host and device have the labels of the same call.
+        let mut host = self.lock();
+        self.device.backend.write_labels(labels, &self.storage)?;
+        host.copy_from_slice(labels);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<i32>> {
+        self.host.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The device that they live on.
@@ -51,15 +85,19 @@ impl Labels {
         let valid = |label: i32| {
             usize::try_from(label).is_ok_and(|label| label < classes) || ignored(label)
         };
-        if let Some(row) = self.host.iter().position(|&label| !valid(label)) {
-            return Err(Error::InvalidLabel { row, label: self.host[row], classes });
+        let host = self.lock();
+        if let Some(row) = host.iter().position(|&label| !valid(label)) {
+            return Err(Error::InvalidLabel { row, label: host[row], classes });
         }
-        Ok(self.host.iter().filter(|&&label| !ignored(label)).count())
+        Ok(host.iter().filter(|&&label| !ignored(label)).count())
     }
 }
 
 impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Labels").field("device", &self.device).field("labels", &self.host).finish()
+        f.debug_struct("Labels")
+            .field("device", &self.device)
+            .field("labels", &self.to_vec())
+            .finish()
     }
 }

@@ -14,6 +14,7 @@ mod parallel;
 mod pointwise;
 mod prelu;
 mod rowwise;
+mod tape;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,12 +23,13 @@ pub(crate) use bounds::{Bounds, Extreme};
 pub(crate) use cell::Cell;
 use cell::{Block, Snapshot};
 use layer::Layer;
+use tape::Tapes;
 
 use crate::activation::Activation;
 use crate::backend::{
-    AdamStep, Backend, Binary, Channels, FusedLayer, GatedCall, LayerPass, LossCall, LossPass,
-    Product, Reading, RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage, TargetStorage,
-    TilePass, TileStep, Unary, Update,
+    AdamStep, Backend, Binary, Channels, Check, FusedLayer, GatedCall, LayerPass, LossCall,
+    LossPass, Product, Reading, Replay, RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage,
+    TargetStorage, TilePass, TileStep, Unary, Update,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::error::{Error, Result};
@@ -37,6 +39,7 @@ pub(crate) struct CpuBackend {
     info: DeviceInfo,
     pool: Arc<Pool<Vec<f32>>>,
     executed: AtomicU64,
+    tapes: Arc<Tapes>,
 }
 
 impl CpuBackend {
@@ -53,7 +56,12 @@ impl CpuBackend {
             features: wgpu::Features::empty(),
             ordinal: 0,
         };
-        Self { info, pool: Arc::new(Pool::new()), executed: AtomicU64::new(0) }
+        Self {
+            info,
+            pool: Arc::new(Pool::new()),
+            executed: AtomicU64::new(0),
+            tapes: Arc::default(),
+        }
     }
 
     /// Counts a primitive.
@@ -231,7 +239,11 @@ impl Backend for CpuBackend {
 
     fn allocate(&self, elements: usize, purpose: Purpose) -> Result<Storage> {
         self.info.tensor_bytes(elements)?;
-        Ok(Storage::Cpu(Arc::new(Cell::new(&self.pool, purpose, elements))))
+        let create = || Arc::new(Cell::new(&self.pool, purpose, elements));
+        match purpose {
+            Purpose::Tensor => self.tapes.allocate(elements, create).map(Storage::Cpu),
+            Purpose::Workspace => Ok(Storage::Cpu(create())),
+        }
     }
 
     fn write(&self, values: &[f32], output: &Storage) -> Result<()> {
@@ -260,6 +272,17 @@ impl Backend for CpuBackend {
     fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
         None
     }
+
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Box<dyn Replay>> {
+        Ok(Box::new(tape::record(&self.tapes, work)?))
+    }
+
+    fn is_recording(&self) -> bool {
+        self.tapes.has_one_of_this_thread()
+    }
+
+    /// The work itself is done again, with its checks.
+    fn keep_check(&self, _check: Check) {}
 
     fn unary(
         &self,

@@ -15,6 +15,7 @@ use crate::cpu::CpuBackend;
 use crate::error::{Error, Result};
 use crate::gpu::{self, GpuBackend};
 use crate::labels::Labels;
+use crate::plan::Plan;
 use crate::pool::Purpose;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -170,6 +171,18 @@ impl Device {
     /// What the GPU has reported.
     pub fn synchronize(&self) -> Result<()> {
         self.backend.synchronize()
+    }
+
+    /// Does the work once, and keeps it as a [`Plan`](crate::Plan) that does it again, in less time.
+    ///
+    /// # Errors
+    /// What the work returns; [`Error::Unsupported`] where this thread is recording already, for the step
+    /// of an optimizer, and on the CPU on a thread of rayon's.
+    pub fn record<'a, T>(
+        &self,
+        work: impl Fn() -> Result<T> + Send + Sync + 'a,
+    ) -> Result<Plan<'a, T>> {
+        Plan::record(self, Box::new(work))
     }
 
     /// The wgpu device and queue behind this device; nothing on the CPU.

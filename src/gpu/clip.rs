@@ -20,7 +20,7 @@ pub(super) fn norm(
     context: &Arc<Context>,
     gradients: &[(&Storage, usize)],
     max_norm: f32,
-    norm: &Buffer,
+    norm: &Arc<Buffer>,
 ) -> Result<()> {
     let chunks: usize = gradients.iter().map(|(_, elements)| elements.div_ceil(CHUNK)).sum();
     // A maximum and a sum for each chunk; a kernel sees all of them.

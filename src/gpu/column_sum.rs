@@ -16,9 +16,9 @@ const COLUMN_CHUNK: usize = 64;
 /// The sum over all rows, to the output from the offset on.
 pub(super) fn column_sum(
     context: &Arc<Context>,
-    source: &Buffer,
+    source: &Arc<Buffer>,
     rows: Rows,
-    output: &Buffer,
+    output: &Arc<Buffer>,
     offset: usize,
     accumulate: bool,
 ) -> Result<()> {
@@ -29,16 +29,17 @@ pub(super) fn column_sum(
     let source = input(context, source, &[output], rows.elements())?;
     let kernel = Kernel::new(Template::ColumnSum).constant("CHUNK", COLUMN_CHUNK as f64);
     let fitting = context.window_rows("a tensor", width)?;
-    let sum_rows = |first: usize, length: usize, sums: &Buffer, at: usize, accumulates: bool| {
-        // The sum of no rows is written too.
-        let elements = length.div_ceil(COLUMN_CHUNK).max(1) * width;
-        let rows = rows_window(&source, first, length, width);
-        let sums = window(sums, at, elements);
-        let parameters =
-            [length as u32, width as u32, ZERO, rows.base, sums.base, u32::from(accumulates)];
-        let dispatch = groups(elements.div_ceil(WORKGROUP));
-        run(context, &kernel, &[rows.binding, sums.binding], &parameters, dispatch)
-    };
+    let sum_rows =
+        |first: usize, length: usize, sums: &Arc<Buffer>, at: usize, accumulates: bool| {
+            // The sum of no rows is written too.
+            let elements = length.div_ceil(COLUMN_CHUNK).max(1) * width;
+            let rows = rows_window(&source, first, length, width);
+            let sums = window(sums, at, elements);
+            let parameters =
+                [length as u32, width as u32, ZERO, rows.base, sums.base, u32::from(accumulates)];
+            let dispatch = groups(elements.div_ceil(WORKGROUP));
+            run(context, &kernel, &[rows.binding, sums.binding], &parameters, dispatch)
+        };
     if count <= COLUMN_CHUNK && count <= fitting {
         return sum_rows(0, count, output, offset, accumulate);
     }

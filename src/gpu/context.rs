@@ -77,11 +77,15 @@ impl Context {
     }
 
     /// A buffer that an operation needs while it runs.
-    pub(super) fn workspace(self: &Arc<Self>, elements: usize) -> Result<Buffer> {
+    pub(super) fn workspace(self: &Arc<Self>, elements: usize) -> Result<Arc<Buffer>> {
         self.allocate(elements, Purpose::Workspace)
     }
 
-    pub(super) fn allocate(self: &Arc<Self>, elements: usize, purpose: Purpose) -> Result<Buffer> {
+    pub(super) fn allocate(
+        self: &Arc<Self>,
+        elements: usize,
+        purpose: Purpose,
+    ) -> Result<Arc<Buffer>> {
         self.faults.check()?;
         let (bytes, limit) = (self.info.tensor_bytes(elements)?, self.info.max_tensor_bytes);
         let class = class_of(bytes).min(limit & !255).max(bytes.next_multiple_of(16).min(limit));
@@ -98,7 +102,7 @@ impl Context {
         };
         let taken = taken.map_err(|error| self.explain(error))?;
         let last_batch = if taken.reused { self.recorder().batch() } else { u64::MAX };
-        Ok(Buffer::pooled(self, taken.buffer, class, purpose, last_batch))
+        Ok(Arc::new(Buffer::pooled(self, taken.buffer, class, purpose, last_batch)))
     }
 
     pub(super) fn create_buffer(

@@ -21,8 +21,8 @@ fn parameters(call: GatedCall<'_>, count: usize, bases: [u32; 3]) -> [u32; 8] {
 pub(super) fn forward(
     context: &Arc<Context>,
     call: GatedCall<'_>,
-    x: &Buffer,
-    y: &Buffer,
+    x: &Arc<Buffer>,
+    y: &Arc<Buffer>,
 ) -> Result<()> {
     let (rows, width) = (call.input_rows(), call.rows.width);
     let x = input(context, x, &[y], rows.elements())?;
@@ -40,8 +40,8 @@ pub(super) fn forward(
 pub(super) fn backward(
     context: &Arc<Context>,
     call: GatedCall<'_>,
-    [x, dy]: [&Buffer; 2],
-    dx: &Buffer,
+    [x, dy]: [&Arc<Buffer>; 2],
+    dx: &Arc<Buffer>,
 ) -> Result<()> {
     let (rows, width) = (call.input_rows(), call.rows.width);
     let x = input(context, x, &[dx], rows.elements())?;

@@ -25,20 +25,20 @@ const UNUSED: usize = ALIGNMENT / size_of::<f32>();
 struct Operands<'a> {
     call: LossCall<'a>,
     rows: Rows,
-    z: Option<&'a Buffer>,
-    targets: &'a Buffer,
+    z: Option<&'a Arc<Buffer>>,
+    targets: &'a Arc<Buffer>,
     kind: TargetKind,
-    weights: Option<(&'a Buffer, Spread<'a>)>,
-    extra: Option<(&'a Buffer, Spread<'a>)>,
-    divisor: Option<&'a Buffer>,
-    losses: Option<&'a Buffer>,
+    weights: Option<(&'a Arc<Buffer>, Spread<'a>)>,
+    extra: Option<(&'a Arc<Buffer>, Spread<'a>)>,
+    divisor: Option<&'a Arc<Buffer>>,
+    losses: Option<&'a Arc<Buffer>>,
     /// y, or the terms in its place.
-    y: Option<&'a Buffer>,
-    dz: Option<&'a Buffer>,
+    y: Option<&'a Arc<Buffer>>,
+    dz: Option<&'a Arc<Buffer>>,
     /// Of a tile: its first column, and the classes of a whole row. The states are y then.
     tile: Option<(usize, usize)>,
     /// Bound where an output is not wanted: never touched.
-    unused: Buffer,
+    unused: Arc<Buffer>,
 }
 
 impl<'a> Operands<'a> {
@@ -111,10 +111,10 @@ impl<'a> Operands<'a> {
         let nothing = |buffer| window(buffer, 0, 1);
         // Apart from one another: what is written to may not overlap.
         let unused = |output: usize| window(&self.unused, output * UNUSED, 1);
-        let elements = |buffer: Option<&'a Buffer>, otherwise| {
+        let elements = |buffer: Option<&'a Arc<Buffer>>, otherwise| {
             buffer.map_or(otherwise, |buffer| window(buffer, first * width, length))
         };
-        let spread = |operand: Option<(&'a Buffer, Spread<'a>)>| match operand {
+        let spread = |operand: Option<(&'a Arc<Buffer>, Spread<'a>)>| match operand {
             Some((buffer, Spread { row: by_row, column, .. })) => {
                 // The last row may be short.
                 let last = (count - 1) * by_row + (length - (count - 1) * width - 1) * column;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::buffer::Buffer;
 use super::context::Context;
 use super::kernel::{Kernel, MatMul, Template};
-use super::operand::{Input, Window, groups, input, pieces, window};
+use super::operand::{Window, groups, input, pieces, window};
 use super::operations::{WORKGROUP, ZERO, run};
 use super::variant::{DEPTH, Extent, Variant};
 use crate::activation::Activation;
@@ -18,7 +18,7 @@ const INNER: usize = 1 << 14;
 
 /// A matrix on the GPU, of which the kernel sees a part at a time.
 struct Operand<'a> {
-    buffer: Input<'a>,
+    buffer: Arc<Buffer>,
     matrix: Matrix<'a>,
     /// Whether it is read as whole vec4s.
     vectors: bool,
@@ -29,7 +29,7 @@ impl<'a> Operand<'a> {
     fn new(
         context: &Arc<Context>,
         matrix: Matrix<'a>,
-        output: &Buffer,
+        output: &Arc<Buffer>,
         rows: usize,
         columns: usize,
     ) -> Result<Self> {
@@ -93,7 +93,7 @@ pub(super) fn matmul(context: &Arc<Context>, product: Product<'_>) -> Result<()>
     let output = product.output.storage.gpu()?;
     let mut a = Operand::new(context, product.a, output, rows, inner)?;
     let mut b = Operand::new(context, product.b, output, inner, columns)?;
-    let sums = Operand { buffer: Input::Original(output), matrix: product.output, vectors: false };
+    let sums = Operand { buffer: Arc::clone(output), matrix: product.output, vectors: false };
     let bias = epilogue.bias.map(|Bias { storage, offset }| {
         let row = Matrix { offset, ..Matrix::whole(storage, columns) };
         Operand::new(context, row, output, 1, columns)

@@ -20,6 +20,7 @@ mod recorder;
 mod rowwise;
 #[cfg(test)]
 mod shader_tests;
+mod tape;
 mod variant;
 
 use std::sync::Arc;
@@ -33,8 +34,8 @@ pub(crate) use variant::{Variant, forced, with_kernels_of_gpus};
 
 use crate::activation::Activation;
 use crate::backend::{
-    AdamStep, Backend, Binary, Channels, GatedCall, LossCall, LossPass, Product, Reading, RowCall,
-    RowProduct, Rows, SgdStep, Storage, TilePass, TileStep, Unary, Update,
+    AdamStep, Backend, Binary, Channels, Check, GatedCall, LossCall, LossPass, Product, Reading,
+    Replay, RowCall, RowProduct, Rows, SgdStep, Storage, TilePass, TileStep, Unary, Update,
 };
 use crate::cpu::Bounds;
 use crate::device::{Counters, DeviceInfo, Memory};
@@ -59,15 +60,11 @@ impl GpuBackend {
         Self { context: Arc::new(Context::new(device, queue, info, faults)) }
     }
 
-    fn upload(&self, bytes: &[u8], bounds: Option<Bounds>, buffer: &Buffer) -> Result<()> {
+    fn upload(&self, bytes: &[u8], bounds: Option<Bounds>, buffer: &Arc<Buffer>) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.context.record(|recorder| {
-            recorder.upload(&self.context, bytes, buffer)?;
-            buffer.set_bounds(bounds);
-            Ok(())
-        })
+        self.context.record(|recorder| recorder.upload(&self.context, bytes, bounds, buffer))
     }
 }
 
@@ -120,7 +117,7 @@ impl Backend for GpuBackend {
     }
 
     fn allocate(&self, elements: usize, purpose: Purpose) -> Result<Storage> {
-        self.context.allocate(elements, purpose).map(|buffer| Storage::Gpu(Arc::new(buffer)))
+        self.context.allocate(elements, purpose).map(Storage::Gpu)
     }
 
     fn write(&self, values: &[f32], output: &Storage) -> Result<()> {
@@ -137,11 +134,8 @@ impl Backend for GpuBackend {
             return Ok(());
         }
         let bytes = (elements * size_of::<f32>()) as u64;
-        self.context.record(|recorder| {
-            recorder.clear(&self.context, buffer, bytes)?;
-            buffer.set_bounds(Bounds::of_zeros(elements));
-            Ok(())
-        })
+        let bounds = Bounds::of_zeros(elements);
+        self.context.record(|recorder| recorder.clear(&self.context, buffer, bytes, bounds))
     }
 
     fn read(&self, input: &Storage, elements: usize) -> Result<Reading> {
@@ -168,6 +162,18 @@ impl Backend for GpuBackend {
         let buffer = Buffer::adopted(&self.context, buffer, elements);
         self.context.check_ownership(&buffer)?;
         Ok(Storage::Gpu(Arc::new(buffer)))
+    }
+
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Box<dyn Replay>> {
+        Ok(Box::new(tape::record(&self.context, work)?))
+    }
+
+    fn is_recording(&self) -> bool {
+        self.context.recorder().tapes.of_this_thread().is_some()
+    }
+
+    fn keep_check(&self, check: Check) {
+        self.context.recorder().tapes.keep_check(check);
     }
 
     fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {

@@ -8,34 +8,17 @@ use super::context::Context;
 use super::recorder::{ALIGNMENT, Binding};
 use crate::error::{Error, Result};
 
-/// A kernel's input: the caller's buffer, or a copy of it.
-pub(super) enum Input<'a> {
-    Original(&'a Buffer),
-    Copy(Buffer),
-}
-
-impl Deref for Input<'_> {
-    type Target = Buffer;
-
-    fn deref(&self) -> &Buffer {
-        match self {
-            Self::Original(buffer) => buffer,
-            Self::Copy(buffer) => buffer,
-        }
-    }
-}
-
 /// A kernel's output: the caller's buffer, or one that is copied to it afterwards.
 pub(super) struct Output<'a> {
-    destination: &'a Buffer,
-    scratch: Option<Buffer>,
+    destination: &'a Arc<Buffer>,
+    scratch: Option<Arc<Buffer>>,
     bytes: u64,
 }
 
 impl Deref for Output<'_> {
-    type Target = Buffer;
+    type Target = Arc<Buffer>;
 
-    fn deref(&self) -> &Buffer {
+    fn deref(&self) -> &Arc<Buffer> {
         self.scratch.as_ref().unwrap_or(self.destination)
     }
 }
@@ -52,36 +35,32 @@ fn bytes_of(elements: usize) -> u64 {
     elements as u64 * size_of::<f32>() as u64
 }
 
-fn copy(context: &Context, from: &Buffer, to: &Buffer, bytes: u64) -> Result<()> {
-    context.record(|recorder| {
-        to.mark_used(recorder.batch());
-        to.set_bounds(None);
-        recorder.copy(context, from, to.raw(), bytes)
-    })
+fn copy(context: &Context, from: &Arc<Buffer>, to: &Arc<Buffer>, bytes: u64) -> Result<()> {
+    context.record(|recorder| recorder.copy(context, from, to, bytes))
 }
 
 /// An input as it is now: a copy where the kernel writes to the same buffer.
-pub(super) fn input<'a>(
+pub(super) fn input(
     context: &Arc<Context>,
-    buffer: &'a Buffer,
-    outputs: &[&Buffer],
+    buffer: &Arc<Buffer>,
+    outputs: &[&Arc<Buffer>],
     elements: usize,
-) -> Result<Input<'a>> {
+) -> Result<Arc<Buffer>> {
     if !outputs.iter().any(|output| output.is(buffer)) {
-        return Ok(Input::Original(buffer));
+        return Ok(Arc::clone(buffer));
     }
-    duplicate(context, buffer, elements).map(Input::Copy)
+    duplicate(context, buffer, elements)
 }
 
 /// An input of a kernel that reads whole vec4s.
-pub(super) fn vector_input<'a>(
+pub(super) fn vector_input(
     context: &Arc<Context>,
-    buffer: &'a Buffer,
-    outputs: &[&Buffer],
+    buffer: &Arc<Buffer>,
+    outputs: &[&Arc<Buffer>],
     elements: usize,
-) -> Result<Input<'a>> {
+) -> Result<Arc<Buffer>> {
     if !buffer.is_padded() {
-        return duplicate(context, buffer, elements).map(Input::Copy);
+        return duplicate(context, buffer, elements);
     }
     input(context, buffer, outputs, elements)
 }
@@ -90,7 +69,7 @@ pub(super) fn vector_input<'a>(
 /// With `keep`, the kernel also reads it.
 pub(super) fn vector_output<'a>(
     context: &Arc<Context>,
-    destination: &'a Buffer,
+    destination: &'a Arc<Buffer>,
     elements: usize,
     keep: bool,
 ) -> Result<Output<'a>> {
@@ -102,7 +81,7 @@ pub(super) fn vector_output<'a>(
     Ok(Output { destination, scratch, bytes: bytes_of(elements) })
 }
 
-fn duplicate(context: &Arc<Context>, buffer: &Buffer, elements: usize) -> Result<Buffer> {
+fn duplicate(context: &Arc<Context>, buffer: &Arc<Buffer>, elements: usize) -> Result<Arc<Buffer>> {
     let duplicate = context.workspace(elements)?;
     copy(context, buffer, &duplicate, bytes_of(elements))?;
     Ok(duplicate)
@@ -116,7 +95,7 @@ pub(super) struct Window<'a> {
 }
 
 /// The elements from `start` on.
-pub(super) fn window(buffer: &Buffer, start: usize, elements: usize) -> Window<'_> {
+pub(super) fn window(buffer: &Arc<Buffer>, start: usize, elements: usize) -> Window<'_> {
     let aligned = start - start % (ALIGNMENT / size_of::<f32>());
     let bytes = bytes_of(start - aligned + elements).max(size_of::<f32>() as u64);
     let binding = Binding { buffer, offset: bytes_of(aligned), bytes };
@@ -124,7 +103,7 @@ pub(super) fn window(buffer: &Buffer, start: usize, elements: usize) -> Window<'
 }
 
 /// The whole vec4s of the elements from `start` on, a multiple of the alignment.
-pub(super) fn vector_window(buffer: &Buffer, start: usize, elements: usize) -> Binding<'_> {
+pub(super) fn vector_window(buffer: &Arc<Buffer>, start: usize, elements: usize) -> Binding<'_> {
     let bytes = bytes_of(elements.next_multiple_of(4));
     Binding { buffer, offset: bytes_of(start), bytes }
 }

@@ -34,8 +34,8 @@ pub(super) fn run(
 pub(super) fn pointwise<const N: usize>(
     context: &Arc<Context>,
     kernel: &Kernel<'_>,
-    inputs: [&Buffer; N],
-    output: &Buffer,
+    inputs: [&Arc<Buffer>; N],
+    output: &Arc<Buffer>,
     elements: usize,
 ) -> Result<()> {
     let output = vector_output(context, output, elements, false)?;
@@ -114,7 +114,12 @@ pub(super) fn row_groups(rows: usize, lanes: usize) -> [u32; 3] {
     groups(rows.div_ceil(WORKGROUP / lanes))
 }
 
-pub(super) fn rows_window(buffer: &Buffer, first: usize, count: usize, width: usize) -> Window<'_> {
+pub(super) fn rows_window(
+    buffer: &Arc<Buffer>,
+    first: usize,
+    count: usize,
+    width: usize,
+) -> Window<'_> {
     window(buffer, first * width, count * width)
 }
 
@@ -124,8 +129,8 @@ const SUM_CHUNK: usize = SUM_ROUNDS * WORKGROUP;
 
 pub(super) fn sum(
     context: &Arc<Context>,
-    input: &Buffer,
-    output: &Buffer,
+    input: &Arc<Buffer>,
+    output: &Arc<Buffer>,
     elements: usize,
 ) -> Result<()> {
     let kernel = Kernel::new(Template::Sum).constant("ROUNDS", SUM_ROUNDS as f64);

@@ -31,14 +31,14 @@ fn step<const N: usize>(
     context: &Arc<Context>,
     kernel: &Kernel<'_>,
     update: Update<'_>,
-    state: [&Buffer; N],
+    state: [&Arc<Buffer>; N],
     rates: &[f32],
 ) -> Result<()> {
     let elements = update.elements;
     let weights = vector_output(context, update.weights.gpu()?, elements, true)?;
     let gradient = vector_input(context, update.gradient.gpu()?, &[&weights], elements)?;
     for (start, length) in pieces(elements, context.window_elements()) {
-        let buffers = [&*gradient, &*weights].into_iter().chain(state);
+        let buffers = [&gradient, &weights].into_iter().chain(state);
         let bindings: Vec<_> = buffers.map(|buffer| vector_window(buffer, start, length)).collect();
         let vectors = length.div_ceil(4);
         let mut parameters = vec![vectors as u32, ZERO];
@@ -52,7 +52,7 @@ pub(super) fn sgd(
     context: &Arc<Context>,
     parameters: SgdStep,
     update: Update<'_>,
-    velocity: &Buffer,
+    velocity: &Arc<Buffer>,
 ) -> Result<()> {
     let SgdStep { learning_rate, momentum, weight_decay } = parameters;
     let kernel = Kernel::new(Template::Sgd);
@@ -63,7 +63,7 @@ pub(super) fn adam(
     context: &Arc<Context>,
     parameters: AdamStep,
     update: Update<'_>,
-    moments: [&Buffer; 2],
+    moments: [&Arc<Buffer>; 2],
 ) -> Result<()> {
     let AdamStep { weight_decay, decoupled_decay, betas, one_minus_betas, .. } = parameters;
     let rates = [

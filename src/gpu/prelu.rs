@@ -31,8 +31,8 @@ impl Channels {
 pub(super) fn forward(
     context: &Arc<Context>,
     channels: Channels,
-    [z, weight]: [&Buffer; 2],
-    y: &Buffer,
+    [z, weight]: [&Arc<Buffer>; 2],
+    y: &Arc<Buffer>,
 ) -> Result<()> {
     let z = input(context, z, &[y], channels.elements)?;
     let weight = input(context, weight, &[y], channels.channels)?;
@@ -65,8 +65,8 @@ pub(super) fn forward(
 pub(super) fn backward(
     context: &Arc<Context>,
     channels: Channels,
-    [z, weight, dy]: [&Buffer; 3],
-    [dz, dweight]: [&Buffer; 2],
+    [z, weight, dy]: [&Arc<Buffer>; 3],
+    [dz, dweight]: [&Arc<Buffer>; 2],
 ) -> Result<()> {
     let outputs = [dz, dweight];
     let z = input(context, z, &outputs, channels.elements)?;
@@ -80,7 +80,7 @@ pub(super) fn backward(
     let kernel = Kernel::new(Template::PreluBackward).constant("LANES", lanes as f64);
     for (first, count, elements) in channels.windows(context)? {
         let start = first * width;
-        let [z, dy, dz] = [&*z, &*dy, dz].map(|buffer| window(buffer, start, elements));
+        let [z, dy, dz] = [&z, &dy, dz].map(|buffer| window(buffer, start, elements));
         let weight = window(&weight, 0, channels.channels);
         let sums = rows_window(&sums, first, count, segments);
         let parameters = [
@@ -109,7 +109,7 @@ pub(super) fn backward(
 }
 
 /// The sum of each row.
-fn sum_rows(context: &Arc<Context>, input: Buffer, rows: Rows) -> Result<Buffer> {
+fn sum_rows(context: &Arc<Context>, input: Arc<Buffer>, rows: Rows) -> Result<Arc<Buffer>> {
     let Rows { count, width } = rows;
     if width == 1 {
         return Ok(input);

@@ -25,7 +25,11 @@ pub(crate) struct ReadBack {
 
 impl ReadBack {
     /// Records the copy and submits it with everything before it.
-    pub(super) fn start(context: &Arc<Context>, buffer: &Buffer, elements: usize) -> Result<Self> {
+    pub(super) fn start(
+        context: &Arc<Context>,
+        buffer: &Arc<Buffer>,
+        elements: usize,
+    ) -> Result<Self> {
         let bytes = elements as u64 * size_of::<f32>() as u64;
         let class = class_of(bytes).min(context.info.max_tensor_bytes);
         let create = || context.create_buffer("wgrad read-back", class, STAGING_USAGES);
@@ -37,7 +41,7 @@ impl ReadBack {
         let mut reading = Self { context, staging, class, bytes, mapped, submission: None };
         let (context, staging) = (&reading.context, &reading.staging);
         let submission = context.record_at_once(|recorder| {
-            recorder.copy(context, buffer, staging, bytes)?;
+            recorder.copy_out(context, buffer, staging, bytes)?;
             recorder.submit(context)
         })?;
         let told = guarded(&context.device, 0, || {

@@ -1,11 +1,14 @@
 //! One open batch of recorded work.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::buffer::Buffer;
 use super::context::Context;
 use super::faults::guarded;
 use super::kernel::{Access, Pipeline};
+use super::tape::{Command, GpuPlan, Tapes};
+use crate::cpu::Bounds;
 use crate::error::Result;
 
 /// The bytes of parameters and small uploads that a batch can carry.
@@ -31,9 +34,19 @@ const IN_FLIGHT: usize = 16;
 
 /// A piece of a buffer that a kernel sees.
 pub(super) struct Binding<'a> {
-    pub(super) buffer: &'a Buffer,
+    pub(super) buffer: &'a Arc<Buffer>,
     pub(super) offset: u64,
     pub(super) bytes: u64,
+}
+
+impl Binding<'_> {
+    fn wgpu(&self) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding {
+            buffer: self.buffer.raw(),
+            offset: self.offset,
+            size: wgpu::BufferSize::new(self.bytes),
+        }
+    }
 }
 
 /// The open batch: commands, and the bytes that have to be on the GPU before they run.
@@ -53,6 +66,7 @@ pub(super) struct Recorder {
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     submissions: u64,
     dispatches: u64,
+    pub(super) tapes: Tapes,
 }
 
 impl Recorder {
@@ -76,6 +90,7 @@ impl Recorder {
             in_flight: VecDeque::new(),
             submissions: 0,
             dispatches: 0,
+            tapes: Tapes::default(),
         }
     }
 
@@ -98,46 +113,64 @@ impl Recorder {
     pub(super) fn dispatch(
         &mut self,
         context: &Context,
-        pipeline: &Pipeline,
+        pipeline: &Arc<Pipeline>,
         bindings: &[Binding<'_>],
         parameters: &[u8],
         groups: [u32; 3],
     ) -> Result<()> {
         let offset = self.reserve(context, ALIGNMENT, PARAMETERS.max(parameters.len()))?;
         self.arena[offset..offset + parameters.len()].copy_from_slice(parameters);
+        let group = bind_group(context, pipeline, &self.arena_buffer, bindings)?;
+        if let Some(tape) = self.tapes.of_this_thread() {
+            tape.push(Command::dispatch(pipeline, bindings, parameters, groups));
+        }
+        let buffers = bindings.iter().map(|binding| binding.buffer);
+        self.encode(context, pipeline, &group, offset, buffers, groups)
+    }
 
-        let arena = wgpu::BufferBinding {
-            buffer: &self.arena_buffer,
-            offset: 0,
-            size: wgpu::BufferSize::new(PARAMETERS as u64),
-        };
-        let storage = bindings.iter().map(|binding| wgpu::BufferBinding {
-            buffer: binding.buffer.raw(),
-            offset: binding.offset,
-            size: wgpu::BufferSize::new(binding.bytes),
-        });
-        let entries: Vec<wgpu::BindGroupEntry<'_>> = (0..)
-            .zip(std::iter::once(arena).chain(storage))
-            .map(|(binding, resource)| wgpu::BindGroupEntry {
-                binding,
-                resource: wgpu::BindingResource::Buffer(resource),
-            })
-            .collect();
-        let descriptor =
-            wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
-        let create = || context.device.create_bind_group(&descriptor);
-        // The caller may have destroyed a buffer of his own.
-        let adopted = bindings.iter().any(|binding| binding.buffer.is_adopted());
-        let group = if adopted { guarded(&context.device, 0, create)? } else { create() };
-        for (binding, access) in bindings.iter().zip(pipeline.accesses) {
-            binding.buffer.mark_used(self.batch);
+    /// Records all commands of a plan once more.
+    pub(super) fn replay(&mut self, context: &Context, plan: &GpuPlan) -> Result<()> {
+        let mut groups = plan.groups.iter().zip((0..).step_by(ALIGNMENT));
+        for command in &plan.commands {
+            match command {
+                Command::Dispatch { pipeline, bindings, groups: workgroups, .. } => {
+                    let Some((group, offset)) = groups.next() else { break };
+                    if let Some(tape) = self.tapes.of_this_thread() {
+                        tape.push(command.clone());
+                    }
+                    let buffers = bindings.iter().map(|(buffer, ..)| buffer);
+                    self.encode(context, pipeline, group, offset, buffers, *workgroups)?;
+                }
+                Command::Copy { from, to, bytes } => self.copy(context, from, to, *bytes)?,
+                Command::Clear { buffer, bytes, bounds } => {
+                    self.clear(context, buffer, *bytes, *bounds)?;
+                }
+                Command::Upload { buffer, bytes, bounds } => {
+                    self.upload(context, bytes, *bounds, buffer)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn encode<'a>(
+        &mut self,
+        context: &Context,
+        pipeline: &Pipeline,
+        group: &wgpu::BindGroup,
+        offset: usize,
+        buffers: impl Iterator<Item = &'a Arc<Buffer>>,
+        groups: [u32; 3],
+    ) -> Result<()> {
+        for (buffer, access) in buffers.zip(pipeline.accesses) {
+            buffer.mark_used(self.batch);
             if *access == Access::Write {
-                binding.buffer.set_bounds(None);
+                buffer.set_bounds(None);
             }
         }
         let pass = self.pass(context);
         pass.set_pipeline(&pipeline.pipeline);
-        pass.set_bind_group(0, &group, &[u32::try_from(offset).unwrap_or(u32::MAX)]);
+        pass.set_bind_group(0, group, &[u32::try_from(offset).unwrap_or(u32::MAX)]);
         pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
         self.dispatches += 1;
         self.recorded_one(context)
@@ -153,6 +186,22 @@ impl Recorder {
     pub(super) fn copy(
         &mut self,
         context: &Context,
+        from: &Arc<Buffer>,
+        to: &Arc<Buffer>,
+        bytes: u64,
+    ) -> Result<()> {
+        if let Some(tape) = self.tapes.of_this_thread() {
+            tape.push(Command::Copy { from: Arc::clone(from), to: Arc::clone(to), bytes });
+        }
+        to.mark_used(self.batch);
+        to.set_bounds(None);
+        self.copy_out(context, from, to.raw(), bytes)
+    }
+
+    /// Records a copy to a buffer that no tensor has: no part of a plan.
+    pub(super) fn copy_out(
+        &mut self,
+        context: &Context,
         from: &Buffer,
         to: &wgpu::Buffer,
         bytes: u64,
@@ -162,22 +211,43 @@ impl Recorder {
         self.recorded_one(context)
     }
 
-    /// Records that the first bytes of a buffer become zero.
-    pub(super) fn clear(&mut self, context: &Context, buffer: &Buffer, bytes: u64) -> Result<()> {
+    /// Records that the first bytes of a buffer become zero, which has these bounds.
+    pub(super) fn clear(
+        &mut self,
+        context: &Context,
+        buffer: &Arc<Buffer>,
+        bytes: u64,
+        bounds: Option<Bounds>,
+    ) -> Result<()> {
+        if let Some(tape) = self.tapes.of_this_thread() {
+            tape.push(Command::Clear { buffer: Arc::clone(buffer), bytes, bounds });
+        }
         buffer.mark_used(self.batch);
-        buffer.set_bounds(None);
+        buffer.set_bounds(bounds);
         self.commands(context).clear_buffer(buffer.raw(), 0, Some(bytes));
         self.recorded_one(context)
     }
 
-    /// Uploads bytes to the start of a buffer, after what is recorded so far.
+    /// Uploads bytes, of values with these bounds, to the start of a buffer, after what is recorded so
+    /// far.
     pub(super) fn upload(
         &mut self,
         context: &Context,
         bytes: &[u8],
-        buffer: &Buffer,
+        bounds: Option<Bounds>,
+        buffer: &Arc<Buffer>,
     ) -> Result<()> {
         buffer.set_bounds(None);
+        self.upload_bytes(context, bytes, buffer)?;
+        buffer.set_bounds(bounds);
+        if let Some(tape) = self.tapes.of_this_thread() {
+            let (buffer, bytes) = (Arc::clone(buffer), bytes.to_vec());
+            tape.push(Command::Upload { buffer, bytes, bounds });
+        }
+        Ok(())
+    }
+
+    fn upload_bytes(&mut self, context: &Context, bytes: &[u8], buffer: &Buffer) -> Result<()> {
         if bytes.len() <= SMALL_UPLOAD {
             let offset =
                 self.reserve(context, wgpu::COPY_BUFFER_ALIGNMENT as usize, bytes.len())?;
@@ -252,4 +322,33 @@ impl Recorder {
         });
         self.pass.insert(pass)
     }
+}
+
+/// The group of a kernel's bindings, after its parameters in this buffer, at an offset that is given when
+/// the group is used.
+pub(super) fn bind_group(
+    context: &Context,
+    pipeline: &Pipeline,
+    parameters: &wgpu::Buffer,
+    bindings: &[Binding<'_>],
+) -> Result<wgpu::BindGroup> {
+    let parameters = wgpu::BufferBinding {
+        buffer: parameters,
+        offset: 0,
+        size: wgpu::BufferSize::new(PARAMETERS as u64),
+    };
+    let resources = std::iter::once(parameters).chain(bindings.iter().map(Binding::wgpu));
+    let entries: Vec<wgpu::BindGroupEntry<'_>> = (0..)
+        .zip(resources)
+        .map(|(binding, resource)| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::Buffer(resource),
+        })
+        .collect();
+    let descriptor =
+        wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
+    let create = || context.device.create_bind_group(&descriptor);
+    // The caller may have destroyed a buffer of his own.
+    let adopted = bindings.iter().any(|binding| binding.buffer.is_adopted());
+    if adopted { guarded(&context.device, 0, create) } else { Ok(create()) }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::buffer::Buffer;
 use super::context::Context;
 use super::kernel::{Kernel, Template};
-use super::operand::{Input, Window, groups, input, pieces, window};
+use super::operand::{Window, groups, input, pieces, window};
 use super::operations::{Loops, RowPass, WORKGROUP, ZERO, lanes, run};
 use super::recorder::Binding;
 use crate::activation::RowwiseVisitor;
@@ -46,7 +46,7 @@ struct Pass<'a> {
     call: RowCall<'a>,
     spread: Spread,
     kernel: Kernel<'a>,
-    mask: Option<Input<'a>>,
+    mask: Option<Arc<Buffer>>,
 }
 
 /// The window of blocks, and its first line and lines in the output.
@@ -63,7 +63,7 @@ impl<'a> Pass<'a> {
         template: Template,
         call: RowCall<'a>,
         spread: Spread,
-        output: &Buffer,
+        output: &Arc<Buffer>,
     ) -> Result<Self> {
         let flag = |condition: bool| f64::from(u8::from(condition));
         let kernel = Kernel::new(template)
@@ -108,7 +108,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Runs the kernel on a window, for the windows of its inputs and its output.
-    fn run(&self, place: &Place, inputs: &[&Buffer], output: Window<'_>) -> Result<()> {
+    fn run(&self, place: &Place, inputs: &[&Arc<Buffer>], output: Window<'_>) -> Result<()> {
         let Lines { width, inner, .. } = self.call.lines;
         let temperature = self.call.temperature;
         let window_of = |buffer| window(buffer, place.start, place.elements);
@@ -140,7 +140,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Runs the kernel over all blocks, for an output that has the input's shape.
-    fn run_all(&self, passes: usize, inputs: &[&Buffer], output: &Buffer) -> Result<()> {
+    fn run_all(&self, passes: usize, inputs: &[&Arc<Buffer>], output: &Arc<Buffer>) -> Result<()> {
         let block = self.call.lines.block();
         for (first, count) in self.blocks(passes)? {
             let (start, elements) = (first * block, count * block);
@@ -172,8 +172,8 @@ fn in_vectors(lines: Lines) -> bool {
 pub(super) fn forward(
     context: &Arc<Context>,
     call: RowCall<'_>,
-    z: &Buffer,
-    y: &Buffer,
+    z: &Arc<Buffer>,
+    y: &Arc<Buffer>,
 ) -> Result<()> {
     let z = input(context, z, &[y], call.lines.elements())?;
     let passes = call.activation.visit_rowwise(Passes).unwrap_or(0);
@@ -186,8 +186,8 @@ pub(super) fn product(
     context: &Arc<Context>,
     product: RowProduct,
     call: RowCall<'_>,
-    [y, vector]: [&Buffer; 2],
-    output: &Buffer,
+    [y, vector]: [&Arc<Buffer>; 2],
+    output: &Arc<Buffer>,
 ) -> Result<()> {
     let y = input(context, y, &[output], call.lines.elements())?;
     let vector = input(context, vector, &[output], call.lines.elements())?;
@@ -200,8 +200,8 @@ pub(super) fn product(
 pub(super) fn jacobian(
     context: &Arc<Context>,
     call: RowCall<'_>,
-    y: &Buffer,
-    output: &Buffer,
+    y: &Arc<Buffer>,
+    output: &Arc<Buffer>,
 ) -> Result<()> {
     let Lines { width, inner, .. } = call.lines;
     let block = call.lines.block();

@@ -1,5 +1,7 @@
 //! A loss, checked against what it is compared with.
 
+use std::sync::Arc;
+
 use super::targets::TargetValues;
 use super::{Formula, Loss, Structure, Targets, Unit, check_values};
 use crate::backend::{LossCall, Rows, Spread, Storage, TargetStorage};
@@ -51,14 +53,9 @@ impl<'a> Comparison<'a> {
         let counted = count_rows(op, loss, shape, rows, targets)?;
         let fit = Fit { op, loss, shape, width };
         let (weights, extra) = (fit.weights(targets)?, fit.extra(targets)?);
-        if let (TargetValues::Dense(tensor), Some((range, reason))) =
-            (&targets.values, loss.target_range())
-        {
-            check_values(loss.name(), tensor, range, reason)?;
-        }
-        if let Some(variance) = &targets.variance {
-            check_values(loss.name(), variance, 0.0..=f32::INFINITY, "must not be negative")
-                .map_err(of_variance)?;
+        check_target_values(loss, targets)?;
+        if device.backend.is_recording() {
+            keep_checks(device, loss, targets, width, counted, reduction);
         }
         let elements = rows.elements();
         let divisor = match (reduction, loss.unit()) {
@@ -147,6 +144,45 @@ impl<'a> Comparison<'a> {
     pub(crate) fn formula(&self) -> Formula {
         Formula::Of(self.loss)
     }
+}
+
+/// That the loss is defined for the targets, as far as the host knows them.
+fn check_target_values(loss: &Loss, targets: &Targets) -> Result<()> {
+    if let (TargetValues::Dense(tensor), Some((range, reason))) =
+        (&targets.values, loss.target_range())
+    {
+        check_values(loss.name(), tensor, range, reason)?;
+    }
+    let Some(variance) = &targets.variance else { return Ok(()) };
+    check_values(loss.name(), variance, 0.0..=f32::INFINITY, "must not be negative")
+        .map_err(of_variance)
+}
+
+/// Lets a plan check the targets that it finds when it is run: their values, and that as many rows count
+/// as the recorded work divides by.
+fn keep_checks(
+    device: &Device,
+    loss: &Loss,
+    targets: &Targets,
+    width: usize,
+    counted: usize,
+    reduction: Reduction,
+) {
+    let (loss, targets) = (*loss, targets.clone());
+    device.backend.keep_check(Arc::new(move || {
+        if let TargetValues::Labels(labels) = &targets.values {
+            let found = labels.count(width, loss.ignore_index())?;
+            let matters = reduction == Reduction::Mean || (found == 0) != (counted == 0);
+            if found != counted && matters {
+                return Err(Error::Unsupported {
+                    what: format!("{found} labels that count, in a plan for {counted}"),
+                    reason: "the recorded mean divides by their number; record it anew, or the sum"
+                        .to_owned(),
+                });
+            }
+        }
+        check_target_values(&loss, &targets)
+    }));
 }
 
 /// What is wrong with a target is wrong with a variance.

@@ -49,6 +49,12 @@ impl<S> States<S> {
         run: impl Fn(&dyn Backend, Update<'_>, &mut S) -> Result<()>,
     ) -> Result<()> {
         for (weights, gradient) in pairs {
+            if weights.device().backend.is_recording() {
+                return Err(Error::Unsupported {
+                    what: format!("an {op} in a plan"),
+                    reason: "its factors change from step to step; take it after Plan::run".into(),
+                });
+            }
             check_devices(op, [weights.device(), gradient.device()])?;
             check_shape(op, "a gradient", gradient, weights.shape())?;
         }

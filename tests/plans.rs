@@ -1,0 +1,266 @@
+//! Plans: work that is recorded once and done many times.
+
+mod common;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::normal;
+use wgrad::{
+    Activation, Device, Error, Labels, Loss, OutputGradients, OutputLayer, Outputs, Reduction, Sgd,
+    Tensor,
+};
+
+const BATCH: usize = 5;
+const INPUTS: usize = 7;
+const CLASSES: usize = 3;
+
+fn tensor(device: &Device, values: &[f32]) -> Tensor {
+    device.tensor(values, [values.len()]).unwrap()
+}
+
+fn inputs(seed: u64) -> Vec<f32> {
+    normal(BATCH * INPUTS, 1.0, seed)
+}
+
+struct Operands {
+    x: Tensor,
+    w: Tensor,
+    labels: Labels,
+}
+
+fn operands(device: &Device) -> Operands {
+    Operands {
+        x: device.tensor(&inputs(1), [BATCH, INPUTS]).unwrap(),
+        w: device.tensor(&normal(INPUTS * CLASSES, 1.0, 2), [INPUTS, CLASSES]).unwrap(),
+        labels: device.labels(&[0, 1, 2, 0, 1]).unwrap(),
+    }
+}
+
+fn classifier() -> OutputLayer {
+    OutputLayer::new(Activation::Softmax, Loss::cross_entropy())
+}
+
+fn values(gradients: &OutputGradients) -> [Vec<f32>; 6] {
+    let OutputGradients { loss, y, dz, dw, db, dx, .. } = gradients;
+    [loss, y, dz, dw, db, dx].map(|tensor| tensor.to_vec().unwrap())
+}
+
+on_every_device! {
+    fn a_run_gives_what_the_work_itself_would_give(device) {
+        let Operands { x, w, labels } = operands(device);
+        for layer in [
+            classifier(),
+            classifier().outputs(Outputs::LOSS | Outputs::DW),
+            OutputLayer::new(Activation::LogSoftmax, Loss::nll()),
+        ] {
+            let plan = device.record(|| layer.gradients(&x, &w, None, &labels)).unwrap();
+            for seed in 1..4 {
+                x.write(&inputs(seed)).unwrap();
+                labels.write(&[2, 1, (seed % 3) as i32, 0, 1]).unwrap();
+                plan.run().unwrap();
+                let direct = layer.gradients(&x, &w, None, &labels).unwrap();
+                assert_eq!(values(plan.outputs()), values(&direct), "{layer:?} on {device:?}");
+            }
+        }
+    }
+
+    fn the_work_is_done_once_when_recorded_and_once_at_each_run(device) {
+        let sum = tensor(device, &[1.0, 2.0, 3.0]);
+        let double = Activation::LeakyRelu { slope: 2.0 };
+        sum.write(&[-1.0, -2.0, -3.0]).unwrap();
+        let plan = device.record(|| {
+            double.forward_into(&sum, &sum)
+        }).unwrap();
+        assert_eq!(sum.to_vec().unwrap(), [-2.0, -4.0, -6.0]);
+        plan.run().unwrap();
+        plan.run().unwrap();
+        assert_eq!(sum.to_vec().unwrap(), [-8.0, -16.0, -24.0]);
+    }
+
+    fn uploads_and_zeros_are_done_again(device) {
+        let into = tensor(device, &[0.0; 5]);
+        let large = tensor(device, &vec![0.0; 40_000]);
+        let plan = device.record(|| {
+            let z = tensor(device, &[1.0, -2.0, 3.0, 4.0, -5.0]);
+            large.write(&vec![2.0; 40_000])?;
+            Activation::Relu.forward_into(&z, &into)?;
+            Ok((device.zeros([3])?, z))
+        }).unwrap();
+        let (zeros, z) = plan.outputs();
+        zeros.write(&[1.0, 2.0, 3.0]).unwrap();
+        z.write(&[9.0; 5]).unwrap();
+        into.write(&[7.0; 5]).unwrap();
+        large.write(&vec![1.0; 40_000]).unwrap();
+        plan.run().unwrap();
+        assert_eq!(zeros.to_vec().unwrap(), [0.0; 3]);
+        assert_eq!(z.to_vec().unwrap(), [1.0, -2.0, 3.0, 4.0, -5.0]);
+        assert_eq!(into.to_vec().unwrap(), [1.0, 0.0, 3.0, 4.0, 0.0]);
+        assert_eq!(large.to_vec().unwrap(), vec![2.0; 40_000]);
+    }
+
+    fn a_run_touches_no_tensor_that_was_made_since(device) {
+        let Operands { x, w, labels } = operands(device);
+        let layer = classifier();
+        let plan = device.record(move || layer.gradients(&x, &w, None, &labels)).unwrap();
+        let expected = values(plan.outputs());
+        // Of every size that the step has buffers of, so that they would be what the pool gives out.
+        let sizes = [1, BATCH, CLASSES, BATCH * CLASSES, BATCH * INPUTS, INPUTS * CLASSES];
+        let others: Vec<Tensor> =
+            sizes.iter().cycle().take(60).map(|&n| tensor(device, &vec![0.5; n])).collect();
+        plan.run().unwrap();
+        for other in &others {
+            assert_eq!(other.to_vec().unwrap(), vec![0.5; other.len()]);
+        }
+        assert_eq!(values(plan.outputs()), expected);
+    }
+
+    fn one_plan_takes_what_another_makes(device) {
+        let x = tensor(device, &[1.0, -1.0]);
+        let relu = device.record(|| Activation::Relu.forward(&x)).unwrap();
+        let hidden = relu.outputs();
+        let tanh = device.record(|| Activation::Tanh.forward(hidden)).unwrap();
+        let both = device.record(|| {
+            relu.run()?;
+            tanh.run()
+        }).unwrap();
+        x.write(&[-3.0, 2.0]).unwrap();
+        both.run().unwrap();
+        let found = tanh.outputs().to_vec().unwrap();
+        assert_eq!(found[0], 0.0);
+        assert!((found[1] - 2f32.tanh()).abs() < 1e-6);
+    }
+
+    fn labels_and_targets_are_checked_at_each_run(device) {
+        let Operands { x, w, labels } = operands(device);
+        let layer = classifier();
+        let plan = device.record(|| layer.gradients(&x, &w, None, &labels)).unwrap();
+        let before = values(plan.outputs());
+        x.write(&inputs(9)).unwrap();
+        labels.write(&[0, 1, 3, 0, 1]).unwrap();
+        let error = plan.run().unwrap_err();
+        assert!(matches!(error, Error::InvalidLabel { row: 2, label: 3, classes: 3 }), "{error}");
+        assert_eq!(values(plan.outputs()), before);
+
+        let (y, t) = (tensor(device, &[0.5, 0.5]), tensor(device, &[0.0, 1.0]));
+        let plan = device.record(|| Loss::Bce.forward(&y, &t, Reduction::Sum)).unwrap();
+        t.write(&[0.0, 2.0]).unwrap();
+        let error = plan.run().unwrap_err();
+        assert!(matches!(error, Error::InvalidTarget { column: 1, .. }), "{error}");
+        t.write(&[1.0, 1.0]).unwrap();
+        plan.run().unwrap();
+    }
+
+    fn a_mean_is_never_one_over_a_wrong_number_of_labels(device) {
+        let logits = device.tensor(&[0.0, 1.0, 2.0, 3.0], [2, 2]).unwrap();
+        let labels = device.labels(&[0, 1]).unwrap();
+        let loss: Loss = "cross_entropy_with_logits(ignore_index=-1)".parse().unwrap();
+        for reduction in [Reduction::Mean, Reduction::Sum] {
+            labels.write(&[0, 1]).unwrap();
+            let plan = device.record(|| loss.forward(&logits, &labels, reduction)).unwrap();
+            labels.write(&[0, -1]).unwrap();
+            match plan.run() {
+                Err(Error::Unsupported { .. }) => assert_eq!(reduction, Reduction::Mean),
+                other => {
+                    other.unwrap();
+                    let direct = loss.forward(&logits, &labels, reduction).unwrap();
+                    assert_eq!(plan.outputs().item().unwrap(), direct.item().unwrap());
+                }
+            }
+        }
+    }
+
+    fn only_this_threads_work_is_recorded(device) {
+        let mine = tensor(device, &[-1.0]);
+        let others = tensor(device, &[-1.0]);
+        let double = Activation::LeakyRelu { slope: 2.0 };
+        let plan = device.record(|| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| double.forward_into(&others, &others).unwrap());
+            });
+            double.forward_into(&mine, &mine)
+        }).unwrap();
+        assert_eq!(others.to_vec().unwrap(), [-2.0]);
+        if device.info().kind.is_gpu() {
+            plan.run().unwrap();
+            assert_eq!(others.to_vec().unwrap(), [-2.0]);
+            assert_eq!(mine.to_vec().unwrap(), [-4.0]);
+        }
+    }
+
+    fn what_cannot_be_recorded_is_an_error_and_leaves_nothing_behind(device) {
+        let Operands { x, w, labels } = operands(device);
+        let unsupported = |result: Result<(), Error>| {
+            assert!(matches!(result, Err(Error::Unsupported { .. })), "{result:?}");
+        };
+        unsupported(device.record(|| {
+            Sgd::new(0.1).step(&[(&w, &w)])
+        }).map(drop));
+        unsupported(device.record(|| device.record(|| device.zeros([1])).map(drop)).map(drop));
+        let invalid = device.record(|| Activation::Relu.forward_into(&x, &w));
+        assert!(matches!(invalid, Err(Error::ShapeMismatch { .. })));
+        // Neither is anything recorded any more.
+        Sgd::new(0.1).step(&[(&w, &w)]).unwrap();
+        device.record(|| classifier().gradients(&x, &w, None, &labels)).unwrap().run().unwrap();
+    }
+
+    fn work_that_panics_leaves_nothing_behind(device) {
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _ = device.record(|| -> Result<(), Error> { panic!("on purpose") });
+        }));
+        assert!(panicked.is_err());
+        let z = tensor(device, &[1.0]);
+        let plan = device.record(|| Activation::Relu.forward(&z)).unwrap();
+        z.write(&[2.0]).unwrap();
+        plan.run().unwrap();
+        assert_eq!(plan.outputs().item().unwrap(), 2.0);
+    }
+}
+
+#[test]
+fn on_a_gpu_a_run_allocates_and_compiles_nothing() {
+    for device in common::adapters().iter().map(|device| Device::open(device.info()).unwrap()) {
+        let Operands { x, w, labels } = operands(&device);
+        let step = || classifier().gradients(&x, &w, None, &labels);
+        let dispatches = {
+            let before = device.counters().dispatches;
+            step().unwrap();
+            device.counters().dispatches - before
+        };
+        let plan = device.record(step).unwrap();
+        let (counters, memory) = (device.counters(), device.memory());
+        for _ in 0..300 {
+            plan.run().unwrap();
+        }
+        device.synchronize().unwrap();
+        assert_eq!(device.counters().dispatches - counters.dispatches, 300 * dispatches);
+        assert_eq!(device.counters().pipelines, counters.pipelines);
+        assert_eq!(device.memory(), memory);
+        // All of them go back when the plan is gone.
+        drop(plan);
+        assert_eq!(device.memory().workspace.current_bytes, 0);
+    }
+}
+
+#[test]
+fn on_the_cpu_a_plan_is_not_mixed_up_with_the_work_of_rayons_threads() {
+    let device = Device::cpu();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let z = tensor(&device, &[1.0]);
+    let plan = device.record(|| Activation::Relu.forward(&z)).unwrap();
+    pool.install(|| {
+        assert!(matches!(plan.run(), Err(Error::Unsupported { .. })));
+        let recorded = device.record(|| Activation::Relu.forward(&z));
+        assert!(matches!(recorded, Err(Error::Unsupported { .. })));
+    });
+    plan.run().unwrap();
+}
+
+#[test]
+fn on_the_cpu_work_that_makes_other_tensors_than_before_is_an_error() {
+    let device = Device::cpu();
+    let calls = AtomicUsize::new(0);
+    let plan = device.record(|| device.zeros([1 + calls.fetch_add(1, Ordering::Relaxed)]));
+    let error = plan.unwrap().run().unwrap_err();
+    assert!(error.to_string().contains("not the same each time"), "{error}");
+}
