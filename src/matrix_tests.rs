@@ -9,7 +9,7 @@ use crate::activation::Activation;
 use crate::backend::{Bias, Epilogue, Matrix, Product, Rows};
 use crate::common::narrow;
 use crate::device::Device;
-use crate::gpu::{Variant, forced};
+use crate::gpu::{Family, Variant, forced};
 use crate::tensor::Tensor;
 use crate::{on_every_device, reference};
 
@@ -154,16 +154,18 @@ fn check_column_sum(device: &Device, rows: usize, width: usize, offset: usize, a
 }
 
 /// The kernels for processors and for GPUs, with small and large blocks and with slices.
-const VARIANTS: [Variant; 5] = {
-    const fn variant(blocks: [usize; 2], across: Option<usize>, slices: usize) -> Variant {
-        Variant { row_blocks: blocks[0], column_blocks: blocks[1], across, slices }
+const VARIANTS: [Variant; 7] = {
+    const fn variant(family: Family, blocks: [usize; 2], slices: usize) -> Variant {
+        Variant { family, row_blocks: blocks[0], column_blocks: blocks[1], slices }
     }
     [
-        variant([4, 4], None, 1),
-        variant([1, 3], None, 3),
-        variant([1, 1], Some(16), 1),
-        variant([2, 2], Some(16), 4),
-        variant([1, 1], Some(8), 2),
+        variant(Family::Small, [1, 1], 1),
+        variant(Family::Small, [1, 1], 3),
+        variant(Family::Registers, [4, 4], 1),
+        variant(Family::Registers, [1, 3], 3),
+        variant(Family::Tiles { across: 16 }, [1, 1], 1),
+        variant(Family::Tiles { across: 16 }, [2, 2], 4),
+        variant(Family::Tiles { across: 8 }, [1, 1], 2),
     ]
 };
 

@@ -23,6 +23,9 @@ struct Parameters {
     // The terms that a slice adds up, a multiple of 16, and from its sums to the next one's.
     slice: u32,
     slice_stride: u32,
+    // What the overrides below say, for kernels without them.
+    a_transposed: u32,
+    b_transposed: u32,
 }
 
 // Whether an operand is stored as its transpose.

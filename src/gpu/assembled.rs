@@ -73,7 +73,7 @@ const fn kind(template: Template) -> KernelKind {
         | Template::MatMulSlices
         | Template::SquareSums
         | Template::ClipFactor => KernelKind::Reduction,
-        Template::MatMul(_) => KernelKind::Product,
+        Template::MatMul(_) | Template::MatMulSmall => KernelKind::Product,
     }
 }
 
@@ -127,6 +127,7 @@ fn kernels<'a>(activations: &'a [Activation], losses: &[Loss]) -> Vec<Kernel<'a>
         let kernel = Kernel::new(Template::MatMul(MatMul { tiles, a_vectors, b_vectors }));
         kernels.push(kernel.activation(&Activation::Tanh));
     }
+    kernels.push(Kernel::new(Template::MatMulSmall));
     let target_kinds = [TargetKind::Dense, TargetKind::Labels];
     for targets in target_kinds {
         let terms = |argument| Kernel::new(Template::LossTerms(targets, argument));

@@ -64,6 +64,7 @@ pub(super) enum Template {
     Sum,
     ColumnSum,
     MatMul(MatMul),
+    MatMulSmall,
     MatMulSlices,
     Sgd,
     Adam,
@@ -194,6 +195,9 @@ impl Template {
             Self::Sum => vec![shader!("kernels/sum")],
             Self::ColumnSum => vec![shader!("kernels/column_sum")],
             Self::MatMul(product) => product.wgsl(),
+            Self::MatMulSmall => {
+                vec![shader!("kernels/matmul_parameters"), shader!("kernels/matmul_small")]
+            }
             Self::MatMulSlices => vec![shader!("kernels/matmul_slices")],
             Self::Sgd => vec![shader!("kernels/sgd")],
             Self::Adam => vec![shader!("kernels/adam")],
@@ -222,7 +226,7 @@ impl Template {
             Self::ClipFactor => &[R, W, W],
             Self::ClipValue => &[W],
             Self::PreluBackward => &[R, R, R, W, W],
-            Self::MatMul(_) | Self::RowProduct { .. } => &[R, R, R, W],
+            Self::MatMul(_) | Self::MatMulSmall | Self::RowProduct { .. } => &[R, R, R, W],
             Self::LossTerms(..)
             | Self::SoftmaxCrossEntropy(_)
             | Self::MultiMargin

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::kernel::{Kernel, MatMul, Template};
 use super::operand::{Window, groups, input, pieces, window};
 use super::operations::{WORKGROUP, ZERO, run};
-use super::variant::{DEPTH, Extent, Variant};
+use super::variant::{DEPTH, Extent, Family, Variant};
 use crate::activation::Activation;
 use crate::backend::{Bias, Epilogue, Matrix, Product};
 use crate::error::Result;
@@ -151,7 +151,7 @@ impl Call<'_> {
         let output = self.sums.window(part.row, part.column, rows, columns);
         let stride = self.sums.matrix.stride;
         let activates = *self.activation(part) != Activation::Identity;
-        if slices == 1 && (self.variant.across.is_some() || !activates) {
+        if slices == 1 && (self.variant.activates() || !activates) {
             return self.multiply(part, slice, 1, (output, stride), true);
         }
         let sums = self.context.workspace(slices * rows * columns)?;
@@ -177,6 +177,27 @@ impl Call<'_> {
         let kernel = Kernel::new(Template::MatMulSlices).activation(self.activation(part));
         let dispatch = groups((rows * columns).div_ceil(WORKGROUP));
         run(self.context, &kernel, &bindings, &parameters, dispatch)
+    }
+
+    fn kernel<'b>(&self, activation: &'b Activation) -> Kernel<'b> {
+        let matmul = |tiles| {
+            let (a_vectors, b_vectors) = (self.a.vectors, self.b.vectors);
+            let flag = |is: bool| f64::from(u8::from(is));
+            Kernel::new(Template::MatMul(MatMul { tiles, a_vectors, b_vectors }))
+                .activation(activation)
+                .constant("A_TRANSPOSED", flag(self.a.matrix.transposed))
+                .constant("B_TRANSPOSED", flag(self.b.matrix.transposed))
+                .constant("ROW_BLOCKS", self.variant.row_blocks as f64)
+                .constant("COLUMN_BLOCKS", self.variant.column_blocks as f64)
+        };
+        match self.variant.family {
+            Family::Small => Kernel::new(Template::MatMulSmall),
+            Family::Registers => matmul(false),
+            Family::Tiles { across } => {
+                let activates = f64::from(u8::from(*activation != Activation::Identity));
+                matmul(true).constant("ACROSS", across as f64).constant("ACTIVATES", activates)
+            }
+        }
     }
 
     fn activation(&self, part: &Part) -> &Activation {
@@ -227,24 +248,11 @@ impl Call<'_> {
             u32::from(part.adds && finishes),
             slice as u32,
             (rows * columns) as u32,
+            u32::from(self.a.matrix.transposed),
+            u32::from(self.b.matrix.transposed),
         ];
         let activation = if finishes { self.activation(part) } else { &Activation::Identity };
-        let template = Template::MatMul(MatMul {
-            tiles: self.variant.across.is_some(),
-            a_vectors: self.a.vectors,
-            b_vectors: self.b.vectors,
-        });
-        let flag = |is: bool| f64::from(u8::from(is));
-        let mut kernel = Kernel::new(template)
-            .activation(activation)
-            .constant("A_TRANSPOSED", flag(self.a.matrix.transposed))
-            .constant("B_TRANSPOSED", flag(self.b.matrix.transposed))
-            .constant("ROW_BLOCKS", self.variant.row_blocks as f64)
-            .constant("COLUMN_BLOCKS", self.variant.column_blocks as f64);
-        if let Some(across) = self.variant.across {
-            let activates = flag(*activation != Activation::Identity);
-            kernel = kernel.constant("ACROSS", across as f64).constant("ACTIVATES", activates);
-        }
+        let kernel = self.kernel(activation);
         let bindings = [a.binding, b.binding, bias_window.binding, output.binding];
         let [x, y, _] = groups(self.variant.workgroups(rows, columns));
         run(self.context, &kernel, &bindings, &parameters, [x, y, slices as u32])

@@ -7,7 +7,7 @@ use super::buffer::Buffer;
 use super::context::Context;
 use super::faults::guarded;
 use super::kernel::{Access, Pipeline};
-use super::tape::{Command, GpuPlan, Tapes};
+use super::tape::{Command, Dispatch, GpuPlan, Tapes};
 use crate::cpu::Bounds;
 use crate::error::Result;
 
@@ -122,7 +122,7 @@ impl Recorder {
         self.arena[offset..offset + parameters.len()].copy_from_slice(parameters);
         let group = bind_group(context, pipeline, &self.arena_buffer, bindings)?;
         if let Some(tape) = self.tapes.of_this_thread() {
-            tape.push(Command::dispatch(pipeline, bindings, parameters, groups));
+            tape.push(Command::Dispatch(Dispatch::new(pipeline, bindings, parameters, groups)));
         }
         let buffers = bindings.iter().map(|binding| binding.buffer);
         self.encode(context, pipeline, &group, offset, buffers, groups)
@@ -133,13 +133,14 @@ impl Recorder {
         let mut groups = plan.groups.iter().zip((0..).step_by(ALIGNMENT));
         for command in &plan.commands {
             match command {
-                Command::Dispatch { pipeline, bindings, groups: workgroups, .. } => {
+                Command::Dispatch(dispatch) => {
                     let Some((group, offset)) = groups.next() else { break };
                     if let Some(tape) = self.tapes.of_this_thread() {
                         tape.push(command.clone());
                     }
-                    let buffers = bindings.iter().map(|(buffer, ..)| buffer);
-                    self.encode(context, pipeline, group, offset, buffers, *workgroups)?;
+                    let Dispatch { pipeline, groups, .. } = dispatch;
+                    let buffers = dispatch.buffers();
+                    self.encode(context, pipeline, group, offset, buffers, *groups)?;
                 }
                 Command::Copy { from, to, bytes } => self.copy(context, from, to, *bytes)?,
                 Command::Clear { buffer, bytes, bounds } => {

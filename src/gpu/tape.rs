@@ -14,45 +14,61 @@ use crate::error::{Error, Result};
 /// A piece of recorded work, with all that it needs to be done again.
 #[derive(Clone)]
 pub(super) enum Command {
-    Dispatch {
-        pipeline: Arc<Pipeline>,
-        /// Buffer, offset and bytes.
-        bindings: Vec<(Arc<Buffer>, u64, u64)>,
-        parameters: Vec<u8>,
-        groups: [u32; 3],
-    },
-    Copy {
-        from: Arc<Buffer>,
-        to: Arc<Buffer>,
-        bytes: u64,
-    },
-    Clear {
-        buffer: Arc<Buffer>,
-        bytes: u64,
-        bounds: Option<Bounds>,
-    },
-    Upload {
-        buffer: Arc<Buffer>,
-        bytes: Vec<u8>,
-        bounds: Option<Bounds>,
-    },
+    Dispatch(Dispatch),
+    Copy { from: Arc<Buffer>, to: Arc<Buffer>, bytes: u64 },
+    Clear { buffer: Arc<Buffer>, bytes: u64, bounds: Option<Bounds> },
+    Upload { buffer: Arc<Buffer>, bytes: Vec<u8>, bounds: Option<Bounds> },
 }
 
-impl Command {
-    pub(super) fn dispatch(
+/// A kernel and what it is run with.
+#[derive(Clone)]
+pub(super) struct Dispatch {
+    pub(super) pipeline: Arc<Pipeline>,
+    bindings: Vec<Held>,
+    parameters: Vec<u8>,
+    pub(super) groups: [u32; 3],
+}
+
+/// A [`Binding`] that keeps its buffer.
+#[derive(Clone)]
+struct Held {
+    buffer: Arc<Buffer>,
+    offset: u64,
+    bytes: u64,
+}
+
+impl Held {
+    fn binding(&self) -> Binding<'_> {
+        Binding { buffer: &self.buffer, offset: self.offset, bytes: self.bytes }
+    }
+}
+
+impl Dispatch {
+    pub(super) fn new(
         pipeline: &Arc<Pipeline>,
         bindings: &[Binding<'_>],
         parameters: &[u8],
         groups: [u32; 3],
     ) -> Self {
-        let held =
-            |&Binding { buffer, offset, bytes }: &Binding<'_>| (Arc::clone(buffer), offset, bytes);
-        Self::Dispatch {
+        let held = |&Binding { buffer, offset, bytes }: &Binding<'_>| Held {
+            buffer: Arc::clone(buffer),
+            offset,
+            bytes,
+        };
+        Self {
             pipeline: Arc::clone(pipeline),
             bindings: bindings.iter().map(held).collect(),
             parameters: parameters.to_vec(),
             groups,
         }
+    }
+
+    fn bindings(&self) -> Vec<Binding<'_>> {
+        self.bindings.iter().map(Held::binding).collect()
+    }
+
+    pub(super) fn buffers(&self) -> impl Iterator<Item = &Arc<Buffer>> {
+        self.bindings.iter().map(|held| &held.buffer)
     }
 }
 
@@ -143,14 +159,12 @@ impl GpuPlan {
     fn new(context: &Arc<Context>, commands: Vec<Command>, checks: Vec<Check>) -> Result<Self> {
         let kernels = || {
             commands.iter().filter_map(|command| match command {
-                Command::Dispatch { pipeline, bindings, parameters, .. } => {
-                    Some((pipeline, bindings, parameters))
-                }
+                Command::Dispatch(dispatch) => Some(dispatch),
                 _ => None,
             })
         };
         let mut values = vec![0; kernels().count().max(1) * ALIGNMENT];
-        for (place, (_, _, parameters)) in values.chunks_mut(ALIGNMENT).zip(kernels()) {
+        for (place, Dispatch { parameters, .. }) in values.chunks_mut(ALIGNMENT).zip(kernels()) {
             place[..parameters.len()].copy_from_slice(parameters);
         }
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
@@ -158,14 +172,9 @@ impl GpuPlan {
             context.create_buffer("wgrad parameters of a plan", values.len() as u64, usage)?;
         // Nothing that was submitted can know of the buffer, so it does not matter when this is done.
         context.queue.write_buffer(&buffer, 0, &values);
-        let group =
-            |(pipeline, bindings, _): (&Arc<Pipeline>, &Vec<(Arc<Buffer>, u64, u64)>, _)| {
-                let bindings: Vec<Binding<'_>> = bindings
-                    .iter()
-                    .map(|&(ref buffer, offset, bytes)| Binding { buffer, offset, bytes })
-                    .collect();
-                bind_group(context, pipeline, &buffer, &bindings)
-            };
+        let group = |dispatch: &Dispatch| {
+            bind_group(context, &dispatch.pipeline, &buffer, &dispatch.bindings())
+        };
         let groups = kernels().map(group).collect::<Result<_>>();
         let groups = groups.map_err(|error| context.explain(error))?;
         Ok(Self { context: Arc::clone(context), commands, groups, checks })

@@ -16,6 +16,9 @@ const TILE_GROUP: usize = 256;
 const BUSY: usize = 128;
 const SLICE: usize = 256;
 
+/// The multiplications that are sooner done on a processor than a kernel with large blocks is compiled.
+const SMALL: usize = 1 << 18;
+
 /// The invocations that a processor is busy with, and their slices.
 const PROCESSOR_BUSY: usize = 64;
 const PROCESSOR_SLICE: usize = 4096;
@@ -28,15 +31,25 @@ pub(crate) struct Extent {
     pub(crate) columns: usize,
 }
 
-/// A kernel of the family: see shaders/kernels/matmul_registers.wgsl and matmul_tiles.wgsl.
+/// How a kernel computes the product: each is described in its file, shaders/kernels/matmul_*.wgsl.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// A block an invocation, without workgroup memory and with little code.
+    Small,
+    /// Several blocks an invocation, without workgroup memory.
+    Registers,
+    /// With tiles in workgroup memory, by so many invocations side by side.
+    Tiles { across: usize },
+}
+
+/// A kernel of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
-    /// The blocks that an invocation computes, one below the other and side by side: up to four each
-    /// without tiles; with them (1, 1), (1, 2) or (2, 2).
+    pub(crate) family: Family,
+    /// The blocks that an invocation computes, one below the other and side by side: one for a small
+    /// product, up to four each from registers; with tiles (1, 1), (1, 2) or (2, 2).
     pub(crate) row_blocks: usize,
     pub(crate) column_blocks: usize,
-    /// With tiles in workgroup memory: the invocations side by side.
-    pub(crate) across: Option<usize>,
     /// Into so many slices the inner dimension is cut, at most.
     pub(crate) slices: usize,
 }
@@ -55,6 +68,10 @@ impl Variant {
 
     /// For a processor: large blocks, which read little, but enough invocations.
     fn registers(extent: Extent) -> Self {
+        let Extent { rows, inner, columns } = extent;
+        if rows.saturating_mul(inner).saturating_mul(columns) <= SMALL {
+            return Self { family: Family::Small, row_blocks: 1, column_blocks: 1, slices: 1 };
+        }
         // Few kernels: drivers for processors compile slowly.
         let row_blocks = match extent.rows {
             0..=4 => 1,
@@ -62,9 +79,9 @@ impl Variant {
             _ => 4,
         };
         let mut variant = Self {
+            family: Family::Registers,
             row_blocks,
             column_blocks: extent.columns.div_ceil(BLOCK).clamp(1, 4),
-            across: None,
             slices: 1,
         };
         while variant.row_blocks > 1 && variant.invocations(extent) < PROCESSOR_BUSY {
@@ -80,9 +97,9 @@ impl Variant {
     fn tiles(extent: Extent) -> Self {
         let Extent { rows, inner, columns } = extent;
         let tile = |blocks, across| Self {
+            family: Family::Tiles { across },
             row_blocks: blocks,
             column_blocks: blocks,
-            across: Some(across),
             slices: 1,
         };
         let large = tile(2, 16);
@@ -99,10 +116,15 @@ impl Variant {
     /// The rows and columns that one invocation computes, or one workgroup with tiles.
     fn tile(self) -> (usize, usize) {
         let (rows, columns) = (self.row_blocks * BLOCK, self.column_blocks * BLOCK);
-        match self.across {
-            None => (rows, columns),
-            Some(across) => (rows * (TILE_GROUP / across), columns * across),
+        match self.family {
+            Family::Small | Family::Registers => (rows, columns),
+            Family::Tiles { across } => (rows * (TILE_GROUP / across), columns * across),
         }
+    }
+
+    /// Whether the kernel can end with an activation.
+    pub(super) const fn activates(self) -> bool {
+        matches!(self.family, Family::Tiles { .. })
     }
 
     fn invocations(self, extent: Extent) -> usize {
@@ -112,7 +134,10 @@ impl Variant {
 
     pub(crate) fn workgroups(self, rows: usize, columns: usize) -> usize {
         let tiles = self.invocations(Extent { rows, inner: 0, columns });
-        if self.across.is_some() { tiles } else { tiles.div_ceil(REGISTER_GROUP) }
+        match self.family {
+            Family::Small | Family::Registers => tiles.div_ceil(REGISTER_GROUP),
+            Family::Tiles { .. } => tiles,
+        }
     }
 }
 
