@@ -3,7 +3,8 @@
 //! In the end there is a table for each device, which tells how near each operation is to what the
 //! device can do: what a copy of as many bytes takes, or as many multiply-adds in registers, whichever
 //! is longer. Both are measured in the same run. On a GPU a time includes the submission and the wait
-//! for its end.
+//! for its end. "least moved" are the bytes that have to be read or written outside of matrix products,
+//! and "moved" what the GPU's kernels are bound to, as a multiple of that.
 
 #[path = "measures/adapter.rs"]
 mod adapter;
@@ -18,7 +19,14 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode};
 use table::Table;
-use wgrad::{Device, Result};
+use wgrad::{Counters, Device, Result};
+
+/// The bytes moved between two looks at a device's counters.
+fn since(before: Counters, mut now: Counters) -> Counters {
+    now.bytes -= before.bytes;
+    now.product_bytes -= before.product_bytes;
+    now
+}
 
 fn main() -> Result<()> {
     let criterion = Criterion::default()
@@ -42,13 +50,14 @@ fn main() -> Result<()> {
                         (work.prepare)(&device).and_then(|run| device.synchronize().map(|()| run))
                     });
                     let run = run.as_mut().unwrap_or_else(|error| panic!("{error}"));
-                    let start = Instant::now();
+                    let (start, before) = (Instant::now(), device.counters());
                     for _ in 0..iterations {
                         let done = run().and_then(|()| device.synchronize());
                         done.unwrap_or_else(|error| panic!("{}: {error}", work.name));
                     }
                     let time = start.elapsed();
-                    table.add(&work.name, work.least, iterations, time);
+                    let did = since(before, device.counters());
+                    table.add(&work.name, work.least, iterations, time, did);
                     time
                 });
             });

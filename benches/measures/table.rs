@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use wgrad::Device;
+use wgrad::{Counters, Device};
 
 use super::adapter::Adapter;
 use super::machine;
@@ -17,6 +17,8 @@ pub struct Least {
     pub bytes: f64,
     /// Of its matrix products.
     pub operations: f64,
+    /// The bytes that are read and written outside of its matrix products.
+    pub outside: f64,
 }
 
 /// The limits of a device, measured as they are asked for.
@@ -83,6 +85,8 @@ pub const SAMPLES: usize = 10;
 struct Row {
     name: String,
     least: Least,
+    /// The bytes that the kernels outside of products are bound to; nothing on the CPU.
+    moved: u64,
     /// Seconds an iteration.
     samples: Vec<f64>,
 }
@@ -99,11 +103,12 @@ impl Table {
         Self { title, limits: Limits::of(device), rows: RefCell::default() }
     }
 
-    /// A sample of the work, which may be one that is there already.
-    pub fn add(&self, name: &str, least: Least, iterations: u64, time: Duration) {
+    /// A sample of the work, which may be one that is there already, with what the device did for it.
+    pub fn add(&self, name: &str, least: Least, iterations: u64, time: Duration, did: Counters) {
         let mut rows = self.rows.borrow_mut();
         if rows.last().is_none_or(|row| row.name != name) {
-            rows.push(Row { name: name.to_owned(), least, samples: Vec::new() });
+            let moved = (did.bytes - did.product_bytes) / iterations;
+            rows.push(Row { name: name.to_owned(), least, moved, samples: Vec::new() });
         }
         if let Some(row) = rows.last_mut() {
             row.samples.push(time.as_secs_f64() / iterations as f64);
@@ -121,6 +126,15 @@ impl Row {
         last.sort_by(f64::total_cmp);
         last.get(last.len() / 2).copied().unwrap_or(f64::NAN)
     }
+
+    /// The bytes that are moved, as a multiple of the least where that is not nothing.
+    fn moved(&self) -> String {
+        match (self.moved, self.least.outside) {
+            (0, _) => String::new(),
+            (moved, 0.0) => format!("{} MB", digits(moved as f64 / 1e6)),
+            (moved, least) => format!("× {:.2}", moved as f64 / least),
+        }
+    }
 }
 
 /// Three significant digits.
@@ -136,8 +150,8 @@ impl fmt::Display for Table {
         writeln!(f, "\n{title}: multiply-adds in registers {peak} GFLOP/s")?;
         writeln!(
             f,
-            "{:<38} {:>12} {:>9} {:>10} {:>10} {:>8}",
-            "", "time", "GB/s", "copy GB/s", "GFLOP/s", "of limit"
+            "{:<38} {:>12} {:>9} {:>10} {:>10} {:>8} {:>12} {:>10}",
+            "", "time", "GB/s", "copy GB/s", "GFLOP/s", "of limit", "least moved", "moved"
         )?;
         for row in rows.borrow().iter() {
             let (least, seconds) = (row.least, row.median());
@@ -148,12 +162,14 @@ impl fmt::Display for Table {
             let copy = digits(limits.copy_rate(least.bytes) / 1e9);
             writeln!(
                 f,
-                "{:<38} {:>9} ms {:>9} {copy:>10} {:>10} {:>6.0} %",
+                "{:<38} {:>9} ms {:>9} {copy:>10} {:>10} {:>6.0} % {:>9} MB {:>10}",
                 row.name,
                 digits(1e3 * seconds),
                 rate(least.bytes),
                 rate(least.operations),
                 100.0 * limits.least(least) / seconds,
+                digits(least.outside / 1e6),
+                row.moved(),
             )?;
         }
         Ok(())

@@ -27,7 +27,15 @@ const ROWS: [usize; 2] = [4096, 1024];
 
 /// f32 or labels that are read or written.
 fn numbers(count: usize) -> Least {
-    Least { bytes: (count * size_of::<f32>()) as f64, operations: 0.0 }
+    let bytes = (count * size_of::<f32>()) as f64;
+    Least { bytes, operations: 0.0, outside: bytes }
+}
+
+/// Matrix products of so many multiply-adds, that read and write the first so many numbers together, and
+/// what is around them the second.
+fn products(multiply_adds: usize, together: usize, outside: usize) -> Least {
+    let operations = 2.0 * multiply_adds as f64;
+    Least { operations, outside: numbers(outside).bytes, ..numbers(together) }
 }
 
 /// Numbers between −4 and 4.
@@ -99,10 +107,8 @@ impl Works {
     }
 
     fn product(&mut self, [rows, inner, columns]: [usize; 3]) {
-        let least = Least {
-            operations: 2.0 * (rows * inner * columns) as f64,
-            ..numbers(rows * inner + inner * columns + rows * columns)
-        };
+        let numbers = rows * inner + inner * columns + rows * columns;
+        let least = products(rows * inner * columns, numbers, 0);
         self.add(format!("product {rows} × {inner} × {columns}"), least, move |device| {
             let (a, b) = (tensor(device, &[rows, inner])?, tensor(device, &[inner, columns])?);
             let layer = OutputLayer::new(Activation::Identity, Loss::mse());
@@ -122,13 +128,14 @@ impl Works {
         };
         let size = format!("{batch} × {inputs} × {outputs}");
         let (x, w, y) = (batch * inputs, inputs * outputs, batch * outputs);
-        let product = 2.0 * (batch * inputs * outputs) as f64;
-        let least = Least { operations: product, ..numbers(x + w + outputs + y) };
+        let product = batch * inputs * outputs;
+        let least = products(product, x + w + outputs + y, 0);
         self.add(format!("dense {size} forward"), least, move |device| {
             let [x, w, b, _] = operands(device)?;
             Ok(Box::new(move || layer.forward(&x, &w, Some(&b)).map(drop)))
         });
-        let least = Least { operations: 2.0 * product, ..numbers(2 * (x + w + y) + outputs) };
+        // Outside: y and dy to dz.
+        let least = products(2 * product, 2 * (x + w + y) + outputs, 3 * y + outputs);
         self.add(format!("dense {size} backward"), least, move |device| {
             let [x, w, b, dy] = operands(device)?;
             let forward = layer.forward(&x, &w, Some(&b))?;
@@ -138,10 +145,10 @@ impl Works {
 
     fn output_layer(&mut self, [batch, inputs, outputs]: [usize; 3]) {
         let (x, w) = (batch * inputs, inputs * outputs);
-        let least = Least {
-            operations: 3.0 * 2.0 * (batch * inputs * outputs) as f64,
-            ..numbers(2 * (x + w + outputs) + batch + 1)
-        };
+        // Outside: the logits to dz.
+        let around = 2 * batch * outputs + batch + outputs + 1;
+        let together = 2 * (x + w + outputs) + batch + 1;
+        let least = products(3 * batch * inputs * outputs, together, around);
         let name = format!("output layer {batch} × {inputs} × {outputs}");
         self.add(name, least, move |device| {
             let x = tensor(device, &[batch, inputs])?;

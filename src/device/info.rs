@@ -229,4 +229,9 @@ pub struct Counters {
     pub dispatches: u64,
     /// Kernels compiled. 0 on the CPU.
     pub pipelines: u64,
+    /// Bytes that kernels, copies and fills on the GPU have read and written: what each is bound to, once,
+    /// however often it comes back to it. Uploads and reads do not count. 0 on the CPU.
+    pub bytes: u64,
+    /// The part of them that belongs to matrix products.
+    pub product_bytes: u64,
 }

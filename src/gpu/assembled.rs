@@ -36,7 +36,7 @@ pub struct AssembledKernel {
 pub fn assembled_kernels() -> Vec<AssembledKernel> {
     let activations: Vec<Activation> = Activation::all().collect();
     let losses: Vec<Loss> = Loss::all().collect();
-    let assemble = |kernel: &Kernel<'_>| AssembledKernel {
+    let assemble = |kernel: &Kernel| AssembledKernel {
         label: kernel.label(),
         kind: kind(kernel.template),
         source: kernel.source(),
@@ -65,7 +65,7 @@ const fn kind(template: Template) -> KernelKind {
         | Template::PreluBackward
         | Template::RowSum
         | Template::LossTerms(..)
-        | Template::SoftmaxCrossEntropy(_)
+        | Template::SoftmaxCrossEntropy { .. }
         | Template::MultiMargin
         | Template::TileStatistics
         | Template::Sum
@@ -77,7 +77,7 @@ const fn kind(template: Template) -> KernelKind {
     }
 }
 
-fn kernels<'a>(activations: &'a [Activation], losses: &[Loss]) -> Vec<Kernel<'a>> {
+fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
     let mut kernels = vec![
         Kernel::new(Template::Sum),
         Kernel::new(Template::ColumnSum),
@@ -140,7 +140,7 @@ fn kernels<'a>(activations: &'a [Activation], losses: &[Loss]) -> Vec<Kernel<'a>
             kernels.push(terms(Argument::Logits).activation(&Activation::Sigmoid).loss(formula));
         }
         let logits = Loss::cross_entropy_with_logits();
-        let softmax = Kernel::new(Template::SoftmaxCrossEntropy(targets));
+        let softmax = Kernel::new(Template::SoftmaxCrossEntropy { targets, in_place: false });
         kernels.push(softmax.activation(&Activation::Softmax).loss(Formula::Of(logits)));
         kernels.push(Kernel::new(Template::RowWeights(targets)));
     }

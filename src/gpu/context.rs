@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::buffer::{Buffer, TENSOR_USAGES};
 use super::faults::{Faults, guarded};
-use super::kernel::{Kernels, layout_entry};
+use super::pipeline::{Pipelines, layout_entry};
 use super::recorder::Recorder;
 use crate::device::DeviceInfo;
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ pub(super) struct Context {
     pub(super) queue: wgpu::Queue,
     pub(super) info: DeviceInfo,
     pub(super) faults: Arc<Faults>,
-    pub(super) kernels: Kernels,
+    pub(super) pipelines: Pipelines,
     /// The buffers of tensors.
     pub(super) pool: Pool<wgpu::Buffer>,
     /// The buffers that read-backs are mapped from.
@@ -37,7 +37,7 @@ impl Context {
             queue,
             info,
             faults,
-            kernels: Kernels::default(),
+            pipelines: Pipelines::default(),
             pool: Pool::new(),
             staging: Pool::new(),
             recorder,

@@ -1,15 +1,7 @@
-//! Kernels: which files they are made of, and the cache of what they compile to.
+//! Kernels: which files they are made of.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use super::context::Context;
-use super::faults::guarded;
-use super::recorder::PARAMETERS;
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
-use crate::error::{Error, Result};
 use crate::loss::Formula;
 
 macro_rules! shader {
@@ -55,7 +47,11 @@ pub(super) enum Template {
     RowSum,
     /// A loss made of terms; of the activation's output, or of its argument.
     LossTerms(TargetKind, Argument),
-    SoftmaxCrossEntropy(TargetKind),
+    /// With dE/dz in the place of the logits, or apart from them.
+    SoftmaxCrossEntropy {
+        targets: TargetKind,
+        in_place: bool,
+    },
     MultiMargin,
     TileStatistics,
     TileGradient,
@@ -101,14 +97,15 @@ impl MatMul {
     }
 }
 
-/// Whether a kernel only reads a binding.
+/// What a kernel does with a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Access {
     Read,
     Write,
+    Change,
 }
 
-use Access::{Read as R, Write as W};
+use Access::{Change as C, Read as R, Write as W};
 
 impl Template {
     /// The files of the kernel itself, besides math.wgsl, the activation's and the loss's.
@@ -171,7 +168,7 @@ impl Template {
                 let kernel = shader!("kernels/loss_terms");
                 vec![ROWS, LOSS, ARITHMETIC, targets.wgsl(), operation, kernel]
             }
-            Self::SoftmaxCrossEntropy(targets) => {
+            Self::SoftmaxCrossEntropy { targets, .. } => {
                 let kernel = shader!("kernels/softmax_cross_entropy");
                 vec![ROWS, STATISTICS, LOGITS, LOSS, targets.wgsl(), kernel]
             }
@@ -209,7 +206,7 @@ impl Template {
     }
 
     /// The storage bindings, from binding 1 on.
-    const fn bindings(self) -> &'static [Access] {
+    pub(super) const fn bindings(self) -> &'static [Access] {
         match self {
             Self::Unary(_) | Self::GatedForward | Self::RowSum | Self::Sum | Self::ColumnSum => {
                 &[R, W]
@@ -220,29 +217,32 @@ impl Template {
             | Self::MatMulSlices
             | Self::GatedBackward
             | Self::PreluForward => &[R, R, W],
-            Self::Sgd => &[R, W, W],
-            Self::Adam => &[R, W, W, W],
-            Self::SquareSums | Self::ClipNorm => &[R, W],
+            Self::Sgd => &[R, C, C],
+            Self::Adam => &[R, C, C, C],
+            Self::SquareSums => &[R, W],
+            Self::ClipNorm => &[R, C],
             Self::ClipFactor => &[R, W, W],
-            Self::ClipValue => &[W],
+            Self::ClipValue => &[C],
             Self::PreluBackward => &[R, R, R, W, W],
             Self::MatMul(_) | Self::MatMulSmall | Self::RowProduct { .. } => &[R, R, R, W],
             Self::LossTerms(..)
-            | Self::SoftmaxCrossEntropy(_)
+            | Self::SoftmaxCrossEntropy { in_place: false, .. }
             | Self::MultiMargin
-            | Self::TileStatistics
-            | Self::TileGradient
             | Self::TileLosses
             | Self::RowWeights(_) => &[R, R, R, R, R, W, W, W],
+            Self::SoftmaxCrossEntropy { in_place: true, .. } | Self::TileGradient => {
+                &[R, R, R, R, R, W, W, C]
+            }
+            Self::TileStatistics => &[R, R, R, R, R, W, C, W],
         }
     }
 }
 
 /// A kernel with all that it is made of.
 #[derive(Clone, Debug)]
-pub(super) struct Kernel<'a> {
+pub(super) struct Kernel {
     pub(super) template: Template,
-    pub(super) activation: Option<&'a Activation>,
+    pub(super) activation: Option<Activation>,
     pub(super) loss: Option<Formula>,
     /// The values of `override` constants.
     pub(super) constants: Vec<(&'static str, f64)>,
@@ -250,20 +250,20 @@ pub(super) struct Kernel<'a> {
 
 /// What tells kernels apart.
 #[derive(PartialEq, Eq, Hash)]
-struct Key {
+pub(super) struct Key {
     template: Template,
     activation: &'static str,
     loss: &'static str,
     constants: Vec<(&'static str, u64)>,
 }
 
-impl<'a> Kernel<'a> {
+impl Kernel {
     pub(super) fn new(template: Template) -> Self {
         Self { template, activation: None, loss: None, constants: Vec::new() }
     }
 
-    pub(super) fn activation(mut self, activation: &'a Activation) -> Self {
-        self.activation = Some(activation);
+    pub(super) fn activation(mut self, activation: &Activation) -> Self {
+        self.activation = Some(*activation);
         self.constants.extend(activation.constants());
         self
     }
@@ -279,10 +279,10 @@ impl<'a> Kernel<'a> {
         self
     }
 
-    fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         Key {
             template: self.template,
-            activation: self.activation.map_or("", Activation::name),
+            activation: self.activation.as_ref().map_or("", Activation::name),
             loss: self.loss.map_or("", |loss| loss.name()),
             constants: self
                 .constants
@@ -300,119 +300,9 @@ impl<'a> Kernel<'a> {
     /// The WGSL: a plain concatenation.
     pub(super) fn source(&self) -> String {
         let mut parts = vec![shader!("math"), shader!("trigonometry")];
-        parts.extend(self.activation.map(Activation::wgsl));
+        parts.extend(self.activation.as_ref().map(Activation::wgsl));
         parts.extend(self.loss.map(|loss| loss.wgsl()));
         parts.extend(self.template.wgsl());
         parts.join("\n")
     }
-}
-
-/// A compiled kernel.
-pub(super) struct Pipeline {
-    pub(super) pipeline: wgpu::ComputePipeline,
-    pub(super) layout: wgpu::BindGroupLayout,
-    /// Of the storage bindings.
-    pub(super) accesses: &'static [Access],
-}
-
-/// The kernels that the cache keeps: a parameter that changes at every step makes a kernel a step.
-const CAPACITY: usize = 1024;
-
-/// The cache of compiled kernels.
-#[derive(Default)]
-pub(super) struct Kernels {
-    compiled: Mutex<HashMap<Key, Arc<Pipeline>>>,
-    count: AtomicU64,
-}
-
-impl Kernels {
-    /// How many kernels have been compiled.
-    pub(super) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    /// The compiled kernel, from the cache or new.
-    pub(super) fn get(&self, context: &Context, kernel: &Kernel<'_>) -> Result<Arc<Pipeline>> {
-        let pipeline = self.get_or_compile(context, kernel);
-        pipeline.map_err(|error| match context.explain(error) {
-            Error::Gpu { description } => {
-                let kernel = kernel.label();
-                let description = format!("the kernel {kernel} does not compile: {description}");
-                Error::Gpu { description }
-            }
-            other => other,
-        })
-    }
-
-    fn get_or_compile(&self, context: &Context, kernel: &Kernel<'_>) -> Result<Arc<Pipeline>> {
-        // Held while compiling, so that two threads do not compile the same kernel.
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = kernel.key();
-        if let Some(pipeline) = compiled.get(&key) {
-            return Ok(Arc::clone(pipeline));
-        }
-        let pipeline = guarded(&context.device, 0, || compile(&context.device, kernel))?;
-        let pipeline = Arc::new(pipeline);
-        self.count.fetch_add(1, Ordering::Relaxed);
-        if compiled.len() >= CAPACITY {
-            compiled.clear();
-        }
-        compiled.insert(key, Arc::clone(&pipeline));
-        Ok(pipeline)
-    }
-}
-
-/// A buffer as a compute shader sees it; one of a given size may begin anywhere in its buffer.
-pub(super) fn layout_entry(
-    binding: u32,
-    ty: wgpu::BufferBindingType,
-    size: Option<wgpu::BufferSize>,
-) -> wgpu::BindGroupLayoutEntry {
-    wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset: size.is_some(),
-            min_binding_size: size,
-        },
-        count: None,
-    }
-}
-
-fn compile(device: &wgpu::Device, kernel: &Kernel<'_>) -> Pipeline {
-    let label = kernel.label();
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some(&label),
-        source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
-    });
-    let parameters =
-        layout_entry(0, wgpu::BufferBindingType::Uniform, wgpu::BufferSize::new(PARAMETERS as u64));
-    let storage = (1..).zip(kernel.template.bindings()).map(|(binding, access)| {
-        let read_only = *access == Access::Read;
-        layout_entry(binding, wgpu::BufferBindingType::Storage { read_only }, None)
-    });
-    let entries: Vec<_> = std::iter::once(parameters).chain(storage).collect();
-    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some(&label),
-        entries: &entries,
-    });
-    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: Some(&label),
-        bind_group_layouts: &[Some(&layout)],
-        immediate_size: 0,
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some(&label),
-        layout: Some(&pipeline_layout),
-        module: &module,
-        entry_point: Some("main"),
-        compilation_options: wgpu::PipelineCompilationOptions {
-            constants: &kernel.constants,
-            // Every kernel writes its workgroup memory before it reads it.
-            zero_initialize_workgroup_memory: false,
-        },
-        cache: None,
-    });
-    Pipeline { pipeline, layout, accesses: kernel.template.bindings() }
 }

@@ -75,7 +75,7 @@ impl<'a> Operands<'a> {
         })
     }
 
-    fn kernel(&self, template: Template, outputs: LossOutputs<'_>) -> Kernel<'static> {
+    fn kernel(&self, template: Template, outputs: LossOutputs<'_>) -> Kernel {
         let flag = |is: bool| f64::from(u8::from(is));
         Kernel::new(template)
             .constant("WANT_LOSS", flag(self.losses.is_some()))
@@ -100,7 +100,7 @@ impl<'a> Operands<'a> {
     fn run(
         &self,
         context: &Context,
-        kernel: &Kernel<'_>,
+        kernel: &Kernel,
         (first, count, length): (usize, usize, usize),
         first_row: usize,
         groups: [u32; 3],
@@ -186,10 +186,11 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
         }
         Structure::LogSumExp => {
             let is_log = f64::from(u8::from(*activation == Activation::LogSoftmax));
-            let kernel =
-                kernel(Template::SoftmaxCrossEntropy(kind)).activation(&Activation::Softmax);
+            let in_place = pass.z.is_none();
+            let kernel = kernel(Template::SoftmaxCrossEntropy { targets: kind, in_place });
+            let kernel = kernel.activation(&Activation::Softmax);
             let kernel = kernel.constant("Y_IS_LOG", is_log);
-            (kernel.constant("IN_PLACE", f64::from(u8::from(pass.z.is_none()))), 3)
+            (kernel.constant("IN_PLACE", f64::from(u8::from(in_place))), 3)
         }
         Structure::Margins => (kernel(Template::MultiMargin).loss(call.formula), 2),
     };

@@ -179,7 +179,7 @@ impl Call<'_> {
         run(self.context, &kernel, &bindings, &parameters, dispatch)
     }
 
-    fn kernel<'b>(&self, activation: &'b Activation) -> Kernel<'b> {
+    fn kernel(&self, activation: &Activation) -> Kernel {
         let matmul = |tiles| {
             let (a_vectors, b_vectors) = (self.a.vectors, self.b.vectors);
             let flag = |is: bool| f64::from(u8::from(is));

@@ -14,6 +14,7 @@ mod matrix;
 mod operand;
 mod operations;
 mod optimizer;
+mod pipeline;
 mod prelu;
 mod read_back;
 mod recorder;
@@ -98,8 +99,8 @@ impl Backend for GpuBackend {
     }
 
     fn counters(&self) -> Counters {
-        let (submissions, dispatches) = self.context.recorder().counts();
-        Counters { submissions, dispatches, pipelines: self.context.kernels.count() }
+        let pipelines = self.context.pipelines.count();
+        Counters { pipelines, ..self.context.recorder().counters() }
     }
 
     fn trim(&self) {

@@ -20,12 +20,12 @@ pub(super) const ZERO: u32 = 0;
 
 pub(super) fn run(
     context: &Context,
-    kernel: &Kernel<'_>,
+    kernel: &Kernel,
     bindings: &[Binding<'_>],
     parameters: &[u32],
     groups: [u32; 3],
 ) -> Result<()> {
-    let pipeline = context.kernels.get(context, kernel)?;
+    let pipeline = context.pipelines.get(context, kernel)?;
     let parameters = bytemuck::cast_slice(parameters);
     context.record(|recorder| recorder.dispatch(context, &pipeline, bindings, parameters, groups))
 }
@@ -33,7 +33,7 @@ pub(super) fn run(
 /// `output = kernel(inputs)`, element by element.
 pub(super) fn pointwise<const N: usize>(
     context: &Arc<Context>,
-    kernel: &Kernel<'_>,
+    kernel: &Kernel,
     inputs: [&Arc<Buffer>; N],
     output: &Arc<Buffer>,
     elements: usize,

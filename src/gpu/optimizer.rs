@@ -29,7 +29,7 @@ pub(super) fn reserve(context: &Arc<Context>, updates: &[Update<'_>]) -> Result<
 /// Runs a kernel on the gradient, the weights and the state that goes with them.
 fn step<const N: usize>(
     context: &Arc<Context>,
-    kernel: &Kernel<'_>,
+    kernel: &Kernel,
     update: Update<'_>,
     state: [&Arc<Buffer>; N],
     rates: &[f32],

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::buffer::Buffer;
 use super::context::Context;
 use super::faults::guarded;
-use super::kernel::{Access, Pipeline};
+use super::kernel::Access;
+use super::pipeline::Pipeline;
 use super::tape::{Command, Dispatch, GpuPlan, Tapes};
 use crate::cpu::Bounds;
+use crate::device::Counters;
 use crate::error::Result;
 
 /// The bytes of parameters and small uploads that a batch can carry.
@@ -23,8 +25,8 @@ pub(super) const ALIGNMENT: usize = 256;
 /// Uploads up to this size travel in the arena.
 const SMALL_UPLOAD: usize = 1 << 16;
 
-/// Kernels in a batch, at most: the GPU should not wait for long.
-const BATCH: u32 = 256;
+/// Pieces of work in a batch, at most: the GPU should not wait for long.
+const BATCH: usize = 256;
 
 /// The bytes of large uploads that wgpu holds until the next submission, at most.
 const PENDING_UPLOADS: u64 = 1 << 26;
@@ -33,6 +35,7 @@ const PENDING_UPLOADS: u64 = 1 << 26;
 const IN_FLIGHT: usize = 16;
 
 /// A piece of a buffer that a kernel sees.
+#[derive(Clone, Copy)]
 pub(super) struct Binding<'a> {
     pub(super) buffer: &'a Arc<Buffer>,
     pub(super) offset: u64,
@@ -49,7 +52,16 @@ impl Binding<'_> {
     }
 }
 
-/// The open batch: commands, and the bytes that have to be on the GPU before they run.
+/// A piece of the open batch.
+enum Work {
+    Kernel { pipeline: Arc<Pipeline>, group: wgpu::BindGroup, offset: u32, groups: [u32; 3] },
+    Copy { from: wgpu::Buffer, offset: u64, to: wgpu::Buffer, bytes: u64 },
+    Clear { buffer: wgpu::Buffer, bytes: u64 },
+}
+
+/// The open batch: work, and the bytes that have to be on the GPU before it runs.
+///
+/// All is encoded when it is submitted: the kernels are compiled by other threads meanwhile.
 ///
 /// Parameters and small uploads are collected in an arena, which is written with one
 /// `write_buffer`, and that runs before the batch's commands. A small upload is a copy out of the
@@ -57,15 +69,12 @@ impl Binding<'_> {
 pub(super) struct Recorder {
     arena_buffer: wgpu::Buffer,
     arena: Vec<u8>,
-    // The pass borrows the encoder; it is dropped before the encoder is used otherwise.
-    pass: Option<wgpu::ComputePass<'static>>,
-    encoder: Option<wgpu::CommandEncoder>,
+    work: Vec<Work>,
     batch: u64,
-    recorded: u32,
     pending_uploads: u64,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
-    submissions: u64,
-    dispatches: u64,
+    /// What has been recorded so far; the pipelines are counted where they are made.
+    counters: Counters,
     pub(super) tapes: Tapes,
 }
 
@@ -82,14 +91,11 @@ impl Recorder {
         Self {
             arena_buffer,
             arena: Vec::new(),
-            pass: None,
-            encoder: None,
+            work: Vec::new(),
             batch: 0,
-            recorded: 0,
             pending_uploads: 0,
             in_flight: VecDeque::new(),
-            submissions: 0,
-            dispatches: 0,
+            counters: Counters::default(),
             tapes: Tapes::default(),
         }
     }
@@ -100,13 +106,12 @@ impl Recorder {
 
     /// The oldest submission, where more are under way than should be and a new batch begins.
     pub(super) fn excess(&mut self) -> Option<wgpu::SubmissionIndex> {
-        let begins = self.encoder.is_none() && self.in_flight.len() > IN_FLIGHT;
+        let begins = self.work.is_empty() && self.in_flight.len() > IN_FLIGHT;
         if begins { self.in_flight.pop_front() } else { None }
     }
 
-    /// Submissions and dispatches so far.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        (self.submissions, self.dispatches)
+    pub(super) fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// Records a kernel. The first binding of its group is its parameters.
@@ -124,8 +129,7 @@ impl Recorder {
         if let Some(tape) = self.tapes.of_this_thread() {
             tape.push(Command::Dispatch(Dispatch::new(pipeline, bindings, parameters, groups)));
         }
-        let buffers = bindings.iter().map(|binding| binding.buffer);
-        self.encode(context, pipeline, &group, offset, buffers, groups)
+        self.kernel(context, pipeline, group, offset, bindings.iter().copied(), groups)
     }
 
     /// Records all commands of a plan once more.
@@ -139,8 +143,8 @@ impl Recorder {
                         tape.push(command.clone());
                     }
                     let Dispatch { pipeline, groups, .. } = dispatch;
-                    let buffers = dispatch.buffers();
-                    self.encode(context, pipeline, group, offset, buffers, *groups)?;
+                    let bindings = dispatch.bindings();
+                    self.kernel(context, pipeline, group.clone(), offset, bindings, *groups)?;
                 }
                 Command::Copy { from, to, bytes } => self.copy(context, from, to, *bytes)?,
                 Command::Clear { buffer, bytes, bounds } => {
@@ -154,33 +158,41 @@ impl Recorder {
         Ok(())
     }
 
-    fn encode<'a>(
+    fn kernel<'a>(
         &mut self,
         context: &Context,
-        pipeline: &Pipeline,
-        group: &wgpu::BindGroup,
+        pipeline: &Arc<Pipeline>,
+        group: wgpu::BindGroup,
         offset: usize,
-        buffers: impl Iterator<Item = &'a Arc<Buffer>>,
+        bindings: impl Iterator<Item = Binding<'a>>,
         groups: [u32; 3],
     ) -> Result<()> {
-        for (buffer, access) in buffers.zip(pipeline.accesses) {
+        let mut moved = 0;
+        for (Binding { buffer, bytes, .. }, access) in bindings.zip(pipeline.accesses()) {
             buffer.mark_used(self.batch);
-            if *access == Access::Write {
-                buffer.set_bounds(None);
+            moved += bytes;
+            match access {
+                Access::Read => {}
+                Access::Write => buffer.set_bounds(None),
+                Access::Change => {
+                    buffer.set_bounds(None);
+                    moved += bytes;
+                }
             }
         }
-        let pass = self.pass(context);
-        pass.set_pipeline(&pipeline.pipeline);
-        pass.set_bind_group(0, group, &[u32::try_from(offset).unwrap_or(u32::MAX)]);
-        pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
-        self.dispatches += 1;
-        self.recorded_one(context)
+        self.counters.dispatches += 1;
+        self.counters.bytes += moved;
+        if pipeline.is_of_product() {
+            self.counters.product_bytes += moved;
+        }
+        let (pipeline, offset) = (Arc::clone(pipeline), offset as u32);
+        self.push(context, Work::Kernel { pipeline, group, offset, groups })
     }
 
-    /// Submits the open batch where it is full.
-    fn recorded_one(&mut self, context: &Context) -> Result<()> {
-        self.recorded += 1;
-        if self.recorded >= BATCH { self.submit(context).map(drop) } else { Ok(()) }
+    /// Adds to the open batch; submits it where it is full.
+    fn push(&mut self, context: &Context, work: Work) -> Result<()> {
+        self.work.push(work);
+        if self.work.len() >= BATCH { self.submit(context).map(drop) } else { Ok(()) }
     }
 
     /// Records a copy from the start of one buffer to the start of another.
@@ -196,6 +208,7 @@ impl Recorder {
         }
         to.mark_used(self.batch);
         to.set_bounds(None);
+        self.counters.bytes += 2 * bytes;
         self.copy_out(context, from, to.raw(), bytes)
     }
 
@@ -208,8 +221,8 @@ impl Recorder {
         bytes: u64,
     ) -> Result<()> {
         from.mark_used(self.batch);
-        self.commands(context).copy_buffer_to_buffer(from.raw(), 0, to, 0, bytes);
-        self.recorded_one(context)
+        let (from, to) = (from.raw().clone(), to.clone());
+        self.push(context, Work::Copy { from, offset: 0, to, bytes })
     }
 
     /// Records that the first bytes of a buffer become zero, which has these bounds.
@@ -225,8 +238,8 @@ impl Recorder {
         }
         buffer.mark_used(self.batch);
         buffer.set_bounds(bounds);
-        self.commands(context).clear_buffer(buffer.raw(), 0, Some(bytes));
-        self.recorded_one(context)
+        self.counters.bytes += bytes;
+        self.push(context, Work::Clear { buffer: buffer.raw().clone(), bytes })
     }
 
     /// Uploads bytes, of values with these bounds, to the start of a buffer, after what is recorded so
@@ -254,10 +267,9 @@ impl Recorder {
                 self.reserve(context, wgpu::COPY_BUFFER_ALIGNMENT as usize, bytes.len())?;
             self.arena[offset..offset + bytes.len()].copy_from_slice(bytes);
             buffer.mark_used(self.batch);
-            let (arena, length) = (self.arena_buffer.clone(), bytes.len() as u64);
-            let commands = self.commands(context);
-            commands.copy_buffer_to_buffer(&arena, offset as u64, buffer.raw(), 0, length);
-            return self.recorded_one(context);
+            let (from, to) = (self.arena_buffer.clone(), buffer.raw().clone());
+            let (offset, bytes) = (offset as u64, bytes.len() as u64);
+            return self.push(context, Work::Copy { from, offset, to, bytes });
         }
         // write_buffer runs before the commands of the open batch, which may still use the buffer.
         if buffer.is_used_in(self.batch) {
@@ -272,26 +284,27 @@ impl Recorder {
 
     /// Submits the open batch and the uploads beside it; nothing where there is neither.
     pub(super) fn submit(&mut self, context: &Context) -> Result<Option<wgpu::SubmissionIndex>> {
-        self.pass = None;
-        let encoder = self.encoder.take();
-        if encoder.is_none() && self.pending_uploads == 0 {
+        if self.work.is_empty() && self.pending_uploads == 0 {
             return Ok(None);
         }
+        let mut work = std::mem::take(&mut self.work);
         let arena = std::mem::take(&mut self.arena);
         self.batch += 1;
-        self.recorded = 0;
         self.pending_uploads = 0;
         let submitted = guarded(&context.device, 0, || {
+            let commands = encode(context, &work)?;
             if !arena.is_empty() {
                 context.queue.write_buffer(&self.arena_buffer, 0, &arena);
             }
-            context.queue.submit(encoder.map(wgpu::CommandEncoder::finish))
+            Ok(context.queue.submit(commands.map(wgpu::CommandEncoder::finish)))
         });
-        self.arena = arena;
+        work.clear();
+        (self.work, self.arena) = (work, arena);
         self.arena.clear();
+        let submitted = submitted.flatten();
         // The work is not done: what the tensors hold is not what they should.
         let index = submitted.inspect_err(|error| context.faults.break_down(error.clone()))?;
-        self.submissions += 1;
+        self.counters.submissions += 1;
         self.in_flight.push_back(index.clone());
         Ok(Some(index))
     }
@@ -306,23 +319,44 @@ impl Recorder {
         self.arena.resize(end, 0);
         Ok(offset)
     }
+}
 
-    fn commands(&mut self, context: &Context) -> &mut wgpu::CommandEncoder {
-        self.pass = None;
-        self.encoder.get_or_insert_with(|| {
-            let descriptor = wgpu::CommandEncoderDescriptor { label: Some("wgrad") };
-            context.device.create_command_encoder(&descriptor)
-        })
+/// The commands of a batch; nothing where there is no work. Waits for kernels that are being compiled.
+fn encode(context: &Context, work: &[Work]) -> Result<Option<wgpu::CommandEncoder>> {
+    if work.is_empty() {
+        return Ok(None);
     }
-
-    fn pass(&mut self, context: &Context) -> &mut wgpu::ComputePass<'static> {
-        let pass = self.pass.take().unwrap_or_else(|| {
-            let descriptor =
-                wgpu::ComputePassDescriptor { label: Some("wgrad"), timestamp_writes: None };
-            self.commands(context).begin_compute_pass(&descriptor).forget_lifetime()
-        });
-        self.pass.insert(pass)
+    let descriptor = wgpu::CommandEncoderDescriptor { label: Some("wgrad") };
+    let mut encoder = context.device.create_command_encoder(&descriptor);
+    // Kernels that follow one another share a pass.
+    let mut pass: Option<wgpu::ComputePass<'static>> = None;
+    for work in work {
+        match work {
+            Work::Kernel { pipeline, group, offset, groups } => {
+                let compiled = pipeline.compiled()?;
+                let pass = pass.get_or_insert_with(|| {
+                    let descriptor = wgpu::ComputePassDescriptor {
+                        label: Some("wgrad"),
+                        timestamp_writes: None,
+                    };
+                    encoder.begin_compute_pass(&descriptor).forget_lifetime()
+                });
+                pass.set_pipeline(compiled);
+                pass.set_bind_group(0, group, &[*offset]);
+                pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+            }
+            Work::Copy { from, offset, to, bytes } => {
+                drop(pass.take());
+                encoder.copy_buffer_to_buffer(from, *offset, to, 0, *bytes);
+            }
+            Work::Clear { buffer, bytes } => {
+                drop(pass.take());
+                encoder.clear_buffer(buffer, 0, Some(*bytes));
+            }
+        }
     }
+    drop(pass);
+    Ok(Some(encoder))
 }
 
 /// The group of a kernel's bindings, after its parameters in this buffer, at an offset that is given when

@@ -45,7 +45,7 @@ struct Pass<'a> {
     context: &'a Context,
     call: RowCall<'a>,
     spread: Spread,
-    kernel: Kernel<'a>,
+    kernel: Kernel,
     mask: Option<Arc<Buffer>>,
 }
 

@@ -5,7 +5,7 @@ use std::thread::{self, ThreadId};
 
 use super::buffer::Buffer;
 use super::context::Context;
-use super::kernel::Pipeline;
+use super::pipeline::Pipeline;
 use super::recorder::{ALIGNMENT, Binding, bind_group};
 use crate::backend::{Check, Replay};
 use crate::cpu::Bounds;
@@ -63,12 +63,8 @@ impl Dispatch {
         }
     }
 
-    fn bindings(&self) -> Vec<Binding<'_>> {
-        self.bindings.iter().map(Held::binding).collect()
-    }
-
-    pub(super) fn buffers(&self) -> impl Iterator<Item = &Arc<Buffer>> {
-        self.bindings.iter().map(|held| &held.buffer)
+    pub(super) fn bindings(&self) -> impl Iterator<Item = Binding<'_>> {
+        self.bindings.iter().map(Held::binding)
     }
 }
 
@@ -173,7 +169,8 @@ impl GpuPlan {
         // Nothing that was submitted can know of the buffer, so it does not matter when this is done.
         context.queue.write_buffer(&buffer, 0, &values);
         let group = |dispatch: &Dispatch| {
-            bind_group(context, &dispatch.pipeline, &buffer, &dispatch.bindings())
+            let bindings: Vec<Binding<'_>> = dispatch.bindings().collect();
+            bind_group(context, &dispatch.pipeline, &buffer, &bindings)
         };
         let groups = kernels().map(group).collect::<Result<_>>();
         let groups = groups.map_err(|error| context.explain(error))?;

@@ -1,0 +1,151 @@
+//! Compiled kernels, and the cache of them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::context::Context;
+use super::faults::guarded;
+use super::kernel::{Access, Kernel, Key};
+use super::recorder::PARAMETERS;
+use crate::error::{Error, Result};
+
+/// A kernel that is compiled, or will be: by a thread of its own while others are recorded, or by who
+/// needs it first.
+pub(super) struct Pipeline {
+    device: wgpu::Device,
+    kernel: Kernel,
+    pub(super) layout: wgpu::BindGroupLayout,
+    pipeline_layout: wgpu::PipelineLayout,
+    compiled: OnceLock<Result<wgpu::ComputePipeline>>,
+}
+
+impl Pipeline {
+    fn new(device: &wgpu::Device, kernel: Kernel) -> Self {
+        let label = kernel.label();
+        let size = wgpu::BufferSize::new(PARAMETERS as u64);
+        let parameters = layout_entry(0, wgpu::BufferBindingType::Uniform, size);
+        let storage = (1..).zip(kernel.template.bindings()).map(|(binding, access)| {
+            let read_only = *access == Access::Read;
+            layout_entry(binding, wgpu::BufferBindingType::Storage { read_only }, None)
+        });
+        let entries: Vec<_> = std::iter::once(parameters).chain(storage).collect();
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(&label),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&label),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let compiled = OnceLock::new();
+        Self { device: device.clone(), kernel, layout, pipeline_layout, compiled }
+    }
+
+    /// Of the storage bindings.
+    pub(super) fn accesses(&self) -> &'static [Access] {
+        self.kernel.template.bindings()
+    }
+
+    pub(super) const fn is_of_product(&self) -> bool {
+        use super::kernel::Template::{MatMul, MatMulSlices, MatMulSmall};
+        matches!(self.kernel.template, MatMul(_) | MatMulSmall | MatMulSlices)
+    }
+
+    /// The pipeline; compiles it where no other thread does already.
+    pub(super) fn compiled(&self) -> Result<&wgpu::ComputePipeline> {
+        let compile = || {
+            let compiled = guarded(&self.device, 0, || self.compile());
+            compiled.map_err(|error| match error {
+                Error::Gpu { description } => {
+                    let kernel = self.kernel.label();
+                    let description =
+                        format!("the kernel {kernel} does not compile: {description}");
+                    Error::Gpu { description }
+                }
+                other => other,
+            })
+        };
+        self.compiled.get_or_init(compile).as_ref().map_err(Clone::clone)
+    }
+
+    fn compile(&self) -> wgpu::ComputePipeline {
+        let label = self.kernel.label();
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(self.kernel.source().into()),
+        });
+        self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&self.pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &self.kernel.constants,
+                // Every kernel writes its workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        })
+    }
+}
+
+/// The kernels that the cache keeps: a parameter that changes at every step makes a kernel a step.
+const CAPACITY: usize = 1024;
+
+/// The cache of compiled kernels.
+#[derive(Default)]
+pub(super) struct Pipelines {
+    known: Mutex<HashMap<Key, Arc<Pipeline>>>,
+    count: AtomicU64,
+}
+
+impl Pipelines {
+    /// How many kernels have been compiled.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The pipeline of a kernel, from the cache or new.
+    pub(super) fn get(&self, context: &Context, kernel: &Kernel) -> Result<Arc<Pipeline>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = kernel.key();
+        if let Some(pipeline) = known.get(&key) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let create = || Pipeline::new(&context.device, kernel.clone());
+        let pipeline = guarded(&context.device, 0, create);
+        let pipeline = Arc::new(pipeline.map_err(|error| context.explain(error))?);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if known.len() >= CAPACITY {
+            known.clear();
+        }
+        known.insert(key, Arc::clone(&pipeline));
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let pipeline = Arc::clone(&pipeline);
+            // Who needs it asks for it again, and is told what went wrong.
+            rayon::spawn(move || drop(pipeline.compiled()));
+        }
+        Ok(pipeline)
+    }
+}
+
+/// A buffer as a compute shader sees it; one of a given size may begin anywhere in its buffer.
+pub(super) fn layout_entry(
+    binding: u32,
+    ty: wgpu::BufferBindingType,
+    size: Option<wgpu::BufferSize>,
+) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: size.is_some(),
+            min_binding_size: size,
+        },
+        count: None,
+    }
+}
