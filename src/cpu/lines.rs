@@ -1,9 +1,8 @@
 //! Work along the lines of tensors: their rows along any axis.
 
 use pulp::NullaryFnOnce;
-use rayon::prelude::*;
 
-use super::parallel::{CHUNK, LANES, Lanes, SERIAL, vectorised};
+use super::parallel::{CHUNK, LANES, Lanes, SERIAL, on_all_threads, vectorised};
 use crate::backend::Lines;
 
 /// What is done to lines, each by itself.
@@ -58,16 +57,16 @@ pub(super) fn over_lines<const N: usize>(
         // Whole tiles of lines.
         let blocks =
             (CHUNK / block).next_multiple_of(if block <= NARROW { LANES } else { 1 }).max(1);
-        let tasks = output.par_chunks_mut(blocks * block).enumerate();
-        tasks.for_each_init(Scratch::default, |scratch, (number, output)| {
+        let tasks = output.chunks_mut(blocks * block).enumerate();
+        on_all_threads(tasks, Scratch::default, |scratch, (number, output)| {
             let count = output.len() / block * lines.inner;
             let destination = Destination::Blocks { output, inner: lines.inner };
             run(number * blocks * block, count, destination, scratch);
         });
     } else {
         for (number, output) in output.chunks_mut(block).enumerate() {
-            let strips = strips(output, lines).into_par_iter().enumerate();
-            strips.for_each_init(Scratch::default, |scratch, (strip, pieces)| {
+            let strips = strips(output, lines).into_iter().enumerate();
+            on_all_threads(strips, Scratch::default, |scratch, (strip, pieces)| {
                 let count = pieces.first().map_or(0, |piece| piece.len());
                 let start = number * block + strip * STRIP;
                 run(start, count, Destination::Strip { pieces }, scratch);

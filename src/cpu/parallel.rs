@@ -4,7 +4,6 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use pulp::WithSimd;
-use rayon::prelude::*;
 
 /// Elements below which handing work to other threads costs more than it saves.
 pub(super) const SERIAL: usize = 1 << 15;
@@ -30,9 +29,34 @@ pub(super) fn over_pieces(
     if output.len() < SERIAL || output.len() <= piece {
         output.chunks_mut(piece).enumerate().for_each(|(i, output)| run(i * piece, output));
     } else {
-        let pieces = output.par_chunks_mut(piece).enumerate();
-        pieces.for_each(|(i, output)| run(i * piece, output));
+        let pieces = output.chunks_mut(piece).enumerate();
+        on_all_threads(pieces, || (), |(), (i, output)| run(i * piece, output));
     }
+}
+
+/// Runs the function on each item, with what each thread makes for itself at first.
+///
+/// The calling thread takes its share, also where it is none of rayon's: it need not wait until others
+/// have woken up.
+pub(super) fn on_all_threads<T: Send, S>(
+    items: impl Iterator<Item = T> + Send,
+    init: impl Fn() -> S + Sync,
+    run: impl Fn(&mut S, T) + Sync,
+) {
+    let items = Mutex::new(items);
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        let mut state = None;
+        while let Some(item) = next() {
+            run(state.get_or_insert_with(&init), item);
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        for _ in 1..rayon::current_num_threads() {
+            scope.spawn(|_| work());
+        }
+        work();
+    });
 }
 
 /// Runs the function over pieces of the output on so many threads, none of them rayon's: while one of

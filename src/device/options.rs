@@ -1,5 +1,7 @@
 //! Which device to open.
 
+use std::path::PathBuf;
+
 use crate::catalogue::{same_name, unknown_name};
 use crate::error::Result;
 
@@ -40,6 +42,7 @@ pub struct DeviceOptions {
     pub(crate) software: bool,
     pub(crate) exactly: Option<DeviceInfo>,
     pub(crate) checked: Option<bool>,
+    pub(crate) kernel_cache: Option<PathBuf>,
 }
 
 impl DeviceOptions {
@@ -87,6 +90,17 @@ impl DeviceOptions {
     #[must_use]
     pub fn checked(mut self, checked: bool) -> Self {
         self.checked = Some(checked);
+        self
+    }
+
+    /// Keeps compiled kernels in this directory, so that the next process need not compile them again:
+    /// where the driver can, which is on Vulkan. They are stored when the device is dropped.
+    ///
+    /// Most drivers have a cache of their own besides, and need none of this. A driver may trust what it
+    /// finds in the directory: nobody else should be able to write to it.
+    #[must_use]
+    pub fn kernel_cache(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.kernel_cache = Some(directory.into());
         self
     }
 

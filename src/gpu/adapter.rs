@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::GpuBackend;
+use super::disk_cache::DiskCache;
 use super::faults::{Faults, translate};
 use crate::device::{DeviceInfo, DeviceKind, DeviceOptions, Preference};
 use crate::error::{Error, Result};
@@ -123,7 +124,7 @@ pub(crate) async fn open(options: &DeviceOptions, preference: Preference) -> Res
         let mut fitting: Vec<Candidate> = fitting.collect();
         fitting.sort_by_key(|candidate| rank(&candidate.info, power));
         for candidate in fitting {
-            match open_adapter(candidate).await {
+            match open_adapter(candidate, options).await {
                 Ok(backend) => return Ok(backend),
                 Err(error) => {
                     log::warn!("{error}");
@@ -155,10 +156,13 @@ fn explain(seen: &[String], options: &DeviceOptions, name: Option<&str>) -> Stri
     )
 }
 
-async fn open_adapter(candidate: Candidate) -> Result<GpuBackend> {
+async fn open_adapter(candidate: Candidate, options: &DeviceOptions) -> Result<GpuBackend> {
     let Candidate { adapter, info } = candidate;
+    let directory = options.kernel_cache.as_ref();
+    let cached = directory.map_or(wgpu::Features::empty(), |_| wgpu::Features::PIPELINE_CACHE);
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
+        required_features: adapter.features() & cached,
         required_limits: adapter.limits(),
         ..Default::default()
     };
@@ -172,7 +176,9 @@ async fn open_adapter(candidate: Candidate) -> Result<GpuBackend> {
     });
     let uncaptured = Arc::clone(&faults);
     device.on_uncaptured_error(Arc::new(move |error| uncaptured.report(translate(error, 0))));
-    Ok(GpuBackend::new(device, queue, info, faults))
+    let adapter = adapter.get_info();
+    let disk = directory.and_then(|directory| DiskCache::open(&device, &adapter, directory));
+    Ok(GpuBackend::new(device, queue, info, faults, disk))
 }
 
 impl GpuBackend {
@@ -192,6 +198,6 @@ impl GpuBackend {
             });
         }
         let info = describe(adapter, &device.limits());
-        Ok(Self::new(device, queue, info, Arc::default()))
+        Ok(Self::new(device, queue, info, Arc::default(), None))
     }
 }

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::buffer::{Buffer, TENSOR_USAGES};
+use super::disk_cache::DiskCache;
 use super::faults::{Faults, guarded};
 use super::pipeline::{Pipelines, layout_entry};
 use super::recorder::Recorder;
@@ -30,6 +31,7 @@ impl Context {
         queue: wgpu::Queue,
         info: DeviceInfo,
         faults: Arc<Faults>,
+        disk: Option<DiskCache>,
     ) -> Self {
         let recorder = Mutex::new(Recorder::new(&device));
         Self {
@@ -37,7 +39,7 @@ impl Context {
             queue,
             info,
             faults,
-            pipelines: Pipelines::default(),
+            pipelines: Pipelines::new(disk),
             pool: Pool::new(),
             staging: Pool::new(),
             recorder,

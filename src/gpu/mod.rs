@@ -6,6 +6,7 @@ mod buffer;
 mod clip;
 mod column_sum;
 mod context;
+mod disk_cache;
 mod faults;
 mod gated;
 mod kernel;
@@ -44,6 +45,7 @@ use crate::error::{Error, Result};
 use crate::pool::Purpose;
 use buffer::TENSOR_USAGES;
 use context::Context;
+use disk_cache::DiskCache;
 use faults::Faults;
 use kernel::{Kernel, Template};
 
@@ -57,8 +59,9 @@ impl GpuBackend {
         queue: wgpu::Queue,
         info: DeviceInfo,
         faults: Arc<Faults>,
+        disk: Option<DiskCache>,
     ) -> Self {
-        Self { context: Arc::new(Context::new(device, queue, info, faults)) }
+        Self { context: Arc::new(Context::new(device, queue, info, faults, disk)) }
     }
 
     fn upload(&self, bytes: &[u8], bounds: Option<Bounds>, buffer: &Arc<Buffer>) -> Result<()> {

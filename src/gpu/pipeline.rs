@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::context::Context;
+use super::disk_cache::DiskCache;
 use super::faults::guarded;
 use super::kernel::{Access, Kernel, Key};
 use super::recorder::PARAMETERS;
@@ -14,6 +15,7 @@ use crate::error::{Error, Result};
 /// needs it first.
 pub(super) struct Pipeline {
     device: wgpu::Device,
+    disk: Option<Arc<DiskCache>>,
     kernel: Kernel,
     pub(super) layout: wgpu::BindGroupLayout,
     pipeline_layout: wgpu::PipelineLayout,
@@ -21,7 +23,7 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    fn new(device: &wgpu::Device, kernel: Kernel) -> Self {
+    fn new(device: &wgpu::Device, disk: Option<Arc<DiskCache>>, kernel: Kernel) -> Self {
         let label = kernel.label();
         let size = wgpu::BufferSize::new(PARAMETERS as u64);
         let parameters = layout_entry(0, wgpu::BufferBindingType::Uniform, size);
@@ -40,7 +42,7 @@ impl Pipeline {
             immediate_size: 0,
         });
         let compiled = OnceLock::new();
-        Self { device: device.clone(), kernel, layout, pipeline_layout, compiled }
+        Self { device: device.clone(), disk, kernel, layout, pipeline_layout, compiled }
     }
 
     /// Of the storage bindings.
@@ -86,7 +88,7 @@ impl Pipeline {
                 // Every kernel writes its workgroup memory before it reads it.
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: self.disk.as_ref().map(|disk| disk.cache()),
         })
     }
 }
@@ -95,13 +97,25 @@ impl Pipeline {
 const CAPACITY: usize = 1024;
 
 /// The cache of compiled kernels.
-#[derive(Default)]
 pub(super) struct Pipelines {
     known: Mutex<HashMap<Key, Arc<Pipeline>>>,
     count: AtomicU64,
+    disk: Option<Arc<DiskCache>>,
+}
+
+impl Drop for Pipelines {
+    fn drop(&mut self) {
+        if let Some(disk) = self.disk.as_ref().filter(|_| self.count() > 0) {
+            disk.store();
+        }
+    }
 }
 
 impl Pipelines {
+    pub(super) fn new(disk: Option<DiskCache>) -> Self {
+        Self { known: Mutex::default(), count: AtomicU64::new(0), disk: disk.map(Arc::new) }
+    }
+
     /// How many kernels have been compiled.
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
@@ -114,7 +128,7 @@ impl Pipelines {
         if let Some(pipeline) = known.get(&key) {
             return Ok(Arc::clone(pipeline));
         }
-        let create = || Pipeline::new(&context.device, kernel.clone());
+        let create = || Pipeline::new(&context.device, self.disk.clone(), kernel.clone());
         let pipeline = guarded(&context.device, 0, create);
         let pipeline = Arc::new(pipeline.map_err(|error| context.explain(error))?);
         self.count.fetch_add(1, Ordering::Relaxed);

@@ -6,12 +6,10 @@ mod targets;
 mod terms;
 mod tile;
 
-use rayon::prelude::*;
-
 pub(super) use targets::{Strided, TargetValues, Targets};
 pub(super) use tile::Tile;
 
-use super::parallel::SERIAL;
+use super::parallel::{SERIAL, on_all_threads};
 use crate::activation::Activation;
 use crate::backend::{Argument, Rows};
 use crate::loss::{Formula, Structure};
@@ -65,7 +63,7 @@ impl Pass<'_> {
             self.run_rows(first, count.min(first + per_task) - first, outputs);
         };
         if tasks.len() > 1 {
-            tasks.into_par_iter().enumerate().for_each(run);
+            on_all_threads(tasks.into_iter().enumerate(), || (), |(), task| run(task));
         } else {
             tasks.into_iter().enumerate().for_each(run);
         }
