@@ -6,10 +6,16 @@ use super::bounds::Bounds;
 use crate::error::{Error, Result};
 use crate::pool::{Pool, Purpose, class_of};
 
+/// The bytes of a line of the processor's caches: vectors that begin with one never lie in two.
+const LINE: usize = 64;
+
 /// Elements, given back to the pool when nobody needs them any more.
 pub(crate) struct Block {
-    // A multiple of a size class long; what lies beyond the tensor's length is never read.
+    // The elements of the size class, and room to begin with a line. What lies beyond the tensor's length
+    // is never read.
     data: Vec<f32>,
+    start: usize,
+    class: u64,
     pool: Arc<Pool<Vec<f32>>>,
     purpose: Purpose,
     /// The bounds of what the host wrote, once they have been asked for; nothing where an operation
@@ -23,29 +29,35 @@ impl Block {
         purpose: Purpose,
         elements: usize,
     ) -> Result<Self> {
-        let bytes = class_of((elements * size_of::<f32>()) as u64);
+        let class = class_of((elements * size_of::<f32>()) as u64);
         let create = || {
-            let length = usize::try_from(bytes / 4).unwrap_or(usize::MAX);
+            let bytes = class + LINE as u64;
+            let length = usize::try_from(bytes).unwrap_or(usize::MAX) / size_of::<f32>();
             let mut data = Vec::new();
             data.try_reserve_exact(length).map_err(|_| Error::OutOfMemory { bytes })?;
             data.resize(length, 0.0);
             Ok(data)
         };
-        let data = pool.take(bytes, purpose, create)?.buffer;
-        Ok(Self { data, pool: Arc::clone(pool), purpose, bounds: None })
+        let data = pool.take(class, purpose, create)?.buffer;
+        let start = data.as_ptr().align_offset(LINE).min(LINE / size_of::<f32>());
+        Ok(Self { data, start, class, pool: Arc::clone(pool), purpose, bounds: None })
+    }
+
+    fn elements(&self, elements: usize) -> &[f32] {
+        &self.data[self.start..][..elements]
     }
 
     /// The elements for a writer: what was known of them no longer holds.
     pub(super) fn elements_mut(&mut self, elements: usize) -> &mut [f32] {
         self.bounds = None;
-        &mut self.data[..elements]
+        &mut self.data[self.start..][..elements]
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
         let data = std::mem::take(&mut self.data);
-        self.pool.give(size_of_val(data.as_slice()) as u64, self.purpose, data);
+        self.pool.give(self.class, self.purpose, data);
     }
 }
 
@@ -134,7 +146,7 @@ impl Cell {
             Some(Ok(block)) => block,
             Some(Err(held)) => {
                 let mut block = self.new_block()?;
-                block.data.copy_from_slice(&held.data);
+                block.elements_mut(self.elements).copy_from_slice(held.elements(self.elements));
                 block
             }
             None => self.new_block()?,
@@ -152,7 +164,7 @@ impl Cell {
             return *known;
         }
         // Not by get_or_init: a thread that waits for rayon in there may take up work that comes here.
-        let computed = Bounds::of(&block.data[..self.elements]);
+        let computed = Bounds::of(block.elements(self.elements));
         *bounds.get_or_init(|| computed)
     }
 
@@ -167,7 +179,7 @@ impl Cell {
         }
         let mut block = self.new_block()?;
         if let Some(held) = held.as_ref() {
-            block.data.copy_from_slice(&held.data);
+            block.elements_mut(self.elements).copy_from_slice(held.elements(self.elements));
         }
         let result = change(block.elements_mut(self.elements));
         *held = Some(Arc::new(block));
@@ -185,7 +197,7 @@ impl std::ops::Deref for Snapshot {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.block.data[..self.elements]
+        self.block.elements(self.elements)
     }
 }
 

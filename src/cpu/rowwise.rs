@@ -1,7 +1,7 @@
 //! Work along rows: the softmax family.
 
 use super::lines::{Kernel, over_lines};
-use super::math::{difference, exp_difference, ln_1p};
+use super::math::{difference, exp_difference, finite_difference, ln_1p};
 use super::parallel::{LANES, Lanes, across, over_pieces, sum_of, terms};
 use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Temperature};
@@ -51,6 +51,12 @@ impl<'a> Call<'a> {
 }
 
 impl Temperature {
+    /// e^((z − m) / T) for what was prescaled.
+    #[inline(always)]
+    fn exponential<const SCALED: bool>(self, z: f32, m: f32) -> f32 {
+        exp_difference(if SCALED { self.difference::<true>(z, m) } else { finite_difference(z, m) })
+    }
+
     /// (z − m) / T for what was prescaled.
     #[inline(always)]
     fn difference<const SCALED: bool>(self, z: f32, m: f32) -> Sum<f32> {
@@ -100,13 +106,16 @@ pub(super) struct Statistics {
     /// Σ e^d_j with the differences d_j = (z_j − maximum) / T, less the 1 of the maximum itself: small
     /// where one element dominates.
     pub(super) rest: Lanes,
+    /// 1 / Σ e^d_j, rounded, and what the rounding took.
+    pub(super) inverse: Lanes,
+    pub(super) inverse_lost: Lanes,
 }
 
 impl Statistics {
     /// Of lines in two parts. The exponentials of the elements, relative to the greatest, are left in
-    /// the output.
+    /// the output. Small sums less 1 have all their digits where they are asked for `APART`.
     #[inline(always)]
-    pub(super) fn of<const SCALED: bool, const ACROSS: bool>(
+    pub(super) fn of<const SCALED: bool, const APART: bool, const ACROSS: bool>(
         z: [&[Lanes]; 2],
         argument: impl Fn(f32) -> f32 + Copy,
         temperature: Temperature,
@@ -122,10 +131,9 @@ impl Statistics {
                 for (z, exponentials) in z.iter().zip(exponentials) {
                     for lane in 0..LANES {
                         let z = argument(z[lane]);
-                        let d = temperature.difference::<SCALED>(z, maximum[lane]);
-                        let e = exp_difference(d);
+                        let e = temperature.exponential::<SCALED>(z, maximum[lane]);
                         exponentials[lane] = e;
-                        let is_greatest = z == maximum[lane];
+                        let is_greatest = APART && z == maximum[lane];
                         sums[lane] += if is_greatest { 0.0 } else { e };
                         ties[lane] += if is_greatest { 1.0 } else { 0.0 };
                     }
@@ -135,11 +143,20 @@ impl Statistics {
         }
         across::<ACROSS, _>(&mut totals, |a, b| a + b);
         across::<ACROSS, _>(&mut ties, |a, b| a + b);
-        let mut rest = [0.0; LANES];
-        for lane in 0..LANES {
-            rest[lane] = (totals[lane] + f64::from(ties[lane] - 1.0)) as f32;
+        let zero = [0.0; LANES];
+        let mut found = Self { maximum, rest: zero, inverse: zero, inverse_lost: zero };
+        // What is the same in all lanes is computed once.
+        for lane in 0..if ACROSS { 1 } else { LANES } {
+            let rest = totals[lane] + f64::from(ties[lane] - 1.0);
+            let inverse = 1.0 / (1.0 + rest);
+            found.rest[lane] = rest as f32;
+            found.inverse[lane] = inverse as f32;
+            found.inverse_lost[lane] = (inverse - f64::from(found.inverse[lane])) as f32;
         }
-        Self { maximum, rest }
+        for values in [&mut found.rest, &mut found.inverse, &mut found.inverse_lost] {
+            across::<ACROSS, _>(values, |first, _| first);
+        }
+        found
     }
 
     /// Of one line.
@@ -150,23 +167,25 @@ impl Statistics {
         last[..rest.len()].copy_from_slice(rest);
         let last = if rest.is_empty() { &[][..] } else { &[last][..] };
         let (e, e_last) = exponentials.split_at_mut(whole.len());
-        Self::of::<false, true>([whole, last], |z| z, Temperature::ONE, [e, e_last])
+        Self::of::<false, true, true>([whole, last], |z| z, Temperature::ONE, [e, e_last])
     }
 
     #[inline(always)]
-    fn sums(&self) -> Sums {
-        let mut sums = Sums::ZERO;
-        for lane in 0..LANES {
-            sums.sum[lane] = 1.0 + self.rest[lane];
-            sums.log_sum[lane] = ln_1p(self.rest[lane]);
-        }
-        sums
+    fn sums<const ACROSS: bool>(&self) -> Sums {
+        let mut log_sum = [0.0; LANES];
+        let lines = if ACROSS { 1 } else { LANES };
+        let of_lines = log_sum.iter_mut().zip(self.rest).take(lines);
+        of_lines.for_each(|(log_sum, rest)| *log_sum = ln_1p(rest));
+        across::<ACROSS, _>(&mut log_sum, |first, _| first);
+        let Self { inverse, inverse_lost, .. } = *self;
+        Sums { inverse, inverse_lost, log_sum, ..Sums::ZERO }
     }
 }
 
 /// What [`RowStatistics`] holds, of each lane.
 struct Sums {
-    sum: Lanes,
+    inverse: Lanes,
+    inverse_lost: Lanes,
     log_sum: Lanes,
     threshold: Lanes,
     threshold_lost: Lanes,
@@ -175,13 +194,20 @@ struct Sums {
 impl Sums {
     const ZERO: Self = {
         let zero = [0.0; LANES];
-        Self { sum: zero, log_sum: zero, threshold: zero, threshold_lost: zero }
+        Self {
+            inverse: zero,
+            inverse_lost: zero,
+            log_sum: zero,
+            threshold: zero,
+            threshold_lost: zero,
+        }
     };
 
     #[inline(always)]
     fn lane(&self, lane: usize) -> RowStatistics<f32> {
         RowStatistics {
-            sum: self.sum[lane],
+            inverse: self.inverse[lane],
+            inverse_lost: self.inverse_lost[lane],
             log_sum: self.log_sum[lane],
             threshold: self.threshold[lane],
             threshold_lost: self.threshold_lost[lane],
@@ -282,8 +308,11 @@ impl<F: Rowwise<f32>, const SCALED: bool> Kernel<1> for ForwardKernel<F, SCALED>
             (maximum, threshold::<ACROSS>(z, d))
         } else {
             let (z, y) = ([z, &[]], [&mut *y, &mut []]);
-            let statistics = Statistics::of::<SCALED, ACROSS>(z, argument, *temperature, y);
-            (statistics.maximum, statistics.sums())
+            let statistics = match F::TAKES_LOGARITHM {
+                true => Statistics::of::<SCALED, true, ACROSS>(z, argument, *temperature, y),
+                false => Statistics::of::<SCALED, false, ACROSS>(z, argument, *temperature, y),
+            };
+            (statistics.maximum, statistics.sums::<ACROSS>())
         };
         for (y, z) in y.iter_mut().zip(z) {
             for lane in 0..LANES {

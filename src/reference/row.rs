@@ -142,7 +142,8 @@ impl Evaluation<'_> {
         let below = z.iter().zip(&differences).filter(|&(&z, _)| z < maximum);
         let rest = below.map(|(_, d)| d.exp()).sum::<f64>() + (ties as f64 - 1.0);
         let statistics = RowStatistics {
-            sum: 1.0 + rest,
+            inverse: 1.0 / (1.0 + rest),
+            inverse_lost: 0.0,
             log_sum: rest.ln_1p(),
             threshold: threshold(&differences),
             threshold_lost: 0.0,

@@ -9,6 +9,7 @@ use super::super::rowwise::Statistics;
 use super::{Pass, Row};
 use crate::activation::Activation;
 use crate::backend::Temperature;
+use crate::reference::Real;
 
 /// The rows that are worked at together, as tiles: a row in each lane where they are narrow, else one row
 /// in pieces of LANES elements.
@@ -156,12 +157,13 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
         let lines = if ACROSS { 1 } else { LANES };
         across::<ACROSS, _>(&mut per_row.scale, |first, _| first);
         let PerRow { scale, coefficient, mass: known } = per_row;
-        let Statistics { maximum, rest } = Statistics::of::<false, ACROSS>(
+        let found = Statistics::of::<false, true, ACROSS>(
             [&*z, &[]],
             |z| z,
             Temperature::ONE,
             [&mut *p, &mut []],
         );
+        let Statistics { maximum, rest, inverse, inverse_lost } = found;
         let (mut sum, mut log_sum) = ([0.0; LANES], [0.0; LANES]);
         for lane in 0..lines {
             sum[lane] = 1.0 + rest[lane];
@@ -212,7 +214,8 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
         if wants_p {
             for p in p.iter_mut() {
                 for lane in 0..LANES {
-                    p[lane] /= sum[lane];
+                    let e = p[lane];
+                    p[lane] = e.multiply_add(inverse[lane], e * inverse_lost[lane]);
                 }
             }
         }

@@ -169,7 +169,7 @@ impl NullaryFnOnce for RowState<'_> {
     fn call(self) -> State {
         let Self { tile, target, z, exponentials } = self;
         let first = tile.first_column;
-        let Statistics { maximum: [maximum, ..], rest: [rest, ..] } =
+        let Statistics { maximum: [maximum, ..], rest: [rest, ..], .. } =
             Statistics::of_line(z, exponentials);
         let (maximum, rest) = match maximum {
             f32::NEG_INFINITY => (maximum, -1.0),

@@ -91,19 +91,27 @@ pub(super) fn exp_m1(x: Sum<f32>) -> f32 {
 /// z − m, with what its rounding lost.
 #[inline(always)]
 pub(in crate::cpu) fn difference(z: f32, m: f32) -> Sum<f32> {
-    let high = z - m;
-    // Knuth's two-sum.
-    let back = high - z;
-    let low = (z - (high - back)) + (-m - back);
+    let Sum { high, low } = finite_difference(z, m);
     Sum { high, low: select(high.is_finite(), low, 0.0) }
 }
 
-/// e^d for d ≤ 0.
+/// The same where it is finite; elsewhere the low part is no number.
+#[inline(always)]
+pub(in crate::cpu) fn finite_difference(z: f32, m: f32) -> Sum<f32> {
+    let high = z - m;
+    // Knuth's two-sum.
+    let back = high - z;
+    Sum { high, low: (z - (high - back)) + (-m - back) }
+}
+
+/// e^d for d ≤ 0; of its low part nothing is asked where d is not finite.
 #[inline(always)]
 pub(in crate::cpu) fn exp_difference(d: Sum<f32>) -> f32 {
+    // e^−104 is 0.
     let near = d.high > -104.0;
     let x = Sum { high: select(near, d.high, -104.0), low: select(near, d.low, 0.0) };
-    select(near, exponential(x).value(), 0.0)
+    let Exponential { exponent, fraction, .. } = exponential(x);
+    scale_down(1.0 + fraction, exponent)
 }
 
 /// −a²/2

@@ -16,7 +16,7 @@ mod rational;
 mod squareplus;
 mod trigonometry;
 
-pub(super) use exponential::{difference, exp_difference};
+pub(super) use exponential::{difference, exp_difference, finite_difference};
 pub(super) use logarithm::ln_1p;
 
 use crate::reference::{Real, Special, Sum};

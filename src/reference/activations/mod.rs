@@ -54,6 +54,9 @@ pub trait Rowwise<R: Real>: Copy + Send + Sync {
     /// outputs depend on the sums of exponentials, and totals are sums.
     const PROJECTS: bool = false;
 
+    /// Whether outputs depend on the logarithm of the sum of exponentials.
+    const TAKES_LOGARITHM: bool = false;
+
     /// What takes the place of z, in the statistics too: −z for softmin.
     #[inline(always)]
     fn argument(&self, z: R) -> R {
@@ -102,9 +105,12 @@ pub struct Shifted<R> {
 /// [projects](Rowwise::PROJECTS).
 #[derive(Clone, Copy, Debug)]
 pub struct RowStatistics<R> {
-    /// `Σ_j e^((z_j − max z) / T)`, between 1 and the row's length.
-    pub sum: R,
-    /// `ln sum`, accurate also where one element outweighs all others.
+    /// 1 / `Σ_j e^((z_j − max z) / T)`, rounded: the sum is between 1 and the row's length.
+    pub inverse: R,
+    /// What the rounding took from it.
+    pub inverse_lost: R,
+    /// The logarithm of the sum, accurate also where one element outweighs all others; where the
+    /// activation [takes](Rowwise::TAKES_LOGARITHM) it.
     pub log_sum: R,
     /// τ with `Σ_j max((z_j − max z) / T − τ, 0) = 1`, rounded.
     pub threshold: R,

@@ -10,7 +10,8 @@ pub struct Softmax {}
 impl<R: Real> Rowwise<R> for Softmax {
     #[inline(always)]
     fn forward(&self, element: Shifted<R>, row: RowStatistics<R>) -> R {
-        element.exponential / row.sum
+        let e = element.exponential;
+        e.multiply_add(row.inverse, e * row.inverse_lost)
     }
 
     #[inline(always)]
@@ -35,6 +36,8 @@ impl<R: Real> Rowwise<R> for Softmax {
 pub struct LogSoftmax {}
 
 impl<R: Real> Rowwise<R> for LogSoftmax {
+    const TAKES_LOGARITHM: bool = true;
+
     #[inline(always)]
     fn forward(&self, element: Shifted<R>, row: RowStatistics<R>) -> R {
         (element.difference - row.log_sum) + element.lost
