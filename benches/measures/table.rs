@@ -107,11 +107,12 @@ impl Table {
     pub fn add(&self, name: &str, least: Least, iterations: u64, time: Duration, did: Counters) {
         let mut rows = self.rows.borrow_mut();
         if rows.last().is_none_or(|row| row.name != name) {
-            let moved = (did.bytes - did.product_bytes) / iterations;
-            rows.push(Row { name: name.to_owned(), least, moved, samples: Vec::new() });
+            rows.push(Row { name: name.to_owned(), least, moved: 0, samples: Vec::new() });
         }
         if let Some(row) = rows.last_mut() {
             row.samples.push(time.as_secs_f64() / iterations as f64);
+            // Not that of the first sample, in which an optimizer makes its state.
+            row.moved = (did.bytes - did.product_bytes) / iterations;
         }
     }
 

@@ -114,7 +114,7 @@ impl<'a> Pass<'a> {
         let window_of = |buffer| window(buffer, place.start, place.elements);
         let base = |index: usize| inputs.get(index).map_or(0, |buffer| window_of(buffer).base);
         // Without a mask the binding is not read.
-        let unmasked = || (window_of(inputs[0]), 0, 1);
+        let unmasked = || (window(inputs[0], place.start, 1), 0, 1);
         let (mask, mask_first, mask_period) = self.mask(place)?.unwrap_or_else(unmasked);
         let parameters = [
             place.rows as u32,
