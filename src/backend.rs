@@ -9,23 +9,49 @@ use std::sync::{Arc, Weak};
 use crate::activation::Activation;
 use crate::cpu;
 use crate::device::{Counters, DeviceInfo, Memory};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::gpu;
 use crate::loss::Formula;
 use crate::pool::Purpose;
+use half::f16;
 
 /// The elements of a tensor, on one of the backends.
 #[derive(Clone)]
 pub(crate) enum Storage {
     Cpu(Arc<cpu::Cell>),
     Gpu(Arc<gpu::Buffer>),
+    /// Elements of f16: only who asks for [`words`](Storage::words) gets at them.
+    Halves(Arc<Halves>),
+}
+
+/// Elements of f16, two in each word of a storage, the first in its low half.
+pub(crate) struct Halves {
+    pub(crate) words: Storage,
+    pub(crate) elements: usize,
 }
 
 impl Storage {
+    pub(crate) fn dtype(&self) -> DType {
+        match self {
+            Self::Cpu(_) | Self::Gpu(_) => DType::F32,
+            Self::Halves(_) => DType::F16,
+        }
+    }
+
+    /// The storage of the 32-bit words, whatever the type of the elements.
+    pub(crate) fn words(&self) -> &Self {
+        match self {
+            Self::Cpu(_) | Self::Gpu(_) => self,
+            Self::Halves(halves) => &halves.words,
+        }
+    }
+
     pub(crate) fn cpu(&self) -> Result<&cpu::Cell> {
         match self {
             Self::Cpu(cell) => Ok(cell),
             Self::Gpu(_) => Err(misplaced("the CPU", "a GPU")),
+            Self::Halves(_) => Err(taken_for_f32()),
         }
     }
 
@@ -33,14 +59,30 @@ impl Storage {
         match self {
             Self::Gpu(buffer) => Ok(buffer),
             Self::Cpu(_) => Err(misplaced("a GPU", "the CPU")),
+            Self::Halves(_) => Err(taken_for_f32()),
         }
     }
 
     /// The bounds of the elements, where the host wrote them.
     pub(crate) fn bounds(&self) -> Option<cpu::Bounds> {
         match self {
-            Self::Cpu(cell) => cell.bounds(),
+            Self::Cpu(cell) => cell.bounds(cpu::Bounds::of),
             Self::Gpu(buffer) => buffer.bounds(),
+            Self::Halves(halves) => match &halves.words {
+                Self::Cpu(cell) => cell.bounds(|words| {
+                    cpu::Bounds::of_halves(&bytemuck::cast_slice(words)[..halves.elements])
+                }),
+                words => words.bounds(),
+            },
+        }
+    }
+
+    /// Lets the bounds of what an operation wrote be known. Nobody else may know of the storage.
+    pub(crate) fn set_bounds(&self, bounds: Option<cpu::Bounds>) {
+        match self {
+            Self::Cpu(cell) => cell.set_bounds(bounds),
+            Self::Gpu(buffer) => buffer.set_bounds(bounds),
+            Self::Halves(halves) => halves.words.set_bounds(bounds),
         }
     }
 }
@@ -60,11 +102,12 @@ impl Identity {
             Storage::Cpu(cell) => Self::Cpu(Arc::downgrade(cell)),
             Storage::Gpu(buffer) if buffer.is_adopted() => Self::Adopted(buffer.raw().clone()),
             Storage::Gpu(buffer) => Self::Gpu(Arc::downgrade(buffer)),
+            Storage::Halves(halves) => Self::of(&halves.words),
         }
     }
 
     pub(crate) fn is(&self, storage: &Storage) -> bool {
-        match (self, storage) {
+        match (self, storage.words()) {
             (Self::Cpu(known), Storage::Cpu(cell)) => known.as_ptr() == Arc::as_ptr(cell),
             (Self::Gpu(known), Storage::Gpu(buffer)) => known.as_ptr() == Arc::as_ptr(buffer),
             (Self::Adopted(known), Storage::Gpu(buffer)) => known == buffer.raw(),
@@ -79,6 +122,14 @@ impl Identity {
             Self::Gpu(known) => known.strong_count() > 0,
             Self::Adopted(_) => true,
         }
+    }
+}
+
+/// That a storage of halves was about to be read as one of f32.
+fn taken_for_f32() -> Error {
+    Error::Unsupported {
+        what: "an f16 tensor".to_owned(),
+        reason: "the kernel computes with f32 alone".to_owned(),
     }
 }
 
@@ -525,6 +576,8 @@ pub(crate) trait Backend: Send + Sync {
     fn allocate(&self, elements: usize, purpose: Purpose) -> Result<Storage>;
     /// The bounds of what is written are known from then on.
     fn write(&self, values: &[f32], output: &Storage) -> Result<()>;
+    /// Into a storage of f16; the bounds are known here too.
+    fn write_halves(&self, values: &[f16], output: &Storage) -> Result<()>;
     fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<()>;
     fn zero(&self, output: &Storage, elements: usize) -> Result<()>;
     fn read(&self, input: &Storage, elements: usize) -> Result<Reading>;
@@ -541,6 +594,7 @@ pub(crate) trait Backend: Send + Sync {
     /// repeated.
     fn keep_check(&self, check: Check);
 
+    /// Of tensors of either type.
     fn unary(
         &self,
         map: Unary,
@@ -549,6 +603,7 @@ pub(crate) trait Backend: Send + Sync {
         output: &Storage,
         elements: usize,
     ) -> Result<()>;
+    /// Of two inputs of one type, and an output of either.
     fn binary(
         &self,
         map: Binary,

@@ -2,7 +2,8 @@
 
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::linear::Linear;
+use crate::halves::change_in_f32;
+use crate::linear::{Linear, Operands};
 use crate::tensor::{Tensor, check_devices, check_shape};
 
 /// A hidden layer, `y = g(x·w + b)`, with its backward pass.
@@ -46,7 +47,7 @@ pub struct DenseGradients {
     pub dx: Tensor,
     /// dE/dw, of w's shape.
     pub dw: Tensor,
-    /// dE/db, `[K]`; also where there is no bias.
+    /// dE/db, `[K]`, of w's type; also where there is no bias.
     pub db: Tensor,
 }
 
@@ -81,6 +82,13 @@ impl Dense {
     /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch),
     /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where the tensors do not fit, or K is 0.
     pub fn forward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<DenseForward> {
+        let wide = Operands::new(x, w, b)?;
+        let DenseForward { y, z } = self.forward_in_f32(&wide.x, &wide.w, wide.b())?;
+        let z = z.map(|z| z.to_dtype(x.dtype())).transpose()?;
+        Ok(DenseForward { y: y.to_dtype(x.dtype())?, z })
+    }
+
+    fn forward_in_f32(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<DenseForward> {
         self.activation.validate()?;
         let linear = Linear::new("dense forward", x, w, b, self.transposed_weights)?;
         if self.activation.has_derivative_from_output() && !self.activation.is_rowwise() {
@@ -104,11 +112,12 @@ impl Dense {
         forward: &DenseForward,
         dy: &Tensor,
     ) -> Result<DenseGradients> {
-        let (linear, dz) = self.logit_gradient("dense backward", x, w, forward, dy)?;
+        let wide = Operands::new(x, w, None)?;
+        let (linear, dz) = self.logit_gradient("dense backward", &wide.x, &wide.w, forward, dy)?;
         Ok(DenseGradients {
-            dx: linear.input_gradient(&dz)?,
-            dw: linear.weight_gradient(&dz)?,
-            db: linear.bias_gradient(&dz)?,
+            dx: linear.input_gradient(&dz)?.to_dtype(x.dtype())?,
+            dw: linear.weight_gradient(&dz)?.to_dtype(w.dtype())?,
+            db: linear.bias_gradient(&dz)?.to_dtype(w.dtype())?,
         })
     }
 
@@ -149,12 +158,13 @@ impl Dense {
         let DenseGradients { dw, db, .. } = gradients;
         check_devices(OP, [x.device(), dw.device(), db.device()])?;
         check_shape(OP, "dw", dw, w.shape())?;
-        let (linear, dz) = self.logit_gradient(OP, x, w, forward, dy)?;
+        let wide = Operands::new(x, w, None)?;
+        let (linear, dz) = self.logit_gradient(OP, &wide.x, &wide.w, forward, dy)?;
         check_shape(OP, "db", db, &[linear.outputs])?;
-        let dx = linear.input_gradient(&dz)?;
-        let tile = linear.whole();
-        linear.weight_gradient_into(&tile, dz.storage(), dw.storage(), true)?;
-        linear.bias_gradient_into(&tile, dz.storage(), db.storage(), true)?;
+        let dx = linear.input_gradient(&dz)?.to_dtype(x.dtype())?;
+        let (tile, dz) = (linear.whole(), dz.storage());
+        change_in_f32(dw, |dw| linear.weight_gradient_into(&tile, dz, dw.storage(), true))?;
+        change_in_f32(db, |db| linear.bias_gradient_into(&tile, dz, db.storage(), true))?;
         Ok(DenseGradients { dx, dw: dw.clone(), db: db.clone() })
     }
 
@@ -172,9 +182,10 @@ impl Dense {
         let shape = [linear.batch, linear.outputs];
         check_shape(op, "the forward pass's y", &forward.y, &shape)?;
         check_shape(op, "dy", dy, &shape)?;
+        let dy = dy.wide()?;
         let dz = match &forward.z {
-            Some(z) => self.activation.backward(z, dy)?,
-            None => self.activation.backward_from_output(&forward.y, dy)?,
+            Some(z) => self.activation.backward(&*z.wide()?, &dy)?,
+            None => self.activation.backward_from_output(&*forward.y.wide()?, &dy)?,
         };
         Ok((linear, dz))
     }

@@ -7,6 +7,7 @@ use crate::activation::Activation;
 use crate::backend::{GatedCall, Rows};
 use crate::catalogue::{Call, same_name, unknown_name};
 use crate::error::{Error, Result};
+use crate::halves::in_f32;
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape};
 
@@ -122,7 +123,7 @@ impl Gated {
     /// of the activation that is not finite; [`Error::TooLarge`] where a row is larger than a binding of
     /// the GPU.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = x.device().allocate(output_shape("gated forward", x)?)?;
+        let y = x.like_in(output_shape("gated forward", x)?)?;
         self.forward_into(x, &y)?;
         Ok(y)
     }
@@ -133,8 +134,10 @@ impl Gated {
     /// As [`forward`](Self::forward); [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where y does
     /// not fit x.
     pub fn forward_into(&self, x: &Tensor, y: &Tensor) -> Result<()> {
-        let call = self.call("gated forward", x, y, "y")?;
-        x.device().backend.gated_forward(call, x.storage(), y.storage())
+        in_f32([x], [y], |[x], [y]| {
+            let call = self.call("gated forward", x, y, "y")?;
+            x.device().backend.gated_forward(call, x.storage(), y.storage())
+        })
     }
 
     /// `dE/dx` from x and `dy = dE/dy`, of x's shape: dy ⊙ g(gate) where the values are, and
@@ -144,7 +147,7 @@ impl Gated {
     /// As [`forward`](Self::forward); [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where dy does
     /// not fit x.
     pub fn backward(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
-        let dx = x.device().allocate(x.dimensions().clone())?;
+        let dx = x.like()?;
         self.backward_into(x, dy, &dx)?;
         Ok(dx)
     }
@@ -155,10 +158,12 @@ impl Gated {
     /// As [`backward`](Self::backward), and where dx does not fit x.
     pub fn backward_into(&self, x: &Tensor, dy: &Tensor, dx: &Tensor) -> Result<()> {
         const OP: &str = "gated backward";
-        let call = self.call(OP, x, dy, "dy")?;
-        check_devices(OP, [x.device(), dx.device()])?;
-        check_shape(OP, "dx", dx, x.shape())?;
-        x.device().backend.gated_backward(call, x.storage(), dy.storage(), dx.storage())
+        in_f32([x, dy], [dx], |[x, dy], [dx]| {
+            let call = self.call(OP, x, dy, "dy")?;
+            check_devices(OP, [x.device(), dx.device()])?;
+            check_shape(OP, "dx", dx, x.shape())?;
+            x.device().backend.gated_backward(call, x.storage(), dy.storage(), dx.storage())
+        })
     }
 
     /// The checked call for an input, and a tensor of the output's shape.

@@ -60,11 +60,13 @@ mod catalogue;
 mod cpu;
 mod dense;
 mod device;
+mod dtype;
 mod error;
 mod gated;
 mod gpu;
 #[cfg(test)]
 mod gpu_kernel_tests;
+mod halves;
 mod labels;
 mod linear;
 mod loss;
@@ -85,6 +87,7 @@ pub use dense::{Dense, DenseForward, DenseGradients};
 pub use device::{
     Counters, Device, DeviceInfo, DeviceKind, DeviceOptions, Memory, MemoryUse, Preference,
 };
+pub use dtype::DType;
 pub use error::{Error, Result};
 pub use gated::Gated;
 #[doc(hidden)]
@@ -99,6 +102,8 @@ pub use reduction::Reduction;
 pub use shape::Shape;
 pub use tensor::Tensor;
 
+/// Numbers of 16 bits, for tensors of [`f16`](half::f16).
+pub use half;
 /// The graphics library underneath, for interoperation.
 pub use wgpu;
 

@@ -1,5 +1,6 @@
 //! What the output layer and dense layers share: z = x·w + b and its gradients.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::activation::Activation;
@@ -18,6 +19,23 @@ pub(crate) struct Linear<'a> {
     pub(crate) outputs: usize,
     /// w is stored as its transpose, [K, M].
     pub(crate) transposed: bool,
+}
+
+/// The operands of `x·w + b` as f32.
+pub(crate) struct Operands<'a> {
+    pub(crate) x: Cow<'a, Tensor>,
+    pub(crate) w: Cow<'a, Tensor>,
+    b: Option<Cow<'a, Tensor>>,
+}
+
+impl<'a> Operands<'a> {
+    pub(crate) fn new(x: &'a Tensor, w: &'a Tensor, b: Option<&'a Tensor>) -> Result<Self> {
+        Ok(Self { x: x.wide()?, w: w.wide()?, b: b.map(Tensor::wide).transpose()? })
+    }
+
+    pub(crate) fn b(&self) -> Option<&Tensor> {
+        self.b.as_deref()
+    }
 }
 
 /// A part of the logits [B, K], stored by itself: some rows, and of them some columns.

@@ -2,6 +2,7 @@
 
 use crate::backend::{Channels, Lines};
 use crate::error::{Error, Result};
+use crate::halves::in_f32;
 use crate::tensor::{Tensor, check_devices, check_shape};
 
 /// The leaky rectified linear unit with learned slopes (He, Zhang, Ren and Sun 2015):
@@ -68,7 +69,7 @@ impl Prelu {
     /// [`Error::InvalidParameter`] where z does not have the axis; [`Error::TooLarge`] where what is
     /// behind the axis, or the weight, is larger than a binding of the GPU.
     pub fn forward(&self, z: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let y = z.device().allocate(z.dimensions().clone())?;
+        let y = z.like()?;
         self.forward_into(z, weight, &y)?;
         Ok(y)
     }
@@ -79,8 +80,11 @@ impl Prelu {
     /// As [`forward`](Self::forward), and where y does not fit z.
     pub fn forward_into(&self, z: &Tensor, weight: &Tensor, y: &Tensor) -> Result<()> {
         const OP: &str = "prelu forward";
-        let channels = self.channels(OP, z, weight, &[y])?;
-        z.device().backend.prelu_forward(channels, z.storage(), weight.storage(), y.storage())
+        in_f32([z, weight], [y], |[z, weight], [y]| {
+            let channels = self.channels(OP, z, weight, &[y])?;
+            let backend = &z.device().backend;
+            backend.prelu_forward(channels, z.storage(), weight.storage(), y.storage())
+        })
     }
 
     /// The gradients from `dy = dE/dy`. The sums have a fixed order: the same input gives the same bits.
@@ -88,8 +92,8 @@ impl Prelu {
     /// # Errors
     /// As [`forward`](Self::forward), and where dy does not fit z.
     pub fn backward(&self, z: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<PreluGradients> {
-        let dz = z.device().allocate(z.dimensions().clone())?;
-        let dweight = z.device().allocate(weight.dimensions().clone())?;
+        let dz = z.like()?;
+        let dweight = weight.like()?;
         let gradients = PreluGradients { dz, dweight };
         self.backward_into(z, weight, dy, &gradients)?;
         Ok(gradients)
@@ -109,12 +113,14 @@ impl Prelu {
     ) -> Result<()> {
         const OP: &str = "prelu backward";
         let PreluGradients { dz, dweight } = gradients;
-        let channels = self.channels(OP, z, weight, &[dy, dz])?;
-        check_devices(OP, [z.device(), dweight.device()])?;
-        check_shape(OP, "dweight", dweight, weight.shape())?;
-        let inputs = [z.storage(), weight.storage(), dy.storage()];
-        let backend = &z.device().backend;
-        backend.prelu_backward(channels, inputs, dz.storage(), dweight.storage())
+        in_f32([z, weight, dy], [dz, dweight], |[z, weight, dy], [dz, dweight]| {
+            let channels = self.channels(OP, z, weight, &[dy, dz])?;
+            check_devices(OP, [z.device(), dweight.device()])?;
+            check_shape(OP, "dweight", dweight, weight.shape())?;
+            let inputs = [z.storage(), weight.storage(), dy.storage()];
+            let backend = &z.device().backend;
+            backend.prelu_backward(channels, inputs, dz.storage(), dweight.storage())
+        })
     }
 
     /// The channels of z, where the weight and the tensors of z's shape fit.

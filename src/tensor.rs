@@ -2,16 +2,25 @@
 
 use std::fmt;
 
-use crate::backend::{Rows, Storage};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use half::vec::HalfFloatVecExt;
+
+use crate::backend::{Reading, Rows, Storage};
 use crate::cpu::Bounds;
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
-/// A shaped, row-major f32 array on a device: what [`Device::tensor`] makes.
+/// A shaped, row-major array of f32 or f16 on a device: what [`Device::tensor`] and
+/// [`Device::tensor_f16`] make.
 ///
 /// Cheap to clone, and a clone shares the elements: what [`write`](Self::write) or an `_into` form
 /// stores is seen through every clone.
+///
+/// All operations take tensors of either type, also mixed, and compute in f32. What they return has the
+/// type of the operand that it belongs to: y and dz that of z, dw that of w, dx that of x; a loss is f32.
 ///
 /// ```
 /// use wgrad::Device;
@@ -49,18 +58,47 @@ impl Tensor {
         self.len() == 0
     }
 
+    /// How the elements are stored.
+    pub fn dtype(&self) -> DType {
+        self.storage.dtype()
+    }
+
     /// The device that the tensor lives on.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The elements, row-major. Blocks until all that was recorded before is done.
+    /// The elements, row-major, those of f16 exactly widened. Blocks until all that was recorded before is done.
     ///
     /// # Errors
     /// What the GPU has reported; [`Error::Unsupported`] in a browser, where [`read`](Self::read) is
     /// the way.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
-        self.device.backend.read(&self.storage, self.len())?.wait()
+        self.start_reading()?.wait().map(|words| self.dtype().numbers(words, self.len()))
+    }
+
+    /// The elements as f16, row-major; those of f32 rounded to the nearest, ties to even.
+    ///
+    /// ```
+    /// use wgrad::{Device, half::f16};
+    ///
+    /// let tensor = Device::cpu().tensor(&[0.1, 1e6], [2])?;
+    /// assert_eq!(tensor.to_vec_f16()?, [f16::from_f32(0.1), f16::INFINITY]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`to_vec`](Self::to_vec).
+    pub fn to_vec_f16(&self) -> Result<Vec<f16>> {
+        let words = self.start_reading()?.wait()?;
+        Ok(match self.dtype() {
+            DType::F32 => Vec::from_f32_slice(&words),
+            DType::F16 => halves_of(&words, self.len()).to_vec(),
+        })
+    }
+
+    fn start_reading(&self) -> Result<Reading> {
+        self.device.backend.read(self.storage.words(), self.dtype().words(self.len()))
     }
 
     /// The elements, row-major, without blocking: for browsers and async applications.
@@ -70,8 +108,8 @@ impl Tensor {
     /// # Errors
     /// What the GPU has reported.
     pub fn read(&self) -> impl Future<Output = Result<Vec<f32>>> + use<> {
-        let reading = self.device.backend.read(&self.storage, self.len());
-        async move { reading?.resolve().await }
+        let (reading, dtype, elements) = (self.start_reading(), self.dtype(), self.len());
+        async move { reading?.resolve().await.map(|words| dtype.numbers(words, elements)) }
     }
 
     /// The only element. Blocks as [`to_vec`](Self::to_vec) does.
@@ -98,26 +136,86 @@ impl Tensor {
         Ok(Self { shape, ..self.clone() })
     }
 
-    /// Replaces the elements. What was recorded before still sees the old ones.
+    /// Replaces the elements, rounded where the tensor is one of f16. What was recorded before still sees
+    /// the old ones.
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] where the number of elements differs; nothing is written then.
     pub fn write(&self, values: &[f32]) -> Result<()> {
-        if values.len() != self.len() {
-            let expected = format!("{} values for the shape {}", self.len(), self.shape);
-            return Err(Error::shape("write", expected, values.len()));
+        self.check_values("write", values.len())?;
+        match self.dtype() {
+            DType::F32 => self.device.backend.write(values, &self.storage),
+            DType::F16 => {
+                self.device.backend.write_halves(&Vec::from_f32_slice(values), &self.storage)
+            }
         }
-        self.device.backend.write(values, &self.storage)
     }
 
-    /// The wgpu buffer with the elements, from its start; nothing on the CPU.
+    /// [`write`](Self::write) of f16, which a tensor of f32 takes as well.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_f16(&self, values: &[f16]) -> Result<()> {
+        self.check_values("write_f16", values.len())?;
+        match self.dtype() {
+            DType::F32 => self.device.backend.write(&values.to_f32_vec(), &self.storage),
+            DType::F16 => self.device.backend.write_halves(values, &self.storage),
+        }
+    }
+
+    fn check_values(&self, op: &'static str, count: usize) -> Result<()> {
+        if count == self.len() {
+            return Ok(());
+        }
+        let expected = format!("{} values for the shape {}", self.len(), self.shape);
+        Err(Error::shape(op, expected, count))
+    }
+
+    /// The elements stored as another type, converted on the device; a clone, which shares the elements,
+    /// where they are of that type already.
+    ///
+    /// To f16 numbers are rounded to the nearest, ties to even: from 65 520 on to infinity, small ones to
+    /// subnormal numbers. Infinities and NaN stay what they are.
+    ///
+    /// ```
+    /// use wgrad::{DType, Device};
+    ///
+    /// let tensor = Device::cpu().tensor(&[2049.0, -1e-7, 7e4], [3])?;
+    /// let halves = tensor.to_dtype(DType::F16)?;
+    /// assert_eq!(halves.to_vec()?, [2048.0, -1.1920929e-7, f32::INFINITY]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::OutOfMemory`] where it does not fit the device.
+    pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        if dtype == self.dtype() {
+            return Ok(self.clone());
+        }
+        let output = self.device.allocate_of(dtype, self.shape.clone())?;
+        self.convert_into(&output)?;
+        Ok(output)
+    }
+
+    /// A tensor with undefined contents, of the same shape and type.
+    pub(crate) fn like(&self) -> Result<Self> {
+        self.like_in(self.shape.clone())
+    }
+
+    /// A tensor with undefined contents, of the same type.
+    pub(crate) fn like_in(&self, shape: Shape) -> Result<Self> {
+        self.device.allocate_of(self.dtype(), shape)
+    }
+
+    /// The wgpu buffer with the elements, from its start, those of f16 two in each four bytes; nothing on
+    /// the CPU.
     ///
     /// It is the tensor's as long as a clone of the tensor lives; afterwards wgrad reuses it. Call
     /// [`Device::flush`] before work of your own reads it.
     pub fn buffer(&self) -> Option<&wgpu::Buffer> {
-        match &self.storage {
-            Storage::Cpu(_) => None,
+        match self.storage.words() {
             Storage::Gpu(buffer) => Some(buffer.share()),
+            _ => None,
         }
     }
 
@@ -149,7 +247,22 @@ impl Tensor {
 
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tensor({} on {})", self.shape, self.device.info())
+        write!(f, "Tensor({} {} on {})", self.dtype(), self.shape, self.device.info())
+    }
+}
+
+/// The first halves of words.
+fn halves_of(words: &[f32], elements: usize) -> &[f16] {
+    &bytemuck::cast_slice(words)[..elements]
+}
+
+impl DType {
+    /// The numbers that are stored in words.
+    fn numbers(self, words: Vec<f32>, elements: usize) -> Vec<f32> {
+        match self {
+            Self::F32 => words,
+            Self::F16 => halves_of(&words, elements).to_f32_vec(),
+        }
     }
 }
 

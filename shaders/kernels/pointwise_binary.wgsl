@@ -1,6 +1,6 @@
 // output = apply(left, right), element by element; four elements an invocation.
 //
-// The buffers hold whole vec4s: what lies beyond the length is padding, computed and never read.
+// The buffers hold whole fours: what lies beyond the length is padding, computed and never read.
 
 struct Parameters {
     vectors: u32,
@@ -8,9 +8,9 @@ struct Parameters {
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> left: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> right: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> left: array<Input>;
+@group(0) @binding(2) var<storage, read> right: array<Input>;
+@group(0) @binding(3) var<storage, read_write> output: array<Output>;
 
 fn element(l: f32, r: f32) -> f32 {
     return nan_where(is_nan(l) || is_nan(r), apply(l, r));
@@ -27,12 +27,13 @@ fn main(
     if (index >= parameters.vectors) {
         return;
     }
-    let l = left[index];
-    let r = right[index];
-    output[index] = vec4<f32>(
+    let l = from_input(left[index]);
+    let r = from_input(right[index]);
+    let values = vec4<f32>(
         element(l.x, r.x),
         element(l.y, r.y),
         element(l.z, r.z),
         element(l.w, r.w),
     );
+    output[index] = to_output(values);
 }

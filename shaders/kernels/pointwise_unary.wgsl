@@ -1,6 +1,6 @@
 // output = apply(input), element by element; four elements an invocation.
 //
-// The buffers hold whole vec4s: what lies beyond the length is padding, computed and never read.
+// The buffers hold whole fours: what lies beyond the length is padding, computed and never read.
 
 struct Parameters {
     vectors: u32,
@@ -8,8 +8,8 @@ struct Parameters {
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> input: array<Input>;
+@group(0) @binding(2) var<storage, read_write> output: array<Output>;
 
 fn element(x: f32) -> f32 {
     return nan_where(is_nan(x), apply(x));
@@ -26,6 +26,7 @@ fn main(
     if (index >= parameters.vectors) {
         return;
     }
-    let x = input[index];
-    output[index] = vec4<f32>(element(x.x), element(x.y), element(x.z), element(x.w));
+    let x = from_input(input[index]);
+    let values = vec4<f32>(element(x.x), element(x.y), element(x.z), element(x.w));
+    output[index] = to_output(values);
 }

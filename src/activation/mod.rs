@@ -10,6 +10,7 @@ pub use rowwise::Rowwise;
 use crate::backend::{Binary, Unary};
 use crate::error::{Error, Result};
 use crate::gpu;
+use crate::halves::in_f32;
 use crate::reference::Pointwise;
 use crate::tensor::{Tensor, check_devices, check_shape};
 
@@ -20,7 +21,7 @@ impl Activation {
     /// # Errors
     /// [`Error::InvalidParameter`] for a parameter that is not finite.
     pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
-        let y = z.device().allocate(z.dimensions().clone())?;
+        let y = z.like()?;
         self.forward_into(z, &y)?;
         Ok(y)
     }
@@ -42,7 +43,7 @@ impl Activation {
     /// # Errors
     /// [`Error::Unsupported`] for row-wise activations, which have a [`jacobian`](Self::jacobian).
     pub fn derivative(&self, z: &Tensor) -> Result<Tensor> {
-        let d = z.device().allocate(z.dimensions().clone())?;
+        let d = z.like()?;
         self.derivative_into(z, &d)?;
         Ok(d)
     }
@@ -62,7 +63,7 @@ impl Activation {
     /// [`Error::NotAFunctionOfOutput`] where y does not tell; [`Error::Unsupported`] for row-wise
     /// activations.
     pub fn derivative_from_output(&self, y: &Tensor) -> Result<Tensor> {
-        let d = y.device().allocate(y.dimensions().clone())?;
+        let d = y.like()?;
         self.derivative_from_output_into(y, &d)?;
         Ok(d)
     }
@@ -83,7 +84,7 @@ impl Activation {
     /// # Errors
     /// [`Error::Unsupported`] for row-wise activations.
     pub fn second_derivative(&self, z: &Tensor) -> Result<Tensor> {
-        let d = z.device().allocate(z.dimensions().clone())?;
+        let d = z.like()?;
         self.second_derivative_into(z, &d)?;
         Ok(d)
     }
@@ -115,7 +116,7 @@ impl Activation {
     /// # Errors
     /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where z and dy do not fit.
     pub fn backward(&self, z: &Tensor, dy: &Tensor) -> Result<Tensor> {
-        let dz = z.device().allocate(z.dimensions().clone())?;
+        let dz = z.like()?;
         self.backward_into(z, dy, &dz)?;
         Ok(dz)
     }
@@ -137,7 +138,7 @@ impl Activation {
     /// [`Error::NotAFunctionOfOutput`] where y does not tell; [`Error::ShapeMismatch`],
     /// [`Error::DeviceMismatch`] where y and dy do not fit.
     pub fn backward_from_output(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
-        let dz = y.device().allocate(y.dimensions().clone())?;
+        let dz = y.like()?;
         self.backward_from_output_into(y, dy, &dz)?;
         Ok(dz)
     }
@@ -239,9 +240,14 @@ impl Activation {
         output: &Tensor,
     ) -> Result<()> {
         self.check(op, &inputs, output)?;
-        let storages = inputs.map(Tensor::storage);
-        let backend = &output.device().backend;
-        backend.binary(map, self, storages, output.storage(), output.len())
+        let run = |inputs: [&Tensor; 2], [output]: [&Tensor; 1]| {
+            let (storages, storage) = (inputs.map(Tensor::storage), output.storage());
+            output.device().backend.binary(map, self, storages, storage, output.len())
+        };
+        if inputs[0].dtype() == inputs[1].dtype() {
+            return run(inputs, [output]);
+        }
+        in_f32(inputs, [output], run)
     }
 }
 

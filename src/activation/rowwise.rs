@@ -2,7 +2,9 @@
 
 use super::Activation;
 use crate::backend::{Mask, RowCall, RowProduct, Temperature};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::halves::in_f32;
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape};
 
@@ -89,7 +91,7 @@ impl Rowwise {
     /// [`Error::TooLarge`] where the axes from this one on are larger than a binding of the GPU, or on a
     /// software adapter rows are (22 MB, 0.9 MB for sparsemax).
     pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
-        let y = z.device().allocate(z.dimensions().clone())?;
+        let y = z.like()?;
         self.forward_into(z, &y)?;
         Ok(y)
     }
@@ -99,8 +101,10 @@ impl Rowwise {
     /// # Errors
     /// As [`forward`](Self::forward); and where y does not fit z.
     pub fn forward_into(&self, z: &Tensor, y: &Tensor) -> Result<()> {
-        let call = self.call("forward", &[z], y)?;
-        y.device().backend.row_forward(call, z.storage(), y.storage())
+        self.in_f32([z], y, |this, [z], y| {
+            let call = this.call("forward", &[z], y)?;
+            y.device().backend.row_forward(call, z.storage(), y.storage())
+        })
     }
 
     /// `dE/dz` from z and `dy = dE/dy`: the vector-Jacobian product Jᵀ·dy along each row.
@@ -117,8 +121,10 @@ impl Rowwise {
     /// # Errors
     /// As [`backward`](Self::backward).
     pub fn backward_into(&self, z: &Tensor, dy: &Tensor, dz: &Tensor) -> Result<()> {
-        self.call("backward", &[z, dy], dz)?;
-        self.backward_from_output_into(&self.forward(z)?, dy, dz)
+        self.in_f32([z, dy], dz, |this, [z, dy], dz| {
+            this.call("backward", &[z, dy], dz)?;
+            this.backward_from_output_into(&this.forward(z)?, dy, dz)
+        })
     }
 
     /// [`backward`](Self::backward) from `y = g(z / T)`, without computing g again. For sparsemax only
@@ -171,8 +177,10 @@ impl Rowwise {
     /// # Errors
     /// As [`jvp`](Self::jvp).
     pub fn jvp_into(&self, z: &Tensor, dz: &Tensor, dy: &Tensor) -> Result<()> {
-        self.call("jvp", &[z, dz], dy)?;
-        self.product_into("jvp", RowProduct::Jvp, [&self.forward(z)?, dz], dy)
+        self.in_f32([z, dz], dy, |this, [z, dz], dy| {
+            this.call("jvp", &[z, dz], dy)?;
+            this.product_into("jvp", RowProduct::Jvp, [&this.forward(z)?, dz], dy)
+        })
     }
 
     /// `∂y_i/∂z_j` of each row. The axis moves to the end and is doubled: [A, K, B] along axis 1 becomes
@@ -181,7 +189,7 @@ impl Rowwise {
     /// # Errors
     /// As [`forward`](Self::forward); [`Error::TooLarge`] where it does not fit the device.
     pub fn jacobian(&self, z: &Tensor) -> Result<Tensor> {
-        let jacobian = z.device().allocate(self.jacobian_shape(z)?)?;
+        let jacobian = z.like_in(self.jacobian_shape(z)?)?;
         self.jacobian_into(z, &jacobian)?;
         Ok(jacobian)
     }
@@ -194,9 +202,28 @@ impl Rowwise {
         const OP: &str = "jacobian";
         check_devices(OP, [z.device(), jacobian.device()])?;
         check_shape(OP, "an output", jacobian, &self.jacobian_shape(z)?)?;
-        let call = self.call(OP, &[z], z)?;
-        let y = self.forward(z)?;
-        z.device().backend.row_jacobian(call, y.storage(), jacobian.storage())
+        self.in_f32([z], jacobian, |this, [z], jacobian| {
+            let call = this.call(OP, &[z], z)?;
+            let y = this.forward(z)?;
+            z.device().backend.row_jacobian(call, y.storage(), jacobian.storage())
+        })
+    }
+
+    /// [`in_f32`], with the mask widened too.
+    fn in_f32<const N: usize>(
+        &self,
+        inputs: [&Tensor; N],
+        output: &Tensor,
+        run: impl FnOnce(&Self, [&Tensor; N], &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let wide = match &self.mask {
+            Some(mask) if mask.dtype() != DType::F32 => {
+                Some(Self { mask: Some(mask.wide()?.into_owned()), ..self.clone() })
+            }
+            _ => None,
+        };
+        let this = wide.as_ref().unwrap_or(self);
+        in_f32(inputs, [output], |inputs, [output]| run(this, inputs, output))
     }
 
     fn jacobian_shape(&self, z: &Tensor) -> Result<Shape> {
@@ -213,7 +240,7 @@ impl Rowwise {
         vector: &Tensor,
         run: impl Fn(&Self, &Tensor, &Tensor, &Tensor) -> Result<()>,
     ) -> Result<Tensor> {
-        let output = like.device().allocate(like.dimensions().clone())?;
+        let output = like.like()?;
         run(self, like, vector, &output)?;
         Ok(output)
     }
@@ -225,9 +252,11 @@ impl Rowwise {
         [y, vector]: [&Tensor; 2],
         output: &Tensor,
     ) -> Result<()> {
-        let call = self.call(op, &[y, vector], output)?;
-        let (y, vector, storage) = (y.storage(), vector.storage(), output.storage());
-        output.device().backend.row_product(product, call, y, vector, storage)
+        self.in_f32([y, vector], output, |this, [y, vector], output| {
+            let call = this.call(op, &[y, vector], output)?;
+            let (y, vector, storage) = (y.storage(), vector.storage(), output.storage());
+            output.device().backend.row_product(product, call, y, vector, storage)
+        })
     }
 
     /// The checked call for tensors of the output's shape.

@@ -1,5 +1,7 @@
 //! The least and the greatest of values.
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
@@ -39,6 +41,11 @@ impl Bounds {
             least: find(least, &|range| range.0 == least)?,
             greatest: find(greatest, &|range| range.1 == greatest)?,
         })
+    }
+
+    /// The same of halves.
+    pub(crate) fn of_halves(values: &[f16]) -> Option<Self> {
+        Self::of(&values.to_f32_vec())
     }
 
     /// Those of so many zeros.

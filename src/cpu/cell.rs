@@ -116,7 +116,12 @@ impl Cell {
 
     /// Copies what the host has.
     pub(crate) fn upload(&self, values: &[f32]) -> Result<()> {
-        self.replace(Some(OnceLock::new()), |elements| elements.copy_from_slice(values))
+        self.upload_by(|elements| elements.copy_from_slice(values))
+    }
+
+    /// Lets the function copy what the host has.
+    pub(crate) fn upload_by(&self, write: impl FnOnce(&mut [f32])) -> Result<()> {
+        self.replace(Some(OnceLock::new()), write)
     }
 
     pub(crate) fn zero(&self) -> Result<()> {
@@ -157,15 +162,22 @@ impl Cell {
     }
 
     /// The bounds of the elements, where the host wrote them.
-    pub(crate) fn bounds(&self) -> Option<Bounds> {
+    pub(crate) fn bounds(&self, of: impl FnOnce(&[f32]) -> Option<Bounds>) -> Option<Bounds> {
         let block = self.lock().clone()?;
         let bounds = block.bounds.as_ref()?;
         if let Some(known) = bounds.get() {
             return *known;
         }
         // Not by get_or_init: a thread that waits for rayon in there may take up work that comes here.
-        let computed = Bounds::of(block.elements(self.elements));
+        let computed = of(block.elements(self.elements));
         *bounds.get_or_init(|| computed)
+    }
+
+    /// Lets the bounds of what an operation wrote be known, where nobody else holds the elements.
+    pub(crate) fn set_bounds(&self, bounds: Option<Bounds>) {
+        if let Some(block) = self.lock().as_mut().and_then(Arc::get_mut) {
+            block.bounds = bounds.map(|bounds| OnceLock::from(Some(bounds)));
+        }
     }
 
     /// Lets the function change elements: in place, or on a copy where somebody holds a snapshot.

@@ -4,6 +4,7 @@ mod bounds;
 mod cell;
 mod clip;
 mod gated;
+mod halves;
 mod layer;
 mod lines;
 mod loss;
@@ -22,6 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use bounds::{Bounds, Extreme};
 pub(crate) use cell::Cell;
 use cell::{Block, Snapshot};
+use half::f16;
+use halves::Held;
 use layer::Layer;
 use tape::Tapes;
 
@@ -250,6 +253,12 @@ impl Backend for CpuBackend {
         output.cpu()?.upload(values)
     }
 
+    fn write_halves(&self, values: &[f16], output: &Storage) -> Result<()> {
+        output.words().cpu()?.upload_by(|words| {
+            bytemuck::cast_slice_mut(words)[..values.len()].copy_from_slice(values);
+        })
+    }
+
     fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<()> {
         output.cpu()?.overwrite(|output| bytemuck::cast_slice_mut(output).copy_from_slice(labels))
     }
@@ -293,8 +302,10 @@ impl Backend for CpuBackend {
         _elements: usize,
     ) -> Result<()> {
         self.count();
-        let input = read(input)?;
-        output.cpu()?.overwrite(|output| pointwise::unary(map, activation, &input, output))
+        let input = Held::new(input)?;
+        halves::overwrite(output, |output| {
+            pointwise::unary(map, activation, input.values(), output);
+        })
     }
 
     fn binary(
@@ -306,8 +317,10 @@ impl Backend for CpuBackend {
         _elements: usize,
     ) -> Result<()> {
         self.count();
-        let (x, dy) = (read(inputs[0])?, read(inputs[1])?);
-        output.cpu()?.overwrite(|output| pointwise::binary(map, activation, [&x, &dy], output))
+        let (x, dy) = (Held::new(inputs[0])?, Held::new(inputs[1])?);
+        halves::overwrite(output, |output| {
+            pointwise::binary(map, activation, [x.values(), dy.values()], output);
+        })
     }
 
     fn row_forward(&self, call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()> {

@@ -20,10 +20,10 @@ pub(super) fn vectorised<T>(code: impl WithSimd<Output = T>) -> T {
 }
 
 /// Runs the function over equal pieces of the output, each with the index of its first element.
-pub(super) fn over_pieces(
-    output: &mut [f32],
+pub(super) fn over_pieces<T: Send>(
+    output: &mut [T],
     piece: usize,
-    run: impl Fn(usize, &mut [f32]) + Send + Sync,
+    run: impl Fn(usize, &mut [T]) + Send + Sync,
 ) {
     let piece = piece.max(1);
     if output.len() < SERIAL || output.len() <= piece {

@@ -2,20 +2,21 @@
 
 use pulp::NullaryFnOnce;
 
-use super::parallel::{CHUNK, over_pieces, vectorised};
+use super::halves::{Values, ValuesMut, map};
+use super::parallel::vectorised;
 use crate::activation::{Activation, PointwiseVisitor};
 use crate::backend::{Binary, Unary};
 use crate::reference::Pointwise;
 
-pub(super) fn unary(map: Unary, activation: &Activation, input: &[f32], output: &mut [f32]) {
+pub(super) fn unary(map: Unary, activation: &Activation, input: Values<'_>, output: ValuesMut<'_>) {
     activation.visit_pointwise(UnaryCall { map, input, output });
 }
 
 pub(super) fn binary(
     map: Binary,
     activation: &Activation,
-    inputs: [&[f32]; 2],
-    output: &mut [f32],
+    inputs: [Values<'_>; 2],
+    output: ValuesMut<'_>,
 ) {
     activation.visit_pointwise(BinaryCall { map, inputs, output });
 }
@@ -85,8 +86,8 @@ impl<D: Map> Map2 for Chain<D> {
 
 struct UnaryCall<'a> {
     map: Unary,
-    input: &'a [f32],
-    output: &'a mut [f32],
+    input: Values<'a>,
+    output: ValuesMut<'a>,
 }
 
 impl PointwiseVisitor<f32> for UnaryCall<'_> {
@@ -105,8 +106,8 @@ impl PointwiseVisitor<f32> for UnaryCall<'_> {
 
 struct BinaryCall<'a> {
     map: Binary,
-    inputs: [&'a [f32]; 2],
-    output: &'a mut [f32],
+    inputs: [Values<'a>; 2],
+    output: ValuesMut<'a>,
 }
 
 impl PointwiseVisitor<f32> for BinaryCall<'_> {
@@ -135,18 +136,12 @@ impl PointwiseVisitor<f32> for InPlace<'_> {
     }
 }
 
-fn map_unary<F: Map>(f: &F, input: &[f32], output: &mut [f32]) {
-    over_pieces(output, CHUNK, |start, output| {
-        let input = &input[start..start + output.len()];
-        vectorised(Mapped { f, input, output });
-    });
+fn map_unary<F: Map>(f: &F, input: Values<'_>, output: ValuesMut<'_>) {
+    map([input], output, &|[input], output| vectorised(Mapped { f, input, output }));
 }
 
-fn map_binary<F: Map2>(f: &F, inputs: [&[f32]; 2], output: &mut [f32]) {
-    over_pieces(output, CHUNK, |start, output| {
-        let inputs = inputs.map(|input| &input[start..start + output.len()]);
-        vectorised(Mapped2 { f, inputs, output });
-    });
+fn map_binary<F: Map2>(f: &F, inputs: [Values<'_>; 2], output: ValuesMut<'_>) {
+    map(inputs, output, &|inputs, output| vectorised(Mapped2 { f, inputs, output }));
 }
 
 struct Mapped<'a, F> {

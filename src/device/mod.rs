@@ -10,8 +10,11 @@ use std::sync::Arc;
 pub use info::{Counters, DeviceInfo, DeviceKind, Memory, MemoryUse};
 pub use options::{DeviceOptions, Preference};
 
-use crate::backend::{Backend, Storage};
+use half::f16;
+
+use crate::backend::{Backend, Halves, Storage};
 use crate::cpu::CpuBackend;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::gpu::{self, GpuBackend};
 use crate::labels::Labels;
@@ -197,13 +200,31 @@ impl Device {
     /// [`Error::TooLarge`], [`Error::OutOfMemory`] where they do not fit the device.
     pub fn tensor(&self, values: &[f32], shape: impl Into<Shape>) -> Result<Tensor> {
         let shape = shape.into();
-        let elements = shape.elements("tensor")?;
-        if elements != values.len() {
-            let expected = format!("{elements} values for the shape {shape}");
-            return Err(Error::shape("tensor", expected, values.len()));
-        }
+        check_values("tensor", &shape, values.len())?;
         let tensor = self.allocate(shape)?;
         self.backend.write(values, tensor.storage())?;
+        Ok(tensor)
+    }
+
+    /// Uploads values of f16, row-major. They stay f16: half the bytes.
+    ///
+    /// ```
+    /// use wgrad::{Activation, DType, Device, half::f16};
+    ///
+    /// let device = Device::cpu();
+    /// let z = device.tensor_f16(&[-1.0, 0.5].map(f16::from_f32), [2])?;
+    /// let y = Activation::Relu.forward(&z)?;
+    /// assert_eq!((y.dtype(), y.to_vec()?), (DType::F16, vec![0.0, 0.5]));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor).
+    pub fn tensor_f16(&self, values: &[f16], shape: impl Into<Shape>) -> Result<Tensor> {
+        let shape = shape.into();
+        check_values("tensor_f16", &shape, values.len())?;
+        let tensor = self.allocate_of(DType::F16, shape)?;
+        self.backend.write_halves(values, tensor.storage())?;
         Ok(tensor)
     }
 
@@ -212,8 +233,16 @@ impl Device {
     /// # Errors
     /// [`Error::TooLarge`], [`Error::OutOfMemory`] where it does not fit the device.
     pub fn zeros(&self, shape: impl Into<Shape>) -> Result<Tensor> {
-        let tensor = self.allocate(shape.into())?;
-        self.backend.zero(tensor.storage(), tensor.len())?;
+        self.zeros_of(DType::F32, shape)
+    }
+
+    /// A tensor of zeros of this type.
+    ///
+    /// # Errors
+    /// As [`zeros`](Self::zeros).
+    pub fn zeros_of(&self, dtype: DType, shape: impl Into<Shape>) -> Result<Tensor> {
+        let tensor = self.allocate_of(dtype, shape.into())?;
+        self.backend.zero(tensor.storage().words(), dtype.words(tensor.len()))?;
         Ok(tensor)
     }
 
@@ -243,24 +272,41 @@ impl Device {
         buffer: wgpu::Buffer,
         shape: impl Into<Shape>,
     ) -> Result<Tensor> {
+        self.tensor_from_buffer_of(DType::F32, buffer, shape)
+    }
+
+    /// [`tensor_from_buffer`](Self::tensor_from_buffer) with elements of this type. Those of f16 lie two
+    /// in each four bytes, the first in the lower ones; the buffer has whole fours of bytes.
+    ///
+    /// # Errors
+    /// As [`tensor_from_buffer`](Self::tensor_from_buffer).
+    pub fn tensor_from_buffer_of(
+        &self,
+        dtype: DType,
+        buffer: wgpu::Buffer,
+        shape: impl Into<Shape>,
+    ) -> Result<Tensor> {
         let shape = shape.into();
         let elements = shape.elements("tensor_from_buffer")?;
-        let storage = self.backend.adopt(buffer, elements)?;
-        Ok(Tensor::new(self.clone(), storage, shape))
+        let words = self.backend.adopt(buffer, dtype.words(elements))?;
+        Ok(Tensor::new(self.clone(), stored_as(dtype, words, elements), shape))
     }
 
     /// A tensor with undefined contents.
     pub(crate) fn allocate(&self, shape: Shape) -> Result<Tensor> {
-        self.allocate_for(Purpose::Tensor, shape)
+        self.allocate_of(DType::F32, shape)
+    }
+
+    /// A tensor of this type with undefined contents.
+    pub(crate) fn allocate_of(&self, dtype: DType, shape: Shape) -> Result<Tensor> {
+        let elements = shape.elements("tensor")?;
+        let words = self.backend.allocate(dtype.words(elements), Purpose::Tensor)?;
+        Ok(Tensor::new(self.clone(), stored_as(dtype, words, elements), shape))
     }
 
     /// A tensor with undefined contents that is not handed out.
     pub(crate) fn workspace(&self, shape: Shape) -> Result<Tensor> {
-        self.allocate_for(Purpose::Workspace, shape)
-    }
-
-    fn allocate_for(&self, purpose: Purpose, shape: Shape) -> Result<Tensor> {
-        let storage = self.backend.allocate(shape.elements("tensor")?, purpose)?;
+        let storage = self.scratch(shape.elements("tensor")?)?;
         Ok(Tensor::new(self.clone(), storage, shape))
     }
 
@@ -285,6 +331,23 @@ impl PartialEq for Device {
     fn eq(&self, other: &Self) -> bool {
         self.same(other)
     }
+}
+
+/// Elements of a type, in the storage of their words.
+fn stored_as(dtype: DType, words: Storage, elements: usize) -> Storage {
+    match dtype {
+        DType::F32 => words,
+        DType::F16 => Storage::Halves(Arc::new(Halves { words, elements })),
+    }
+}
+
+/// That there are as many values as the shape has elements.
+fn check_values(op: &'static str, shape: &Shape, count: usize) -> Result<()> {
+    let elements = shape.elements(op)?;
+    if elements == count {
+        return Ok(());
+    }
+    Err(Error::shape(op, format!("{elements} values for the shape {shape}"), count))
 }
 
 /// Waits for a future; an error in a browser, where nothing may wait.

@@ -4,6 +4,7 @@
 use super::kernel::{Kernel, MatMul, TargetKind, Template};
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
+use crate::dtype::DType;
 use crate::loss::{Formula, Loss, Structure};
 
 /// What a kernel has a thread do.
@@ -52,6 +53,7 @@ const fn kind(template: Template) -> KernelKind {
         | Template::GatedForward
         | Template::GatedBackward
         | Template::PreluForward
+        | Template::LastHalf
         | Template::Sgd
         | Template::Adam
         | Template::ClipNorm
@@ -81,6 +83,7 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
     let mut kernels = vec![
         Kernel::new(Template::Sum),
         Kernel::new(Template::ColumnSum),
+        Kernel::new(Template::LastHalf),
         Kernel::new(Template::Sgd),
         Kernel::new(Template::Adam),
         Kernel::new(Template::SquareSums),
@@ -119,8 +122,18 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
             }
             templates
         };
-        let kernel = |template| Kernel::new(template).activation(activation);
-        kernels.extend(templates.into_iter().map(kernel));
+        for template in templates {
+            let kernel = Kernel::new(template).activation(activation);
+            if template.takes_types() {
+                kernels.push(kernel.clone().types([DType::F16; 2]));
+            }
+            kernels.push(kernel);
+        }
+    }
+    for types in [[DType::F16, DType::F32], [DType::F32, DType::F16]] {
+        for template in [Template::Unary(Unary::Forward), Template::Binary(Binary::Backward)] {
+            kernels.push(Kernel::new(template).activation(&Activation::Identity).types(types));
+        }
     }
     for bits in 0..8 {
         let [tiles, a_vectors, b_vectors] = [1, 2, 4].map(|bit| bits & bit != 0);

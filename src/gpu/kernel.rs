@@ -2,6 +2,7 @@
 
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
+use crate::dtype::DType;
 use crate::loss::Formula;
 
 macro_rules! shader {
@@ -62,6 +63,7 @@ pub(super) enum Template {
     MatMul(MatMul),
     MatMulSmall,
     MatMulSlices,
+    LastHalf,
     Sgd,
     Adam,
     SquareSums,
@@ -196,6 +198,7 @@ impl Template {
                 vec![shader!("kernels/matmul_parameters"), shader!("kernels/matmul_small")]
             }
             Self::MatMulSlices => vec![shader!("kernels/matmul_slices")],
+            Self::LastHalf => vec![shader!("kernels/last_half")],
             Self::Sgd => vec![shader!("kernels/sgd")],
             Self::Adam => vec![shader!("kernels/adam")],
             Self::SquareSums => vec![ROWS, SQUARES, shader!("kernels/square_sums")],
@@ -203,6 +206,11 @@ impl Template {
             Self::ClipNorm => vec![shader!("kernels/clip_norm")],
             Self::ClipValue => vec![shader!("kernels/clip_value")],
         }
+    }
+
+    /// Whether there are kernels for tensors of f16.
+    pub(super) const fn takes_types(self) -> bool {
+        matches!(self, Self::Unary(_) | Self::Binary(_))
     }
 
     /// The storage bindings, from binding 1 on.
@@ -220,7 +228,7 @@ impl Template {
             Self::Sgd => &[R, C, C],
             Self::Adam => &[R, C, C, C],
             Self::SquareSums => &[R, W],
-            Self::ClipNorm => &[R, C],
+            Self::LastHalf | Self::ClipNorm => &[R, C],
             Self::ClipFactor => &[R, W, W],
             Self::ClipValue => &[C],
             Self::PreluBackward => &[R, R, R, W, W],
@@ -244,6 +252,8 @@ pub(super) struct Kernel {
     pub(super) template: Template,
     pub(super) activation: Option<Activation>,
     pub(super) loss: Option<Formula>,
+    /// The types of the tensors that it reads and writes, f32 where the template has no other.
+    types: [DType; 2],
     /// The values of `override` constants.
     pub(super) constants: Vec<(&'static str, f64)>,
 }
@@ -254,12 +264,14 @@ pub(super) struct Key {
     template: Template,
     activation: &'static str,
     loss: &'static str,
+    types: [DType; 2],
     constants: Vec<(&'static str, u64)>,
 }
 
 impl Kernel {
     pub(super) fn new(template: Template) -> Self {
-        Self { template, activation: None, loss: None, constants: Vec::new() }
+        let types = [DType::F32; 2];
+        Self { template, activation: None, loss: None, types, constants: Vec::new() }
     }
 
     pub(super) fn activation(mut self, activation: &Activation) -> Self {
@@ -274,6 +286,10 @@ impl Kernel {
         self
     }
 
+    pub(super) fn types(self, types: [DType; 2]) -> Self {
+        Self { types, ..self }
+    }
+
     pub(super) fn constant(mut self, name: &'static str, value: f64) -> Self {
         self.constants.push((name, value));
         self
@@ -284,6 +300,7 @@ impl Kernel {
             template: self.template,
             activation: self.activation.as_ref().map_or("", Activation::name),
             loss: self.loss.map_or("", |loss| loss.name()),
+            types: self.types,
             constants: self
                 .constants
                 .iter()
@@ -294,7 +311,31 @@ impl Kernel {
 
     pub(super) fn label(&self) -> String {
         let key = self.key();
-        format!("{:?} {} {}", key.template, key.activation, key.loss).trim_end().to_owned()
+        let types = match self.types {
+            [DType::F32, DType::F32] => String::new(),
+            [input, output] => format!("from {input} to {output}"),
+        };
+        let label = format!("{:?} {} {} {types}", key.template, key.activation, key.loss);
+        label.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// How it reads and writes four elements.
+    fn access(&self) -> Vec<&'static str> {
+        let [input, output] = self.types;
+        let mut parts = vec![
+            match input {
+                DType::F32 => shader!("kernels/input_f32"),
+                DType::F16 => shader!("kernels/input_f16"),
+            },
+            match output {
+                DType::F32 => shader!("kernels/output_f32"),
+                DType::F16 => shader!("kernels/output_f16"),
+            },
+        ];
+        if self.types.contains(&DType::F16) {
+            parts.push(shader!("halves"));
+        }
+        parts
     }
 
     /// The WGSL: a plain concatenation.
@@ -303,6 +344,9 @@ impl Kernel {
         parts.extend(self.activation.as_ref().map(Activation::wgsl));
         parts.extend(self.loss.map(|loss| loss.wgsl()));
         parts.extend(self.template.wgsl());
+        if self.template.takes_types() {
+            parts.extend(self.access());
+        }
         parts.join("\n")
     }
 }

@@ -9,6 +9,7 @@ mod context;
 mod disk_cache;
 mod faults;
 mod gated;
+mod halves;
 mod kernel;
 mod loss;
 mod matrix;
@@ -47,6 +48,7 @@ use buffer::TENSOR_USAGES;
 use context::Context;
 use disk_cache::DiskCache;
 use faults::Faults;
+use half::f16;
 use kernel::{Kernel, Template};
 
 pub(crate) struct GpuBackend {
@@ -128,6 +130,21 @@ impl Backend for GpuBackend {
         self.upload(bytemuck::cast_slice(values), Bounds::of(values), output.gpu()?)
     }
 
+    fn write_halves(&self, values: &[f16], output: &Storage) -> Result<()> {
+        let (bounds, buffer) = (Bounds::of_halves(values), output.words().gpu()?);
+        let bytes = bytemuck::cast_slice(values);
+        if values.len().is_multiple_of(2) {
+            return self.upload(bytes, bounds, buffer);
+        }
+        let bytes = [bytes, &[0; 2]].concat();
+        if !halves::shares_last_word(buffer, values.len()) {
+            return self.upload(&bytes, bounds, buffer);
+        }
+        let copy = self.context.workspace(values.len().div_ceil(2))?;
+        self.upload(&bytes, None, &copy)?;
+        halves::copy_odd(&self.context, &copy, buffer, values.len())
+    }
+
     fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<()> {
         self.upload(bytemuck::cast_slice(labels), None, output.gpu()?)
     }
@@ -193,7 +210,7 @@ impl Backend for GpuBackend {
         elements: usize,
     ) -> Result<()> {
         let kernel = Kernel::new(Template::Unary(map)).activation(activation);
-        operations::pointwise(&self.context, &kernel, [input.gpu()?], output.gpu()?, elements)
+        operations::pointwise(&self.context, kernel, [input], output, elements)
     }
 
     fn binary(
@@ -205,8 +222,7 @@ impl Backend for GpuBackend {
         elements: usize,
     ) -> Result<()> {
         let kernel = Kernel::new(Template::Binary(map)).activation(activation);
-        let inputs = [inputs[0].gpu()?, inputs[1].gpu()?];
-        operations::pointwise(&self.context, &kernel, inputs, output.gpu()?, elements)
+        operations::pointwise(&self.context, kernel, inputs, output, elements)
     }
 
     fn row_forward(&self, call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()> {

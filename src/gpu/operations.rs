@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::buffer::Buffer;
 use super::context::Context;
+use super::halves::{copy_odd, shares_last_word};
 use super::kernel::{Kernel, Template};
 use super::operand::{Window, groups, pieces, vector_input, vector_output, vector_window, window};
 use super::recorder::Binding;
 use super::variant::as_on_gpus;
-use crate::backend::Rows;
+use crate::backend::{Rows, Storage};
 use crate::device::DeviceKind;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 
 /// Invocations in a workgroup of the kernels that count them in one dimension.
@@ -30,26 +32,37 @@ pub(super) fn run(
     context.record(|recorder| recorder.dispatch(context, &pipeline, bindings, parameters, groups))
 }
 
-/// `output = kernel(inputs)`, element by element.
+/// `output = kernel(inputs)`, element by element, for inputs of one type.
 pub(super) fn pointwise<const N: usize>(
     context: &Arc<Context>,
-    kernel: &Kernel,
-    inputs: [&Arc<Buffer>; N],
-    output: &Arc<Buffer>,
+    kernel: Kernel,
+    inputs: [&Storage; N],
+    output: &Storage,
     elements: usize,
 ) -> Result<()> {
-    let output = vector_output(context, output, elements, false)?;
-    let held = inputs.map(|buffer| vector_input(context, buffer, &[&output], elements));
+    let types = [inputs[0].dtype(), output.dtype()];
+    let kernel = kernel.types(types);
+    let [input_words, output_words] = types.map(|dtype| dtype.words(elements));
+    let destination = output.words().gpu()?;
+    let shared = types[1] == DType::F16 && shares_last_word(destination, elements);
+    let whole = shared.then(|| context.workspace(output_words)).transpose()?;
+    let output = whole.as_ref().unwrap_or(destination);
+    let output = vector_output(context, output, output_words, false)?;
+    let held =
+        inputs.map(|input| vector_input(context, input.words().gpu()?, &[&output], input_words));
     let inputs = held.into_iter().collect::<Result<Vec<_>>>()?;
     for (start, length) in pieces(elements, context.window_elements()) {
+        let window =
+            |buffer, dtype: DType| vector_window(buffer, dtype.words(start), dtype.words(length));
         let mut bindings: Vec<Binding<'_>> =
-            inputs.iter().map(|buffer| vector_window(buffer, start, length)).collect();
-        bindings.push(vector_window(&output, start, length));
+            inputs.iter().map(|buffer| window(buffer, types[0])).collect();
+        bindings.push(window(&output, types[1]));
         let vectors = length.div_ceil(4);
         let dispatch = groups(vectors.div_ceil(WORKGROUP));
-        run(context, kernel, &bindings, &[vectors as u32, ZERO], dispatch)?;
+        run(context, &kernel, &bindings, &[vectors as u32, ZERO], dispatch)?;
     }
-    output.finish(context)
+    output.finish(context)?;
+    whole.map_or(Ok(()), |whole| copy_odd(context, &whole, destination, elements))
 }
 
 /// The invocations that work on one row together, passing along it so many times.

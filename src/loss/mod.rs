@@ -17,6 +17,7 @@ use crate::activation::Activation;
 use crate::backend::{Argument, LossOutputs, LossPass, Storage};
 use crate::device::Device;
 use crate::error::Result;
+use crate::halves::in_f32;
 use crate::reduction::Reduction;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -43,7 +44,7 @@ impl Loss {
         targets: impl Into<Targets>,
         reduction: Reduction,
     ) -> Result<Tensor> {
-        let targets = targets.into();
+        let (targets, y) = (targets.into().wide()?, &*y.wide()?);
         let (device, shape) = (y.device(), y.dimensions());
         let comparison = Comparison::new("loss", self, device, shape, &targets, reduction)?;
         if reduction != Reduction::None {
@@ -73,12 +74,12 @@ impl Loss {
         targets: impl Into<Targets>,
         reduction: Reduction,
     ) -> Result<Tensor> {
-        let targets = targets.into();
+        let targets = targets.into().wide()?;
         let (device, shape) = (y.device(), y.dimensions());
         let comparison =
             Comparison::new("loss gradient", self, device, shape, &targets, reduction)?;
-        let output = device.allocate(shape.clone())?;
-        comparison.gradient(y, &output)?;
+        let output = y.like()?;
+        in_f32([y], [&output], |[y], [output]| comparison.gradient(y, output))?;
         Ok(output)
     }
 }

@@ -1,6 +1,7 @@
 //! What a loss compares with.
 
 use crate::device::Device;
+use crate::error::Result;
 use crate::labels::Labels;
 use crate::tensor::Tensor;
 
@@ -73,6 +74,23 @@ impl Targets {
     pub fn variance(mut self, variance: &Tensor) -> Self {
         self.variance = Some(variance.clone());
         self
+    }
+
+    /// The targets as f32.
+    pub(crate) fn wide(self) -> Result<Self> {
+        let wide = |tensor: Option<Tensor>| -> Result<_> {
+            tensor.map(|tensor| Ok(tensor.wide()?.into_owned())).transpose()
+        };
+        Ok(Self {
+            values: match self.values {
+                TargetValues::Dense(tensor) => TargetValues::Dense(tensor.wide()?.into_owned()),
+                labels => labels,
+            },
+            class_weights: wide(self.class_weights)?,
+            weights: wide(self.weights)?,
+            pos_weight: wide(self.pos_weight)?,
+            variance: wide(self.variance)?,
+        })
     }
 
     /// The device that the targets live on.

@@ -42,7 +42,8 @@ pub fn clip_gradient_norm(gradients: &[&Tensor], max_norm: f32) -> Result<Tensor
     let Some(first) = gradients.first() else { return Device::cpu().zeros([]) };
     // The absolute value: -0 is 0.
     let norm = first.device().allocate(Shape::from([]))?;
-    first.device().backend.clip_norm(&storages(gradients), max_norm.abs(), norm.storage())?;
+    let backend = &first.device().backend;
+    change_all(gradients, |all| backend.clip_norm(all, max_norm.abs(), norm.storage()))?;
     Ok(norm)
 }
 
@@ -68,11 +69,19 @@ pub fn clip_gradient_value(gradients: &[&Tensor], limit: f32) -> Result<()> {
     check_limit("limit", limit)?;
     check_devices("clip_gradient_value", gradients.iter().map(|gradient| gradient.device()))?;
     let Some(first) = gradients.first() else { return Ok(()) };
-    first.device().backend.clip_value(&storages(gradients), limit.abs())
+    let backend = &first.device().backend;
+    change_all(gradients, |all| backend.clip_value(all, limit.abs()))
 }
 
-fn storages<'a>(gradients: &[&'a Tensor]) -> Vec<(&'a Storage, usize)> {
-    gradients.iter().map(|gradient| (gradient.storage(), gradient.len())).collect()
+/// Changes gradients of any type in f32.
+fn change_all(
+    gradients: &[&Tensor],
+    change: impl FnOnce(&[(&Storage, usize)]) -> Result<()>,
+) -> Result<()> {
+    let wide = gradients.iter().map(|gradient| gradient.wide()).collect::<Result<Vec<_>>>()?;
+    let all: Vec<_> = wide.iter().map(|wide| (wide.storage(), wide.len())).collect();
+    change(&all)?;
+    wide.iter().zip(gradients).try_for_each(|(wide, gradient)| wide.store_in(gradient))
 }
 
 fn check_limit(name: &str, limit: f32) -> Result<()> {

@@ -9,7 +9,9 @@ pub use clip::{clip_gradient_norm, clip_gradient_value};
 pub use sgd::Sgd;
 
 use crate::backend::{Backend, Identity, Update};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::halves::change_in_f32;
 use crate::tensor::{Tensor, check_devices, check_shape};
 
 /// What an optimizer keeps for each weight tensor that it has stepped, for as long as that tensor lives.
@@ -60,11 +62,22 @@ impl<S> States<S> {
         }
         let places = self.places(pairs, create)?;
         for pairs in pairs.chunk_by(|(one, _), (next, _)| one.device() == next.device()) {
-            let updates: Vec<Update<'_>> = pairs.iter().map(update).collect();
+            let updates: Vec<Update<'_>> =
+                pairs.iter().filter(|pair| is_wide(pair)).map(|&(w, dw)| update(w, dw)).collect();
             pairs[0].0.device().backend.reserve(&updates)?;
         }
-        for (pair, place) in pairs.iter().zip(places) {
-            run(&*pair.0.device().backend, update(pair), &mut self.known[place].state)?;
+        for (weights, gradient) in pairs.iter().filter(|pair| !is_wide(pair)) {
+            // Those to compute in: the pool has them afterwards.
+            let copy = |tensor: &Tensor| tensor.device().workspace(tensor.dimensions().clone());
+            [weights, gradient]
+                .map(|tensor| copy(tensor))
+                .into_iter()
+                .collect::<Result<Vec<_>>>()?;
+        }
+        for ((weights, gradient), place) in pairs.iter().zip(places) {
+            let (backend, state) = (&weights.device().backend, &mut self.known[place].state);
+            let gradient = gradient.wide()?;
+            change_in_f32(weights, |weights| run(&**backend, update(weights, &gradient), state))?;
         }
         Ok(())
     }
@@ -93,7 +106,11 @@ impl<S> States<S> {
     }
 }
 
-fn update<'a>((weights, gradient): &(&'a Tensor, &'a Tensor)) -> Update<'a> {
+fn is_wide((weights, gradient): &(&Tensor, &Tensor)) -> bool {
+    [weights, gradient].iter().all(|tensor| tensor.dtype() == DType::F32)
+}
+
+fn update<'a>(weights: &'a Tensor, gradient: &'a Tensor) -> Update<'a> {
     let elements = weights.len();
     Update { weights: weights.storage(), gradient: gradient.storage(), elements }
 }

@@ -3,9 +3,11 @@
 mod head;
 mod tiled;
 
+use std::borrow::Cow;
+
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::linear::Linear;
+use crate::linear::{Linear, Operands};
 use crate::loss::{Comparison, Formula, Loss, Structure, Targets};
 use crate::reduction::Reduction;
 use crate::shape::Shape;
@@ -102,7 +104,7 @@ pub struct OutputGradients {
     pub dz: Tensor,
     /// dE/dw = xᵀ·dz, [M, K].
     pub dw: Tensor,
-    /// dE/db = Σ_batch dz, `[K]`; also where there is no bias.
+    /// dE/db = Σ_batch dz, `[K]`, of the bias's type; also where there is no bias: then of w's.
     pub db: Tensor,
     /// dE/dx = dz·wᵀ, [B, M].
     pub dx: Tensor,
@@ -177,11 +179,15 @@ impl OutputLayer {
     /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the tensors do not fit, or K is 0.
     pub fn forward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
         self.activation.validate()?;
+        let (dtype, wide) = (x.dtype(), Operands::new(x, w, b)?);
+        let (x, w, b) = (&wide.x, &wide.w, wide.b());
         let linear = Linear::new("output layer forward", x, w, b, self.transposed_weights)?;
-        if self.activation.is_rowwise() {
-            return self.activation.forward(&linear.logits()?);
-        }
-        linear.forward(&self.activation)
+        let y = if self.activation.is_rowwise() {
+            self.activation.forward(&linear.logits()?)
+        } else {
+            linear.forward(&self.activation)
+        };
+        y?.to_dtype(dtype)
     }
 
     /// The loss, the output and every gradient, recorded for one submission.
@@ -202,7 +208,7 @@ impl OutputLayer {
         b: Option<&Tensor>,
         targets: impl Into<Targets>,
     ) -> Result<OutputGradients> {
-        self.run(x, w, b, &targets.into(), None)
+        self.run(x, w, b, targets.into(), None)
     }
 
     /// [`gradients`](Self::gradients) of one more part of a batch: dw and db are added to those of the
@@ -239,10 +245,44 @@ impl OutputLayer {
         targets: impl Into<Targets>,
         before: &OutputGradients,
     ) -> Result<OutputGradients> {
-        self.run(x, w, b, &targets.into(), Some(before))
+        self.run(x, w, b, targets.into(), Some(before))
     }
 
+    /// In f32, whatever the types of the operands are.
     fn run(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: Option<&Tensor>,
+        targets: Targets,
+        before: Option<&OutputGradients>,
+    ) -> Result<OutputGradients> {
+        let (wide, targets) = (Operands::new(x, w, b)?, targets.wide()?);
+        let wide_before = |before: &OutputGradients| -> Result<_> {
+            let [dw, db] = [before.dw.wide()?, before.db.wide()?].map(Cow::into_owned);
+            Ok(OutputGradients { dw, db, ..before.clone() })
+        };
+        let wide_before = before.map(wide_before).transpose()?;
+        let bias = b.unwrap_or(w);
+        let found = self.run_in_f32(&wide.x, &wide.w, wide.b(), &targets, wide_before.as_ref())?;
+        let sum = |output, sum: Tensor, before: Option<&Tensor>, dtype| match before {
+            Some(before) if self.outputs.contains(output) => {
+                sum.store_in(before)?;
+                Ok(before.clone())
+            }
+            _ => sum.to_dtype(dtype),
+        };
+        Ok(OutputGradients {
+            loss: found.loss,
+            y: found.y.to_dtype(x.dtype())?,
+            dz: found.dz.to_dtype(x.dtype())?,
+            dw: sum(Outputs::DW, found.dw, before.map(|before| &before.dw), w.dtype())?,
+            db: sum(Outputs::DB, found.db, before.map(|before| &before.db), bias.dtype())?,
+            dx: found.dx.to_dtype(x.dtype())?,
+        })
+    }
+
+    fn run_in_f32(
         &self,
         x: &Tensor,
         w: &Tensor,

@@ -3,6 +3,7 @@
 
 use pulp::NullaryFnOnce;
 
+use super::super::halves::{Values, ValuesMut};
 use super::super::parallel::{sum, vectorised};
 use super::super::pointwise;
 use super::{Pass, Row};
@@ -83,7 +84,8 @@ impl Pass<'_> {
         };
         let total = self.formula.visit(block).unwrap_or(f64::NAN);
         if wants_dz && composed {
-            pointwise::binary(Binary::Backward, self.activation, [z, dy], dz);
+            let inputs = [Values::F32(z), Values::F32(dy)];
+            pointwise::binary(Binary::Backward, self.activation, inputs, ValuesMut::F32(dz));
         }
         total
     }

@@ -1,0 +1,31 @@
+// Numbers of f16 as bits, and from and to f32 by integers: what a driver makes of subnormal numbers and
+// NaN, and how it rounds, plays no role.
+
+fn widen(half: vec4<u32>) -> vec4<f32> {
+    let magnitude = half & vec4<u32>(0x7fffu);
+    // The exponent of f32 is 112 more; that of infinity and NaN twice as much.
+    let raised = select(vec4<u32>(0x38000000u), vec4<u32>(0x70000000u), magnitude >= vec4<u32>(0x7c00u));
+    let normal = (magnitude << vec4<u32>(13u)) + raised;
+    // A multiple of 2^-24, which f32 has as a normal number.
+    let subnormal = bitcast<vec4<u32>>(vec4<f32>(magnitude) * 5.9604645e-08);
+    let bits = select(normal, subnormal, magnitude < vec4<u32>(0x400u));
+    return bitcast<vec4<f32>>(bits | ((half & vec4<u32>(0x8000u)) << vec4<u32>(16u)));
+}
+
+// To the nearest, ties to even.
+fn narrow(x: vec4<f32>) -> vec4<u32> {
+    let bits = bitcast<vec4<u32>>(x);
+    let magnitude = bits & vec4<u32>(0x7fffffffu);
+    let exponent = magnitude >> vec4<u32>(23u);
+    let significand = (bits & vec4<u32>(0x7fffffu)) | vec4<u32>(0x800000u);
+    // 13 bits are lost; more below the least normal number, 2^-14, all from 2^-25 on.
+    let lost = vec4<u32>(126u) - clamp(exponent, vec4<u32>(101u), vec4<u32>(113u));
+    let odd = (significand >> lost) & vec4<u32>(1u);
+    let half_unit = (vec4<u32>(1u) << (lost - vec4<u32>(1u))) - vec4<u32>(1u);
+    let rounded = (significand + half_unit + odd) >> lost;
+    // A carry goes on to the exponent, at the end to infinity.
+    let scaled = rounded + ((max(exponent, vec4<u32>(113u)) - vec4<u32>(113u)) << vec4<u32>(10u));
+    let finite = min(scaled, vec4<u32>(0x7c00u));
+    let result = select(finite, vec4<u32>(0x7e00u), magnitude > vec4<u32>(0x7f800000u));
+    return result | ((bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u));
+}

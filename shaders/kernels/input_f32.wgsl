@@ -1,0 +1,7 @@
+// What a kernel reads are f32, four at a time.
+
+alias Input = vec4<f32>;
+
+fn from_input(x: Input) -> vec4<f32> {
+    return x;
+}

@@ -1,0 +1,129 @@
+//! Slices of f32 or f16, for kernels that compute with f32.
+
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use super::cell::Snapshot;
+use super::parallel::{CHUNK, over_pieces};
+use crate::backend::Storage;
+use crate::dtype::DType;
+use crate::error::Result;
+
+/// Halves that are converted at a time: the first level of the cache holds a few such blocks.
+const BLOCK: usize = 1024;
+
+/// The elements of a tensor, held for as long as an operation runs.
+pub(super) struct Held {
+    words: Snapshot,
+    dtype: DType,
+    elements: usize,
+}
+
+impl Held {
+    pub(super) fn new(storage: &Storage) -> Result<Self> {
+        let words = storage.words().cpu()?.snapshot()?;
+        let elements = match storage {
+            Storage::Halves(halves) => halves.elements,
+            _ => words.len(),
+        };
+        Ok(Self { words, dtype: storage.dtype(), elements })
+    }
+
+    pub(super) fn values(&self) -> Values<'_> {
+        match self.dtype {
+            DType::F32 => Values::F32(&self.words),
+            DType::F16 => Values::F16(&bytemuck::cast_slice(&self.words)[..self.elements]),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Values<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+}
+
+impl<'a> Values<'a> {
+    /// As many elements as the buffer has, which those of f16 are converted to.
+    fn wide<'b>(self, start: usize, buffer: &'b mut [f32]) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        let range = start..start + buffer.len();
+        match self {
+            Self::F32(values) => &values[range],
+            Self::F16(values) => {
+                values[range].convert_to_f32_slice(buffer);
+                buffer
+            }
+        }
+    }
+}
+
+/// The elements of a tensor that is written.
+pub(super) enum ValuesMut<'a> {
+    F32(&'a mut [f32]),
+    F16(&'a mut [f16]),
+}
+
+/// Lets the function write all elements of a tensor.
+pub(super) fn overwrite<T>(storage: &Storage, write: impl FnOnce(ValuesMut<'_>) -> T) -> Result<T> {
+    let words = storage.words().cpu()?;
+    words.overwrite(|words| match storage {
+        Storage::Halves(halves) => {
+            write(ValuesMut::F16(&mut bytemuck::cast_slice_mut(words)[..halves.elements]))
+        }
+        _ => write(ValuesMut::F32(words)),
+    })
+}
+
+/// Makes a piece of an output from the same pieces of the inputs.
+type Run<'a, const N: usize> = &'a (dyn Fn([&[f32]; N], &mut [f32]) + Sync);
+
+/// Writes an output piece by piece, on all cores.
+pub(super) fn map<const N: usize>(inputs: [Values<'_>; N], output: ValuesMut<'_>, run: Run<'_, N>) {
+    match output {
+        ValuesMut::F32(output) => {
+            over_pieces(output, CHUNK, |start, output| piece(inputs, start, output, run));
+        }
+        ValuesMut::F16(output) => over_pieces(output, CHUNK, |start, output| {
+            let mut buffer = [0.0; BLOCK];
+            for (index, output) in output.chunks_mut(BLOCK).enumerate() {
+                let buffer = &mut buffer[..output.len()];
+                piece(inputs, start + index * BLOCK, buffer, run);
+                output.convert_from_f32_slice(buffer);
+            }
+        }),
+    }
+}
+
+fn piece<const N: usize>(
+    inputs: [Values<'_>; N],
+    start: usize,
+    output: &mut [f32],
+    run: Run<'_, N>,
+) {
+    let end = start + output.len();
+    if let Some(inputs) = all_wide(inputs) {
+        return run(inputs.map(|input| &input[start..end]), output);
+    }
+    let mut buffers = [[0.0; BLOCK]; N];
+    for (index, output) in output.chunks_mut(BLOCK).enumerate() {
+        let (start, mut buffers) = (start + index * BLOCK, buffers.iter_mut());
+        let inputs = inputs.map(|values| {
+            let buffer = buffers.next().map(|buffer| &mut buffer[..output.len()]);
+            values.wide(start, buffer.unwrap_or_default())
+        });
+        run(inputs, output);
+    }
+}
+
+/// The inputs where none has to be converted.
+fn all_wide<const N: usize>(inputs: [Values<'_>; N]) -> Option<[&[f32]; N]> {
+    let halves = |values: &Values<'_>| matches!(values, Values::F16(_));
+    let wide = |values| match values {
+        Values::F32(values) => values,
+        Values::F16(_) => &[],
+    };
+    (!inputs.iter().any(halves)).then(|| inputs.map(wide))
+}

@@ -1,0 +1,46 @@
+//! Types of elements.
+
+use std::fmt;
+
+/// How the elements of a tensor are stored. Whatever they are, the arithmetic is in f32.
+///
+/// ```
+/// use wgrad::DType;
+/// assert_eq!((DType::F16.bytes(), DType::F16.to_string()), (2, "f16".to_owned()));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DType {
+    /// IEEE's binary32.
+    #[default]
+    F32,
+    /// IEEE's binary16, [`half::f16`]: half the bytes, three digits, up to 65 504.
+    F16,
+}
+
+impl DType {
+    /// The bytes of an element.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+
+    /// The 32-bit words that so many elements are stored in.
+    pub(crate) const fn words(self, elements: usize) -> usize {
+        match self {
+            Self::F32 => elements,
+            Self::F16 => elements.div_ceil(2),
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        })
+    }
+}

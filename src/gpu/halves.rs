@@ -1,0 +1,34 @@
+//! Buffers of halves, of which the last word may be shared: where a caller's buffer goes on behind an odd
+//! number of them.
+
+use std::sync::Arc;
+
+use super::buffer::Buffer;
+use super::context::Context;
+use super::kernel::{Kernel, Template};
+use super::operand::{groups, window};
+use super::operations::run;
+use crate::error::Result;
+
+/// Whether the last word of so many halves must not be written whole.
+pub(super) fn shares_last_word(buffer: &Buffer, halves: usize) -> bool {
+    buffer.is_adopted() && !halves.is_multiple_of(2)
+}
+
+/// Copies an odd number of halves; the one behind them stays as it is.
+pub(super) fn copy_odd(
+    context: &Arc<Context>,
+    from: &Arc<Buffer>,
+    to: &Arc<Buffer>,
+    halves: usize,
+) -> Result<()> {
+    let whole = halves / 2;
+    if whole > 0 {
+        let bytes = (whole * size_of::<u32>()) as u64;
+        context.record(|recorder| recorder.copy(context, from, to, bytes))?;
+    }
+    let (from, to) = (window(from, whole, 1), window(to, whole, 1));
+    let parameters = [from.base, to.base];
+    let kernel = Kernel::new(Template::LastHalf);
+    run(context, &kernel, &[from.binding, to.binding], &parameters, groups(1))
+}

@@ -1,0 +1,469 @@
+//! Tensors of f16: the same as the f32 path on the widened values, rounded.
+
+mod common;
+
+use common::{EXTREMES, normal, random_labels};
+use wgrad::half::f16;
+use wgrad::{
+    Activation, Adam, DType, Dense, Device, Error, Gated, Loss, OutputLayer, Prelu, Reduction,
+    Rowwise, Sgd, Targets, Tensor, clip_gradient_norm, clip_gradient_value, wgpu,
+};
+
+fn rounded(values: &[f32]) -> Vec<f16> {
+    values.iter().map(|&value| f16::from_f32(value)).collect()
+}
+
+/// What tells numbers apart, with one NaN for all.
+fn bits(values: &[f16]) -> Vec<u16> {
+    values.iter().map(|value| if value.is_nan() { 0x7e00 } else { value.to_bits() }).collect()
+}
+
+fn upload(device: &Device, values: &[f32], shape: &[usize]) -> Tensor {
+    device.tensor_f16(&rounded(values), shape).unwrap()
+}
+
+/// The same values as f32.
+fn wide(tensor: &Tensor) -> Tensor {
+    tensor.device().tensor(&tensor.to_vec().unwrap(), tensor.shape()).unwrap()
+}
+
+/// That a result is of f16, and what f32 gives, rounded.
+#[track_caller]
+fn assert_rounded(what: impl std::fmt::Display, found: &Tensor, exact: &Tensor) {
+    assert_eq!((found.dtype(), exact.dtype()), (DType::F16, DType::F32), "{what}");
+    assert_eq!(found.shape(), exact.shape(), "{what}");
+    let (found, exact) = (found.to_vec_f16().unwrap(), exact.to_vec_f16().unwrap());
+    assert_eq!(bits(&found), bits(&exact), "{what}: {found:?} instead of {exact:?}");
+}
+
+/// Numbers of several sizes, and the extremes.
+fn arguments() -> Vec<f32> {
+    let mut values = EXTREMES.to_vec();
+    values.extend([6e-8, -6e-8, 3e-8, 6.1e-5, -6.0e-5, 65_504.0, -65_504.0, 0.1, -7.0]);
+    for (seed, deviation) in [(1, 0.01), (2, 1.0), (3, 5.0), (4, 40.0)] {
+        values.extend(normal(202, deviation, seed));
+    }
+    values
+}
+
+/// Every f16 number.
+fn all_halves() -> Vec<f16> {
+    (0..=u16::MAX).map(f16::from_bits).collect()
+}
+
+/// Around every number that is rounded one way or the other, and what is beyond.
+fn awkward() -> Vec<f32> {
+    let mut values = vec![65_519.996, 65_520.0, 65_536.0, 1e30, f32::MAX, f32::INFINITY, f32::NAN];
+    values.extend([f32::from_bits(0x7f80_0001), f32::from_bits(0xffff_ffff)]);
+    values.extend([2.98e-8, 2.980_232_2e-8, 2.980_233e-8, 1e-9, 1e-38, 1e-40, 1e-45, 0.0]);
+    for half in 0..0x7c00 {
+        let half = f16::from_bits(half);
+        let value = half.to_f32();
+        let next = f16::from_bits(half.to_bits() + 1);
+        let next = if next.is_finite() { next.to_f32() } else { 65_536.0 };
+        // Exact in f32: a midpoint has one more bit.
+        let midpoint = value + (next - value) / 2.0;
+        values.extend([value, value.next_up(), midpoint.next_down(), midpoint, midpoint.next_up()]);
+    }
+    values.iter().flat_map(|&value| [value, -value]).collect()
+}
+
+on_every_device! {
+    fn every_half_is_widened_exactly_and_narrowed_to_itself(device) {
+        let halves = all_halves();
+        let tensor = device.tensor_f16(&halves, [256, 256]).unwrap();
+        let exact: Vec<u32> = halves.iter().map(|half| half.to_f32().to_bits()).collect();
+        let widened = tensor.to_dtype(DType::F32).unwrap();
+        let found = [widened.to_vec(), tensor.to_vec(), pollster::block_on(tensor.read())];
+        for found in found {
+            for ((half, exact), found) in halves.iter().zip(&exact).zip(found.unwrap()) {
+                let same = found.to_bits() == *exact || (half.is_nan() && found.is_nan());
+                assert!(same, "{:x} is {found} on {device:?}", half.to_bits());
+            }
+        }
+        let again = widened.to_dtype(DType::F16).unwrap();
+        assert_eq!(bits(&again.to_vec_f16().unwrap()), bits(&halves));
+        assert_eq!(bits(&tensor.to_vec_f16().unwrap()), bits(&halves));
+    }
+
+    fn numbers_are_rounded_to_the_nearest_half_and_ties_to_even(device) {
+        let values = awkward();
+        let exact = rounded(&values);
+        let tensor = device.tensor(&values, [values.len()]).unwrap();
+        let narrowed = tensor.to_dtype(DType::F16).unwrap().to_vec_f16().unwrap();
+        for ((value, exact), found) in values.iter().zip(&exact).zip(&narrowed) {
+            let found = bits(&[*found]);
+            assert_eq!(found, bits(&[*exact]), "{value:e} becomes {found:x?} on {device:?}");
+        }
+        let written = device.zeros_of(DType::F16, [values.len()]).unwrap();
+        written.write(&values).unwrap();
+        assert_eq!(bits(&written.to_vec_f16().unwrap()), bits(&exact));
+        assert_eq!(bits(&tensor.to_vec_f16().unwrap()), bits(&exact));
+    }
+
+    fn tensors_of_halves_are_made_read_and_written(device) {
+        for length in [0, 1, 2, 3, 5, 8, 9, 40_001] {
+            let values = rounded(&normal(length, 1.0, 1));
+            let tensor = device.tensor_f16(&values, [length]).unwrap();
+            assert_eq!((tensor.dtype(), tensor.len()), (DType::F16, length));
+            assert_eq!(tensor.to_vec_f16().unwrap(), values);
+            let zeros = device.zeros_of(DType::F16, [length]).unwrap();
+            assert_eq!(zeros.to_vec().unwrap(), vec![0.0; length]);
+            zeros.write_f16(&values).unwrap();
+            assert_eq!(zeros.to_vec_f16().unwrap(), values);
+            let wide = device.zeros([length]).unwrap();
+            wide.write_f16(&values).unwrap();
+            assert_eq!(wide.to_vec_f16().unwrap(), values);
+            assert_eq!(tensor.reshape([length, 1]).unwrap().dtype(), DType::F16);
+            let error = tensor.write_f16(&vec![f16::ONE; length + 1]).unwrap_err();
+            assert!(matches!(error, Error::ShapeMismatch { op: "write_f16", .. }));
+            assert!(device.tensor_f16(&values, [length + 1]).is_err());
+        }
+        let one = device.tensor_f16(&[f16::from_f32(0.1)], []).unwrap();
+        assert_eq!(one.item().unwrap(), 0.099_975_586);
+        assert_eq!(one.to_dtype(DType::F32).unwrap().item().unwrap(), 0.099_975_586);
+        assert!(device.zeros_of(DType::F16, [1 << 40, 1 << 40]).is_err());
+    }
+
+    fn pointwise_functions_are_those_of_f32_rounded(device) {
+        let z = upload(device, &arguments(), &[arguments().len()]);
+        let dy = upload(device, &normal(z.len(), 1.0, 9), &[z.len()]);
+        let (wide_z, wide_dy) = (wide(&z), wide(&dy));
+        for g in Activation::all().filter(|activation| !activation.is_rowwise()) {
+            let what = |name: &str| format!("{g} {name} on {device:?}");
+            let y = g.forward(&z).unwrap();
+            assert_rounded(what("forward"), &y, &g.forward(&wide_z).unwrap());
+            let d = g.derivative(&z).unwrap();
+            assert_rounded(what("derivative"), &d, &g.derivative(&wide_z).unwrap());
+            let d = g.second_derivative(&z).unwrap();
+            assert_rounded(what("second derivative"), &d, &g.second_derivative(&wide_z).unwrap());
+            let dz = g.backward(&z, &dy).unwrap();
+            assert_rounded(what("backward"), &dz, &g.backward(&wide_z, &wide_dy).unwrap());
+            if g.has_derivative_from_output() {
+                let wide_y = wide(&y);
+                let d = g.derivative_from_output(&y).unwrap();
+                let exact = g.derivative_from_output(&wide_y).unwrap();
+                assert_rounded(what("derivative from output"), &d, &exact);
+                let dz = g.backward_from_output(&y, &dy).unwrap();
+                let exact = g.backward_from_output(&wide_y, &wide_dy).unwrap();
+                assert_rounded(what("backward from output"), &dz, &exact);
+            }
+        }
+    }
+
+    fn every_length_is_covered_and_types_may_be_mixed(device) {
+        for length in [0, 1, 2, 3, 4, 5, 7, 8, 1023, 1025, 16_385, 40_003] {
+            let z = upload(device, &normal(length, 2.0, 5), &[length]);
+            let dy = upload(device, &normal(length, 2.0, 6), &[length]);
+            let (wide_z, wide_dy) = (wide(&z), wide(&dy));
+            let g = Activation::Tanh;
+            let (y, exact) = (g.forward(&z).unwrap(), g.forward(&wide_z).unwrap());
+            assert_rounded(length, &y, &exact);
+            // The output's own type decides.
+            let found = device.zeros([length]).unwrap();
+            g.forward_into(&z, &found).unwrap();
+            assert_eq!(found.to_vec().unwrap(), exact.to_vec().unwrap());
+            let found = device.zeros_of(DType::F16, [length]).unwrap();
+            g.forward_into(&wide_z, &found).unwrap();
+            assert_rounded(length, &found, &exact);
+
+            let exact = g.backward(&wide_z, &wide_dy).unwrap();
+            assert_rounded(length, &g.backward(&z, &dy).unwrap(), &exact);
+            assert_rounded(length, &g.backward(&z, &wide_dy).unwrap(), &exact);
+            let found = g.backward(&wide_z, &dy).unwrap();
+            assert_eq!(found.to_vec().unwrap(), exact.to_vec().unwrap());
+            g.backward_into(&z, &dy, &found).unwrap();
+            assert_eq!(found.to_vec().unwrap(), exact.to_vec().unwrap());
+            // In place.
+            g.backward_into(&z, &dy, &dy).unwrap();
+            assert_rounded(length, &dy, &exact);
+            g.forward_into(&z, &z).unwrap();
+            assert_rounded(length, &z, &g.forward(&wide_z).unwrap());
+        }
+    }
+
+    fn rows_are_those_of_f32_rounded(device) {
+        for shape in [[3, 8], [2, 64], [5, 7], [3, 1], [2, 1026], [0, 4], [7, 12]] {
+            let count: usize = shape.iter().product();
+            let mut values = normal(count, 3.0, 7);
+            if let Some(value) = values.get_mut(1) {
+                *value = f32::NEG_INFINITY;
+            }
+            let (z, v) = (upload(device, &values, &shape), upload(device, &normal(count, 1.0, 8), &shape));
+            let (wide_z, wide_v) = (wide(&z), wide(&v));
+            let mask: Vec<f32> = (0..shape[1]).map(|i| f32::from(u8::from(i % 3 != 1))).collect();
+            let mask = upload(device, &mask, &shape[1..]);
+            for g in Activation::all().filter(Activation::is_rowwise) {
+                let what = |name: &str| format!("{g} {name} of {shape:?} on {device:?}");
+                let plain = Rowwise::new(g).unwrap();
+                let masked = plain.clone().temperature(1.7).mask(&mask);
+                let exact_masked = plain.clone().temperature(1.7).mask(&wide(&mask));
+                let across = plain.clone().axis(0);
+                for (rows, exact) in [(&plain, &plain), (&masked, &exact_masked), (&across, &across)] {
+                    let y = rows.forward(&z).unwrap();
+                    assert_rounded(what("forward"), &y, &exact.forward(&wide_z).unwrap());
+                    let found = rows.backward(&z, &v).unwrap();
+                    assert_rounded(what("backward"), &found, &exact.backward(&wide_z, &wide_v).unwrap());
+                    let found = rows.jvp(&z, &v).unwrap();
+                    assert_rounded(what("jvp"), &found, &exact.jvp(&wide_z, &wide_v).unwrap());
+                    let found = rows.backward_from_output(&y, &v).unwrap();
+                    let exact_dz = exact.backward_from_output(&wide(&y), &wide_v).unwrap();
+                    assert_rounded(what("backward from output"), &found, &exact_dz);
+                    if count < 200 {
+                        let found = rows.jacobian(&z).unwrap();
+                        assert_rounded(what("jacobian"), &found, &exact.jacobian(&wide_z).unwrap());
+                    }
+                    let place = z.to_dtype(DType::F32).unwrap().to_dtype(DType::F16).unwrap();
+                    rows.forward_into(&place, &place).unwrap();
+                    assert_rounded(what("forward in place"), &place, &exact.forward(&wide_z).unwrap());
+                }
+                let into = device.zeros(shape).unwrap();
+                plain.forward_into(&z, &into).unwrap();
+                let exact = plain.forward(&wide_z).unwrap();
+                assert_eq!(into.to_vec_f16().unwrap().len(), count);
+                assert_eq!(
+                    bits(&into.to_vec_f16().unwrap()), bits(&exact.to_vec_f16().unwrap()),
+                );
+            }
+        }
+    }
+
+    fn gated_units_and_prelu_are_those_of_f32_rounded(device) {
+        let x = upload(device, &normal(5 * 14, 2.0, 1), &[5, 14]);
+        let dy = upload(device, &normal(5 * 7, 1.0, 2), &[5, 7]);
+        let (wide_x, wide_dy) = (wide(&x), wide(&dy));
+        for unit in Gated::all() {
+            let y = unit.forward(&x).unwrap();
+            assert_rounded(unit, &y, &unit.forward(&wide_x).unwrap());
+            let dx = unit.backward(&x, &dy).unwrap();
+            assert_rounded(unit, &dx, &unit.backward(&wide_x, &wide_dy).unwrap());
+            unit.backward_into(&x, &wide_dy, &dx).unwrap();
+            assert_rounded(unit, &dx, &unit.backward(&wide_x, &wide_dy).unwrap());
+        }
+        let weight = upload(device, &normal(14, 0.5, 3), &[14]);
+        let dy = upload(device, &normal(5 * 14, 1.0, 4), &[5, 14]);
+        let wide_weight = wide(&weight);
+        let prelu = Prelu::new();
+        let y = prelu.forward(&x, &weight).unwrap();
+        assert_rounded("prelu", &y, &prelu.forward(&wide_x, &wide_weight).unwrap());
+        let found = prelu.backward(&x, &weight, &dy).unwrap();
+        let exact = prelu.backward(&wide_x, &wide_weight, &wide(&dy)).unwrap();
+        assert_rounded("dz", &found.dz, &exact.dz);
+        assert_rounded("dweight", &found.dweight, &exact.dweight);
+        let found = prelu.backward(&x, &wide_weight, &dy).unwrap();
+        assert_rounded("dz", &found.dz, &exact.dz);
+        assert_eq!(found.dweight.to_vec().unwrap(), exact.dweight.to_vec().unwrap());
+    }
+
+    fn losses_are_f32_and_their_gradients_rounded(device) {
+        let shape = [6, 5];
+        let y = upload(device, &normal(30, 1.0, 1).iter().map(|v| 0.02 + v.abs() / 8.0).collect::<Vec<_>>(), &shape);
+        let t = upload(device, &normal(30, 1.0, 2).iter().map(|v| v.abs() / 8.0).collect::<Vec<_>>(), &shape);
+        let rows = upload(device, &[1.0, 2.0, 0.5, 0.0, 1.0, 3.0], &[6]);
+        let (wide_y, wide_t, wide_rows) = (wide(&y), wide(&t), wide(&rows));
+        let labels = device.labels(&random_labels(6, 5, 3)).unwrap();
+        for loss in Loss::all() {
+            let mut targets = [Targets::from(&t).weights(&rows), Targets::from(&wide_t).weights(&wide_rows)];
+            if loss.name() == "gaussian_nll" {
+                targets = [targets[0].clone().variance(&y), targets[1].clone().variance(&wide_y)];
+            }
+            if loss.name() == "nll" || loss.name() == "multi_margin" {
+                targets = [Targets::from(&labels).weights(&rows), Targets::from(&labels).weights(&wide_rows)];
+            }
+            for reduction in [Reduction::None, Reduction::Sum, Reduction::Mean] {
+                let what = format!("{loss}, {reduction} on {device:?}");
+                let found = loss.forward(&y, &targets[0], reduction).unwrap();
+                let exact = loss.forward(&wide_y, &targets[1], reduction).unwrap();
+                assert_eq!(found.dtype(), DType::F32);
+                assert_eq!(found.to_vec().unwrap(), exact.to_vec().unwrap(), "{what}");
+                let found = loss.gradient(&y, &targets[0], reduction).unwrap();
+                let exact = loss.gradient(&wide_y, &targets[1], reduction).unwrap();
+                assert_rounded(what, &found, &exact);
+            }
+        }
+        // The host knows what it wrote.
+        let outside = upload(device, &[0.5, 1.5], &[1, 2]);
+        let two = upload(device, &[0.5, 0.5], &[1, 2]);
+        let error = Loss::bce().forward(&two, &outside, Reduction::Mean).unwrap_err();
+        assert!(matches!(error, Error::InvalidTarget { column: 1, value: 1.5, .. }), "{error}");
+    }
+
+    fn output_layers_are_those_of_f32_rounded(device) {
+        let (batch, inputs, outputs) = (9, 11, 6);
+        let x = upload(device, &normal(batch * inputs, 1.0, 1), &[batch, inputs]);
+        let w = upload(device, &normal(inputs * outputs, 0.3, 2), &[inputs, outputs]);
+        let b = upload(device, &normal(outputs, 1.0, 3), &[outputs]);
+        let labels = device.labels(&random_labels(batch, outputs, 4)).unwrap();
+        let dense = upload(device, &vec![0.25; batch * outputs], &[batch, outputs]);
+        let wide_dense = wide(&dense);
+        let [wide_x, wide_w, wide_b] = [&x, &w, &b].map(wide);
+        let layers = [
+            (Activation::Softmax, Loss::cross_entropy()),
+            (Activation::Sigmoid, Loss::bce()),
+            (Activation::Gelu, Loss::mse()),
+            (Activation::Softmax, Loss::mse()),
+        ];
+        for (activation, loss) in layers {
+            let layer = OutputLayer::new(activation, loss);
+            let what = |part: &str| format!("{part} of {layer:?} on {device:?}");
+            let y = layer.forward(&x, &w, Some(&b)).unwrap();
+            assert_rounded(what("y"), &y, &layer.forward(&wide_x, &wide_w, Some(&wide_b)).unwrap());
+            let targets = match loss.name() {
+                "cross_entropy" => [Targets::from(&labels), Targets::from(&labels)],
+                _ => [Targets::from(&dense), Targets::from(&wide_dense)],
+            };
+            let [half_targets, targets] = &targets;
+            let found = layer.gradients(&x, &w, Some(&b), half_targets).unwrap();
+            let exact = layer.gradients(&wide_x, &wide_w, Some(&wide_b), targets).unwrap();
+            assert_eq!(found.loss.dtype(), DType::F32);
+            assert_eq!(found.loss.item().unwrap(), exact.loss.item().unwrap());
+            let both = [
+                ("y", &found.y, &exact.y),
+                ("dz", &found.dz, &exact.dz),
+                ("dw", &found.dw, &exact.dw),
+                ("db", &found.db, &exact.db),
+                ("dx", &found.dx, &exact.dx),
+            ];
+            for (part, found, exact) in both {
+                assert_rounded(what(part), found, exact);
+            }
+            // Each gradient is as its operand.
+            let mixed = layer.gradients(&x, &wide_w, Some(&wide_b), half_targets).unwrap();
+            assert_rounded(what("dx"), &mixed.dx, &exact.dx);
+            assert_eq!(mixed.dw.to_vec().unwrap(), exact.dw.to_vec().unwrap());
+            assert_eq!((mixed.db.dtype(), mixed.y.dtype()), (DType::F32, DType::F16));
+
+            let before = [wide(&found.dw), wide(&found.db)].map(|sum| sum.to_vec().unwrap());
+            let sums = layer.accumulate_gradients(&x, &w, Some(&b), half_targets, &found).unwrap();
+            for (sum, kept, before, exact) in [
+                (&sums.dw, &found.dw, &before[0], &exact.dw),
+                (&sums.db, &found.db, &before[1], &exact.db),
+            ] {
+                let exact = exact.to_vec().unwrap();
+                let exact: Vec<f32> = exact.iter().zip(before).map(|(a, b)| a + b).collect();
+                assert_eq!(kept.to_vec().unwrap(), sum.to_vec().unwrap());
+                for (found, exact) in sum.to_vec().unwrap().iter().zip(&exact) {
+                    assert!((found - exact).abs() <= 1e-3 * exact.abs() + 1e-6);
+                }
+            }
+        }
+    }
+
+    fn dense_layers_are_those_of_f32_rounded(device) {
+        let (batch, inputs, outputs) = (9, 11, 6);
+        let x = upload(device, &normal(batch * inputs, 1.0, 1), &[batch, inputs]);
+        let w = upload(device, &normal(inputs * outputs, 0.3, 2), &[inputs, outputs]);
+        let b = upload(device, &normal(outputs, 1.0, 3), &[outputs]);
+        let dy = upload(device, &normal(batch * outputs, 1.0, 4), &[batch, outputs]);
+        let [wide_x, wide_w, wide_b, wide_dy] = [&x, &w, &b, &dy].map(wide);
+        for activation in [Activation::Relu, Activation::Tanh, Activation::Identity, Activation::Softmax] {
+            let layer = Dense::new(activation);
+            let forward = layer.forward(&x, &w, Some(&b)).unwrap();
+            let mut exact = layer.forward(&wide_x, &wide_w, Some(&wide_b)).unwrap();
+            assert_rounded(activation, &forward.y, &exact.y);
+            let found = layer.backward(&x, &w, &forward, &dy).unwrap();
+            // From the y that was kept.
+            exact.y = wide(&forward.y);
+            let exact = layer.backward(&wide_x, &wide_w, &exact, &wide_dy).unwrap();
+            assert_rounded(activation, &found.dx, &exact.dx);
+            assert_rounded(activation, &found.dw, &exact.dw);
+            assert_rounded(activation, &found.db, &exact.db);
+            let before = found.dw.to_vec().unwrap();
+            let sum = layer.accumulate_backward(&x, &w, &forward, &dy, &found).unwrap();
+            assert_rounded(activation, &sum.dx, &exact.dx);
+            for (sum, one) in sum.dw.to_vec().unwrap().iter().zip(&before) {
+                assert!((sum - 2.0 * one).abs() <= 2e-3 * one.abs() + 1e-6);
+            }
+        }
+        // g(z) is not rounded in between, where z is kept.
+        let forward = Dense::new(Activation::Gelu).forward(&x, &w, Some(&b)).unwrap();
+        let exact = Dense::new(Activation::Gelu).forward(&wide_x, &wide_w, Some(&wide_b)).unwrap();
+        assert_rounded("gelu", &forward.y, &exact.y);
+        let found = Dense::new(Activation::Gelu).backward(&x, &w, &forward, &dy).unwrap();
+        assert_eq!((found.dx.dtype(), found.dw.dtype()), (DType::F16, DType::F16));
+    }
+
+    fn optimizers_round_the_weights_after_each_step(device) {
+        for length in [1, 6, 1027] {
+            let w = upload(device, &normal(length, 1.0, 1), &[length]);
+            let dw = upload(device, &normal(length, 1.0, 2), &[length]);
+            let mut exact = wide(&w);
+            let wide_dw = wide(&dw);
+            let (mut sgd, mut exact_sgd) = (Sgd::new(0.1).momentum(0.9), Sgd::new(0.1).momentum(0.9));
+            for _ in 0..3 {
+                sgd.step(&[(&w, &dw)]).unwrap();
+                exact_sgd.step(&[(&exact, &wide_dw)]).unwrap();
+                assert_rounded("sgd", &w, &exact);
+                exact.write(&w.to_vec().unwrap()).unwrap();
+            }
+            exact = wide(&w);
+            Adam::new(0.1).step(&[(&w, &wide_dw)]).unwrap();
+            Adam::new(0.1).step(&[(&exact, &wide_dw)]).unwrap();
+            assert_rounded("adam", &w, &exact);
+
+            let norm = clip_gradient_norm(&[&dw, &wide_dw], 0.5).unwrap();
+            assert_eq!(norm.dtype(), DType::F32);
+            assert_rounded("clip", &dw, &wide_dw);
+            clip_gradient_value(&[&dw, &wide_dw], 1e-3).unwrap();
+            assert_rounded("clip", &dw, &wide_dw);
+        }
+    }
+}
+
+fn adopt(device: &Device, bytes: &[u8]) -> wgpu::Buffer {
+    let (gpu, queue) = device.wgpu().unwrap();
+    let buffer = gpu.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: bytes.len() as u64,
+        usage: wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    queue.write_buffer(&buffer, 0, bytes);
+    buffer
+}
+
+#[test]
+fn buffers_of_the_callers_hold_packed_halves_and_are_not_written_beyond_them() {
+    for device in common::adapters() {
+        for length in [1, 2, 3, 4, 5, 7, 8, 15] {
+            let values = rounded(&normal(16, 1.0, 1));
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let buffer = adopt(device, &bytes);
+            let tensor =
+                device.tensor_from_buffer_of(DType::F16, buffer.clone(), [length]).unwrap();
+            assert_eq!(tensor.to_vec_f16().unwrap(), values[..length]);
+            let whole = device.tensor_from_buffer_of(DType::F16, buffer, [16]).unwrap();
+            Activation::Sigmoid.forward_into(&tensor, &tensor).unwrap();
+            let exact = device.tensor_f16(&values, [16]).unwrap();
+            let exact = Activation::Sigmoid.forward(&exact).unwrap().to_vec_f16().unwrap();
+            let found = whole.to_vec_f16().unwrap();
+            assert_eq!(found[length..], values[length..], "{length}");
+            assert_eq!(found[..length], exact[..length], "{length}");
+            tensor.write_f16(&values[..length]).unwrap();
+            assert_eq!(whole.to_vec_f16().unwrap(), values, "{length}");
+            Activation::Softmax.forward_into(&tensor, &tensor).unwrap();
+            assert_eq!(whole.to_vec_f16().unwrap()[length..], values[length..], "{length}");
+        }
+        let error = device.tensor_from_buffer_of(DType::F16, adopt(device, &[0; 4]), [3]);
+        assert!(matches!(error, Err(Error::ShapeMismatch { .. })));
+    }
+}
+
+#[test]
+fn work_in_windows_covers_all_halves() {
+    let device = common::narrow();
+    let length = (1 << 20) + 12_345;
+    let z = upload(&device, &normal(length, 2.0, 1), &[length]);
+    let exact = Activation::Tanh.forward(&wide(&z)).unwrap();
+    assert_rounded("windows", &Activation::Tanh.forward(&z).unwrap(), &exact);
+}
+
+#[test]
+fn halves_take_half_the_memory() {
+    let device = Device::cpu();
+    let before = device.memory().tensors.current_bytes;
+    let _tensor = device.tensor_f16(&vec![f16::ONE; 1 << 20], [1 << 20]).unwrap();
+    assert_eq!(device.memory().tensors.current_bytes - before, 2 << 20);
+}
