@@ -47,6 +47,13 @@ impl Storage {
         }
     }
 
+    /// The type of storages that all have the same.
+    pub(crate) fn common_type<const N: usize>(storages: [&Self; N]) -> Result<DType> {
+        let first = storages.first().map_or(DType::F32, |storage| storage.dtype());
+        let same = storages.iter().all(|storage| storage.dtype() == first);
+        if same { Ok(first) } else { Err(taken_for_f32()) }
+    }
+
     pub(crate) fn cpu(&self) -> Result<&cpu::Cell> {
         match self {
             Self::Cpu(cell) => Ok(cell),
@@ -613,6 +620,8 @@ pub(crate) trait Backend: Send + Sync {
         elements: usize,
     ) -> Result<()>;
 
+    /// Whether the functions of rows take tensors of f16 for such a call, where all are of that type.
+    fn takes_rows_of_halves(&self, call: RowCall<'_>) -> bool;
     fn row_forward(&self, call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()>;
     /// From the output y.
     fn row_product(

@@ -183,7 +183,8 @@ on_every_device! {
     }
 
     fn rows_are_those_of_f32_rounded(device) {
-        for shape in [[3, 8], [2, 64], [5, 7], [3, 1], [2, 1026], [0, 4], [7, 12]] {
+        let long = [[40, 1000], [3, 20_004]];
+        for shape in [[3, 8], [2, 64], [5, 7], [3, 1], [2, 1026], [0, 4], [7, 12]].into_iter().chain(long) {
             let count: usize = shape.iter().product();
             let mut values = normal(count, 3.0, 7);
             if let Some(value) = values.get_mut(1) {
@@ -458,6 +459,9 @@ fn work_in_windows_covers_all_halves() {
     let z = upload(&device, &normal(length, 2.0, 1), &[length]);
     let exact = Activation::Tanh.forward(&wide(&z)).unwrap();
     assert_rounded("windows", &Activation::Tanh.forward(&z).unwrap(), &exact);
+    let z = upload(&device, &normal(1100 * 1004, 2.0, 1), &[1100, 1004]);
+    let exact = Activation::Softmax.forward(&wide(&z)).unwrap();
+    assert_rounded("rows", &Activation::Softmax.forward(&z).unwrap(), &exact);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What is measured, and what each costs at least.
 
 use wgrad::{
-    Activation, Adam, Dense, Device, Gated, Loss, OutputLayer, Outputs, Reduction, Result, Sgd,
-    Tensor, clip_gradient_norm,
+    Activation, Adam, DType, Dense, Device, Gated, Loss, OutputLayer, Outputs, Reduction, Result,
+    Sgd, Tensor, clip_gradient_norm,
 };
 
 use super::table::Least;
@@ -88,6 +88,17 @@ impl Works {
             let [z, dy] = operands(device)?;
             let y = activation.forward(&z)?;
             Ok(Box::new(move || activation.backward_from_output(&y, &dy).map(drop)))
+        });
+    }
+
+    /// With tensors of f16.
+    fn halves(&mut self, activation: Activation, shape: &[usize]) {
+        let (name, shape) = (activation.name(), shape.to_vec());
+        let count: usize = shape.iter().product();
+        let least = Least { bytes: (2 * count * DType::F16.bytes()) as f64, ..numbers(0) };
+        self.add(format!("{name} forward of f16"), least, move |device| {
+            let z = tensor(device, &shape)?.to_dtype(DType::F16)?;
+            Ok(Box::new(move || activation.forward(&z).map(drop)))
         });
     }
 
@@ -226,6 +237,9 @@ pub fn all() -> Vec<Work> {
             works.activation(activation, &[ELEMENTS]);
         }
     }
+    works.halves(Activation::Relu, &[ELEMENTS]);
+    works.halves(Activation::Sigmoid, &[ELEMENTS]);
+    works.halves(Activation::Softmax, &ROWS);
     works.gated();
     works.activation(Activation::Softmax, &ROWS);
     works.activation(Activation::LogSoftmax, &ROWS);

@@ -1,12 +1,12 @@
-// What row_forward.wgsl reads and writes, in whole vec4s: contiguous rows of a multiple of four elements.
+// What row_forward.wgsl reads and writes, in whole fours: contiguous rows of a multiple of four elements.
 
-@group(0) @binding(2) var<storage, read> z: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> z: array<Input>;
+@group(0) @binding(3) var<storage, read_write> y: array<Output>;
 
 fn load_z(row: u32, i: u32, width: u32) -> vec4<f32> {
-    return z[(parameters.input_base + row + i) / 4u];
+    return from_input(z[(parameters.input_base + row + i) / 4u]);
 }
 
 fn store_y(row: u32, i: u32, width: u32, value: vec4<f32>) {
-    y[(parameters.output_base + row + i) / 4u] = value;
+    y[(parameters.output_base + row + i) / 4u] = to_output(value);
 }

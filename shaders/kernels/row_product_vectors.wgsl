@@ -1,17 +1,17 @@
-// What row_product.wgsl reads and writes, in whole vec4s: contiguous rows of a multiple of four elements.
+// What row_product.wgsl reads and writes, in whole fours: contiguous rows of a multiple of four elements.
 
-@group(0) @binding(2) var<storage, read> y: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> vector: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> y: array<Input>;
+@group(0) @binding(3) var<storage, read> vector: array<Input>;
+@group(0) @binding(4) var<storage, read_write> output: array<Output>;
 
 fn load_y(row: u32, i: u32, width: u32) -> vec4<f32> {
-    return y[(parameters.input_base + row + i) / 4u];
+    return from_input(y[(parameters.input_base + row + i) / 4u]);
 }
 
 fn load_vector(row: u32, i: u32, width: u32) -> vec4<f32> {
-    return vector[(parameters.vector_base + row + i) / 4u];
+    return from_input(vector[(parameters.vector_base + row + i) / 4u]);
 }
 
 fn store_output(row: u32, i: u32, width: u32, value: vec4<f32>) {
-    output[(parameters.output_base + row + i) / 4u] = value;
+    output[(parameters.output_base + row + i) / 4u] = to_output(value);
 }

@@ -101,10 +101,15 @@ impl Rowwise {
     /// # Errors
     /// As [`forward`](Self::forward); and where y does not fit z.
     pub fn forward_into(&self, z: &Tensor, y: &Tensor) -> Result<()> {
-        self.in_f32([z], y, |this, [z], y| {
+        let run = |this: &Self, [z]: [&Tensor; 1], y: &Tensor| {
             let call = this.call("forward", &[z], y)?;
             y.device().backend.row_forward(call, z.storage(), y.storage())
-        })
+        };
+        if self.takes_halves("forward", &[z], y)? {
+            run(self, [z], y)
+        } else {
+            self.in_f32([z], y, run)
+        }
     }
 
     /// `dE/dz` from z and `dy = dE/dy`: the vector-Jacobian product Jᵀ·dy along each row.
@@ -209,6 +214,18 @@ impl Rowwise {
         })
     }
 
+    /// Whether all tensors are of f16, and the backend takes them as they are.
+    fn takes_halves(&self, op: &'static str, inputs: &[&Tensor], output: &Tensor) -> Result<bool> {
+        let is_half = |tensor: &&Tensor| tensor.dtype() == DType::F16;
+        if !inputs.iter().chain([&output]).all(is_half)
+            || self.mask.as_ref().is_some_and(|mask| is_half(&mask))
+        {
+            return Ok(false);
+        }
+        let call = self.call(op, inputs, output)?;
+        Ok(output.device().backend.takes_rows_of_halves(call))
+    }
+
     /// [`in_f32`], with the mask widened too.
     fn in_f32<const N: usize>(
         &self,
@@ -252,11 +269,15 @@ impl Rowwise {
         [y, vector]: [&Tensor; 2],
         output: &Tensor,
     ) -> Result<()> {
-        self.in_f32([y, vector], output, |this, [y, vector], output| {
+        let run = |this: &Self, [y, vector]: [&Tensor; 2], output: &Tensor| {
             let call = this.call(op, &[y, vector], output)?;
             let (y, vector, storage) = (y.storage(), vector.storage(), output.storage());
             output.device().backend.row_product(product, call, y, vector, storage)
-        })
+        };
+        match self.takes_halves(op, &[y, vector], output)? {
+            true => run(self, [y, vector], output),
+            false => self.in_f32([y, vector], output, run),
+        }
     }
 
     /// The checked call for tensors of the output's shape.

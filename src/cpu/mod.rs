@@ -24,7 +24,7 @@ pub(crate) use bounds::{Bounds, Extreme};
 pub(crate) use cell::Cell;
 use cell::{Block, Snapshot};
 use half::f16;
-use halves::Held;
+use halves::{Held, map_rows};
 use layer::Layer;
 use tape::Tapes;
 
@@ -35,6 +35,7 @@ use crate::backend::{
     TargetStorage, TilePass, TileStep, Unary, Update,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::pool::{Pool, Purpose};
 
@@ -323,8 +324,17 @@ impl Backend for CpuBackend {
         })
     }
 
+    fn takes_rows_of_halves(&self, call: RowCall<'_>) -> bool {
+        call.lines.inner == 1 && call.mask.is_none()
+    }
+
     fn row_forward(&self, call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()> {
         self.count();
+        if Storage::common_type([z, y])? == DType::F16 {
+            return map_rows([z], y, call.lines, |[z], y, lines| {
+                rowwise::Call::new(RowCall { lines, ..call }, None).forward(z, y);
+            });
+        }
         let (z, mask) = (read(z)?, read_mask(call)?);
         let call = rowwise::Call::new(call, mask.as_deref());
         y.cpu()?.overwrite(|y| call.forward(&z, y))
@@ -339,6 +349,12 @@ impl Backend for CpuBackend {
         output: &Storage,
     ) -> Result<()> {
         self.count();
+        if Storage::common_type([y, vector, output])? == DType::F16 {
+            return map_rows([y, vector], output, call.lines, |[y, vector], output, lines| {
+                let call = rowwise::Call::new(RowCall { lines, ..call }, None);
+                call.product(product, y, vector, output);
+            });
+        }
         let (y, vector, mask) = (read(y)?, read(vector)?, read_mask(call)?);
         let call = rowwise::Call::new(call, mask.as_deref());
         output.cpu()?.overwrite(|output| call.product(product, &y, &vector, output))

@@ -210,7 +210,11 @@ impl Template {
 
     /// Whether there are kernels for tensors of f16.
     pub(super) const fn takes_types(self) -> bool {
-        matches!(self, Self::Unary(_) | Self::Binary(_))
+        match self {
+            Self::Unary(_) | Self::Binary(_) => true,
+            Self::RowForward { vectors } | Self::RowProduct { vectors, .. } => vectors,
+            _ => false,
+        }
     }
 
     /// The storage bindings, from binding 1 on.

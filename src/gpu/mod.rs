@@ -225,8 +225,13 @@ impl Backend for GpuBackend {
         operations::pointwise(&self.context, kernel, inputs, output, elements)
     }
 
+    fn takes_rows_of_halves(&self, call: RowCall<'_>) -> bool {
+        rowwise::in_vectors(call.lines)
+    }
+
     fn row_forward(&self, call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()> {
-        rowwise::forward(&self.context, call, z.gpu()?, y.gpu()?)
+        let dtype = Storage::common_type([z, y])?;
+        rowwise::forward(&self.context, call, dtype, z.words().gpu()?, y.words().gpu()?)
     }
 
     fn row_product(
@@ -237,8 +242,9 @@ impl Backend for GpuBackend {
         vector: &Storage,
         output: &Storage,
     ) -> Result<()> {
-        let inputs = [y.gpu()?, vector.gpu()?];
-        rowwise::product(&self.context, product, call, inputs, output.gpu()?)
+        let dtype = Storage::common_type([y, vector, output])?;
+        let inputs = [y.words().gpu()?, vector.words().gpu()?];
+        rowwise::product(&self.context, product, call, dtype, inputs, output.words().gpu()?)
     }
 
     fn row_jacobian(&self, call: RowCall<'_>, y: &Storage, output: &Storage) -> Result<()> {

@@ -10,6 +10,7 @@ use super::operations::{Loops, RowPass, WORKGROUP, ZERO, lanes, run};
 use super::recorder::Binding;
 use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Rows};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::reference::Rowwise;
 
@@ -44,6 +45,7 @@ impl Spread {
 struct Pass<'a> {
     context: &'a Context,
     call: RowCall<'a>,
+    dtype: DType,
     spread: Spread,
     kernel: Kernel,
     mask: Option<Arc<Buffer>>,
@@ -62,12 +64,14 @@ impl<'a> Pass<'a> {
         context: &'a Arc<Context>,
         template: Template,
         call: RowCall<'a>,
+        dtype: DType,
         spread: Spread,
         output: &Arc<Buffer>,
     ) -> Result<Self> {
         let flag = |condition: bool| f64::from(u8::from(condition));
         let kernel = Kernel::new(template)
             .activation(call.activation)
+            .types([dtype; 2])
             .constant("LANES", spread.lanes as f64)
             .constant("LANE_STEP", spread.step as f64)
             .constant("MASKED", flag(call.mask.is_some()))
@@ -76,7 +80,14 @@ impl<'a> Pass<'a> {
             Some(mask) => Some(input(context, mask.storage.gpu()?, &[output], mask.elements)?),
             None => None,
         };
-        Ok(Self { context, call, spread, kernel, mask })
+        Ok(Self { context, call, dtype, spread, kernel, mask })
+    }
+
+    /// The elements from `start` on.
+    fn window<'b>(&self, buffer: &'b Arc<Buffer>, start: usize, elements: usize) -> Window<'b> {
+        let Window { binding, base } =
+            window(buffer, self.dtype.words(start), self.dtype.words(elements));
+        Window { binding, base: base * (DType::F32.bytes() / self.dtype.bytes()) as u32 }
     }
 
     /// The windows of whole blocks, as (first block, blocks).
@@ -111,7 +122,7 @@ impl<'a> Pass<'a> {
     fn run(&self, place: &Place, inputs: &[&Arc<Buffer>], output: Window<'_>) -> Result<()> {
         let Lines { width, inner, .. } = self.call.lines;
         let temperature = self.call.temperature;
-        let window_of = |buffer| window(buffer, place.start, place.elements);
+        let window_of = |buffer| self.window(buffer, place.start, place.elements);
         let base = |index: usize| inputs.get(index).map_or(0, |buffer| window_of(buffer).base);
         // Without a mask the binding is not read.
         let unmasked = || (window(inputs[0], place.start, 1), 0, 1);
@@ -146,7 +157,7 @@ impl<'a> Pass<'a> {
             let (start, elements) = (first * block, count * block);
             let rows = count * self.call.lines.inner;
             let place = Place { start, elements, first_line: 0, rows };
-            self.run(&place, inputs, window(output, start, elements))?;
+            self.run(&place, inputs, self.window(output, start, elements))?;
         }
         Ok(())
     }
@@ -165,35 +176,38 @@ impl RowwiseVisitor<f32> for Passes {
 }
 
 /// Whether rows are read as whole vec4s: every row and every window begins with one then.
-fn in_vectors(lines: Lines) -> bool {
+pub(super) fn in_vectors(lines: Lines) -> bool {
     lines.inner == 1 && lines.width.is_multiple_of(4)
 }
 
 pub(super) fn forward(
     context: &Arc<Context>,
     call: RowCall<'_>,
+    dtype: DType,
     z: &Arc<Buffer>,
     y: &Arc<Buffer>,
 ) -> Result<()> {
-    let z = input(context, z, &[y], call.lines.elements())?;
+    let z = input(context, z, &[y], dtype.words(call.lines.elements()))?;
     let passes = call.activation.visit_rowwise(Passes).unwrap_or(0);
     let spread = Spread::of(context, call.lines, passes);
     let template = Template::RowForward { vectors: in_vectors(call.lines) };
-    Pass::new(context, template, call, spread, y)?.run_all(passes, &[&z], y)
+    Pass::new(context, template, call, dtype, spread, y)?.run_all(passes, &[&z], y)
 }
 
 pub(super) fn product(
     context: &Arc<Context>,
     product: RowProduct,
     call: RowCall<'_>,
+    dtype: DType,
     [y, vector]: [&Arc<Buffer>; 2],
     output: &Arc<Buffer>,
 ) -> Result<()> {
-    let y = input(context, y, &[output], call.lines.elements())?;
-    let vector = input(context, vector, &[output], call.lines.elements())?;
+    let words = dtype.words(call.lines.elements());
+    let y = input(context, y, &[output], words)?;
+    let vector = input(context, vector, &[output], words)?;
     let spread = Spread::of(context, call.lines, 2);
     let template = Template::RowProduct { product, vectors: in_vectors(call.lines) };
-    let pass = Pass::new(context, template, call, spread, output)?;
+    let pass = Pass::new(context, template, call, dtype, spread, output)?;
     pass.run_all(2, &[&y, &vector], output)
 }
 
@@ -208,7 +222,7 @@ pub(super) fn jacobian(
     let y = input(context, y, &[output], call.lines.elements())?;
     // The rows of the output are contiguous.
     let spread = Spread { lanes: lanes(context, width, 2), step: 1 };
-    let pass = Pass::new(context, Template::RowJacobian, call, spread, output)?;
+    let pass = Pass::new(context, Template::RowJacobian, call, DType::F32, spread, output)?;
     for (first, count) in pass.blocks(2)? {
         let square = width.saturating_mul(width);
         let step = context.window_rows("a Jacobian", square)?;

@@ -1,11 +1,13 @@
 //! Slices of f32 or f16, for kernels that compute with f32.
 
+mod convert;
+
+use convert::{narrow, widen};
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 
 use super::cell::Snapshot;
 use super::parallel::{CHUNK, over_pieces};
-use crate::backend::Storage;
+use crate::backend::{Lines, Storage};
 use crate::dtype::DType;
 use crate::error::Result;
 
@@ -53,7 +55,7 @@ impl<'a> Values<'a> {
         match self {
             Self::F32(values) => &values[range],
             Self::F16(values) => {
-                values[range].convert_to_f32_slice(buffer);
+                widen(&values[range], buffer);
                 buffer
             }
         }
@@ -91,7 +93,7 @@ pub(super) fn map<const N: usize>(inputs: [Values<'_>; N], output: ValuesMut<'_>
             for (index, output) in output.chunks_mut(BLOCK).enumerate() {
                 let buffer = &mut buffer[..output.len()];
                 piece(inputs, start + index * BLOCK, buffer, run);
-                output.convert_from_f32_slice(buffer);
+                narrow(buffer, output);
             }
         }),
     }
@@ -126,4 +128,38 @@ fn all_wide<const N: usize>(inputs: [Values<'_>; N]) -> Option<[&[f32]; N]> {
         Values::F16(_) => &[],
     };
     (!inputs.iter().any(halves)).then(|| inputs.map(wide))
+}
+
+/// The elements in rows of halves that are converted at a time, where rows are shorter.
+const ROWS: usize = 4 * BLOCK;
+
+/// Writes contiguous rows of halves, some of them at a time, on all cores. The function makes rows of the
+/// output from the same rows of the inputs.
+pub(super) fn map_rows<const N: usize>(
+    inputs: [&Storage; N],
+    output: &Storage,
+    lines: Lines,
+    run: impl Fn([&[f32]; N], &mut [f32], Lines) + Sync,
+) -> Result<()> {
+    let held = inputs.map(Held::new).into_iter().collect::<Result<Vec<_>>>()?;
+    let whole_rows = |elements: usize| (elements / lines.width.max(1)).max(1) * lines.width.max(1);
+    let block = whole_rows(ROWS);
+    overwrite(output, |output| {
+        let ValuesMut::F16(output) = output else { return };
+        over_pieces(output, whole_rows(CHUNK), |start, output| {
+            let length = block.min(output.len());
+            let mut memory = vec![0.0; (N + 1) * length];
+            for (index, output) in output.chunks_mut(block).enumerate() {
+                let mut buffers =
+                    memory.chunks_mut(length).map(|buffer| &mut buffer[..output.len()]);
+                let inputs = std::array::from_fn(|input| {
+                    let buffer = buffers.next().unwrap_or_default();
+                    held[input].values().wide(start + index * block, buffer)
+                });
+                let result = buffers.next().unwrap_or_default();
+                run(inputs, result, Lines { outer: output.len() / lines.width, ..lines });
+                narrow(result, output);
+            }
+        });
+    })
 }
