@@ -684,6 +684,10 @@ pub(crate) trait Backend: Send + Sync {
         offset: usize,
         accumulate: bool,
     ) -> Result<()>;
+    /// Whether the factors of products may be of f16.
+    fn takes_factors_of_halves(&self) -> bool {
+        false
+    }
     fn matmul(&self, product: Product<'_>) -> Result<()>;
 
     /// Makes sure that there is memory for these updates, one after the other.

@@ -21,7 +21,7 @@ pub(crate) struct Linear<'a> {
     pub(crate) transposed: bool,
 }
 
-/// The operands of `x·w + b` as f32.
+/// The operands of `x·w + b`, as f32 unless the backend takes them as they are.
 pub(crate) struct Operands<'a> {
     pub(crate) x: Cow<'a, Tensor>,
     pub(crate) w: Cow<'a, Tensor>,
@@ -30,7 +30,11 @@ pub(crate) struct Operands<'a> {
 
 impl<'a> Operands<'a> {
     pub(crate) fn new(x: &'a Tensor, w: &'a Tensor, b: Option<&'a Tensor>) -> Result<Self> {
-        Ok(Self { x: x.wide()?, w: w.wide()?, b: b.map(Tensor::wide).transpose()? })
+        let factor = |tensor: &'a Tensor| match tensor.device().backend.takes_factors_of_halves() {
+            true => Ok(Cow::Borrowed(tensor)),
+            false => tensor.wide(),
+        };
+        Ok(Self { x: factor(x)?, w: factor(w)?, b: b.map(Tensor::wide).transpose()? })
     }
 
     pub(crate) fn b(&self) -> Option<&Tensor> {

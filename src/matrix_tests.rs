@@ -9,6 +9,7 @@ use crate::activation::Activation;
 use crate::backend::{Bias, Epilogue, Matrix, Product, Rows};
 use crate::common::narrow;
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::gpu::{Family, Variant, forced};
 use crate::tensor::Tensor;
 use crate::{on_every_device, reference};
@@ -105,10 +106,21 @@ fn check(device: &Device, shape: [usize; 3], places: [Place; 3], adds: bool) {
         epilogue: if adds { epilogue } else { Epilogue::NONE },
         accumulate: adds,
     };
-    device.backend.matmul(product).unwrap();
-    let found = output_tensor.to_vec().unwrap();
-    let wrong = found.iter().zip(&expected).position(|(found, expected)| found != expected);
-    assert_eq!(wrong, None, "{shape:?} at {places:?}, adds {adds}, on {device:?}");
+    let check = |product: Product<'_>, types: &str| {
+        device.backend.matmul(product).unwrap();
+        let found = output_tensor.to_vec().unwrap();
+        let wrong = found.iter().zip(&expected).position(|(found, expected)| found != expected);
+        assert_eq!(wrong, None, "{shape:?} at {places:?}, adds {adds}, {types}, on {device:?}");
+    };
+    check(product, "f32");
+    if device.backend.takes_factors_of_halves() {
+        let [a_halves, b_halves] =
+            [&a_tensor, &b_tensor].map(|tensor| tensor.to_dtype(DType::F16).unwrap());
+        output_tensor.write(&output.values).unwrap();
+        let product = Product { a: a.of(&a_halves), ..product };
+        // Both, or only the first.
+        check(if adds { product } else { Product { b: b.of(&b_halves), ..product } }, "f16");
+    }
 }
 
 /// Both transposes of each factor, written and added.

@@ -5,8 +5,8 @@ mod common;
 use common::{EXTREMES, normal, random_labels};
 use wgrad::half::f16;
 use wgrad::{
-    Activation, Adam, DType, Dense, Device, Error, Gated, Loss, OutputLayer, Prelu, Reduction,
-    Rowwise, Sgd, Targets, Tensor, clip_gradient_norm, clip_gradient_value, wgpu,
+    Activation, Adam, DType, Dense, Device, Error, Gated, Loss, OutputLayer, Outputs, Prelu,
+    Reduction, Rowwise, Sgd, Targets, Tensor, clip_gradient_norm, clip_gradient_value, wgpu,
 };
 
 fn rounded(values: &[f32]) -> Vec<f16> {
@@ -346,6 +346,29 @@ on_every_device! {
                 for (found, exact) in sum.to_vec().unwrap().iter().zip(&exact) {
                     assert!((found - exact).abs() <= 1e-3 * exact.abs() + 1e-6);
                 }
+            }
+        }
+    }
+
+    fn products_read_halves_however_they_lie(device) {
+        for ([batch, inputs, outputs], transposed) in
+            [([64, 96, 80], false), ([64, 96, 80], true), ([33, 101, 83], false), ([33, 101, 83], true)]
+        {
+            let shape = if transposed { [outputs, inputs] } else { [inputs, outputs] };
+            let x = upload(device, &normal(batch * inputs, 1.0, 1), &[batch, inputs]);
+            let w = upload(device, &normal(inputs * outputs, 0.1, 2), &shape);
+            let labels = device.labels(&random_labels(batch, outputs, 4)).unwrap();
+            let (wide_x, wide_w) = (wide(&x), wide(&w));
+            let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy())
+                .transposed_weights(transposed);
+            let tiled = layer.outputs(Outputs::LOSS | Outputs::DW | Outputs::DX).tile_bytes(8 << 10);
+            for layer in [layer, tiled] {
+                let found = layer.gradients(&x, &w, None, &labels).unwrap();
+                let exact = layer.gradients(&wide_x, &wide_w, None, &labels).unwrap();
+                let what = format!("{layer:?} of {batch}, {inputs}, {outputs} on {device:?}");
+                assert_eq!(found.loss.item().unwrap(), exact.loss.item().unwrap(), "{what}");
+                assert_rounded(&what, &found.dw, &exact.dw);
+                assert_rounded(&what, &found.dx, &exact.dx);
             }
         }
     }

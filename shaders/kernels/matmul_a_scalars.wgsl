@@ -1,13 +1,18 @@
 // The first factor of a matrix product, read number by number: wherever it lies.
 
-@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(1) var<storage, read> a: array<StoredA>;
+
+fn a_number(index: u32) -> f32 {
+    return number_of_a(a[place_of_a(index)], index);
+}
 
 // Zero beyond the inner dimension; rows beyond the edge are the last.
 fn a_at(row: u32, inner: u32) -> f32 {
     let r = min(row, parameters.rows - 1u);
     let i = min(inner, parameters.inner - 1u);
     let at = select(r * parameters.a_stride + i, i * parameters.a_stride + r, A_TRANSPOSED);
-    return select(0.0, a[parameters.a_base + at], inner < parameters.inner);
+    let number = a_number(parameters.a_base + at);
+    return select(0.0, number, inner < parameters.inner);
 }
 
 fn a_row(row: u32, inner: u32) -> vec4<f32> {

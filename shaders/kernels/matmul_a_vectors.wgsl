@@ -1,7 +1,7 @@
-// The first factor of a matrix product, read as whole vec4s: where base, stride and the inner dimension
+// The first factor of a matrix product, read as whole fours: where base, stride and the inner dimension
 // are multiples of four.
 
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> a: array<FourA>;
 
 // Column r has the elements of row + r at the four inner places; rows beyond the edge are others.
 fn a_block(row: u32, inner: u32) -> mat4x4<f32> {
@@ -9,13 +9,18 @@ fn a_block(row: u32, inner: u32) -> mat4x4<f32> {
     let stride = parameters.a_stride / 4u;
     if (A_TRANSPOSED) {
         let at = parameters.a_base / 4u + inner * stride + min(row, last) / 4u;
-        return transpose(mat4x4<f32>(a[at], a[at + stride], a[at + 2u * stride], a[at + 3u * stride]));
+        return transpose(mat4x4<f32>(
+            four_of_a(a[at]),
+            four_of_a(a[at + stride]),
+            four_of_a(a[at + 2u * stride]),
+            four_of_a(a[at + 3u * stride]),
+        ));
     }
     let at = (parameters.a_base + inner) / 4u;
     return mat4x4<f32>(
-        a[at + min(row, last) * stride],
-        a[at + min(row + 1u, last) * stride],
-        a[at + min(row + 2u, last) * stride],
-        a[at + min(row + 3u, last) * stride],
+        four_of_a(a[at + min(row, last) * stride]),
+        four_of_a(a[at + min(row + 1u, last) * stride]),
+        four_of_a(a[at + min(row + 2u, last) * stride]),
+        four_of_a(a[at + min(row + 3u, last) * stride]),
     );
 }

@@ -1,13 +1,18 @@
 // The second factor of a matrix product, read number by number: wherever it lies.
 
-@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<StoredB>;
+
+fn b_number(index: u32) -> f32 {
+    return number_of_b(b[place_of_b(index)], index);
+}
 
 // Zero beyond the inner dimension; columns beyond the edge are the last.
 fn b_at(inner: u32, column: u32) -> f32 {
     let c = min(column, parameters.columns - 1u);
     let i = min(inner, parameters.inner - 1u);
     let at = select(i * parameters.b_stride + c, c * parameters.b_stride + i, B_TRANSPOSED);
-    return select(0.0, b[parameters.b_base + at], inner < parameters.inner);
+    let number = b_number(parameters.b_base + at);
+    return select(0.0, number, inner < parameters.inner);
 }
 
 fn b_row(inner: u32, column: u32) -> vec4<f32> {

@@ -2,8 +2,16 @@
 // and the same for every way in which the factors lie. Each invocation computes a block of 4 x 4. An
 // activation is left to matmul_slices.wgsl.
 
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(1) var<storage, read> a: array<StoredA>;
+@group(0) @binding(2) var<storage, read> b: array<StoredB>;
+
+fn a_number(index: u32) -> f32 {
+    return number_of_a(a[place_of_a(index)], index);
+}
+
+fn b_number(index: u32) -> f32 {
+    return number_of_b(b[place_of_b(index)], index);
+}
 
 // From one row or column to the next, and from one place of the inner dimension to the next.
 fn steps(stride: u32, inner_is_contiguous: bool) -> vec2<u32> {
@@ -38,8 +46,8 @@ fn main(
     var b_at = parameters.b_base + columns * b_steps.x + start * b_steps.y;
     var sums = mat4x4<f32>();
     for (var inner = start; inner < end; inner = inner + 1u) {
-        let factors = vec4<f32>(a[a_at.x], a[a_at.y], a[a_at.z], a[a_at.w]);
-        let along = vec4<f32>(b[b_at.x], b[b_at.y], b[b_at.z], b[b_at.w]);
+        let factors = vec4<f32>(a_number(a_at.x), a_number(a_at.y), a_number(a_at.z), a_number(a_at.w));
+        let along = vec4<f32>(b_number(b_at.x), b_number(b_at.y), b_number(b_at.z), b_number(b_at.w));
         sums = mat4x4<f32>(
             sums[0] + factors.x * along,
             sums[1] + factors.y * along,

@@ -138,9 +138,13 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
     for bits in 0..8 {
         let [tiles, a_vectors, b_vectors] = [1, 2, 4].map(|bit| bits & bit != 0);
         let kernel = Kernel::new(Template::MatMul(MatMul { tiles, a_vectors, b_vectors }));
-        kernels.push(kernel.activation(&Activation::Tanh));
+        let kernel = kernel.activation(&Activation::Tanh);
+        kernels.push(kernel.clone().types([DType::F16; 2]));
+        kernels.push(kernel);
     }
-    kernels.push(Kernel::new(Template::MatMulSmall));
+    for types in [[DType::F32; 2], [DType::F16, DType::F32], [DType::F32, DType::F16]] {
+        kernels.push(Kernel::new(Template::MatMulSmall).types(types));
+    }
     let target_kinds = [TargetKind::Dense, TargetKind::Labels];
     for targets in target_kinds {
         let terms = |argument| Kernel::new(Template::LossTerms(targets, argument));

@@ -1,14 +1,33 @@
-//! Buffers of halves, of which the last word may be shared: where a caller's buffer goes on behind an odd
-//! number of them.
+//! Buffers of halves, two in a word. The last word may be shared: where a caller's buffer goes on behind
+//! an odd number of them.
 
 use std::sync::Arc;
 
 use super::buffer::Buffer;
 use super::context::Context;
 use super::kernel::{Kernel, Template};
-use super::operand::{groups, window};
+use super::operand::{Window, groups, window};
 use super::operations::run;
+use crate::dtype::DType;
 use crate::error::Result;
+
+/// The elements of this type from `start` on; the base counts such elements, too.
+pub(super) fn window_of(
+    buffer: &Arc<Buffer>,
+    dtype: DType,
+    start: usize,
+    elements: usize,
+) -> Window<'_> {
+    match dtype {
+        DType::F32 => window(buffer, start, elements),
+        DType::F16 => {
+            let skipped = start % 2;
+            let words = (skipped + elements).div_ceil(2);
+            let Window { binding, base } = window(buffer, start / 2, words);
+            Window { binding, base: 2 * base + skipped as u32 }
+        }
+    }
+}
 
 /// Whether the last word of so many halves must not be written whole.
 pub(super) fn shares_last_word(buffer: &Buffer, halves: usize) -> bool {

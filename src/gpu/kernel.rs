@@ -208,13 +208,36 @@ impl Template {
         }
     }
 
-    /// Whether there are kernels for tensors of f16.
+    /// Whether there are kernels that read and write tensors of f16.
     pub(super) const fn takes_types(self) -> bool {
         match self {
             Self::Unary(_) | Self::Binary(_) => true,
             Self::RowForward { vectors } | Self::RowProduct { vectors, .. } => vectors,
             _ => false,
         }
+    }
+
+    /// How it reads and writes tensors of these types.
+    fn access(self, [first, second]: [DType; 2]) -> Vec<&'static str> {
+        let pick = |dtype, f32_file, f16_file| match dtype {
+            DType::F32 => f32_file,
+            DType::F16 => f16_file,
+        };
+        let mut files = match self {
+            Self::MatMul(_) | Self::MatMulSmall => vec![
+                pick(first, shader!("kernels/matmul_a_f32"), shader!("kernels/matmul_a_f16")),
+                pick(second, shader!("kernels/matmul_b_f32"), shader!("kernels/matmul_b_f16")),
+            ],
+            _ if self.takes_types() => vec![
+                pick(first, shader!("kernels/input_f32"), shader!("kernels/input_f16")),
+                pick(second, shader!("kernels/output_f32"), shader!("kernels/output_f16")),
+            ],
+            _ => vec![],
+        };
+        if first == DType::F16 || second == DType::F16 {
+            files.push(shader!("halves"));
+        }
+        files
     }
 
     /// The storage bindings, from binding 1 on.
@@ -256,7 +279,8 @@ pub(super) struct Kernel {
     pub(super) template: Template,
     pub(super) activation: Option<Activation>,
     pub(super) loss: Option<Formula>,
-    /// The types of the tensors that it reads and writes, f32 where the template has no other.
+    /// The types of the tensors that it reads and writes, or of a product's factors: f32 where the template
+    /// has no other.
     types: [DType; 2],
     /// The values of `override` constants.
     pub(super) constants: Vec<(&'static str, f64)>,
@@ -317,29 +341,10 @@ impl Kernel {
         let key = self.key();
         let types = match self.types {
             [DType::F32, DType::F32] => String::new(),
-            [input, output] => format!("from {input} to {output}"),
+            [first, second] => format!("({first}, {second})"),
         };
         let label = format!("{:?} {} {} {types}", key.template, key.activation, key.loss);
         label.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    /// How it reads and writes four elements.
-    fn access(&self) -> Vec<&'static str> {
-        let [input, output] = self.types;
-        let mut parts = vec![
-            match input {
-                DType::F32 => shader!("kernels/input_f32"),
-                DType::F16 => shader!("kernels/input_f16"),
-            },
-            match output {
-                DType::F32 => shader!("kernels/output_f32"),
-                DType::F16 => shader!("kernels/output_f16"),
-            },
-        ];
-        if self.types.contains(&DType::F16) {
-            parts.push(shader!("halves"));
-        }
-        parts
     }
 
     /// The WGSL: a plain concatenation.
@@ -348,9 +353,7 @@ impl Kernel {
         parts.extend(self.activation.as_ref().map(Activation::wgsl));
         parts.extend(self.loss.map(|loss| loss.wgsl()));
         parts.extend(self.template.wgsl());
-        if self.template.takes_types() {
-            parts.extend(self.access());
-        }
+        parts.extend(self.template.access(self.types));
         parts.join("\n")
     }
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::buffer::Buffer;
 use super::context::Context;
+use super::halves::window_of;
 use super::kernel::{Kernel, MatMul, Template};
 use super::operand::{Window, groups, input, pieces, window};
 use super::operations::{WORKGROUP, ZERO, run};
 use super::variant::{DEPTH, Extent, Family, Variant};
 use crate::activation::Activation;
 use crate::backend::{Bias, Epilogue, Matrix, Product};
+use crate::dtype::DType;
 use crate::error::Result;
 
 /// The terms that an invocation adds up one after the other, at most. Longer sums are continued: that
@@ -19,6 +21,7 @@ const INNER: usize = 1 << 14;
 /// A matrix on the GPU, of which the kernel sees a part at a time.
 struct Operand<'a> {
     buffer: Arc<Buffer>,
+    dtype: DType,
     matrix: Matrix<'a>,
     /// Whether it is read as whole vec4s.
     vectors: bool,
@@ -34,8 +37,9 @@ impl<'a> Operand<'a> {
         columns: usize,
     ) -> Result<Self> {
         let elements = matrix.range(rows, columns).end;
-        let buffer = input(context, matrix.storage.gpu()?, &[output], elements)?;
-        Ok(Self { buffer, matrix, vectors: false })
+        let (storage, dtype) = (matrix.storage, matrix.storage.dtype());
+        let buffer = input(context, storage.words().gpu()?, &[output], dtype.words(elements))?;
+        Ok(Self { buffer, dtype, matrix, vectors: false })
     }
 
     /// Read as whole vec4s, where it lies so and these numbers are multiples of four, too: where parts
@@ -56,7 +60,7 @@ impl<'a> Operand<'a> {
     fn window(&self, row: usize, column: usize, rows: usize, columns: usize) -> Window<'_> {
         let range = self.matrix.at(row, column).range(rows, columns);
         let length = if self.vectors { range.len().next_multiple_of(4) } else { range.len() };
-        window(&self.buffer, range.start, length)
+        window_of(&self.buffer, self.dtype, range.start, length)
     }
 }
 
@@ -93,7 +97,8 @@ pub(super) fn matmul(context: &Arc<Context>, product: Product<'_>) -> Result<()>
     let output = product.output.storage.gpu()?;
     let mut a = Operand::new(context, product.a, output, rows, inner)?;
     let mut b = Operand::new(context, product.b, output, inner, columns)?;
-    let sums = Operand { buffer: Arc::clone(output), matrix: product.output, vectors: false };
+    let (buffer, dtype) = (Arc::clone(output), DType::F32);
+    let sums = Operand { buffer, dtype, matrix: product.output, vectors: false };
     let bias = epilogue.bias.map(|Bias { storage, offset }| {
         let row = Matrix { offset, ..Matrix::whole(storage, columns) };
         Operand::new(context, row, output, 1, columns)
@@ -190,14 +195,15 @@ impl Call<'_> {
                 .constant("ROW_BLOCKS", self.variant.row_blocks as f64)
                 .constant("COLUMN_BLOCKS", self.variant.column_blocks as f64)
         };
-        match self.variant.family {
+        let kernel = match self.variant.family {
             Family::Small => Kernel::new(Template::MatMulSmall),
             Family::Registers => matmul(false),
             Family::Tiles { across } => {
                 let activates = f64::from(u8::from(*activation != Activation::Identity));
                 matmul(true).constant("ACROSS", across as f64).constant("ACTIVATES", activates)
             }
-        }
+        };
+        kernel.types([self.a.dtype, self.b.dtype])
     }
 
     fn activation(&self, part: &Part) -> &Activation {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::buffer::Buffer;
 use super::context::Context;
+use super::halves::window_of;
 use super::kernel::{Kernel, Template};
 use super::operand::{Window, groups, input, pieces, window};
 use super::operations::{Loops, RowPass, WORKGROUP, ZERO, lanes, run};
@@ -83,13 +84,6 @@ impl<'a> Pass<'a> {
         Ok(Self { context, call, dtype, spread, kernel, mask })
     }
 
-    /// The elements from `start` on.
-    fn window<'b>(&self, buffer: &'b Arc<Buffer>, start: usize, elements: usize) -> Window<'b> {
-        let Window { binding, base } =
-            window(buffer, self.dtype.words(start), self.dtype.words(elements));
-        Window { binding, base: base * (DType::F32.bytes() / self.dtype.bytes()) as u32 }
-    }
-
     /// The windows of whole blocks, as (first block, blocks).
     fn blocks(&self, passes: usize) -> Result<impl Iterator<Item = (usize, usize)> + use<>> {
         let Lines { outer, width, .. } = self.call.lines;
@@ -122,10 +116,10 @@ impl<'a> Pass<'a> {
     fn run(&self, place: &Place, inputs: &[&Arc<Buffer>], output: Window<'_>) -> Result<()> {
         let Lines { width, inner, .. } = self.call.lines;
         let temperature = self.call.temperature;
-        let window_of = |buffer| self.window(buffer, place.start, place.elements);
-        let base = |index: usize| inputs.get(index).map_or(0, |buffer| window_of(buffer).base);
+        let place_in = |buffer| window_of(buffer, self.dtype, place.start, place.elements);
+        let base = |index: usize| inputs.get(index).map_or(0, |buffer| place_in(buffer).base);
         // Without a mask the binding is not read.
-        let unmasked = || (window(inputs[0], place.start, 1), 0, 1);
+        let unmasked = || (window(inputs[0], 0, 1), 0, 1);
         let (mask, mask_first, mask_period) = self.mask(place)?.unwrap_or_else(unmasked);
         let parameters = [
             place.rows as u32,
@@ -145,7 +139,7 @@ impl<'a> Pass<'a> {
             temperature.slope.to_bits(),
         ];
         let mut bindings: Vec<Binding<'_>> = vec![mask.binding];
-        bindings.extend(inputs.iter().map(|buffer| window_of(buffer).binding));
+        bindings.extend(inputs.iter().map(|buffer| place_in(buffer).binding));
         bindings.push(output.binding);
         run(self.context, &self.kernel, &bindings, &parameters, self.spread.groups(place.rows))
     }
@@ -157,7 +151,7 @@ impl<'a> Pass<'a> {
             let (start, elements) = (first * block, count * block);
             let rows = count * self.call.lines.inner;
             let place = Place { start, elements, first_line: 0, rows };
-            self.run(&place, inputs, self.window(output, start, elements))?;
+            self.run(&place, inputs, window_of(output, self.dtype, start, elements))?;
         }
         Ok(())
     }
