@@ -83,15 +83,6 @@ impl Storage {
             },
         }
     }
-
-    /// Lets the bounds of what an operation wrote be known. Nobody else may know of the storage.
-    pub(crate) fn set_bounds(&self, bounds: Option<cpu::Bounds>) {
-        match self {
-            Self::Cpu(cell) => cell.set_bounds(bounds),
-            Self::Gpu(buffer) => buffer.set_bounds(bounds),
-            Self::Halves(halves) => halves.words.set_bounds(bounds),
-        }
-    }
 }
 
 /// Tells whether a storage is one that was seen before, without keeping its memory.

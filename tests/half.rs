@@ -373,6 +373,26 @@ on_every_device! {
         }
     }
 
+    fn plans_take_halves(device) {
+        let x = upload(device, &normal(6 * 5, 1.0, 1), &[6, 5]);
+        let w = upload(device, &normal(5 * 3, 1.0, 2), &[5, 3]);
+        let targets = upload(device, &[0.25; 18], &[6, 3]);
+        let layer = OutputLayer::new(Activation::Sigmoid, Loss::bce());
+        let plan = device.record(|| layer.gradients(&x, &w, None, &targets)).unwrap();
+        for seed in 3..6 {
+            x.write(&normal(6 * 5, 1.0, seed)).unwrap();
+            targets.write_f16(&[f16::from_f32(0.125 * seed as f32); 18]).unwrap();
+            plan.run().unwrap();
+            let found = plan.outputs();
+            let exact = layer.gradients(&wide(&x), &wide(&w), None, &wide(&targets)).unwrap();
+            assert_eq!(found.loss.item().unwrap(), exact.loss.item().unwrap());
+            assert_rounded("dw", &found.dw, &exact.dw);
+            assert_rounded("dx", &found.dx, &exact.dx);
+        }
+        targets.write(&[1.5; 18]).unwrap();
+        assert!(matches!(plan.run(), Err(Error::InvalidTarget { value: 1.5, .. })));
+    }
+
     fn dense_layers_are_those_of_f32_rounded(device) {
         let (batch, inputs, outputs) = (9, 11, 6);
         let x = upload(device, &normal(batch * inputs, 1.0, 1), &[batch, inputs]);

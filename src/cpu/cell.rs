@@ -173,13 +173,6 @@ impl Cell {
         *bounds.get_or_init(|| computed)
     }
 
-    /// Lets the bounds of what an operation wrote be known, where nobody else holds the elements.
-    pub(crate) fn set_bounds(&self, bounds: Option<Bounds>) {
-        if let Some(block) = self.lock().as_mut().and_then(Arc::get_mut) {
-            block.bounds = bounds.map(|bounds| OnceLock::from(Some(bounds)));
-        }
-    }
-
     /// Lets the function change elements: in place, or on a copy where somebody holds a snapshot.
     ///
     /// The cell is locked meanwhile, so that no change is lost. So the function must not wait for other

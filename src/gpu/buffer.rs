@@ -80,7 +80,7 @@ impl Buffer {
 
     /// What the elements will be bounded by; nothing where that is not known. To be called while the
     /// write is being recorded, so that writes and bounds have the same order.
-    pub(crate) fn set_bounds(&self, bounds: Option<Bounds>) {
+    pub(super) fn set_bounds(&self, bounds: Option<Bounds>) {
         *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
     }
 

@@ -33,12 +33,14 @@ pub(crate) struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// Checks everything about a loss of outputs of this shape.
+    /// Checks everything about a loss of outputs of this shape. The targets are of f32: what the host knows
+    /// of their values is known of those that were `given`.
     pub(crate) fn new(
         op: &'static str,
         loss: &Loss,
         device: &Device,
         shape: &Shape,
+        given: &Targets,
         targets: &'a Targets,
         reduction: Reduction,
     ) -> Result<Self> {
@@ -53,9 +55,9 @@ impl<'a> Comparison<'a> {
         let counted = count_rows(op, loss, shape, rows, targets)?;
         let fit = Fit { op, loss, shape, width };
         let (weights, extra) = (fit.weights(targets)?, fit.extra(targets)?);
-        check_target_values(loss, targets)?;
+        check_target_values(loss, given)?;
         if device.backend.is_recording() {
-            keep_checks(device, loss, targets, width, counted, reduction);
+            keep_checks(device, loss, given, width, counted, reduction);
         }
         let elements = rows.elements();
         let divisor = match (reduction, loss.unit()) {

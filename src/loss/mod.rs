@@ -44,9 +44,10 @@ impl Loss {
         targets: impl Into<Targets>,
         reduction: Reduction,
     ) -> Result<Tensor> {
-        let (targets, y) = (targets.into().wide()?, &*y.wide()?);
+        let given = targets.into();
+        let (targets, y) = (given.wide()?, &*y.wide()?);
         let (device, shape) = (y.device(), y.dimensions());
-        let comparison = Comparison::new("loss", self, device, shape, &targets, reduction)?;
+        let comparison = Comparison::new("loss", self, device, shape, &given, &targets, reduction)?;
         if reduction != Reduction::None {
             return comparison.total(y);
         }
@@ -74,10 +75,11 @@ impl Loss {
         targets: impl Into<Targets>,
         reduction: Reduction,
     ) -> Result<Tensor> {
-        let targets = targets.into().wide()?;
+        let given = targets.into();
+        let targets = given.wide()?;
         let (device, shape) = (y.device(), y.dimensions());
         let comparison =
-            Comparison::new("loss gradient", self, device, shape, &targets, reduction)?;
+            Comparison::new("loss gradient", self, device, shape, &given, &targets, reduction)?;
         let output = y.like()?;
         in_f32([y], [&output], |[y], [output]| comparison.gradient(y, output))?;
         Ok(output)

@@ -1,5 +1,7 @@
 //! What a loss compares with.
 
+use std::borrow::Cow;
+
 use crate::device::Device;
 use crate::error::Result;
 use crate::labels::Labels;
@@ -77,19 +79,20 @@ impl Targets {
     }
 
     /// The targets as f32.
-    pub(crate) fn wide(self) -> Result<Self> {
-        let wide = |tensor: Option<Tensor>| -> Result<_> {
-            tensor.map(|tensor| Ok(tensor.wide()?.into_owned())).transpose()
+    pub(crate) fn wide(&self) -> Result<Self> {
+        let wide = |tensor: &Option<Tensor>| -> Result<_> {
+            let wide = tensor.as_ref().map(Tensor::wide).transpose()?;
+            Ok(wide.map(Cow::into_owned))
         };
         Ok(Self {
-            values: match self.values {
+            values: match &self.values {
                 TargetValues::Dense(tensor) => TargetValues::Dense(tensor.wide()?.into_owned()),
-                labels => labels,
+                TargetValues::Labels(labels) => TargetValues::Labels(labels.clone()),
             },
-            class_weights: wide(self.class_weights)?,
-            weights: wide(self.weights)?,
-            pos_weight: wide(self.pos_weight)?,
-            variance: wide(self.variance)?,
+            class_weights: wide(&self.class_weights)?,
+            weights: wide(&self.weights)?,
+            pos_weight: wide(&self.pos_weight)?,
+            variance: wide(&self.variance)?,
         })
     }
 

@@ -208,7 +208,7 @@ impl OutputLayer {
         b: Option<&Tensor>,
         targets: impl Into<Targets>,
     ) -> Result<OutputGradients> {
-        self.run(x, w, b, targets.into(), None)
+        self.run(x, w, b, &targets.into(), None)
     }
 
     /// [`gradients`](Self::gradients) of one more part of a batch: dw and db are added to those of the
@@ -245,7 +245,7 @@ impl OutputLayer {
         targets: impl Into<Targets>,
         before: &OutputGradients,
     ) -> Result<OutputGradients> {
-        self.run(x, w, b, targets.into(), Some(before))
+        self.run(x, w, b, &targets.into(), Some(before))
     }
 
     /// In f32, whatever the types of the operands are.
@@ -254,17 +254,17 @@ impl OutputLayer {
         x: &Tensor,
         w: &Tensor,
         b: Option<&Tensor>,
-        targets: Targets,
+        targets: &Targets,
         before: Option<&OutputGradients>,
     ) -> Result<OutputGradients> {
-        let (wide, targets) = (Operands::new(x, w, b)?, targets.wide()?);
+        let wide = Operands::new(x, w, b)?;
         let wide_before = |before: &OutputGradients| -> Result<_> {
             let [dw, db] = [before.dw.wide()?, before.db.wide()?].map(Cow::into_owned);
             Ok(OutputGradients { dw, db, ..before.clone() })
         };
         let wide_before = before.map(wide_before).transpose()?;
         let bias = b.unwrap_or(w);
-        let found = self.run_in_f32(&wide.x, &wide.w, wide.b(), &targets, wide_before.as_ref())?;
+        let found = self.run_in_f32(&wide, targets, wide_before.as_ref())?;
         let sum = |output, sum: Tensor, before: Option<&Tensor>, dtype| match before {
             Some(before) if self.outputs.contains(output) => {
                 sum.store_in(before)?;
@@ -284,10 +284,8 @@ impl OutputLayer {
 
     fn run_in_f32(
         &self,
-        x: &Tensor,
-        w: &Tensor,
-        b: Option<&Tensor>,
-        targets: &Targets,
+        operands: &Operands<'_>,
+        given: &Targets,
         before: Option<&OutputGradients>,
     ) -> Result<OutputGradients> {
         const OP: &str = "output layer gradients";
@@ -299,10 +297,11 @@ impl OutputLayer {
                 "must make one number of the loss: sum, mean or batch_mean",
             ));
         }
-        let linear = Linear::new(OP, x, w, b, self.transposed_weights)?;
-        let shape = linear.output_shape();
+        let Operands { x, w, .. } = operands;
+        let linear = Linear::new(OP, x, w, operands.b(), self.transposed_weights)?;
+        let (shape, targets) = (linear.output_shape(), given.wide()?);
         let (device, loss, reduction) = (x.device(), &self.loss, self.reduction);
-        let comparison = Comparison::new(OP, loss, device, &shape, targets, reduction)?;
+        let comparison = Comparison::new(OP, loss, device, &shape, given, &targets, reduction)?;
         let of_logits = Formula::of_logits(&self.activation, &self.loss);
         self.check_z_loss(of_logits)?;
         let tiled = self.is_tiled(&linear, &comparison, of_logits)?;
@@ -443,7 +442,8 @@ mod tests {
         let (shape, device) = (linear.output_shape(), x.device());
         let reduction = layer.reduction;
         let loss = &layer.loss;
-        let comparison = Comparison::new("test", loss, device, &shape, targets, reduction).unwrap();
+        let comparison =
+            Comparison::new("test", loss, device, &shape, targets, targets, reduction).unwrap();
         let formula = Formula::of_logits(&layer.activation, loss);
         [true, false].map(|fused| {
             let before = before.map(|before| OutputGradients {
