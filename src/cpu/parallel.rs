@@ -25,12 +25,24 @@ pub(super) fn over_pieces<T: Send>(
     piece: usize,
     run: impl Fn(usize, &mut [T]) + Send + Sync,
 ) {
+    over_pieces_with(output, piece, || (), |(), start, output| run(start, output));
+}
+
+/// The same with what each thread makes for itself at first.
+pub(super) fn over_pieces_with<T: Send, S>(
+    output: &mut [T],
+    piece: usize,
+    init: impl Fn() -> S + Sync,
+    run: impl Fn(&mut S, usize, &mut [T]) + Sync,
+) {
     let piece = piece.max(1);
-    if output.len() < SERIAL || output.len() <= piece {
-        output.chunks_mut(piece).enumerate().for_each(|(i, output)| run(i * piece, output));
+    let serial = output.len() < SERIAL || output.len() <= piece;
+    let pieces = output.chunks_mut(piece).enumerate();
+    if serial {
+        let mut state = init();
+        pieces.for_each(|(i, output)| run(&mut state, i * piece, output));
     } else {
-        let pieces = output.chunks_mut(piece).enumerate();
-        on_all_threads(pieces, || (), |(), (i, output)| run(i * piece, output));
+        on_all_threads(pieces, init, |state, (i, output)| run(state, i * piece, output));
     }
 }
 

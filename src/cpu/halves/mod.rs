@@ -6,7 +6,7 @@ use convert::{narrow, widen};
 use half::f16;
 
 use super::cell::Snapshot;
-use super::parallel::{CHUNK, over_pieces};
+use super::parallel::{CHUNK, over_pieces, over_pieces_with};
 use crate::backend::{Lines, Storage};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -84,40 +84,47 @@ type Run<'a, const N: usize> = &'a (dyn Fn([&[f32]; N], &mut [f32]) + Sync);
 
 /// Writes an output piece by piece, on all cores.
 pub(super) fn map<const N: usize>(inputs: [Values<'_>; N], output: ValuesMut<'_>, run: Run<'_, N>) {
-    match output {
-        ValuesMut::F32(output) => {
-            over_pieces(output, CHUNK, |start, output| piece(inputs, start, output, run));
+    let buffers = || [[0.0; BLOCK]; N];
+    match (output, all_wide(inputs)) {
+        (ValuesMut::F32(output), Some(inputs)) => {
+            over_pieces(output, CHUNK, |start, output| {
+                run(inputs.map(|input| &input[start..start + output.len()]), output);
+            });
         }
-        ValuesMut::F16(output) => over_pieces(output, CHUNK, |start, output| {
-            let mut buffer = [0.0; BLOCK];
-            for (index, output) in output.chunks_mut(BLOCK).enumerate() {
-                let buffer = &mut buffer[..output.len()];
-                piece(inputs, start + index * BLOCK, buffer, run);
-                narrow(buffer, output);
-            }
-        }),
+        (ValuesMut::F32(output), None) => {
+            over_pieces_with(output, CHUNK, buffers, |buffers, start, output| {
+                for (index, output) in output.chunks_mut(BLOCK).enumerate() {
+                    block(inputs, start + index * BLOCK, buffers, output, run);
+                }
+            });
+        }
+        (ValuesMut::F16(output), _) => {
+            let memory = || (buffers(), [0.0; BLOCK]);
+            over_pieces_with(output, CHUNK, memory, |(buffers, result), start, output| {
+                for (index, output) in output.chunks_mut(BLOCK).enumerate() {
+                    let result = &mut result[..output.len()];
+                    block(inputs, start + index * BLOCK, buffers, result, run);
+                    narrow(result, output);
+                }
+            });
+        }
     }
 }
 
-fn piece<const N: usize>(
+/// Writes a block from inputs of any type.
+fn block<const N: usize>(
     inputs: [Values<'_>; N],
     start: usize,
+    buffers: &mut [[f32; BLOCK]; N],
     output: &mut [f32],
     run: Run<'_, N>,
 ) {
-    let end = start + output.len();
-    if let Some(inputs) = all_wide(inputs) {
-        return run(inputs.map(|input| &input[start..end]), output);
-    }
-    let mut buffers = [[0.0; BLOCK]; N];
-    for (index, output) in output.chunks_mut(BLOCK).enumerate() {
-        let (start, mut buffers) = (start + index * BLOCK, buffers.iter_mut());
-        let inputs = inputs.map(|values| {
-            let buffer = buffers.next().map(|buffer| &mut buffer[..output.len()]);
-            values.wide(start, buffer.unwrap_or_default())
-        });
-        run(inputs, output);
-    }
+    let mut buffers = buffers.iter_mut();
+    let inputs = inputs.map(|values| {
+        let buffer = buffers.next().map(|buffer| &mut buffer[..output.len()]);
+        values.wide(start, buffer.unwrap_or_default())
+    });
+    run(inputs, output);
 }
 
 /// The inputs where none has to be converted.
@@ -146,9 +153,10 @@ pub(super) fn map_rows<const N: usize>(
     let block = whole_rows(ROWS);
     overwrite(output, |output| {
         let ValuesMut::F16(output) = output else { return };
-        over_pieces(output, whole_rows(CHUNK), |start, output| {
+        let (piece, memory) = (whole_rows(CHUNK), Vec::new);
+        over_pieces_with(output, piece, memory, |memory: &mut Vec<f32>, start, output| {
             let length = block.min(output.len());
-            let mut memory = vec![0.0; (N + 1) * length];
+            memory.resize((N + 1) * length, 0.0);
             for (index, output) in output.chunks_mut(block).enumerate() {
                 let mut buffers =
                     memory.chunks_mut(length).map(|buffer| &mut buffer[..output.len()]);
