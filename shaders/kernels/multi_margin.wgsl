@@ -47,8 +47,9 @@ fn main(
             slopes = add(slopes, 2.0 * hinge);
         }
     }
-    let row_loss = reduce_sum(loss.value - loss.lost, at);
-    let row_slopes = reduce_sum(slopes.value - slopes.lost, at);
+    let totals = reduce_sums(vec2<f32>(loss.value - loss.lost, slopes.value - slopes.lost), at);
+    let row_loss = totals.x;
+    let row_slopes = totals.y;
     if (WANT_LOSS && inside && at.lane == 0u) {
         losses[parameters.losses_base + at.row] = scale * row_loss;
     }

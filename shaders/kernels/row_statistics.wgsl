@@ -50,8 +50,9 @@ fn row_statistics(row: u32, width: u32, at: Place) -> RowStatistics {
         );
         sum = add_four(sum, terms);
     }
-    let others = reduce_sum(sum.value - sum.lost, at) * 5.9604645e-08;
-    let rest = others + (reduce_sum((ties.x + ties.y) + (ties.z + ties.w), at) - 1.0);
+    let ties_found = (ties.x + ties.y) + (ties.z + ties.w);
+    let totals = reduce_sums(vec2<f32>(sum.value - sum.lost, ties_found), at);
+    let rest = totals.x * 5.9604645e-08 + (totals.y - 1.0);
     return RowStatistics(maximum, undefined, rest, 0.0, 0.0);
 }
 
@@ -113,8 +114,9 @@ fn row_threshold(row: u32, width: u32, at: Place, maximum: f32, undefined: bool)
             sum = add_four(sum, vec4<f32>(first.x, second.x, third.x, fourth.x));
             count = count + ((first.y + second.y) + (third.y + fourth.y));
         }
-        let excess = reduce_sum(sum.value - sum.lost, at) - 1.0;
-        let found = reduce_sum(count, at);
+        let totals = reduce_sums(vec2<f32>(sum.value - sum.lost, count), at);
+        let excess = totals.x - 1.0;
+        let found = totals.y;
         if (!settled) {
             step = excess / found;
             settled = found >= support;

@@ -9,6 +9,7 @@ override LANES: u32 = 256u;
 override LANE_STEP: u32 = 1u;
 
 var<workgroup> exchange: array<f32, 256>;
+var<workgroup> exchange_pairs: array<vec2<f32>, 256>;
 
 // What an output depends on besides its own element: see row_statistics.wgsl.
 struct RowStatistics {
@@ -57,6 +58,25 @@ fn reduce_sum(value: f32, at: Place) -> f32 {
     let total = exchange[at.local - at.lane * LANE_STEP];
     workgroupBarrier();
     return total;
+}
+
+// Two sums at once, with as many barriers as for one.
+fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
+    if (LANES == 1u) {
+        return values;
+    }
+    exchange_pairs[at.local] = values;
+    workgroupBarrier();
+    for (var stride = LANES / 2u; stride > 0u; stride = stride / 2u) {
+        if (at.lane < stride) {
+            let other = exchange_pairs[at.local + stride * LANE_STEP];
+            exchange_pairs[at.local] = exchange_pairs[at.local] + other;
+        }
+        workgroupBarrier();
+    }
+    let totals = exchange_pairs[at.local - at.lane * LANE_STEP];
+    workgroupBarrier();
+    return totals;
 }
 
 // The greater of the two; NaN if one is.

@@ -42,15 +42,17 @@ fn main(
     // The row's loss, sum_k -t_k ln p_k, and the sum of its targets.
     var loss = Sum(0.0, 0.0);
     var mass = Sum(0.0, 0.0);
-    for (var i = at.lane; i < width; i = i + LANES) {
+    let range = targets_of(at.row, width);
+    for (var i = range.x + at.lane; i < range.y; i = i + LANES) {
         let t = target_at(at.row, i);
         let term = t * (log_sum - (argument_at(row, i) - statistics.maximum));
         loss = add(loss, nan_where(is_nan(t), select(term, 0.0, t == 0.0)));
         mass = add(mass, t);
     }
-    var row_loss = reduce_sum(loss.value - loss.lost, at);
+    let totals = reduce_sums(vec2<f32>(loss.value - loss.lost, mass.value - mass.lost), at);
+    var row_loss = totals.x;
     let unit_mass = TARGETS_ADD_UP_TO_ONE && !has(HAS_CLASS_WEIGHTS);
-    let row_mass = select(reduce_sum(mass.value - mass.lost, at), 1.0, unit_mass);
+    let row_mass = select(totals.y, 1.0, unit_mass);
     if (coefficient != 0.0) {
         row_loss = row_loss + coefficient * normalizer * normalizer;
     }

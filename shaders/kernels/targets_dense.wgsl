@@ -9,6 +9,11 @@ fn row_counts(row: u32) -> bool {
     return true;
 }
 
+// The first of a row's columns that may have a target other than 0, and the one behind the last.
+fn targets_of(row: u32, width: u32) -> vec2<u32> {
+    return vec2<u32>(0u, width);
+}
+
 // The smoothed target, times the weight of its class.
 fn target_at(row: u32, column: u32) -> f32 {
     let t = targets[parameters.targets_base + row * parameters.width + column];

@@ -11,6 +11,15 @@ fn row_counts(row: u32) -> bool {
     return !ignored;
 }
 
+// The first of a row's columns that may have a target other than 0, and the one behind the last.
+fn targets_of(row: u32, width: u32) -> vec2<u32> {
+    if (width == 0u || parameters.smoothing != 0.0) {
+        return vec2<u32>(0u, width);
+    }
+    let label = u32(targets[parameters.targets_base + row]);
+    return vec2<u32>(label, label + 1u) * u32(label < width);
+}
+
 // The smoothed target, times the weight of its class.
 fn target_at(row: u32, column: u32) -> f32 {
     let hit = targets[parameters.targets_base + row] == i32(column);

@@ -42,8 +42,10 @@ fn main(
             differences = add(differences, times(weight, difference));
             weights_sum = add(weights_sum, weight);
         }
-        spread = reduce_sum(differences.value - differences.lost, at);
-        mass = reduce_sum(weights_sum.value - weights_sum.lost, at);
+        let spread_of = differences.value - differences.lost;
+        let totals = reduce_sums(vec2<f32>(spread_of, weights_sum.value - weights_sum.lost), at);
+        spread = totals.x;
+        mass = totals.y;
     }
     if (!inside || at.lane != 0u) {
         return;
