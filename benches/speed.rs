@@ -35,14 +35,13 @@ fn main() -> Result<()> {
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(600));
     let mut criterion = criterion.configure_from_args();
-    let works = work::all();
     let mut tables = Vec::new();
     for info in Device::enumerate() {
         let device = Device::open(&info)?;
         let table = Table::new(&device);
         let mut group = criterion.benchmark_group(info.to_string());
         group.sampling_mode(SamplingMode::Flat);
-        for work in &works {
+        for work in work::all(info.kind) {
             let mut prepared = None;
             group.bench_function(work.name.as_str(), |bencher| {
                 bencher.iter_custom(|iterations| {

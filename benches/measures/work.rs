@@ -1,8 +1,8 @@
 //! What is measured, and what each costs at least.
 
 use wgrad::{
-    Activation, Adam, DType, Dense, Device, Gated, Loss, OutputLayer, Outputs, Reduction, Result,
-    Sgd, Tensor, clip_gradient_norm,
+    Activation, Adam, DType, Dense, Device, DeviceKind, Gated, Loss, OutputLayer, Outputs,
+    Reduction, Result, Sgd, Tensor, clip_gradient_norm,
 };
 
 use super::table::Least;
@@ -19,11 +19,28 @@ pub struct Work {
     pub prepare: Prepare,
 }
 
-/// The elements of pointwise work.
-const ELEMENTS: usize = 1 << 22;
+/// How much a work takes in.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// Of pointwise work.
+    elements: usize,
+    /// The rows and their length of row-wise work, of gated units and of losses.
+    rows: [usize; 2],
+    /// The rows and columns of the factors of products.
+    products: &'static [usize],
+}
 
-/// The rows and their length of row-wise work, and of gated units.
-const ROWS: [usize; 2] = [4096, 1024];
+impl Sizes {
+    /// What fills the device: a graphics card is done with little work before it has begun.
+    const fn of(kind: DeviceKind) -> Self {
+        match kind {
+            DeviceKind::Cpu | DeviceKind::Software => {
+                Self { elements: 1 << 22, rows: [1 << 12, 1 << 10], products: &[512, 1024] }
+            }
+            _ => Self { elements: 1 << 26, rows: [1 << 16, 1 << 10], products: &[1024, 4096] },
+        }
+    }
+}
 
 /// f32 or labels that are read or written.
 fn numbers(count: usize) -> Least {
@@ -52,8 +69,10 @@ fn labels(count: usize, classes: usize) -> Vec<i32> {
     (0..count).map(|row| (row * 7919 % classes) as i32).collect()
 }
 
-#[derive(Default)]
-struct Works(Vec<Work>);
+struct Works {
+    sizes: Sizes,
+    all: Vec<Work>,
+}
 
 impl Works {
     fn add(
@@ -62,7 +81,7 @@ impl Works {
         least: Least,
         prepare: impl Fn(&Device) -> Result<Run> + 'static,
     ) {
-        self.0.push(Work { name: name.into(), least, prepare: Box::new(prepare) });
+        self.all.push(Work { name: name.into(), least, prepare: Box::new(prepare) });
     }
 
     fn activation(&mut self, activation: Activation, shape: &[usize]) {
@@ -103,7 +122,7 @@ impl Works {
     }
 
     fn gated(&mut self) {
-        let [rows, width] = ROWS;
+        let [rows, width] = self.sizes.rows;
         let operands = move |device: &Device| -> Result<[Tensor; 2]> {
             Ok([tensor(device, &[rows, 2 * width])?, tensor(device, &[rows, width])?])
         };
@@ -174,7 +193,7 @@ impl Works {
 
     /// Of elements, with dense targets.
     fn loss(&mut self, loss: Loss) {
-        let [rows, width] = ROWS;
+        let [rows, width] = self.sizes.rows;
         let operands = move |device: &Device| -> Result<[Tensor; 2]> {
             let (y, t) = (values(rows * width), vec![0.5; rows * width]);
             Ok([device.tensor(&y, [rows, width])?, device.tensor(&t, [rows, width])?])
@@ -191,10 +210,10 @@ impl Works {
 
     /// Of logits and labels.
     fn cross_entropy(&mut self) {
-        let [rows, width] = ROWS;
+        let [rows, width] = self.sizes.rows;
         let loss = Loss::cross_entropy_with_logits();
         let operands = move |device: &Device| -> Result<_> {
-            Ok((tensor(device, &ROWS)?, device.labels(&labels(rows, width))?))
+            Ok((tensor(device, &[rows, width])?, device.labels(&labels(rows, width))?))
         };
         let name = loss.name();
         self.add(format!("{name} forward"), numbers(rows * width + rows), move |device| {
@@ -208,43 +227,47 @@ impl Works {
     }
 
     fn optimizers(&mut self) {
-        let operands = |device: &Device| -> Result<[Tensor; 2]> {
-            Ok([tensor(device, &[ELEMENTS])?, device.tensor(&vec![1e-3; ELEMENTS], [ELEMENTS])?])
+        let elements = self.sizes.elements;
+        let operands = move |device: &Device| -> Result<[Tensor; 2]> {
+            Ok([tensor(device, &[elements])?, device.tensor(&vec![1e-3; elements], [elements])?])
         };
         // Of the weights and the gradient, the moments read and written.
-        self.add("sgd with momentum", numbers(5 * ELEMENTS), move |device| {
+        self.add("sgd with momentum", numbers(5 * elements), move |device| {
             let [w, dw] = operands(device)?;
             let mut sgd = Sgd::new(1e-3).momentum(0.9);
             Ok(Box::new(move || sgd.step(&[(&w, &dw)])))
         });
-        self.add("adam", numbers(7 * ELEMENTS), move |device| {
+        self.add("adam", numbers(7 * elements), move |device| {
             let [w, dw] = operands(device)?;
             let mut adam = Adam::new(1e-3);
             Ok(Box::new(move || adam.step(&[(&w, &dw)])))
         });
         // Within the norm, so that nothing has to change.
-        self.add("clip_gradient_norm", numbers(ELEMENTS), move |device| {
+        self.add("clip_gradient_norm", numbers(elements), move |device| {
             let [_, dw] = operands(device)?;
             Ok(Box::new(move || clip_gradient_norm(&[&dw], 1e6).map(drop)))
         });
     }
 }
 
-pub fn all() -> Vec<Work> {
-    let mut works = Works::default();
+/// All that is measured on devices of this kind.
+pub fn all(kind: DeviceKind) -> Vec<Work> {
+    let sizes = Sizes::of(kind);
+    let mut works = Works { sizes, all: Vec::new() };
     for name in ["relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "mish", "softplus"] {
         if let Ok(activation) = name.parse() {
-            works.activation(activation, &[ELEMENTS]);
+            works.activation(activation, &[sizes.elements]);
         }
     }
-    works.halves(Activation::Relu, &[ELEMENTS]);
-    works.halves(Activation::Sigmoid, &[ELEMENTS]);
-    works.halves(Activation::Softmax, &ROWS);
+    works.halves(Activation::Relu, &[sizes.elements]);
+    works.halves(Activation::Sigmoid, &[sizes.elements]);
+    works.halves(Activation::Softmax, &sizes.rows);
     works.gated();
-    works.activation(Activation::Softmax, &ROWS);
-    works.activation(Activation::LogSoftmax, &ROWS);
-    works.product([512; 3]);
-    works.product([1024; 3]);
+    works.activation(Activation::Softmax, &sizes.rows);
+    works.activation(Activation::LogSoftmax, &sizes.rows);
+    for &size in sizes.products {
+        works.product([size; 3]);
+    }
     works.dense([1024, 784, 128]);
     for size in [[1024, 784, 10], [1024, 784, 1000], [32, 784, 10]] {
         works.output_layer(size);
@@ -253,5 +276,5 @@ pub fn all() -> Vec<Work> {
     works.loss(Loss::bce_with_logits());
     works.cross_entropy();
     works.optimizers();
-    works.0
+    works.all
 }
