@@ -124,7 +124,11 @@ fn math_product(a: f32, b: f32) -> Parts {
 }
 
 // a / b, with what its rounding and the driver's division lost.
-fn math_quotient(a: f32, b: f32) -> Parts {
+fn math_quotient(dividend: f32, divisor: f32) -> Parts {
+    // Drivers divide by way of 1 / b, which is flushed to zero beyond 2^126.
+    let by = select(1.0, 0.25, abs(divisor) > 4.2e37);
+    let a = dividend * by;
+    let b = divisor * by;
     let high = opaque(a / b);
     let back = math_product(high, b);
     let low = (opaque(a - back.high) - back.low) / b;
@@ -155,7 +159,11 @@ fn sqrt_of(x: Parts) -> f32 {
 }
 
 fn math_sqrt(x: f32) -> f32 {
-    return sqrt_of(Parts(x, 0.0));
+    // Subnormal numbers through their integer value, x * 2^149.
+    let bits = bitcast<u32>(x);
+    let subnormal = bits < 0x00800000u;
+    let root = sqrt_of(Parts(select(x, 2.0 * f32(bits & 0x007fffffu), subnormal), 0.0));
+    return root * select(1.0, 2.6469779601696886e-23, subnormal);
 }
 
 // a * b + c without the rounding error of the product (Knuth's sum).
@@ -341,11 +349,24 @@ fn math_difference(z: f32, m: f32) -> Parts {
     return Parts(high, select(low, 0.0, is_infinite(high)));
 }
 
+// Below this difference its exponential is zero.
+const LEAST_DIFFERENCE: f32 = -104.0;
+
+// e^d for d <= 0, of differences that are too small e^-104.
+fn near_exponential(d: Parts) -> Exponential {
+    let near = d.high > LEAST_DIFFERENCE;
+    return exponential(Parts(select(LEAST_DIFFERENCE, d.high, near), select(0.0, d.low, near)));
+}
+
 // 2^power * e^d for d <= 0; zero below -104.
 fn exp_difference(d: Parts, power: i32) -> f32 {
-    let near = d.high > -104.0;
-    let e = exponential(Parts(select(-104.0, d.high, near), select(0.0, d.low, near)));
-    return select(0.0, scale(1.0 + e.fraction, e.exponent + power), near);
+    let e = near_exponential(d);
+    return select(0.0, scale(1.0 + e.fraction, e.exponent + power), d.high > LEAST_DIFFERENCE);
+}
+
+// factor * e^d for d <= 0 and a factor up to 1, rounded once; zero below -104.
+fn exp_difference_times(factor: Parts, d: Parts) -> f32 {
+    return select(0.0, exponential_times(factor, near_exponential(d)), d.high > LEAST_DIFFERENCE);
 }
 
 fn math_exp_difference(d: Parts) -> f32 {

@@ -1,7 +1,7 @@
 // logit: g(z) = ln(z / (1 - z))
 
 fn is_inside(z: f32) -> bool {
-    return z >= 0.0 && z <= 1.0;
+    return !is_less(z, 0.0) && !is_less(1.0, z);
 }
 
 fn forward(z: f32) -> f32 {
@@ -26,16 +26,24 @@ fn forward(z: f32) -> f32 {
     return nan_where(!is_inside(z), result);
 }
 
+// 1 / z(1 - z) for 0 <= z <= 1.
+fn inverse(z: f32) -> f32 {
+    // Subnormal z through their integer value, z * 2^149: the inverse of some is a number.
+    let bits = bitcast<u32>(z);
+    let subnormal = bits < 0x00800000u;
+    let value = select(z * (1.0 - z), f32(bits & 0x007fffffu), subnormal);
+    let d = math_divide(select(1.0, 8.507059173023462e+37, subnormal), value) * select(1.0, 8388608.0, subnormal);
+    return select(d, infinity(), value == 0.0);
+}
+
 fn derivative(z: f32) -> f32 {
-    let d = math_divide(1.0, z * (1.0 - z));
-    let end = select(d, infinity(), z == 0.0 || z == 1.0);
-    return nan_where(!is_inside(z), end);
+    return nan_where(!is_inside(z), inverse(z));
 }
 
 fn second_derivative(z: f32) -> f32 {
     let t = 2.0 * (z - 0.5);
-    let d = math_divide(1.0, z * (1.0 - z));
-    let end = select(t * d * d, with_sign_of(infinity(), t), z == 0.0 || z == 1.0);
+    let d = inverse(z);
+    let end = select(t * d * d, with_sign_of(infinity(), t), is_infinite(d));
     return nan_where(!is_inside(z), end);
 }
 

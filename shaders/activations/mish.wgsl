@@ -168,7 +168,7 @@ fn second_derivative(z: f32) -> f32 {
     // 4t / d^3 · (2(1 + t)d - a(2 + 2t - 3t^2 - 2t^3)) with d = 2 + 2t + t^2
     var d = 2.0 + t * (2.0 + t);
     var bracket = 2.0 * (1.0 + t) * d - a * (2.0 + t * (2.0 - t * (3.0 + 2.0 * t)));
-    let left = 4.0 * bracket / (d * d * d);
+    let left = math_divide(4.0 * bracket, d * d * d);
     // Far to the left the series in t, whose first term is exact.
     let inner = (2.0 - 4.0 * a) + t * (6.25 * a - 2.5);
     let series = (2.0 - a) + t * ((2.0 * a - 2.0) + (t * t) * inner);
@@ -180,7 +180,7 @@ fn second_derivative(z: f32) -> f32 {
     // Farther a polynomial, then the series in t.
     let tail = t * (12.0 * (3.0 * a - 2.0) + t * (32.0 - 64.0 * a - t * t * (96.0 - 288.0 * a)));
     var factor = select(8.0 - 8.0 * a + tail, second_derivative_far(a), a < 5.0);
-    factor = select(factor, 4.0 * bracket / (d * d * d), a < 1.0);
+    factor = select(factor, math_divide(4.0 * bracket, d * d * d), a < 1.0);
     let above = exponential_times(Parts(factor, 0.0), square);
     let roots = select(second_derivative_left(z), second_derivative_right(z), z > 0.0);
     let around = (z > 0.9 && z < 2.4) || (z < -1.4 && z >= -4.0);

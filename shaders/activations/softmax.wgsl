@@ -8,7 +8,7 @@ fn argument(z: f32) -> f32 {
 }
 
 fn forward(d: Parts, row: RowStatistics) -> f32 {
-    return math_exp_difference(d) / (1.0 + row.rest);
+    return softmax_of(d, row);
 }
 
 // What the backward pass adds up along the row.

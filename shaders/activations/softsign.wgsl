@@ -10,7 +10,8 @@ fn near_reciprocal(z: f32) -> Pair {
 
 // 2^40 / |z|, where the 1 beside it does not count.
 fn far_inverse(z: f32) -> f32 {
-    return 1.0 / (clamp(abs(z), 1.0, 1e30) * POWER);
+    let inverse = reciprocal(split(clamp(abs(z), 1.0, 1e30) * POWER));
+    return inverse.head + inverse.rest;
 }
 
 fn forward(z: f32) -> f32 {

@@ -27,7 +27,10 @@ fn hypotenuse(z: f32) -> f32 {
 }
 
 fn forward(z: f32) -> f32 {
-    let half = opaque(0.5 * hypotenuse(z)) + 0.5 * abs(z);
+    let root = hypotenuse(z);
+    // Halved in time where the sum overflows, and late where halves are subnormal.
+    let early = opaque(0.5 * root) + 0.5 * abs(z);
+    let half = select(early, 0.5 * opaque(root + abs(z)), root < 1.0);
     // Without the cancellation for negative z.
     let below = select(math_divide(0.25 * g_b, half), 0.0, half == 0.0 || is_infinite(half));
     return select(below, half, is_positive(z));
@@ -70,5 +73,5 @@ fn derivative_from_output(y: f32) -> f32 {
     let q = reciprocal_1p(split_parts(Parts(square.high, square.low + 2.0 * r.high * r_rest)));
     let inverse = math_divide(y, 0.5 * root);
     let value = select(q.head + q.rest, inverse * inverse, r.high > 1e9);
-    return select(0.0, value, is_positive(y));
+    return select(0.0, select(value, 1.0, root == 0.0), is_positive(y));
 }

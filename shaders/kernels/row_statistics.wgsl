@@ -53,7 +53,10 @@ fn row_statistics(row: u32, width: u32, at: Place) -> RowStatistics {
     let ties_found = (ties.x + ties.y) + (ties.z + ties.w);
     let totals = reduce_sums(vec2<f32>(sum.value - sum.lost, ties_found), at);
     let rest = totals.x * 5.9604645e-08 + (totals.y - 1.0);
-    return RowStatistics(maximum, undefined, rest, 0.0, 0.0);
+    let quotient = reciprocal_1p(split(rest));
+    let inverse = opaque(quotient.head + quotient.rest);
+    let lost = opaque(quotient.head - inverse) + quotient.rest;
+    return RowStatistics(maximum, undefined, rest, Parts(inverse, lost), 0.0, 0.0);
 }
 
 var<workgroup> pending: atomic<u32>;
@@ -126,5 +129,5 @@ fn row_threshold(row: u32, width: u32, at: Place, maximum: f32, undefined: bool)
             break;
         }
     }
-    return RowStatistics(maximum, undefined, 0.0, threshold, step);
+    return RowStatistics(maximum, undefined, 0.0, Parts(1.0, 0.0), threshold, step);
 }

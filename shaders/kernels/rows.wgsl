@@ -20,10 +20,17 @@ struct RowStatistics {
     // For softmax and its relatives: sum_j e^d_j with the differences d_j = scaled(z_j - maximum), less
     // the 1 of the maximum itself. Small where one element dominates.
     rest: f32,
+    // 1 / (1 + rest), with what its rounding lost.
+    inverse: Parts,
     // For projections onto the simplex: t with sum_j max(d_j - t, 0) = 1, rounded, and what the rounding
     // took from it.
     threshold: f32,
     threshold_lost: f32,
+}
+
+// e^d_i / sum_j e^d_j
+fn softmax_of(d: Parts, row: RowStatistics) -> f32 {
+    return exp_difference_times(row.inverse, d);
 }
 
 struct Place {

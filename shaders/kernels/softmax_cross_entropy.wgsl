@@ -62,11 +62,11 @@ fn main(
     }
 
     // 1 - p of an element that dominates its row, without the cancellation.
-    let others = statistics.rest / (1.0 + statistics.rest);
+    let others = statistics.rest * statistics.inverse.high;
     let undefined = statistics.undefined || is_nan(row_mass);
     for (var i = at.lane; i < width; i = i + LANES) {
         let d = math_difference(argument_at(row, i), statistics.maximum);
-        let p = math_exp_difference(d) / (1.0 + statistics.rest);
+        let p = softmax_of(d, statistics);
         if (WANT_Y) {
             let value = select(p, opaque(d.high - log_sum) + d.low, Y_IS_LOG);
             y[parameters.y_base + row + i] = nan_where(statistics.undefined, value);
