@@ -1,7 +1,7 @@
 // hard_swish: g(z) = z·min(max(z/6 + 1/2, 0), 1)
 
 fn forward(z: f32) -> f32 {
-    let middle = z * opaque(z + 3.0) * 0.16666667;
+    let middle = z * opaque(opaque(z + 3.0) * 0.16666667);
     let upper = select(z, middle, z < 3.0);
     return select(0.0, upper, z > -3.0);
 }
