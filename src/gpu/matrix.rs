@@ -198,10 +198,10 @@ impl Call<'_> {
         let kernel = match self.variant.family {
             Family::Small => Kernel::new(Template::MatMulSmall),
             Family::Registers => matmul(false),
-            Family::Tiles { across } => {
-                let activates = f64::from(u8::from(*activation != Activation::Identity));
-                matmul(true).constant("ACROSS", across as f64).constant("ACTIVATES", activates)
-            }
+            Family::Tiles { across, down } => matmul(true)
+                .constant("GROUP", (across * down) as f64)
+                .constant("ACROSS", across as f64)
+                .constant("ACTIVATES", f64::from(u8::from(*activation != Activation::Identity))),
         };
         kernel.types([self.a.dtype, self.b.dtype])
     }

@@ -8,11 +8,11 @@ pub(crate) const DEPTH: usize = 16;
 /// The edge of a block of the output.
 const BLOCK: usize = 4;
 
-/// The invocations in a workgroup of the kernel without workgroup memory, and of the one with tiles.
+/// The invocations in a workgroup of the kernels without workgroup memory.
 const REGISTER_GROUP: usize = 16;
-const TILE_GROUP: usize = 256;
 
-/// The workgroups that a GPU is busy with, and the terms that are worth a slice of their own.
+/// The workgroups of 256 invocations that a GPU is busy with, and the terms that are worth a slice of
+/// their own.
 const BUSY: usize = 128;
 const SLICE: usize = 256;
 
@@ -38,8 +38,8 @@ pub(crate) enum Family {
     Small,
     /// Several blocks an invocation, without workgroup memory.
     Registers,
-    /// With tiles in workgroup memory, by so many invocations side by side.
-    Tiles { across: usize },
+    /// With tiles in workgroup memory, by so many invocations side by side and one below the other.
+    Tiles { across: usize, down: usize },
 }
 
 /// A kernel of the family.
@@ -47,7 +47,7 @@ pub(crate) enum Family {
 pub(crate) struct Variant {
     pub(crate) family: Family,
     /// The blocks that an invocation computes, one below the other and side by side: one for a small
-    /// product, up to four each from registers; with tiles (1, 1), (1, 2) or (2, 2).
+    /// product, up to four each from registers; with tiles (1, 1), (1, 2), (2, 2) or (4, 2).
     pub(crate) row_blocks: usize,
     pub(crate) column_blocks: usize,
     /// Into so many slices the inner dimension is cut, at most.
@@ -92,22 +92,24 @@ impl Variant {
         variant
     }
 
-    /// For a GPU: tiles of 128 x 32 or 32 x 128 where the output is narrow, 128 x 128 where there are
-    /// enough of them, else 64 x 64.
+    /// For a GPU: tiles of 128 x 32 or 32 x 128 where the output is narrow, 128 x 128 or 64 x 64 with
+    /// large blocks where there are enough of them, else 64 x 64 with many invocations and in slices.
     fn tiles(extent: Extent) -> Self {
         let Extent { rows, inner, columns } = extent;
-        let tile = |blocks, across| Self {
-            family: Family::Tiles { across },
-            row_blocks: blocks,
-            column_blocks: blocks,
+        let tile = |[row_blocks, column_blocks]: [usize; 2], [across, down]: [usize; 2]| Self {
+            family: Family::Tiles { across, down },
+            row_blocks,
+            column_blocks,
             slices: 1,
         };
-        let large = tile(2, 16);
+        let large = tile([4, 2], [16, 8]);
+        let medium = tile([2, 2], [8, 8]);
         let variant = match (rows, columns) {
-            (_, ..=32) => tile(1, 8),
-            (..=32, _) => tile(1, 32),
-            _ if large.workgroups(rows, columns) >= BUSY / 2 => large,
-            _ => tile(1, 16),
+            (_, ..=32) => tile([1, 1], [8, 32]),
+            (..=32, _) => tile([1, 1], [32, 8]),
+            _ if large.workgroups(rows, columns) >= 2 * BUSY => large,
+            _ if medium.workgroups(rows, columns) >= BUSY => medium,
+            _ => tile([1, 1], [16, 16]),
         };
         let missing = BUSY / variant.workgroups(rows, columns).max(1);
         Self { slices: missing.min(inner / SLICE).max(1), ..variant }
@@ -118,7 +120,7 @@ impl Variant {
         let (rows, columns) = (self.row_blocks * BLOCK, self.column_blocks * BLOCK);
         match self.family {
             Family::Small | Family::Registers => (rows, columns),
-            Family::Tiles { across } => (rows * (TILE_GROUP / across), columns * across),
+            Family::Tiles { across, down } => (rows * down, columns * across),
         }
     }
 
