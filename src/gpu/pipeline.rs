@@ -72,12 +72,25 @@ impl Pipeline {
         self.compiled.get_or_init(compile).as_ref().map_err(Clone::clone)
     }
 
+    /// The kernel's WGSL, with all checks but the one that ends every loop after 2^64 rounds: it counts
+    /// in each round, which takes a GPU up to a third of a kernel's time.
+    #[allow(unsafe_code)]
+    fn module(&self, label: &str) -> wgpu::ShaderModule {
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(label),
+            source: wgpu::ShaderSource::Wgsl(self.kernel.source().into()),
+        };
+        let checks = wgpu::ShaderRuntimeChecks {
+            force_loop_bounding: false,
+            ..wgpu::ShaderRuntimeChecks::checked()
+        };
+        // SAFETY: every loop of the kernels, which are all in shaders/, counts up to a bound.
+        unsafe { self.device.create_shader_module_trusted(descriptor, checks) }
+    }
+
     fn compile(&self) -> wgpu::ComputePipeline {
         let label = self.kernel.label();
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(&label),
-            source: wgpu::ShaderSource::Wgsl(self.kernel.source().into()),
-        });
+        let module = self.module(&label);
         self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&label),
             layout: Some(&self.pipeline_layout),
