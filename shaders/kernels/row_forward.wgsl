@@ -1,4 +1,5 @@
-// y = g(z / T) along each row, four elements at a time.
+// y = g(z / T) along each row, four elements at a time: row_forward_loops.wgsl and row_forward_held.wgsl
+// say how.
 
 // Nothing but minus infinity where the mask or the end of the row leaves an element out.
 fn arguments_at(row: u32, i: u32, width: u32) -> vec4<f32> {
@@ -28,11 +29,6 @@ fn scaled(d: Parts) -> Parts {
     return Parts(quotient.high, select(low, 0.0, is_infinite(quotient.high)));
 }
 
-fn output_of(x: f32, statistics: RowStatistics) -> f32 {
-    let d = scaled(math_difference(x, statistics.maximum));
-    return nan_where(statistics.undefined, forward(d, statistics));
-}
-
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -44,15 +40,6 @@ fn main(
     // Every invocation takes part in the reductions; one beyond the last row has nothing to add.
     let width = select(0u, parameters.width, at.row < parameters.rows);
     let row = row_start(at.row);
-    let statistics = row_statistics(row, width, at);
-    for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
-        let x = arguments_at(row, i, width);
-        let values = vec4<f32>(
-            output_of(x.x, statistics),
-            output_of(x.y, statistics),
-            output_of(x.z, statistics),
-            output_of(x.w, statistics),
-        );
-        store_y(row, i, width, values);
-    }
+    begin(row, width, at);
+    finish(row, width, at, row_statistics(row, width, at));
 }

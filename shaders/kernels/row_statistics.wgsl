@@ -1,5 +1,6 @@
-// The statistics of a row of arguments: arguments_at(row, i, width), four from i on with minus infinity
-// for those beyond the end, and scaled(difference) by the temperature are the kernel's.
+// The statistics of a row of arguments: scaled(difference) by the temperature is the kernel's, and what an
+// invocation finds in its part of the row, lane_greatest, lane_terms and lane_excess, is row_loops.wgsl's
+// or row_forward_held.wgsl's.
 
 // The greatest number so far, and the greatest magnitude: of a NaN, where there is one.
 struct Greatest {
@@ -12,22 +13,39 @@ fn greatest_of(a: Greatest, x: f32) -> Greatest {
     return Greatest(select(a.value, x, x > a.value), max(a.magnitude, magnitude));
 }
 
+fn greatest_of_four(a: Greatest, x: vec4<f32>) -> Greatest {
+    return greatest_of(greatest_of(greatest_of(greatest_of(a, x.x), x.y), x.z), x.w);
+}
+
 fn row_maximum(row: u32, width: u32, at: Place) -> f32 {
-    var greatest = Greatest(-infinity(), 0u);
-    for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
-        let x = arguments_at(row, i, width);
-        greatest = greatest_of(greatest, x.x);
-        greatest = greatest_of(greatest, x.y);
-        greatest = greatest_of(greatest, x.z);
-        greatest = greatest_of(greatest, x.w);
-    }
+    let greatest = lane_greatest(row, width, at);
     return reduce_maximum(nan_where(greatest.magnitude > 0x7f800000u, greatest.value), at);
 }
 
-// e^d, raised by 2^24 so that it is not subnormal: some drivers flush those. Nothing for the maximum.
+// e^d, raised by 2^24 so that it is not subnormal: some drivers flush those.
 fn raised_exponential(x: f32, maximum: f32) -> f32 {
-    let y = exp_difference(scaled(math_difference(x, maximum)), 24);
-    return select(y, 0.0, x == maximum);
+    return exp_difference(scaled(math_difference(x, maximum)), 24);
+}
+
+fn raised_exponentials(x: vec4<f32>, maximum: f32) -> vec4<f32> {
+    return vec4<f32>(
+        raised_exponential(x.x, maximum),
+        raised_exponential(x.y, maximum),
+        raised_exponential(x.z, maximum),
+        raised_exponential(x.w, maximum),
+    );
+}
+
+// The sum of raised exponentials but those of the maximum, and the number of those.
+struct Terms {
+    sum: Sum,
+    ties: vec4<f32>,
+}
+
+fn add_terms(a: Terms, x: vec4<f32>, raised: vec4<f32>, maximum: f32) -> Terms {
+    let tied = x == vec4<f32>(maximum);
+    let ties = a.ties + select(vec4<f32>(), vec4<f32>(1.0), tied);
+    return Terms(add_four(a.sum, select(raised, vec4<f32>(), tied)), ties);
 }
 
 fn row_statistics(row: u32, width: u32, at: Place) -> RowStatistics {
@@ -37,21 +55,12 @@ fn row_statistics(row: u32, width: u32, at: Place) -> RowStatistics {
         return row_threshold(row, width, at, maximum, undefined);
     }
 
-    var sum = Sum(0.0, 0.0);
-    var ties = vec4<f32>();
-    for (var i = 4u * at.lane; i < width && !undefined; i = i + 4u * LANES) {
-        let x = arguments_at(row, i, width);
-        ties = ties + select(vec4<f32>(), vec4<f32>(1.0), x == vec4<f32>(maximum));
-        let terms = vec4<f32>(
-            raised_exponential(x.x, maximum),
-            raised_exponential(x.y, maximum),
-            raised_exponential(x.z, maximum),
-            raised_exponential(x.w, maximum),
-        );
-        sum = add_four(sum, terms);
+    var terms = Terms();
+    if (!undefined) {
+        terms = lane_terms(row, width, at, maximum);
     }
-    let ties_found = (ties.x + ties.y) + (ties.z + ties.w);
-    let totals = reduce_sums(vec2<f32>(sum.value - sum.lost, ties_found), at);
+    let ties = (terms.ties.x + terms.ties.y) + (terms.ties.z + terms.ties.w);
+    let totals = reduce_sums(vec2<f32>(terms.sum.value - terms.sum.lost, ties), at);
     let rest = totals.x * 5.9604645e-08 + (totals.y - 1.0);
     let quotient = reciprocal_1p(split(rest));
     let inverse = opaque(quotient.head + quotient.rest);
@@ -87,11 +96,26 @@ fn anywhere(condition: bool, at: Place) -> bool {
 // still notices, about 50 rounds find room.
 const ROUNDS: u32 = 64u;
 
+// The sum of what elements are above the threshold, and their number.
+struct Excess {
+    sum: Sum,
+    count: f32,
+}
+
 // For an element above the threshold by how much, and 1.
 fn excess_of(x: f32, maximum: f32, threshold: f32) -> vec2<f32> {
     let d = scaled(math_difference(x, maximum));
     let excess = opaque(d.high - threshold) + d.low;
     return select(vec2<f32>(), vec2<f32>(excess, 1.0), d.high > threshold);
+}
+
+fn add_excess(a: Excess, x: vec4<f32>, maximum: f32, threshold: f32) -> Excess {
+    let first = excess_of(x.x, maximum, threshold);
+    let second = excess_of(x.y, maximum, threshold);
+    let third = excess_of(x.z, maximum, threshold);
+    let fourth = excess_of(x.w, maximum, threshold);
+    let sum = add_four(a.sum, vec4<f32>(first.x, second.x, third.x, fourth.x));
+    return Excess(sum, a.count + ((first.y + second.y) + (third.y + fourth.y)));
 }
 
 // Michelot's iteration, written as Newton's method: from the threshold -1, which no element of the
@@ -106,24 +130,15 @@ fn row_threshold(row: u32, width: u32, at: Place, maximum: f32, undefined: bool)
         if (!settled) {
             threshold = opaque(threshold + step);
         }
-        var sum = Sum(0.0, 0.0);
-        var count = 0.0;
-        for (var i = 4u * at.lane; i < width && !settled; i = i + 4u * LANES) {
-            let x = arguments_at(row, i, width);
-            let first = excess_of(x.x, maximum, threshold);
-            let second = excess_of(x.y, maximum, threshold);
-            let third = excess_of(x.z, maximum, threshold);
-            let fourth = excess_of(x.w, maximum, threshold);
-            sum = add_four(sum, vec4<f32>(first.x, second.x, third.x, fourth.x));
-            count = count + ((first.y + second.y) + (third.y + fourth.y));
-        }
-        let totals = reduce_sums(vec2<f32>(sum.value - sum.lost, count), at);
-        let excess = totals.x - 1.0;
-        let found = totals.y;
+        var found = Excess();
         if (!settled) {
-            step = excess / found;
-            settled = found >= support;
-            support = found;
+            found = lane_excess(row, width, at, maximum, threshold);
+        }
+        let totals = reduce_sums(vec2<f32>(found.sum.value - found.sum.lost, found.count), at);
+        if (!settled) {
+            step = (totals.x - 1.0) / totals.y;
+            settled = totals.y >= support;
+            support = totals.y;
         }
         if (!anywhere(!settled, at)) {
             break;

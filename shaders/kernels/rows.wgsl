@@ -33,6 +33,10 @@ fn softmax_of(d: Parts, row: RowStatistics) -> f32 {
     return exp_difference_times(row.inverse, d);
 }
 
+fn raised_softmax_of(raised: f32, row: RowStatistics) -> f32 {
+    return (raised * row.inverse.high + raised * row.inverse.low) * 5.9604645e-08;
+}
+
 struct Place {
     // The row, counted over all workgroups; it may lie beyond the last.
     row: u32,

@@ -98,8 +98,9 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
         let from_output = activation.has_derivative_from_output();
         let templates = if activation.is_rowwise() {
             vec![
-                Template::RowForward { vectors: false },
-                Template::RowForward { vectors: true },
+                Template::RowForward { vectors: false, held: false },
+                Template::RowForward { vectors: true, held: false },
+                Template::RowForward { vectors: true, held: true },
                 Template::RowProduct { product: RowProduct::Backward, vectors: false },
                 Template::RowProduct { product: RowProduct::Backward, vectors: true },
                 Template::RowProduct { product: RowProduct::Jvp, vectors: false },

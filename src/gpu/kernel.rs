@@ -27,14 +27,19 @@ impl TargetKind {
     }
 }
 
+/// The elements of a row that an invocation can hold on to.
+pub(super) const HELD: usize = 8;
+
 /// A kernel before the activation and the loss are put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Template {
     Unary(Unary),
     Binary(Binary),
-    /// With rows that are read as whole vec4s, or number by number; so is the next.
+    /// With rows that are read as whole vec4s, or number by number; so is the next. With rows of which an
+    /// invocation can hold its part, of [`HELD`] elements at most.
     RowForward {
         vectors: bool,
+        held: bool,
     },
     RowProduct {
         product: RowProduct,
@@ -115,6 +120,7 @@ impl Template {
         const ROWS: &str = shader!("kernels/rows");
         const LINES: &str = shader!("kernels/row_lines");
         const STATISTICS: &str = shader!("kernels/row_statistics");
+        const LOOPS: &str = shader!("kernels/row_loops");
         const LOGITS: &str = shader!("kernels/row_logits");
         const GATED: &str = shader!("kernels/gated_parameters");
         const PRELU: &str = shader!("kernels/prelu_parameters");
@@ -138,12 +144,18 @@ impl Template {
             Self::Binary(Binary::BackwardFromOutput) => {
                 vec![shader!("operations/backward_from_output"), BINARY]
             }
-            Self::RowForward { vectors } => {
+            Self::RowForward { vectors, held } => {
                 let access = match vectors {
                     true => shader!("kernels/row_forward_vectors"),
                     false => shader!("kernels/row_forward_scalars"),
                 };
-                vec![ROWS, LINES, STATISTICS, access, shader!("kernels/row_forward")]
+                let mut files =
+                    vec![ROWS, LINES, STATISTICS, access, shader!("kernels/row_forward")];
+                match held {
+                    true => files.push(shader!("kernels/row_forward_held")),
+                    false => files.extend([LOOPS, shader!("kernels/row_forward_loops")]),
+                }
+                files
             }
             Self::RowProduct { product, vectors } => {
                 let access = match vectors {
@@ -172,7 +184,7 @@ impl Template {
             }
             Self::SoftmaxCrossEntropy { targets, .. } => {
                 let kernel = shader!("kernels/softmax_cross_entropy");
-                vec![ROWS, STATISTICS, LOGITS, LOSS, targets.wgsl(), kernel]
+                vec![ROWS, STATISTICS, LOOPS, LOGITS, LOSS, targets.wgsl(), kernel]
             }
             Self::MultiMargin => {
                 vec![ROWS, LOSS, TargetKind::Labels.wgsl(), shader!("kernels/multi_margin")]
@@ -180,7 +192,7 @@ impl Template {
             Self::TileStatistics => {
                 let (labels, kernel) =
                     (TargetKind::Labels.wgsl(), shader!("kernels/tile_statistics"));
-                vec![ROWS, STATISTICS, LOGITS, LOSS, ARITHMETIC, labels, TILE, kernel]
+                vec![ROWS, STATISTICS, LOOPS, LOGITS, LOSS, ARITHMETIC, labels, TILE, kernel]
             }
             Self::TileGradient => {
                 vec![LOSS, TargetKind::Labels.wgsl(), TILE, shader!("kernels/tile_gradient")]
@@ -212,7 +224,7 @@ impl Template {
     pub(super) const fn takes_types(self) -> bool {
         match self {
             Self::Unary(_) | Self::Binary(_) => true,
-            Self::RowForward { vectors } | Self::RowProduct { vectors, .. } => vectors,
+            Self::RowForward { vectors, .. } | Self::RowProduct { vectors, .. } => vectors,
             _ => false,
         }
     }

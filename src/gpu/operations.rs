@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::buffer::Buffer;
 use super::context::Context;
 use super::halves::{copy_odd, shares_last_word};
-use super::kernel::{Kernel, Template};
+use super::kernel::{HELD, Kernel, Template};
 use super::operand::{Window, groups, pieces, vector_input, vector_output, vector_window, window};
 use super::recorder::Binding;
 use super::variant::as_on_gpus;
@@ -69,7 +69,7 @@ pub(super) fn pointwise<const N: usize>(
 pub(super) fn lanes(context: &Context, width: usize, passes: usize) -> usize {
     // On a processor reductions among invocations are dear; but loops are bounded there.
     let alone = context.info.kind == DeviceKind::Software && !as_on_gpus();
-    let each = if alone { ((1 << 17) / passes.max(1)).clamp(8, 4096) } else { 8 };
+    let each = if alone { ((1 << 17) / passes.max(1)).clamp(8, 4096) } else { HELD };
     width.div_ceil(each).next_power_of_two().min(WORKGROUP)
 }
 

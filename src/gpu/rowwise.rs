@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::buffer::Buffer;
 use super::context::Context;
 use super::halves::window_of;
-use super::kernel::{Kernel, Template};
+use super::kernel::{HELD, Kernel, Template};
 use super::operand::{Window, groups, input, pieces, window};
 use super::operations::{Loops, RowPass, WORKGROUP, ZERO, lanes, run};
 use super::recorder::Binding;
@@ -184,7 +184,8 @@ pub(super) fn forward(
     let z = input(context, z, &[y], dtype.words(call.lines.elements()))?;
     let passes = call.activation.visit_rowwise(Passes).unwrap_or(0);
     let spread = Spread::of(context, call.lines, passes);
-    let template = Template::RowForward { vectors: in_vectors(call.lines) };
+    let held = call.lines.width <= HELD * spread.lanes;
+    let template = Template::RowForward { vectors: in_vectors(call.lines), held };
     Pass::new(context, template, call, dtype, spread, y)?.run_all(passes, &[&z], y)
 }
 

@@ -1,0 +1,21 @@
+// How row_forward.wgsl goes along a row: in loops.
+
+fn begin(row: u32, width: u32, at: Place) {}
+
+fn finish(row: u32, width: u32, at: Place, statistics: RowStatistics) {
+    for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
+        let x = arguments_at(row, i, width);
+        let values = vec4<f32>(
+            output_of(x.x, statistics),
+            output_of(x.y, statistics),
+            output_of(x.z, statistics),
+            output_of(x.w, statistics),
+        );
+        store_y(row, i, width, values);
+    }
+}
+
+fn output_of(x: f32, statistics: RowStatistics) -> f32 {
+    let d = scaled(math_difference(x, statistics.maximum));
+    return nan_where(statistics.undefined, forward(d, statistics));
+}
