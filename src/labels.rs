@@ -81,12 +81,14 @@ impl Labels {
 
     /// The number of rows that count, or the first label that is neither a class nor ignored.
     pub(crate) fn count(&self, classes: usize, ignore_index: Option<i32>) -> Result<usize> {
+        // Without a branch for each row: they may be many, at every step.
+        let classes_end = u32::try_from(classes).map_or(1 << 31, |classes| classes.min(1 << 31));
+        let is_class = |label: i32| (label as u32) < classes_end;
         let ignored = |label: i32| Some(label) == ignore_index;
-        let valid = |label: i32| {
-            usize::try_from(label).is_ok_and(|label| label < classes) || ignored(label)
-        };
+        let valid = |label: i32| is_class(label) | ignored(label);
         let host = self.lock();
-        if let Some(row) = host.iter().position(|&label| !valid(label)) {
+        if host.iter().filter(|&&label| valid(label)).count() < host.len() {
+            let row = host.iter().position(|&label| !valid(label)).unwrap_or_default();
             return Err(Error::InvalidLabel { row, label: host[row], classes });
         }
         Ok(host.iter().filter(|&&label| !ignored(label)).count())
