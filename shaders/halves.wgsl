@@ -1,5 +1,5 @@
-// Numbers of f16 as bits, and from and to f32 by integers: what a driver makes of subnormal numbers and
-// NaN, and how it rounds, plays no role.
+// Numbers of f16 as bits, and from and to f32 by integers: what a driver makes of halves, and of subnormal
+// numbers and NaN, plays no role.
 
 fn widen(half: vec4<u32>) -> vec4<f32> {
     let magnitude = half & vec4<u32>(0x7fffu);
@@ -25,16 +25,14 @@ fn widen_four(words: vec2<u32>) -> vec4<f32> {
 fn narrow(x: vec4<f32>) -> vec4<u32> {
     let bits = bitcast<vec4<u32>>(x);
     let magnitude = bits & vec4<u32>(0x7fffffffu);
-    let exponent = magnitude >> vec4<u32>(23u);
-    let significand = (bits & vec4<u32>(0x7fffffu)) | vec4<u32>(0x800000u);
-    // 13 bits are lost; more below the least normal number, 2^-14, all from 2^-25 on.
-    let lost = vec4<u32>(126u) - clamp(exponent, vec4<u32>(101u), vec4<u32>(113u));
-    let odd = (significand >> lost) & vec4<u32>(1u);
-    let half_unit = (vec4<u32>(1u) << (lost - vec4<u32>(1u))) - vec4<u32>(1u);
-    let rounded = (significand + half_unit + odd) >> lost;
-    // A carry goes on to the exponent, at the end to infinity.
-    let scaled = rounded + ((max(exponent, vec4<u32>(113u)) - vec4<u32>(113u)) << vec4<u32>(10u));
-    let finite = min(scaled, vec4<u32>(0x7c00u));
+    // The exponent of f16 is 112 less, and 13 bits are lost. A carry goes on to the exponent, at the end to
+    // infinity.
+    let odd = (magnitude >> vec4<u32>(13u)) & vec4<u32>(1u);
+    let normal = (magnitude + vec4<u32>(0xc8000fffu) + odd) >> vec4<u32>(13u);
+    // Below the least normal number, 2^-14, multiples of 2^-24, as which f32 has the numbers beside 1/2.
+    let beside_half = bitcast<vec4<f32>>(magnitude) + vec4<f32>(0.5);
+    let subnormal = bitcast<vec4<u32>>(beside_half) - vec4<u32>(0x3f000000u);
+    let finite = min(select(normal, subnormal, magnitude < vec4<u32>(0x38800000u)), vec4<u32>(0x7c00u));
     let result = select(finite, vec4<u32>(0x7e00u), magnitude > vec4<u32>(0x7f800000u));
     return result | ((bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u));
 }
