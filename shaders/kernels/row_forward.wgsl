@@ -1,6 +1,9 @@
 // y = g(z / T) along each row, four elements at a time: row_forward_loops.wgsl and row_forward_held.wgsl
 // say how.
 
+// Each invocation has fours of neighbours.
+const LANE_START: u32 = 4u;
+
 // Nothing but minus infinity where the mask or the end of the row leaves an element out.
 fn arguments_at(row: u32, i: u32, width: u32) -> vec4<f32> {
     let values = load_z(row, i, width);

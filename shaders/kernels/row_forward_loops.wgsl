@@ -3,7 +3,7 @@
 fn begin(row: u32, width: u32, at: Place) {}
 
 fn finish(row: u32, width: u32, at: Place, statistics: RowStatistics) {
-    for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
+    for (var i = LANE_START * at.lane; i < width; i = i + 4u * LANES) {
         let x = arguments_at(row, i, width);
         let values = vec4<f32>(
             output_of(x.x, statistics),

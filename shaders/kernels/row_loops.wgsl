@@ -1,9 +1,10 @@
-// What row_statistics.wgsl takes of an invocation, in loops along its part of the row: arguments_at(row, i,
-// width), four from i on with minus infinity for those beyond the end, is the kernel's.
+// What row_statistics.wgsl takes of an invocation, in loops along its part of the row. LANE_START, where the
+// next invocation's begins, and arguments_at(row, i, width), four of its own from i on with minus infinity
+// for those beyond the end, are the kernel's.
 
 fn lane_greatest(row: u32, width: u32, at: Place) -> Greatest {
     var greatest = Greatest(-infinity(), 0u);
-    for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
+    for (var i = LANE_START * at.lane; i < width; i = i + 4u * LANES) {
         greatest = greatest_of_four(greatest, arguments_at(row, i, width));
     }
     return greatest;
@@ -11,7 +12,7 @@ fn lane_greatest(row: u32, width: u32, at: Place) -> Greatest {
 
 fn lane_terms(row: u32, width: u32, at: Place, maximum: f32) -> Terms {
     var terms = Terms();
-    for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
+    for (var i = LANE_START * at.lane; i < width; i = i + 4u * LANES) {
         let x = arguments_at(row, i, width);
         terms = add_terms(terms, x, raised_exponentials(x, maximum), maximum);
     }
@@ -20,7 +21,7 @@ fn lane_terms(row: u32, width: u32, at: Place, maximum: f32) -> Terms {
 
 fn lane_excess(row: u32, width: u32, at: Place, maximum: f32, threshold: f32) -> Excess {
     var excess = Excess();
-    for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
+    for (var i = LANE_START * at.lane; i < width; i = i + 4u * LANES) {
         excess = add_excess(excess, arguments_at(row, i, width), maximum, threshold);
     }
     return excess;
