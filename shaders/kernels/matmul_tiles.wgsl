@@ -78,7 +78,7 @@ fn put(block: Block, values: mat4x4<f32>) {
     }
 }
 
-// What an invocation adds up: ROW_BLOCKS by COLUMN_BLOCKS blocks.
+// What an invocation adds up: ROW_BLOCKS by COLUMN_BLOCKS blocks, 1 by 1, 2 by 2 or 4 by 2.
 struct Sums {
     s00: mat4x4<f32>,
     s01: mat4x4<f32>,
@@ -108,12 +108,10 @@ fn add_products(sums: ptr<function, Sums>, i: u32, a_at: u32, b_at: u32) {
     (*sums).s00 = add_outer((*sums).s00, a0, b0);
     if (COLUMN_BLOCKS > 1u) {
         let b1 = b_tile[b + ACROSS];
+        let a1 = a_tile[a + DOWN];
         (*sums).s01 = add_outer((*sums).s01, a0, b1);
-        if (ROW_BLOCKS > 1u) {
-            let a1 = a_tile[a + DOWN];
-            (*sums).s10 = add_outer((*sums).s10, a1, b0);
-            (*sums).s11 = add_outer((*sums).s11, a1, b1);
-        }
+        (*sums).s10 = add_outer((*sums).s10, a1, b0);
+        (*sums).s11 = add_outer((*sums).s11, a1, b1);
         if (ROW_BLOCKS > 2u) {
             let a2 = a_tile[a + 2u * DOWN];
             (*sums).s20 = add_outer((*sums).s20, a2, b0);
@@ -192,10 +190,8 @@ fn main(
     store_block(sums.s00, row, column, slice);
     if (COLUMN_BLOCKS > 1u) {
         store_block(sums.s01, row, beside, slice);
-        if (ROW_BLOCKS > 1u) {
-            store_block(sums.s10, row + below, column, slice);
-            store_block(sums.s11, row + below, beside, slice);
-        }
+        store_block(sums.s10, row + below, column, slice);
+        store_block(sums.s11, row + below, beside, slice);
         if (ROW_BLOCKS > 2u) {
             store_block(sums.s20, row + 2u * below, column, slice);
             store_block(sums.s21, row + 2u * below, beside, slice);

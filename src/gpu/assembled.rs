@@ -99,6 +99,7 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
         let templates = if activation.is_rowwise() {
             vec![
                 Template::RowForward { vectors: false, held: false },
+                Template::RowForward { vectors: false, held: true },
                 Template::RowForward { vectors: true, held: false },
                 Template::RowForward { vectors: true, held: true },
                 Template::RowProduct { product: RowProduct::Backward, vectors: false },

@@ -84,7 +84,7 @@ impl Pipeline {
             force_loop_bounding: false,
             ..wgpu::ShaderRuntimeChecks::checked()
         };
-        // SAFETY: every loop of the kernels, which are all in shaders/, counts up to a bound.
+        // SAFETY: every loop of the kernels, which are all in shaders/, counts up or down to a bound.
         unsafe { self.device.create_shader_module_trusted(descriptor, checks) }
     }
 

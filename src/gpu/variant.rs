@@ -47,7 +47,7 @@ pub(crate) enum Family {
 pub(crate) struct Variant {
     pub(crate) family: Family,
     /// The blocks that an invocation computes, one below the other and side by side: one for a small
-    /// product, up to four each from registers; with tiles (1, 1), (1, 2), (2, 2) or (4, 2).
+    /// product, up to four each from registers; with tiles (1, 1), (2, 2) or (4, 2).
     pub(crate) row_blocks: usize,
     pub(crate) column_blocks: usize,
     /// Into so many slices the inner dimension is cut, at most.
