@@ -178,8 +178,8 @@ const VARIANTS: [Variant; 7] = {
     [
         variant(Family::Small, [1, 1], 1),
         variant(Family::Small, [1, 1], 3),
-        variant(Family::Registers, [4, 4], 1),
-        variant(Family::Registers, [1, 3], 3),
+        variant(Family::Registers { group: 16 }, [4, 4], 1),
+        variant(Family::Registers { group: 64 }, [1, 3], 3),
         variant(Family::Tiles { across: 16, down: 8 }, [4, 2], 1),
         variant(Family::Tiles { across: 8, down: 8 }, [2, 2], 4),
         variant(Family::Tiles { across: 8, down: 32 }, [1, 1], 2),

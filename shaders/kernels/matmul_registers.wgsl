@@ -1,6 +1,9 @@
 // A matrix product from registers alone: for adapters that are processors, where workgroup memory is
-// as slow as any and barriers are dear. Each invocation computes up to 4 x 4 blocks. An activation is left
-// to matmul_slices.wgsl, as such adapters compile slowly: this would have to be compiled for each.
+// as slow as any and barriers are dear, and for few rows. Each invocation computes up to 4 x 4 blocks. An
+// activation is left to matmul_slices.wgsl, as processors compile slowly: this would have to be compiled
+// for each.
+
+override GROUP: u32 = 16u;
 
 fn pick(
     i: u32,
@@ -20,14 +23,14 @@ fn pick(
     return picked;
 }
 
-@compute @workgroup_size(16)
+@compute @workgroup_size(GROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
     opaque_zero = parameters.zero;
-    let index = (group.y * groups.x + group.x) * 16u + local;
+    let index = (group.y * groups.x + group.x) * GROUP + local;
     let across = (parameters.columns + 4u * COLUMN_BLOCKS - 1u) / (4u * COLUMN_BLOCKS);
     let row = index / across * 4u * ROW_BLOCKS;
     let column = index % across * 4u * COLUMN_BLOCKS;

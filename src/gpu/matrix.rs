@@ -104,7 +104,8 @@ pub(super) fn matmul(context: &Arc<Context>, product: Product<'_>) -> Result<()>
         Operand::new(context, row, output, 1, columns)
     });
     let bias = bias.transpose()?;
-    let variant = Variant::of(context.info.kind, Extent { rows, inner, columns });
+    let variant =
+        Variant::of(context.info.kind, Extent { rows, inner, columns }, product.b.transposed);
 
     // The longer the rows that a matrix is stored in, the fewer of them a window holds.
     let seen = context.window_elements();
@@ -197,7 +198,7 @@ impl Call<'_> {
         };
         let kernel = match self.variant.family {
             Family::Small => Kernel::new(Template::MatMulSmall),
-            Family::Registers => matmul(false),
+            Family::Registers { group } => matmul(false).constant("GROUP", group as f64),
             Family::Tiles { across, down } => matmul(true)
                 .constant("GROUP", (across * down) as f64)
                 .constant("ACROSS", across as f64)

@@ -8,13 +8,19 @@ pub(crate) const DEPTH: usize = 16;
 /// The edge of a block of the output.
 const BLOCK: usize = 4;
 
-/// The invocations in a workgroup of the kernels without workgroup memory.
+/// The invocations in a workgroup of the kernels without workgroup memory, on processors.
 const REGISTER_GROUP: usize = 16;
 
-/// The workgroups of 256 invocations that a GPU is busy with, and the terms that are worth a slice of
-/// their own.
-const BUSY: usize = 128;
-const SLICE: usize = 256;
+/// The workgroups that a GPU is busy with, and the terms that are not worth cutting.
+const BUSY: usize = 256;
+const WHOLE: usize = 256;
+
+/// The rows of a product that is over when its second factor is read; the invocations that read it, in
+/// workgroups of so many, and what is worth one of them.
+const FEW_ROWS: usize = 8;
+const READERS: usize = 1 << 16;
+const READER_GROUP: usize = 64;
+const READER_SLICE: usize = 64;
 
 /// The multiplications that are sooner done on a processor than a kernel with large blocks is compiled.
 const SMALL: usize = 1 << 18;
@@ -36,8 +42,8 @@ pub(crate) struct Extent {
 pub(crate) enum Family {
     /// A block an invocation, without workgroup memory and with little code.
     Small,
-    /// Several blocks an invocation, without workgroup memory.
-    Registers,
+    /// Several blocks an invocation, without workgroup memory, by so many in a workgroup.
+    Registers { group: usize },
     /// With tiles in workgroup memory, by so many invocations side by side and one below the other.
     Tiles { across: usize, down: usize },
 }
@@ -55,14 +61,19 @@ pub(crate) struct Variant {
 }
 
 impl Variant {
-    pub(crate) fn of(kind: DeviceKind, extent: Extent) -> Self {
+    /// For a second factor that is stored as its transpose or not.
+    pub(crate) fn of(kind: DeviceKind, extent: Extent, b_transposed: bool) -> Self {
         #[cfg(test)]
         if let Some(variant) = FORCED.get() {
             return variant;
         }
         match kind {
             DeviceKind::Software if !as_on_gpus() => Self::registers(extent),
-            _ => Self::tiles(extent),
+            _ => {
+                let Extent { rows, inner, columns } = extent;
+                let reads = !b_transposed && rows <= FEW_ROWS && inner * columns >= READERS;
+                if reads { Self::readers(extent) } else { Self::tiles(extent) }
+            }
         }
     }
 
@@ -79,7 +90,7 @@ impl Variant {
             _ => 4,
         };
         let mut variant = Self {
-            family: Family::Registers,
+            family: Family::Registers { group: REGISTER_GROUP },
             row_blocks,
             column_blocks: extent.columns.div_ceil(BLOCK).clamp(1, 4),
             slices: 1,
@@ -92,34 +103,42 @@ impl Variant {
         variant
     }
 
-    /// For a GPU: tiles of 128 x 32 or 32 x 128 where the output is narrow, 128 x 128 or 64 x 64 with
-    /// large blocks where there are enough of them, else 64 x 64 with many invocations and in slices.
+    /// For a GPU where there are few rows: blocks without tiles, of which most would be empty, in slices
+    /// that have enough invocations read the second factor. Neighbours read what lies side by side.
+    fn readers(extent: Extent) -> Self {
+        let family = Family::Registers { group: READER_GROUP };
+        let variant = Self { family, row_blocks: 1, column_blocks: 1, slices: 1 };
+        let missing = READERS / variant.invocations(extent).max(1);
+        Self { slices: missing.min(extent.inner / READER_SLICE).max(1), ..variant }
+    }
+
+    /// For a GPU: tiles of 128 x 32 or 32 x 128 where the output is narrow, else the largest that make
+    /// enough workgroups, with slices of as many terms as are worth one.
     fn tiles(extent: Extent) -> Self {
         let Extent { rows, inner, columns } = extent;
-        let tile = |[row_blocks, column_blocks]: [usize; 2], [across, down]: [usize; 2]| Self {
-            family: Family::Tiles { across, down },
-            row_blocks,
-            column_blocks,
-            slices: 1,
+        let tile = |[row_blocks, column_blocks]: [usize; 2], [across, down]: [usize; 2], terms| {
+            let family = Family::Tiles { across, down };
+            let variant = Self { family, row_blocks, column_blocks, slices: 1 };
+            let missing = BUSY / variant.workgroups(rows, columns).max(1);
+            let most = if inner < WHOLE { 1 } else { inner / terms };
+            Self { slices: missing.min(most).max(1), ..variant }
         };
-        let large = tile([4, 2], [16, 8]);
-        let medium = tile([2, 2], [8, 8]);
-        let variant = match (rows, columns) {
-            (_, ..=32) => tile([1, 1], [8, 32]),
-            (..=32, _) => tile([1, 1], [32, 8]),
-            _ if large.workgroups(rows, columns) >= 2 * BUSY => large,
-            _ if medium.workgroups(rows, columns) >= BUSY => medium,
-            _ => tile([1, 1], [16, 16]),
-        };
-        let missing = BUSY / variant.workgroups(rows, columns).max(1);
-        Self { slices: missing.min(inner / SLICE).max(1), ..variant }
+        let is_busy = |variant: &Self| variant.workgroups(rows, columns) * variant.slices >= BUSY;
+        match (rows, columns) {
+            (_, ..=32) => tile([1, 1], [8, 32], 64),
+            (..=32, _) => tile([1, 1], [32, 8], 64),
+            _ => [tile([4, 2], [16, 8], 1024), tile([2, 2], [8, 8], 512)]
+                .into_iter()
+                .find(is_busy)
+                .unwrap_or_else(|| tile([1, 1], [16, 16], 64)),
+        }
     }
 
     /// The rows and columns that one invocation computes, or one workgroup with tiles.
     fn tile(self) -> (usize, usize) {
         let (rows, columns) = (self.row_blocks * BLOCK, self.column_blocks * BLOCK);
         match self.family {
-            Family::Small | Family::Registers => (rows, columns),
+            Family::Small | Family::Registers { .. } => (rows, columns),
             Family::Tiles { across, down } => (rows * down, columns * across),
         }
     }
@@ -137,7 +156,8 @@ impl Variant {
     pub(crate) fn workgroups(self, rows: usize, columns: usize) -> usize {
         let tiles = self.invocations(Extent { rows, inner: 0, columns });
         match self.family {
-            Family::Small | Family::Registers => tiles.div_ceil(REGISTER_GROUP),
+            Family::Small => tiles.div_ceil(REGISTER_GROUP),
+            Family::Registers { group } => tiles.div_ceil(group),
             Family::Tiles { .. } => tiles,
         }
     }
