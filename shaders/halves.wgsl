@@ -12,15 +12,6 @@ fn widen(half: vec4<u32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(bits | ((half & vec4<u32>(0x8000u)) << vec4<u32>(16u)));
 }
 
-// Of the two halves in a word, the one with this index.
-fn widen_one(word: u32, index: u32) -> f32 {
-    return widen(vec4<u32>((word >> (16u * (index & 1u))) & 0xffffu)).x;
-}
-
-fn widen_four(words: vec2<u32>) -> vec4<f32> {
-    return widen(vec4<u32>(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u));
-}
-
 // To the nearest, ties to even.
 fn narrow(x: vec4<f32>) -> vec4<u32> {
     let bits = bitcast<vec4<u32>>(x);

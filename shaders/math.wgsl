@@ -342,11 +342,16 @@ fn math_expm1(x: f32) -> f32 {
 
 // z - m, with what its rounding lost.
 fn math_difference(z: f32, m: f32) -> Parts {
+    let d = finite_difference(z, m);
+    return Parts(d.high, select(d.low, 0.0, is_infinite(d.high)));
+}
+
+// The same where it is finite; elsewhere the low part is no number.
+fn finite_difference(z: f32, m: f32) -> Parts {
     let high = opaque(z - m);
     // Knuth's two-sum.
     let back = opaque(high - z);
-    let low = (z - opaque(high - back)) + (-m - back);
-    return Parts(high, select(low, 0.0, is_infinite(high)));
+    return Parts(high, (z - opaque(high - back)) + (-m - back));
 }
 
 // Below this difference its exponential is zero.
@@ -358,19 +363,26 @@ fn near_exponential(d: Parts) -> Exponential {
     return exponential(Parts(select(LEAST_DIFFERENCE, d.high, near), select(0.0, d.low, near)));
 }
 
-// 2^power * e^d for d <= 0; zero below -104.
-fn exp_difference(d: Parts, power: i32) -> f32 {
+fn math_exp_difference(d: Parts) -> f32 {
+    return select(0.0, exponential_value(near_exponential(d)), d.high > LEAST_DIFFERENCE);
+}
+
+// 2^32 * e^d for d <= 0, which is never subnormal: some drivers flush such numbers. Of the low part
+// nothing is asked where d is not finite.
+fn raised_exp_difference(d: Parts) -> f32 {
     let e = near_exponential(d);
-    return select(0.0, scale(1.0 + e.fraction, e.exponent + power), d.high > LEAST_DIFFERENCE);
+    let raised = bitcast<u32>(1.0 + e.fraction) + (bitcast<u32>(e.exponent + 32) << 23u);
+    return select(0.0, bitcast<f32>(raised), d.high > LEAST_DIFFERENCE);
+}
+
+// x / 2^32
+fn lowered(x: f32) -> f32 {
+    return x * 2.3283064365386963e-10;
 }
 
 // factor * e^d for d <= 0 and a factor up to 1, rounded once; zero below -104.
 fn exp_difference_times(factor: Parts, d: Parts) -> f32 {
     return select(0.0, exponential_times(factor, near_exponential(d)), d.high > LEAST_DIFFERENCE);
-}
-
-fn math_exp_difference(d: Parts) -> f32 {
-    return exp_difference(d, 0);
 }
 
 // factor * e^(-weight * a^2) for a weight of 1/2 or 1 and a in [0, 18]: the square in two parts.

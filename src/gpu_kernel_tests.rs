@@ -1,7 +1,7 @@
 //! Software adapters run row-wise work, losses and products by kernels of their own. Here they run what
 //! GPUs run: rows that many invocations share, and tiles.
 
-use crate::common::{Within, adapters, assert_all, cpu, normal, wide};
+use crate::common::{Within, adapters, assert_all, cpu, distributions, normal, wide};
 use crate::gpu::with_kernels_of_gpus;
 use crate::loss::Loss;
 use crate::{Activation, Device, OutputLayer, Reduction, Rowwise, Targets, Tensor};
@@ -49,11 +49,54 @@ fn rows_along_every_axis() {
 }
 
 #[test]
+fn cross_entropies() {
+    let smooth = Loss::CrossEntropyWithLogits { label_smoothing: 0.1, ignore_index: Some(1) };
+    let layers = [
+        OutputLayer::new(Activation::Identity, smooth),
+        OutputLayer::new(Activation::Softmax, Loss::cross_entropy()),
+        OutputLayer::new(Activation::Softmax, Loss::cross_entropy()).z_loss(1e-2),
+        OutputLayer::new(Activation::LogSoftmax, Loss::Nll { ignore_index: Some(1) }),
+    ];
+    // Rows that one invocation has, that several hold, and that are too long to be held.
+    for [batch, classes] in [[70, 7], [33, 100], [5, 2000], [3, 2100]] {
+        let x = normal(batch * 4, 1.0, 1);
+        let w = normal(4 * classes, 2.0, 2);
+        let labels: Vec<i32> = (0..batch).map(|row| (row * 3 % classes) as i32).collect();
+        let dense = distributions(batch, classes, 3);
+        let class_weights: Vec<f32> = (0..classes).map(|class| 0.5 + class as f32).collect();
+        for (number, layer) in layers.iter().enumerate() {
+            for (is_weighted, is_dense) in [(false, false), (true, false), (true, true)] {
+                if is_dense && number != 1 {
+                    continue;
+                }
+                let what = format!("layer {number} of {batch} x {classes}, {is_weighted}");
+                compare(&what, |device| {
+                    let x = device.tensor(&x, [batch, 4]).unwrap();
+                    let w = device.tensor(&w, [4, classes]).unwrap();
+                    let weights = device.tensor(&class_weights, [classes]).unwrap();
+                    let mut targets = if is_dense {
+                        Targets::from(&device.tensor(&dense, [batch, classes]).unwrap())
+                    } else {
+                        Targets::from(&device.labels(&labels).unwrap())
+                    };
+                    if is_weighted {
+                        targets = targets.class_weights(&weights);
+                    }
+                    let step = layer.gradients(&x, &w, None, targets).unwrap();
+                    vec![step.loss, step.y, step.dz]
+                });
+            }
+        }
+    }
+}
+
+#[test]
 fn output_layers() {
     for [batch, inputs, classes] in [[7, 20, 3], [33, 64, 100], [5, 9, 1000], [130, 300, 33]] {
         let x = normal(batch * inputs, 1.0, 1);
-        let w = normal(inputs * classes, 1.0 / (inputs as f32).sqrt(), 2);
-        let b = normal(classes, 0.5, 3);
+        // Far from where tanh is flat: what a sum is off by would be much beside the output.
+        let w = normal(inputs * classes, 0.25 / (inputs as f32).sqrt(), 2);
+        let b = normal(classes, 0.1, 3);
         let labels: Vec<i32> = (0..batch).map(|row| (row * 7 % classes) as i32).collect();
         let dense = normal(batch * classes, 1.0, 4);
         let pairs = [

@@ -11,7 +11,7 @@ fn forward(d: Parts, row: RowStatistics) -> f32 {
     return softmax_of(d, row);
 }
 
-// The same with e^d raised by 2^24 at hand.
+// The same with e^d raised by 2^32 at hand.
 fn forward_held(d: Parts, raised: f32, row: RowStatistics) -> f32 {
     return raised_softmax_of(raised, row);
 }

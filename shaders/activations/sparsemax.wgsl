@@ -12,7 +12,7 @@ fn forward(d: Parts, row: RowStatistics) -> f32 {
     return select(0.0, y, is_positive(y));
 }
 
-// The same with e^d raised by 2^24 at hand.
+// The same with e^d raised by 2^32 at hand.
 fn forward_held(d: Parts, raised: f32, row: RowStatistics) -> f32 {
     return forward(d, row);
 }

@@ -25,7 +25,6 @@ struct Parameters {
     extra_base: u32,
     extra_row: u32,
     extra_column: u32,
-    has: u32,
     // Of a tile: its first column, and the classes of a whole row.
     first_column: u32,
     classes: u32,
@@ -37,25 +36,22 @@ override WANT_TERMS: bool = false;
 override WANT_Y: bool = true;
 override WANT_DZ: bool = true;
 
-// Bits of `has`: which inputs are there. The buffers of the others are not read; the weights of classes
-// are extra.
+// Which inputs are there, as bits. The buffers of the others are not read; the weights of classes are extra.
+override INPUTS: u32 = 0u;
 const HAS_WEIGHTS: u32 = 1u;
 const HAS_CLASS_WEIGHTS: u32 = 2u;
 const HAS_EXTRA: u32 = 4u;
 const HAS_DIVISOR: u32 = 8u;
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-@group(0) @binding(1) var<storage, read> z: array<f32>;
-// Binding 2: the targets.
+// Bindings 1, 7 and 8 are those of loss_scalars.wgsl or loss_vectors.wgsl; binding 2 has the targets.
 @group(0) @binding(3) var<storage, read> weights: array<f32>;
 @group(0) @binding(4) var<storage, read> extra: array<f32>;
 @group(0) @binding(5) var<storage, read> divisor: array<f32>;
 @group(0) @binding(6) var<storage, read_write> losses: array<f32>;
-@group(0) @binding(7) var<storage, read_write> y: array<f32>;
-@group(0) @binding(8) var<storage, read_write> dz: array<f32>;
 
 fn has(input: u32) -> bool {
-    return (parameters.has & input) != 0u;
+    return (INPUTS & input) != 0u;
 }
 
 // The weight of an element; of a row in its column 0.

@@ -1,6 +1,4 @@
-// How row_forward.wgsl goes along a row: in loops.
-
-fn begin(row: u32, width: u32, at: Place) {}
+// How row_forward.wgsl ends, with row_loops.wgsl.
 
 fn finish(row: u32, width: u32, at: Place, statistics: RowStatistics) {
     for (var i = LANE_START * at.lane; i < width; i = i + 4u * LANES) {

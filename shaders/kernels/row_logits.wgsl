@@ -1,21 +1,4 @@
-// What row_statistics.wgsl takes of a kernel, for rows of logits without a temperature: argument_at(row, i),
-// a logit, is the kernel's.
-
-// Numbers are read one by one: neighbours read neighbours.
-const LANE_START: u32 = 1u;
-
-// Four arguments that are LANES apart; minus infinity beyond the end.
-fn arguments_at(row: u32, i: u32, width: u32) -> vec4<f32> {
-    let none = -infinity();
-    let last = width - 1u;
-    let at = vec4<u32>(i, i + LANES, i + 2u * LANES, i + 3u * LANES);
-    return vec4<f32>(
-        argument_at(row, at.x),
-        select(none, argument_at(row, min(at.y, last)), at.y < width),
-        select(none, argument_at(row, min(at.z, last)), at.z < width),
-        select(none, argument_at(row, min(at.w, last)), at.w < width),
-    );
-}
+// Rows of logits have no temperature: see row_statistics.wgsl.
 
 fn scaled(d: Parts) -> Parts {
     return d;

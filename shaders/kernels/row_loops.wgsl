@@ -2,6 +2,8 @@
 // next invocation's begins, and arguments_at(row, i, width), four of its own from i on with minus infinity
 // for those beyond the end, are the kernel's.
 
+fn begin(row: u32, width: u32, at: Place) {}
+
 fn lane_greatest(row: u32, width: u32, at: Place) -> Greatest {
     var greatest = Greatest(-infinity(), 0u);
     for (var i = LANE_START * at.lane; i < width; i = i + 4u * LANES) {

@@ -1,6 +1,6 @@
 // The statistics of a row of arguments: scaled(difference) by the temperature is the kernel's, and what an
 // invocation finds in its part of the row, lane_greatest, lane_terms and lane_excess, is row_loops.wgsl's
-// or row_forward_held.wgsl's.
+// or row_held.wgsl's.
 
 // The greatest number so far, and the greatest magnitude: of a NaN, where there is one.
 struct Greatest {
@@ -22,9 +22,8 @@ fn row_maximum(row: u32, width: u32, at: Place) -> f32 {
     return reduce_maximum(nan_where(greatest.magnitude > 0x7f800000u, greatest.value), at);
 }
 
-// e^d, raised by 2^24 so that it is not subnormal: some drivers flush those.
 fn raised_exponential(x: f32, maximum: f32) -> f32 {
-    return exp_difference(scaled(math_difference(x, maximum)), 24);
+    return raised_exp_difference(scaled(finite_difference(x, maximum)));
 }
 
 fn raised_exponentials(x: vec4<f32>, maximum: f32) -> vec4<f32> {
@@ -45,7 +44,7 @@ struct Terms {
 fn add_terms(a: Terms, x: vec4<f32>, raised: vec4<f32>, maximum: f32) -> Terms {
     let tied = x == vec4<f32>(maximum);
     let ties = a.ties + select(vec4<f32>(), vec4<f32>(1.0), tied);
-    return Terms(add_four(a.sum, select(raised, vec4<f32>(), tied)), ties);
+    return Terms(add_four_finite(a.sum, select(raised, vec4<f32>(), tied)), ties);
 }
 
 fn row_statistics(row: u32, width: u32, at: Place) -> RowStatistics {
@@ -61,7 +60,7 @@ fn row_statistics(row: u32, width: u32, at: Place) -> RowStatistics {
     }
     let ties = (terms.ties.x + terms.ties.y) + (terms.ties.z + terms.ties.w);
     let totals = reduce_sums(vec2<f32>(terms.sum.value - terms.sum.lost, ties), at);
-    let rest = totals.x * 5.9604645e-08 + (totals.y - 1.0);
+    let rest = lowered(totals.x) + (totals.y - 1.0);
     let quotient = reciprocal_1p(split(rest));
     let inverse = opaque(quotient.head + quotient.rest);
     let lost = opaque(quotient.head - inverse) + quotient.rest;
@@ -114,7 +113,7 @@ fn add_excess(a: Excess, x: vec4<f32>, maximum: f32, threshold: f32) -> Excess {
     let second = excess_of(x.y, maximum, threshold);
     let third = excess_of(x.z, maximum, threshold);
     let fourth = excess_of(x.w, maximum, threshold);
-    let sum = add_four(a.sum, vec4<f32>(first.x, second.x, third.x, fourth.x));
+    let sum = add_four_finite(a.sum, vec4<f32>(first.x, second.x, third.x, fourth.x));
     return Excess(sum, a.count + ((first.y + second.y) + (third.y + fourth.y)));
 }
 

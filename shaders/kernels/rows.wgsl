@@ -34,7 +34,7 @@ fn softmax_of(d: Parts, row: RowStatistics) -> f32 {
 }
 
 fn raised_softmax_of(raised: f32, row: RowStatistics) -> f32 {
-    return (raised * row.inverse.high + raised * row.inverse.low) * 5.9604645e-08;
+    return lowered(raised * row.inverse.high + raised * row.inverse.low);
 }
 
 struct Place {
@@ -123,9 +123,19 @@ fn add_four(sum: Sum, terms: vec4<f32>) -> Sum {
 }
 
 fn add(sum: Sum, term: f32) -> Sum {
+    let total = add_finite(sum, term);
+    // An infinite sum has lost nothing that could be given back.
+    return Sum(total.value, select(total.lost, 0.0, is_infinite(total.value)));
+}
+
+// The same where the sum stays finite.
+fn add_finite(sum: Sum, term: f32) -> Sum {
     let corrected = term - sum.lost;
     let value = opaque(sum.value + corrected);
-    // An infinite sum has lost nothing that could be given back.
-    let lost = opaque(value - sum.value) - corrected;
-    return Sum(value, select(lost, 0.0, is_infinite(value)));
+    return Sum(value, opaque(value - sum.value) - corrected);
+}
+
+fn add_four_finite(sum: Sum, terms: vec4<f32>) -> Sum {
+    let half = add_finite(add_finite(sum, terms.x), terms.y);
+    return add_finite(add_finite(half, terms.z), terms.w);
 }

@@ -8,11 +8,24 @@ override Y_IS_LOG: bool = false;
 // The logits are where dE/dz goes.
 override IN_PLACE: bool = false;
 
-fn argument_at(row: u32, i: u32) -> f32 {
-    if (IN_PLACE) {
-        return dz[parameters.dz_base + row + i];
-    }
-    return z[parameters.z_base + row + i];
+// What a row's outputs depend on besides their own elements.
+struct RowLoss {
+    // The row, and whether it counts.
+    row: u32,
+    counts: bool,
+    statistics: RowStatistics,
+    log_sum: f32,
+    scale: f32,
+    // The sum of the targets.
+    mass: f32,
+    // What the z-loss adds to dE/dz, over p.
+    z_slope: f32,
+}
+
+// -t ln p for a target t of a logit.
+fn loss_term(t: f32, logit: f32, maximum: f32, log_sum: f32) -> f32 {
+    let term = t * (log_sum - (logit - maximum));
+    return nan_where(is_nan(t), select(term, 0.0, t == 0.0));
 }
 
 @compute @workgroup_size(256)
@@ -27,9 +40,16 @@ fn main(
     let width = select(0u, parameters.width, inside);
     let row = at.row * parameters.width;
     let counts = inside && row_counts(select(0u, at.row, inside));
+    begin(row, width, at);
+    // Where a row has one target, its first invocation has the loss: it reads the logit before any other
+    // writes dE/dz there.
+    let range = targets_of(at.row, width);
+    let one_target = targets_are_single();
+    var label_logit = 0.0;
+    if (one_target && at.lane == 0u) {
+        label_logit = argument_at(row, range.x);
+    }
     let statistics = row_statistics(row, width, at);
-    let log_sum = math_log1p(statistics.rest);
-    let normalizer = statistics.maximum + log_sum;
 
     var scale = 0.0;
     // The weight of the z-loss, c * (ln sum_k e^z_k)^2.
@@ -38,47 +58,87 @@ fn main(
         scale = reduction_scale() * weight_at(at.row, 0u);
         coefficient = parameters.z_loss * label_weight(at.row);
     }
+    // Where nothing but that loss needs the logarithm, it takes that, too.
+    var log_sum = 0.0;
+    if (at.lane == 0u || !one_target || Y_IS_LOG || coefficient != 0.0) {
+        log_sum = math_log1p(statistics.rest);
+    }
+    let normalizer = statistics.maximum + log_sum;
 
     // The row's loss, sum_k -t_k ln p_k, and the sum of its targets.
-    var loss = Sum(0.0, 0.0);
-    var mass = Sum(0.0, 0.0);
-    let range = targets_of(at.row, width);
-    for (var i = range.x + at.lane; i < range.y; i = i + LANES) {
-        let t = target_at(at.row, i);
-        let term = t * (log_sum - (argument_at(row, i) - statistics.maximum));
-        loss = add(loss, nan_where(is_nan(t), select(term, 0.0, t == 0.0)));
-        mass = add(mass, t);
+    var totals = vec2<f32>();
+    if (one_target) {
+        if (range.x < range.y) {
+            let t = target_at(at.row, range.x);
+            totals = vec2<f32>(loss_term(t, label_logit, statistics.maximum, log_sum), t);
+        }
+    } else {
+        var loss = Sum(0.0, 0.0);
+        var mass = Sum(0.0, 0.0);
+        for (var i = range.x + at.lane; i < range.y; i = i + LANES) {
+            let t = target_at(at.row, i);
+            let logit = argument_at(row, i);
+            loss = add(loss, loss_term(t, logit, statistics.maximum, log_sum));
+            mass = add(mass, t);
+        }
+        totals = reduce_sums(vec2<f32>(loss.value - loss.lost, mass.value - mass.lost), at);
     }
-    let totals = reduce_sums(vec2<f32>(loss.value - loss.lost, mass.value - mass.lost), at);
     var row_loss = totals.x;
     let unit_mass = TARGETS_ADD_UP_TO_ONE && !has(HAS_CLASS_WEIGHTS);
-    let row_mass = select(totals.y, 1.0, unit_mass);
+    let mass = select(totals.y, 1.0, unit_mass);
+    var z_slope = 0.0;
     if (coefficient != 0.0) {
         row_loss = row_loss + coefficient * normalizer * normalizer;
+        z_slope = 2.0 * coefficient * normalizer;
     }
     if (WANT_LOSS && inside && at.lane == 0u) {
         let value = nan_where(statistics.undefined, scale * row_loss);
         losses[parameters.losses_base + at.row] = select(0.0, value, counts);
     }
-
-    // 1 - p of an element that dominates its row, without the cancellation.
-    let others = statistics.rest * statistics.inverse.high;
-    let undefined = statistics.undefined || is_nan(row_mass);
-    for (var i = at.lane; i < width; i = i + LANES) {
-        let d = math_difference(argument_at(row, i), statistics.maximum);
-        let p = softmax_of(d, statistics);
-        if (WANT_Y) {
-            let value = select(p, opaque(d.high - log_sum) + d.low, Y_IS_LOG);
-            y[parameters.y_base + row + i] = nan_where(statistics.undefined, value);
-        }
-        if (WANT_DZ) {
-            let t = target_at(at.row, i);
-            var error = select(p * row_mass - t, (row_mass - t) - row_mass * others, p > 0.5);
-            if (coefficient != 0.0) {
-                error = error + 2.0 * coefficient * normalizer * p;
-            }
-            let slope = nan_where(undefined, scale * error);
-            dz[parameters.dz_base + row + i] = select(0.0, slope, counts);
-        }
+    if (WANT_Y || WANT_DZ) {
+        let loss = RowLoss(at.row, counts, statistics, log_sum, scale, mass, z_slope);
+        finish(row, width, at, loss);
     }
+}
+
+// Writes what belongs to four elements, from their logits and p.
+fn finish_four(row: u32, i: u32, width: u32, logits: vec4<f32>, p: vec4<f32>, loss: RowLoss) {
+    if (WANT_Y) {
+        let values = vec4<f32>(
+            y_of(logits.x, p.x, loss),
+            y_of(logits.y, p.y, loss),
+            y_of(logits.z, p.z, loss),
+            y_of(logits.w, p.w, loss),
+        );
+        store_y(row, i, width, values);
+    }
+    if (WANT_DZ) {
+        // Beyond the end of the row nothing is stored.
+        let last = width - 1u;
+        let slopes = vec4<f32>(
+            slope_of(i, p.x, loss),
+            slope_of(min(i + FOUR_STEP, last), p.y, loss),
+            slope_of(min(i + 2u * FOUR_STEP, last), p.z, loss),
+            slope_of(min(i + 3u * FOUR_STEP, last), p.w, loss),
+        );
+        store_dz(row, i, width, slopes);
+    }
+}
+
+// p of an element, or its logarithm.
+fn y_of(logit: f32, p: f32, loss: RowLoss) -> f32 {
+    let d = math_difference(logit, loss.statistics.maximum);
+    let value = select(p, opaque(d.high - loss.log_sum) + d.low, Y_IS_LOG);
+    return nan_where(loss.statistics.undefined, value);
+}
+
+// dE/dz of an element with this p.
+fn slope_of(i: u32, p: f32, loss: RowLoss) -> f32 {
+    let t = target_at(loss.row, i);
+    // 1 - p of an element that dominates its row, without the cancellation.
+    let others = loss.statistics.rest * loss.statistics.inverse.high;
+    let error = select(p * loss.mass - t, (loss.mass - t) - loss.mass * others, p > 0.5);
+    let slope = loss.scale * (error + loss.z_slope * p);
+    let undefined = loss.statistics.undefined || is_nan(loss.mass);
+    return select(0.0, nan_where(undefined, slope), loss.counts);
 }

@@ -14,6 +14,10 @@ fn targets_of(row: u32, width: u32) -> vec2<u32> {
     return vec2<u32>(0u, width);
 }
 
+fn targets_are_single() -> bool {
+    return false;
+}
+
 // The smoothed target, times the weight of its class.
 fn target_at(row: u32, column: u32) -> f32 {
     let t = targets[parameters.targets_base + row * parameters.width + column];

@@ -13,11 +13,16 @@ fn row_counts(row: u32) -> bool {
 
 // The first of a row's columns that may have a target other than 0, and the one behind the last.
 fn targets_of(row: u32, width: u32) -> vec2<u32> {
-    if (width == 0u || parameters.smoothing != 0.0) {
+    if (width == 0u || !targets_are_single()) {
         return vec2<u32>(0u, width);
     }
     let label = u32(targets[parameters.targets_base + row]);
     return vec2<u32>(label, label + 1u) * u32(label < width);
+}
+
+// Whether a row has only the target of its label.
+fn targets_are_single() -> bool {
+    return parameters.smoothing == 0.0;
 }
 
 // The smoothed target, times the weight of its class.

@@ -1,6 +1,7 @@
 //! Every kernel that can be assembled: for the test that all of them are valid, and for
 //! `cargo xtask isa`.
 
+use super::conversions::{self, Conversions};
 use super::kernel::{Kernel, MatMul, TargetKind, Template};
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
@@ -43,7 +44,13 @@ pub fn assembled_kernels() -> Vec<AssembledKernel> {
         source: kernel.source(),
         constants: kernel.constants.clone(),
     };
-    kernels(&activations, &losses).iter().map(assemble).collect()
+    let conversions = AssembledKernel {
+        label: "Conversions".to_owned(),
+        kind: KernelKind::Pointwise,
+        source: conversions::SOURCE.to_owned(),
+        constants: vec![],
+    };
+    kernels(&activations, &losses).iter().map(assemble).chain([conversions]).collect()
 }
 
 const fn kind(template: Template) -> KernelKind {
@@ -132,6 +139,9 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
             kernels.push(kernel);
         }
     }
+    let conversions = Conversions { widens: true, narrows: true };
+    let identity = Kernel::new(Template::Unary(Unary::Forward)).activation(&Activation::Identity);
+    kernels.push(identity.types([DType::F16; 2]).conversions(conversions));
     for types in [[DType::F16, DType::F32], [DType::F32, DType::F16]] {
         for template in [Template::Unary(Unary::Forward), Template::Binary(Binary::Backward)] {
             kernels.push(Kernel::new(template).activation(&Activation::Identity).types(types));
@@ -159,8 +169,12 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
             kernels.push(terms(Argument::Logits).activation(&Activation::Sigmoid).loss(formula));
         }
         let logits = Loss::cross_entropy_with_logits();
-        let softmax = Kernel::new(Template::SoftmaxCrossEntropy { targets, in_place: false });
-        kernels.push(softmax.activation(&Activation::Softmax).loss(Formula::Of(logits)));
+        for (vectors, held) in [(false, false), (false, true), (true, false), (true, true)] {
+            let template =
+                Template::SoftmaxCrossEntropy { targets, in_place: false, vectors, held };
+            let kernel = Kernel::new(template).activation(&Activation::Softmax);
+            kernels.push(kernel.loss(Formula::Of(logits)));
+        }
         kernels.push(Kernel::new(Template::RowWeights(targets)));
     }
     for activation in activations.iter().filter(|activation| !activation.is_rowwise()) {

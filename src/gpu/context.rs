@@ -1,9 +1,10 @@
 //! What the parts of the GPU backend share.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::buffer::{Buffer, TENSOR_USAGES};
+use super::conversions::Conversions;
 use super::disk_cache::DiskCache;
 use super::faults::{Faults, guarded};
 use super::pipeline::{Pipelines, layout_entry};
@@ -22,6 +23,8 @@ pub(super) struct Context {
     pub(super) pool: Pool<wgpu::Buffer>,
     /// The buffers that read-backs are mapped from.
     pub(super) staging: Pool<wgpu::Buffer>,
+    /// Found out when the first kernel with halves is compiled.
+    conversions: OnceLock<Conversions>,
     recorder: Mutex<Recorder>,
 }
 
@@ -42,8 +45,15 @@ impl Context {
             pipelines: Pipelines::new(disk),
             pool: Pool::new(),
             staging: Pool::new(),
+            conversions: OnceLock::new(),
             recorder,
         }
+    }
+
+    /// Which conversions of halves the device does right; waits for it at the first time. None where that
+    /// fails: what went wrong shows when the kernel runs.
+    pub(super) fn conversions(&self) -> Conversions {
+        *self.conversions.get_or_init(|| Conversions::of(self).unwrap_or_default())
     }
 
     pub(super) fn recorder(&self) -> MutexGuard<'_, Recorder> {

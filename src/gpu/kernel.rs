@@ -1,5 +1,6 @@
 //! Kernels: which files they are made of.
 
+use super::conversions::Conversions;
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
 use crate::dtype::DType;
@@ -53,10 +54,12 @@ pub(super) enum Template {
     RowSum,
     /// A loss made of terms; of the activation's output, or of its argument.
     LossTerms(TargetKind, Argument),
-    /// With dE/dz in the place of the logits, or apart from them.
+    /// With dE/dz in the place of the logits, or apart from them; and rows as for `RowForward`.
     SoftmaxCrossEntropy {
         targets: TargetKind,
         in_place: bool,
+        vectors: bool,
+        held: bool,
     },
     MultiMargin,
     TileStatistics,
@@ -121,12 +124,15 @@ impl Template {
         const LINES: &str = shader!("kernels/row_lines");
         const STATISTICS: &str = shader!("kernels/row_statistics");
         const LOOPS: &str = shader!("kernels/row_loops");
+        const HELD: &str = shader!("kernels/row_held");
         const LOGITS: &str = shader!("kernels/row_logits");
+        const LOGIT_NUMBERS: &str = shader!("kernels/row_logits_scalars");
         const GATED: &str = shader!("kernels/gated_parameters");
         const PRELU: &str = shader!("kernels/prelu_parameters");
         const ARITHMETIC: &str = shader!("losses/arithmetic");
         const TILE: &str = shader!("kernels/tile");
         const LOSS: &str = shader!("kernels/loss_parameters");
+        const NUMBERS: &str = shader!("kernels/loss_scalars");
         const SQUARES: &str = shader!("kernels/squares");
         const UNARY: &str = shader!("kernels/pointwise_unary");
         const BINARY: &str = shader!("kernels/pointwise_binary");
@@ -151,10 +157,10 @@ impl Template {
                 };
                 let mut files =
                     vec![ROWS, LINES, STATISTICS, access, shader!("kernels/row_forward")];
-                match held {
-                    true => files.push(shader!("kernels/row_forward_held")),
-                    false => files.extend([LOOPS, shader!("kernels/row_forward_loops")]),
-                }
+                files.extend(match held {
+                    true => [HELD, shader!("kernels/row_forward_held")],
+                    false => [LOOPS, shader!("kernels/row_forward_loops")],
+                });
                 files
             }
             Self::RowProduct { product, vectors } => {
@@ -180,28 +186,53 @@ impl Template {
                     Argument::Logits => shader!("operations/loss_of_logits"),
                 };
                 let kernel = shader!("kernels/loss_terms");
-                vec![ROWS, LOSS, ARITHMETIC, targets.wgsl(), operation, kernel]
+                vec![ROWS, LOSS, NUMBERS, ARITHMETIC, targets.wgsl(), operation, kernel]
             }
-            Self::SoftmaxCrossEntropy { targets, .. } => {
-                let kernel = shader!("kernels/softmax_cross_entropy");
-                vec![ROWS, STATISTICS, LOOPS, LOGITS, LOSS, targets.wgsl(), kernel]
+            Self::SoftmaxCrossEntropy { targets, vectors, held, .. } => {
+                let mut files = vec![ROWS, STATISTICS, LOGITS, LOSS, targets.wgsl()];
+                files.push(shader!("kernels/softmax_cross_entropy"));
+                files.extend(match vectors {
+                    true => vec![
+                        shader!("kernels/loss_vectors"),
+                        shader!("kernels/softmax_cross_entropy_vectors"),
+                    ],
+                    false => vec![
+                        NUMBERS,
+                        LOGIT_NUMBERS,
+                        shader!("kernels/softmax_cross_entropy_scalars"),
+                    ],
+                });
+                files.extend(match held {
+                    true => [HELD, shader!("kernels/softmax_cross_entropy_held")],
+                    false => [LOOPS, shader!("kernels/softmax_cross_entropy_loops")],
+                });
+                files
             }
             Self::MultiMargin => {
-                vec![ROWS, LOSS, TargetKind::Labels.wgsl(), shader!("kernels/multi_margin")]
+                let labels = TargetKind::Labels.wgsl();
+                vec![ROWS, LOSS, NUMBERS, labels, shader!("kernels/multi_margin")]
             }
             Self::TileStatistics => {
                 let (labels, kernel) =
                     (TargetKind::Labels.wgsl(), shader!("kernels/tile_statistics"));
-                vec![ROWS, STATISTICS, LOOPS, LOGITS, LOSS, ARITHMETIC, labels, TILE, kernel]
+                let logits = [LOOPS, LOGITS, LOGIT_NUMBERS];
+                let loss = [LOSS, NUMBERS, ARITHMETIC, labels, TILE, kernel];
+                [ROWS, STATISTICS].into_iter().chain(logits).chain(loss).collect()
             }
             Self::TileGradient => {
-                vec![LOSS, TargetKind::Labels.wgsl(), TILE, shader!("kernels/tile_gradient")]
+                vec![
+                    LOSS,
+                    NUMBERS,
+                    TargetKind::Labels.wgsl(),
+                    TILE,
+                    shader!("kernels/tile_gradient"),
+                ]
             }
             Self::TileLosses => {
-                vec![LOSS, TargetKind::Labels.wgsl(), TILE, shader!("kernels/tile_losses")]
+                vec![LOSS, NUMBERS, TargetKind::Labels.wgsl(), TILE, shader!("kernels/tile_losses")]
             }
             Self::RowWeights(targets) => {
-                vec![LOSS, targets.wgsl(), shader!("kernels/row_weights")]
+                vec![LOSS, NUMBERS, targets.wgsl(), shader!("kernels/row_weights")]
             }
             Self::Sum => vec![shader!("kernels/sum")],
             Self::ColumnSum => vec![shader!("kernels/column_sum")],
@@ -230,7 +261,7 @@ impl Template {
     }
 
     /// How it reads and writes tensors of these types.
-    fn access(self, [first, second]: [DType; 2]) -> Vec<&'static str> {
+    fn access(self, [first, second]: [DType; 2], conversions: Conversions) -> Vec<&'static str> {
         let pick = |dtype, f32_file, f16_file| match dtype {
             DType::F32 => f32_file,
             DType::F16 => f16_file,
@@ -246,8 +277,16 @@ impl Template {
             ],
             _ => vec![],
         };
-        if first == DType::F16 || second == DType::F16 {
+        if [first, second].contains(&DType::F16) {
             files.push(shader!("halves"));
+            files.push(match conversions.widens {
+                true => shader!("kernels/widen_by_device"),
+                false => shader!("kernels/widen_by_integers"),
+            });
+            files.push(match conversions.narrows {
+                true => shader!("kernels/narrow_by_device"),
+                false => shader!("kernels/narrow_by_integers"),
+            });
         }
         files
     }
@@ -294,6 +333,8 @@ pub(super) struct Kernel {
     /// The types of the tensors that it reads and writes, or of a product's factors: f32 where the template
     /// has no other.
     types: [DType; 2],
+    /// The conversions of f16 that it leaves to the device.
+    conversions: Conversions,
     /// The values of `override` constants.
     pub(super) constants: Vec<(&'static str, f64)>,
 }
@@ -311,7 +352,8 @@ pub(super) struct Key {
 impl Kernel {
     pub(super) fn new(template: Template) -> Self {
         let types = [DType::F32; 2];
-        Self { template, activation: None, loss: None, types, constants: Vec::new() }
+        let conversions = Conversions::default();
+        Self { template, activation: None, loss: None, types, conversions, constants: Vec::new() }
     }
 
     pub(super) fn activation(mut self, activation: &Activation) -> Self {
@@ -328,6 +370,15 @@ impl Kernel {
 
     pub(super) fn types(self, types: [DType; 2]) -> Self {
         Self { types, ..self }
+    }
+
+    pub(super) fn conversions(self, conversions: Conversions) -> Self {
+        Self { conversions, ..self }
+    }
+
+    /// Whether it reads or writes tensors of f16.
+    pub(super) fn has_halves(&self) -> bool {
+        self.types.contains(&DType::F16)
     }
 
     pub(super) fn constant(mut self, name: &'static str, value: f64) -> Self {
@@ -365,7 +416,7 @@ impl Kernel {
         parts.extend(self.activation.as_ref().map(Activation::wgsl));
         parts.extend(self.loss.map(|loss| loss.wgsl()));
         parts.extend(self.template.wgsl());
-        parts.extend(self.template.access(self.types));
+        parts.extend(self.template.access(self.types, self.conversions));
         parts.join("\n")
     }
 }

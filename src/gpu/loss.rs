@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::buffer::Buffer;
 use super::context::Context;
-use super::kernel::{Kernel, TargetKind, Template};
+use super::kernel::{HELD, Kernel, TargetKind, Template};
 use super::operand::{groups, window};
 use super::operations::{
     Loops, RowPass, WORKGROUP, ZERO, lanes, row_groups, rows_window, run as dispatch,
@@ -78,6 +78,7 @@ impl<'a> Operands<'a> {
     fn kernel(&self, template: Template, outputs: LossOutputs<'_>) -> Kernel {
         let flag = |is: bool| f64::from(u8::from(is));
         Kernel::new(template)
+            .constant("INPUTS", f64::from(self.inputs()))
             .constant("WANT_LOSS", flag(self.losses.is_some()))
             .constant("WANT_TERMS", flag(outputs.terms.is_some()))
             .constant("WANT_Y", flag(outputs.y.is_some()))
@@ -85,7 +86,7 @@ impl<'a> Operands<'a> {
     }
 
     /// Which inputs there are, as bits.
-    fn has(&self) -> u32 {
+    fn inputs(&self) -> u32 {
         let inputs = [
             self.weights.is_some(),
             self.call.class_weights.is_some(),
@@ -108,9 +109,10 @@ impl<'a> Operands<'a> {
         let Rows { width, .. } = self.rows;
         let row = first_row + first;
         let (first_column, classes) = self.tile.unwrap_or((0, width));
-        let nothing = |buffer| window(buffer, 0, 1);
-        // Apart from one another: what is written to may not overlap.
-        let unused = |output: usize| window(&self.unused, output * UNUSED, 1);
+        // What is bound where an input or output is not wanted: a vec4, where there are so many. Outputs
+        // may not overlap.
+        let nothing = |buffer| window(buffer, 0, length.min(4));
+        let unused = |output: usize| window(&self.unused, output * UNUSED, 4);
         let elements = |buffer: Option<&'a Arc<Buffer>>, otherwise| {
             buffer.map_or(otherwise, |buffer| window(buffer, first * width, length))
         };
@@ -163,7 +165,6 @@ impl<'a> Operands<'a> {
             extra.base,
             extra_by[0],
             extra_by[1],
-            self.has(),
             first_column as u32,
             classes as u32,
         ];
@@ -179,22 +180,31 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
     let operands = Operands::new(context, call, rows, pass.z, outputs)?;
     let kind = operands.kind;
     let kernel = |template| operands.kernel(template, outputs);
-    let (kernel, passes) = match call.formula.structure() {
-        Structure::Terms => {
-            let kernel = kernel(Template::LossTerms(kind, pass.argument));
-            (kernel.activation(activation).loss(call.formula), 1)
-        }
-        Structure::LogSumExp => {
-            let is_log = f64::from(u8::from(*activation == Activation::LogSoftmax));
-            let in_place = pass.z.is_none();
-            let kernel = kernel(Template::SoftmaxCrossEntropy { targets: kind, in_place });
-            let kernel = kernel.activation(&Activation::Softmax);
-            let kernel = kernel.constant("Y_IS_LOG", is_log);
-            (kernel.constant("IN_PLACE", f64::from(u8::from(in_place))), 3)
-        }
-        Structure::Margins => (kernel(Template::MultiMargin).loss(call.formula), 2),
+    let structure = call.formula.structure();
+    // How often the kernel goes along a row.
+    let passes = match structure {
+        Structure::Terms => 1,
+        Structure::Margins => 2,
+        Structure::LogSumExp => 3,
     };
     let lanes = lanes(context, width, passes);
+    let kernel = match structure {
+        Structure::Terms => {
+            let kernel = kernel(Template::LossTerms(kind, pass.argument));
+            kernel.activation(activation).loss(call.formula)
+        }
+        Structure::Margins => kernel(Template::MultiMargin).loss(call.formula),
+        Structure::LogSumExp => {
+            let is_log = f64::from(u8::from(*activation == Activation::LogSoftmax));
+            let (in_place, held) = (pass.z.is_none(), width <= HELD * lanes);
+            let vectors = width.is_multiple_of(4);
+            let template = Template::SoftmaxCrossEntropy { targets: kind, in_place, vectors, held };
+            let kernel = kernel(template);
+            let kernel = kernel.activation(&Activation::Softmax);
+            let kernel = kernel.constant("Y_IS_LOG", is_log);
+            kernel.constant("IN_PLACE", f64::from(u8::from(in_place)))
+        }
+    };
     let kernel = kernel.constant("LANES", lanes as f64);
     let pass = RowPass { rows, output_width: width, loops: Some(Loops { width, passes }) };
     for (first, count) in pass.windows(context)? {
@@ -213,18 +223,17 @@ pub(super) fn tile(context: &Arc<Context>, step: TileStep<'_>, pass: TilePass<'_
     let mut operands = Operands::new(context, call, rows, None, outputs)?;
     operands.tile = Some((first_column, classes));
     let Rows { count, width } = rows;
+    let kernel = |template| operands.kernel(template, outputs);
     let (kernel, groups) = match step {
         TileStep::Statistics => {
-            let kernel = Kernel::new(Template::TileStatistics).activation(&Activation::Softmax);
+            let kernel = kernel(Template::TileStatistics).activation(&Activation::Softmax);
             let lanes = lanes(context, width, 3);
             (kernel.constant("LANES", lanes as f64), row_groups(count, lanes))
         }
         TileStep::Gradient => {
-            (Kernel::new(Template::TileGradient), groups((count * width).div_ceil(WORKGROUP)))
+            (kernel(Template::TileGradient), groups((count * width).div_ceil(WORKGROUP)))
         }
-        TileStep::Losses(_) => {
-            (Kernel::new(Template::TileLosses), groups(count.div_ceil(WORKGROUP)))
-        }
+        TileStep::Losses(_) => (kernel(Template::TileLosses), groups(count.div_ceil(WORKGROUP))),
     };
     operands.run(context, &kernel, (0, count, count * width), first_row, groups)
 }

@@ -6,6 +6,7 @@ mod buffer;
 mod clip;
 mod column_sum;
 mod context;
+mod conversions;
 mod disk_cache;
 mod faults;
 mod gated;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::context::Context;
+use super::conversions::Conversions;
 use super::disk_cache::DiskCache;
 use super::faults::guarded;
 use super::kernel::{Access, Kernel, Key};
@@ -136,12 +137,19 @@ impl Pipelines {
 
     /// The pipeline of a kernel, from the cache or new.
     pub(super) fn get(&self, context: &Context, kernel: &Kernel) -> Result<Arc<Pipeline>> {
+        let conversions = match kernel.has_halves() {
+            true => context.conversions(),
+            false => Conversions::default(),
+        };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let key = kernel.key();
         if let Some(pipeline) = known.get(&key) {
             return Ok(Arc::clone(pipeline));
         }
-        let create = || Pipeline::new(&context.device, self.disk.clone(), kernel.clone());
+        let create = || {
+            let kernel = kernel.clone().conversions(conversions);
+            Pipeline::new(&context.device, self.disk.clone(), kernel)
+        };
         let pipeline = guarded(&context.device, 0, create);
         let pipeline = Arc::new(pipeline.map_err(|error| context.explain(error))?);
         self.count.fetch_add(1, Ordering::Relaxed);
