@@ -320,6 +320,16 @@ pub(crate) struct LossOutputs<'a> {
     pub(crate) y: Option<&'a Storage>,
     /// The scaled dE/dz.
     pub(crate) dz: Option<&'a Storage>,
+    /// Its sum over all rows, for a loss with a log-sum-exp.
+    pub(crate) column_sums: Option<ColumnSums<'a>>,
+}
+
+/// Where the sum over all rows goes.
+#[derive(Clone, Copy)]
+pub(crate) struct ColumnSums<'a> {
+    pub(crate) storage: &'a Storage,
+    /// Added to what is there.
+    pub(crate) accumulate: bool,
 }
 
 /// What the formula of a loss above an activation is a function of.

@@ -4,7 +4,7 @@
 use crate::common::{Within, adapters, assert_all, cpu, distributions, normal, wide};
 use crate::gpu::with_kernels_of_gpus;
 use crate::loss::Loss;
-use crate::{Activation, Device, OutputLayer, Reduction, Rowwise, Targets, Tensor};
+use crate::{Activation, Device, OutputLayer, Outputs, Reduction, Rowwise, Targets, Tensor};
 
 /// Sums, in different orders, of terms that may be as large as the largest of them.
 fn within(exact: &[f32]) -> Within {
@@ -82,8 +82,11 @@ fn cross_entropies() {
                     if is_weighted {
                         targets = targets.class_weights(&weights);
                     }
-                    let step = layer.gradients(&x, &w, None, targets).unwrap();
-                    vec![step.loss, step.y, step.dz]
+                    let step = layer.gradients(&x, &w, None, targets.clone()).unwrap();
+                    // Without y the columns of dE/dz are added up where it is computed.
+                    let layer = layer.outputs(Outputs::LOSS | Outputs::DZ | Outputs::DB);
+                    let short = layer.gradients(&x, &w, None, targets).unwrap();
+                    vec![step.loss, step.y, step.dz, step.db, short.loss, short.dz, short.db]
                 });
             }
         }

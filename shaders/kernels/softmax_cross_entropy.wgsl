@@ -8,6 +8,9 @@ override Y_IS_LOG: bool = false;
 // The logits are where dE/dz goes.
 override IN_PLACE: bool = false;
 
+// Add up the columns of dE/dz, too, over the rows of each workgroup: the sums take the place of y.
+override SUM_COLUMNS: bool = false;
+
 // What a row's outputs depend on besides their own elements.
 struct RowLoss {
     // The row, and whether it counts.
@@ -98,6 +101,30 @@ fn main(
     if (WANT_Y || WANT_DZ) {
         let loss = RowLoss(at.row, counts, statistics, log_sum, scale, mass, z_slope);
         finish(row, width, at, loss);
+    }
+    if (SUM_COLUMNS) {
+        storageBarrier();
+        sum_columns(group.y * groups.x + group.x, local);
+    }
+}
+
+// The rows that are added up one after the other: more lose more digits.
+const FEW: u32 = 16u;
+
+fn sum_columns(group: u32, local: u32) {
+    let first = group * (256u / LANES);
+    let end = min(first + 256u / LANES, parameters.rows);
+    for (var column = TOGETHER * local; column < parameters.width; column = column + 256u * TOGETHER) {
+        var sum = Numbers();
+        for (var row = first; row < end; row = row + FEW) {
+            var part = Numbers();
+            for (var r = row; r < min(row + FEW, end); r = r + 1u) {
+                part = part + dz[(parameters.dz_base + r * parameters.width + column) / TOGETHER];
+            }
+            sum = sum + part;
+        }
+        let at = parameters.y_base + group * parameters.width + column;
+        y[at / TOGETHER] = sum;
     }
 }
 

@@ -438,7 +438,11 @@ impl Backend for CpuBackend {
                     rewrite_some(outputs.dz, |dz| run(losses, terms, y, dz))
                 })
             })
-        })???
+        })????;
+        match (outputs.column_sums, outputs.dz) {
+            (Some(sums), Some(dz)) => self.column_sum(dz, rows, sums.storage, 0, sums.accumulate),
+            _ => Ok(()),
+        }
     }
 
     fn fused_layer(&self, inputs: usize, outputs: usize) -> Option<&dyn FusedLayer> {

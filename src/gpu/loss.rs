@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::buffer::Buffer;
+use super::column_sum::column_sum;
 use super::context::Context;
 use super::kernel::{HELD, Kernel, TargetKind, Template};
 use super::operand::{groups, window};
@@ -12,11 +13,14 @@ use super::operations::{
 use super::recorder::ALIGNMENT;
 use crate::activation::Activation;
 use crate::backend::{
-    LossCall, LossOutputs, LossPass, Rows, STATE, Spread, Storage, TargetStorage, TilePass,
-    TileStep,
+    ColumnSums, LossCall, LossOutputs, LossPass, Rows, STATE, Spread, Storage, TargetStorage,
+    TilePass, TileStep,
 };
 use crate::error::Result;
 use crate::loss::Structure;
+
+/// The rows of a workgroup from which on it adds up their columns: fewer leave almost as much to add up.
+const SUMMED_ROWS: usize = 16;
 
 /// The elements between two bindings of one buffer, at least.
 const UNUSED: usize = ALIGNMENT / size_of::<f32>();
@@ -35,6 +39,8 @@ struct Operands<'a> {
     /// y, or the terms in its place.
     y: Option<&'a Arc<Buffer>>,
     dz: Option<&'a Arc<Buffer>>,
+    /// The sums of the columns over each workgroup's rows, and how many numbers they are: in y's place.
+    column_sums: Option<(Arc<Buffer>, usize)>,
     /// Of a tile: its first column, and the classes of a whole row. The states are y then.
     tile: Option<(usize, usize)>,
     /// Bound where an output is not wanted: never touched.
@@ -70,6 +76,7 @@ impl<'a> Operands<'a> {
             losses: buffer(outputs.losses)?,
             y: buffer(outputs.y.or(outputs.terms))?,
             dz: buffer(outputs.dz)?,
+            column_sums: None,
             tile: None,
             unused: context.workspace(3 * UNUSED)?,
         })
@@ -139,9 +146,10 @@ impl<'a> Operands<'a> {
         let divisor = nothing(self.divisor.unwrap_or(self.targets));
         let losses =
             self.losses.map_or_else(|| unused(0), |losses| rows_window(losses, row, count, 1));
-        let y = match (self.y, self.tile) {
-            (Some(states), Some(_)) => window(states, 0, count * STATE),
-            (y, _) => elements(y, unused(1)),
+        let y = match (&self.column_sums, self.y, self.tile) {
+            (Some((sums, numbers)), ..) => window(sums, 0, *numbers),
+            (None, Some(states), Some(_)) => window(states, 0, count * STATE),
+            (None, y, _) => elements(y, unused(1)),
         };
         let dz = elements(self.dz, unused(2));
         let parameters = [
@@ -177,9 +185,8 @@ impl<'a> Operands<'a> {
 pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
     let LossPass { call, activation, rows, elements, first_row, outputs, .. } = pass;
     let width = rows.width;
-    let operands = Operands::new(context, call, rows, pass.z, outputs)?;
+    let mut operands = Operands::new(context, call, rows, pass.z, outputs)?;
     let kind = operands.kind;
-    let kernel = |template| operands.kernel(template, outputs);
     let structure = call.formula.structure();
     // How often the kernel goes along a row.
     let passes = match structure {
@@ -188,6 +195,17 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
         Structure::LogSumExp => 3,
     };
     let lanes = lanes(context, width, passes);
+    let windows = RowPass { rows, output_width: width, loops: Some(Loops { width, passes }) };
+    let windows: Vec<(usize, usize)> = windows.windows(context)?.collect();
+    let groups = rows.count.div_ceil(WORKGROUP / lanes);
+    let sums_columns = outputs.column_sums.is_some()
+        && outputs.y.is_none()
+        && windows.len() == 1
+        && WORKGROUP / lanes >= SUMMED_ROWS;
+    if sums_columns {
+        operands.column_sums = Some((context.workspace(groups * width)?, groups * width));
+    }
+    let kernel = |template| operands.kernel(template, outputs);
     let kernel = match structure {
         Structure::Terms => {
             let kernel = kernel(Template::LossTerms(kind, pass.argument));
@@ -202,24 +220,34 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
             let kernel = kernel(template);
             let kernel = kernel.activation(&Activation::Softmax);
             let kernel = kernel.constant("Y_IS_LOG", is_log);
+            let kernel = kernel.constant("SUM_COLUMNS", f64::from(u8::from(sums_columns)));
             kernel.constant("IN_PLACE", f64::from(u8::from(in_place)))
         }
     };
     let kernel = kernel.constant("LANES", lanes as f64);
-    let pass = RowPass { rows, output_width: width, loops: Some(Loops { width, passes }) };
-    for (first, count) in pass.windows(context)? {
+    for (first, count) in windows {
         let length = (count * width).min(elements - first * width);
         let groups = row_groups(count, lanes);
         operands.run(context, &kernel, (first, count, length), first_row, groups)?;
     }
-    Ok(())
+    let (Some(ColumnSums { storage, accumulate }), Some(dz)) = (outputs.column_sums, operands.dz)
+    else {
+        return Ok(());
+    };
+    let output = storage.gpu()?;
+    match operands.column_sums {
+        Some((sums, _)) => {
+            column_sum(context, &sums, Rows { count: groups, width }, output, 0, accumulate)
+        }
+        None => column_sum(context, dz, rows, output, 0, accumulate),
+    }
 }
 
 /// A step in the work on a tile, which is where dE/dz goes; the states are bound as y.
 pub(super) fn tile(context: &Arc<Context>, step: TileStep<'_>, pass: TilePass<'_>) -> Result<()> {
     let TilePass { call, tile, rows, first_row, first_column, classes, states } = pass;
     let losses = if let TileStep::Losses(losses) = step { Some(losses) } else { None };
-    let outputs = LossOutputs { losses, terms: None, y: Some(states), dz: Some(tile) };
+    let outputs = LossOutputs { losses, y: Some(states), dz: Some(tile), ..LossOutputs::default() };
     let mut operands = Operands::new(context, call, rows, None, outputs)?;
     operands.tile = Some((first_column, classes));
     let Rows { count, width } = rows;

@@ -27,10 +27,12 @@ impl OutputLayer {
         parts: &Parts,
     ) -> Result<Head> {
         let head = match self.formula(comparison, of_logits) {
-            Some((formula, argument)) => self.fused_head(linear, comparison, formula, argument),
-            None => self.composed_head(linear, comparison),
+            Some((formula, argument)) => {
+                self.fused_head(linear, comparison, formula, argument, parts)
+            }
+            None => self.composed_head(linear, comparison, parts),
         }?;
-        head.dz.as_ref().map(|dz| parts.write(linear, dz)).transpose()?;
+        head.dz.as_ref().map(|dz| parts.write_products(linear, dz)).transpose()?;
         Ok(head)
     }
 
@@ -124,13 +126,14 @@ impl OutputLayer {
         self.outputs.intersects(Outputs::DZ | Outputs::DW | Outputs::DB | Outputs::DX)
     }
 
-    /// The activation, the loss and dE/dz in one pass over the logits.
+    /// The activation, the loss, dE/dz and dE/db in one pass over the logits.
     fn fused_head(
         &self,
         linear: &Linear<'_>,
         comparison: &Comparison<'_>,
         formula: Formula,
         argument: Argument,
+        parts: &Parts,
     ) -> Result<Head> {
         // The output of identity is z itself.
         let wants_y = self.outputs.contains(Outputs::Y);
@@ -139,7 +142,8 @@ impl OutputLayer {
         let y = wants_y && !is_identity;
         let y = y.then(|| device.allocate(shape.clone())).transpose()?;
         let dz = self.wants_dz().then(|| self.dz_of(device, &shape)).transpose()?;
-        let in_place = formula.structure() == Structure::LogSumExp && !(wants_y && is_identity);
+        let has_log_sum_exp = formula.structure() == Structure::LogSumExp;
+        let in_place = has_log_sum_exp && !(wants_y && is_identity);
         let z = match &dz {
             // The logits where dE/dz is to take their place.
             Some(dz) if in_place => {
@@ -166,8 +170,12 @@ impl OutputLayer {
                 terms: None,
                 y: y.as_ref().map(Tensor::storage),
                 dz: dz.as_ref().map(Tensor::storage),
+                column_sums: parts.bias_sums().filter(|_| has_log_sum_exp),
             },
         })?;
+        if let Some(dz) = dz.as_ref().filter(|_| !has_log_sum_exp) {
+            parts.write_bias(linear, dz)?;
+        }
         let loss = comparison.sum(device, losses.as_ref(), rows.count)?;
         let y = if is_identity { z } else { y };
         Ok(Head { loss, y, dz })
@@ -183,7 +191,12 @@ impl OutputLayer {
     }
 
     /// The activation, the loss and their gradients, one after the other.
-    fn composed_head(&self, linear: &Linear<'_>, comparison: &Comparison<'_>) -> Result<Head> {
+    fn composed_head(
+        &self,
+        linear: &Linear<'_>,
+        comparison: &Comparison<'_>,
+        parts: &Parts,
+    ) -> Result<Head> {
         let z = linear.logits()?;
         let (device, shape) = (z.device(), z.dimensions());
         let y = match self.outputs.contains(Outputs::Y) {
@@ -201,6 +214,7 @@ impl OutputLayer {
             } else {
                 self.activation.backward_into(&z, &dy, &dz)?;
             }
+            parts.write_bias(linear, &dz)?;
             Some(dz)
         } else {
             None

@@ -6,6 +6,7 @@ mod tiled;
 use std::borrow::Cow;
 
 use crate::activation::Activation;
+use crate::backend::ColumnSums;
 use crate::error::{Error, Result};
 use crate::linear::{Linear, Operands};
 use crate::loss::{Comparison, Formula, Loss, Structure, Targets};
@@ -398,14 +399,23 @@ impl Parts {
         self.dw.is_some() || self.db.is_some() || self.dx.is_some()
     }
 
-    /// From dE/dz of all logits.
-    fn write(&self, linear: &Linear<'_>, dz: &Tensor) -> Result<()> {
+    /// Where the sum of dE/dz over the batch goes.
+    fn bias_sums(&self) -> Option<ColumnSums<'_>> {
+        let Self { db, accumulate, .. } = self;
+        db.as_ref().map(|db| ColumnSums { storage: db.storage(), accumulate: *accumulate })
+    }
+
+    /// dE/db from dE/dz of all logits.
+    fn write_bias(&self, linear: &Linear<'_>, dz: &Tensor) -> Result<()> {
+        let Some(ColumnSums { storage, accumulate }) = self.bias_sums() else { return Ok(()) };
+        linear.bias_gradient_into(&linear.whole(), dz.storage(), storage, accumulate)
+    }
+
+    /// dE/dw and dE/dx from dE/dz of all logits.
+    fn write_products(&self, linear: &Linear<'_>, dz: &Tensor) -> Result<()> {
         let (whole, dz) = (linear.whole(), dz.storage());
         if let Some(dw) = &self.dw {
             linear.weight_gradient_into(&whole, dz, dw.storage(), self.accumulate)?;
-        }
-        if let Some(db) = &self.db {
-            linear.bias_gradient_into(&whole, dz, db.storage(), self.accumulate)?;
         }
         if let Some(dx) = &self.dx {
             linear.input_gradient_into(&whole, dz, dx.storage(), false)?;
