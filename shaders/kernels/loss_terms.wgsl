@@ -15,29 +15,41 @@ fn main(
     let counts = inside && row_counts(select(0u, at.row, inside));
     let scale = reduction_scale();
     var sum = Sum(0.0, 0.0);
-    for (var i = at.lane; i < width; i = i + LANES) {
-        let argument = z[parameters.z_base + start + i];
-        let out = nan_where(is_nan(argument), forward(argument));
-        let t = target_at(at.row, i);
-        let beside = extra_at(at.row, i);
-        let weight = weight_at(at.row, i);
-        let undefined = is_nan(out) || is_nan(t) || is_nan(beside);
-        if (WANT_LOSS || WANT_TERMS) {
-            let value = nan_where(undefined, weight * opaque(term(argument, out, t, beside)));
-            if (counts) {
-                sum = add(sum, value);
+    for (var i = TOGETHER * at.lane; i < width; i = i + TOGETHER * LANES) {
+        let arguments = z[(parameters.z_base + start + i) / TOGETHER];
+        var terms = Numbers();
+        var outs = Numbers();
+        var slopes = Numbers();
+        // A loop: once in the code, where that is long.
+        for (var k = 0u; k < TOGETHER; k = k + 1u) {
+            let argument = part(arguments, k);
+            let out = nan_where(is_nan(argument), forward(argument));
+            let t = target_at(at.row, i + k);
+            let beside = extra_at(at.row, i + k);
+            let weight = weight_at(at.row, i + k);
+            let undefined = is_nan(out) || is_nan(t) || is_nan(beside);
+            outs = with_part(outs, k, out);
+            if (WANT_LOSS || WANT_TERMS) {
+                let value = nan_where(undefined, weight * opaque(term(argument, out, t, beside)));
+                if (counts) {
+                    sum = add(sum, value);
+                }
+                terms = with_part(terms, k, select(0.0, scale * value, counts));
             }
-            if (WANT_TERMS) {
-                y[parameters.y_base + start + i] = select(0.0, scale * value, counts);
+            if (WANT_DZ) {
+                let slope = weight * opaque(term_slope(argument, out, t, beside));
+                let value = nan_where(undefined, scale * opaque(slope));
+                slopes = with_part(slopes, k, select(0.0, value, counts));
             }
+        }
+        if (WANT_TERMS) {
+            y[(parameters.y_base + start + i) / TOGETHER] = terms;
         }
         if (WANT_Y) {
-            y[parameters.y_base + start + i] = out;
+            y[(parameters.y_base + start + i) / TOGETHER] = outs;
         }
         if (WANT_DZ) {
-            let slope = weight * opaque(term_slope(argument, out, t, beside));
-            let value = nan_where(undefined, scale * opaque(slope));
-            dz[parameters.dz_base + start + i] = select(0.0, value, counts);
+            dz[(parameters.dz_base + start + i) / TOGETHER] = slopes;
         }
     }
     if (WANT_LOSS) {

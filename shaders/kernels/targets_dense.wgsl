@@ -1,6 +1,6 @@
 // Targets with a number for each output, for the loss kernels.
 
-@group(0) @binding(2) var<storage, read> targets: array<f32>;
+@group(0) @binding(2) var<storage, read> targets: array<Numbers>;
 
 // Whether the targets of each row add up to one, but for the weights of classes.
 const TARGETS_ADD_UP_TO_ONE: bool = false;
@@ -20,7 +20,8 @@ fn targets_are_single() -> bool {
 
 // The smoothed target, times the weight of its class.
 fn target_at(row: u32, column: u32) -> f32 {
-    let t = targets[parameters.targets_base + row * parameters.width + column];
+    let at = parameters.targets_base + row * parameters.width + column;
+    let t = part(targets[at / TOGETHER], at % TOGETHER);
     if (parameters.smoothing == 0.0) {
         return t * class_weight(column);
     }

@@ -73,7 +73,7 @@ const fn kind(template: Template) -> KernelKind {
         | Template::RowJacobian
         | Template::PreluBackward
         | Template::RowSum
-        | Template::LossTerms(..)
+        | Template::LossTerms { .. }
         | Template::SoftmaxCrossEntropy { .. }
         | Template::MultiMargin
         | Template::TileStatistics
@@ -159,7 +159,8 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
     }
     let target_kinds = [TargetKind::Dense, TargetKind::Labels];
     for targets in target_kinds {
-        let terms = |argument| Kernel::new(Template::LossTerms(targets, argument));
+        let terms =
+            |argument| Kernel::new(Template::LossTerms { targets, argument, vectors: true });
         for &loss in losses.iter().filter(|loss| loss.structure() == Structure::Terms) {
             let kernel = terms(Argument::Output).activation(&Activation::Tanh);
             kernels.push(kernel.loss(Formula::Of(loss)));
@@ -178,7 +179,8 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
         kernels.push(Kernel::new(Template::RowWeights(targets)));
     }
     for activation in activations.iter().filter(|activation| !activation.is_rowwise()) {
-        let kernel = Kernel::new(Template::LossTerms(TargetKind::Dense, Argument::Output));
+        let (targets, argument) = (TargetKind::Dense, Argument::Output);
+        let kernel = Kernel::new(Template::LossTerms { targets, argument, vectors: false });
         kernels.push(kernel.activation(activation).loss(Formula::Of(Loss::Mse)));
     }
     kernels.push(Kernel::new(Template::TileStatistics).activation(&Activation::Softmax));

@@ -53,7 +53,11 @@ pub(super) enum Template {
     PreluBackward,
     RowSum,
     /// A loss made of terms; of the activation's output, or of its argument.
-    LossTerms(TargetKind, Argument),
+    LossTerms {
+        targets: TargetKind,
+        argument: Argument,
+        vectors: bool,
+    },
     /// With dE/dz in the place of the logits, or apart from them; and rows as for `RowForward`.
     SoftmaxCrossEntropy {
         targets: TargetKind,
@@ -133,6 +137,7 @@ impl Template {
         const TILE: &str = shader!("kernels/tile");
         const LOSS: &str = shader!("kernels/loss_parameters");
         const NUMBERS: &str = shader!("kernels/loss_scalars");
+        const VECTORS: &str = shader!("kernels/loss_vectors");
         const SQUARES: &str = shader!("kernels/squares");
         const UNARY: &str = shader!("kernels/pointwise_unary");
         const BINARY: &str = shader!("kernels/pointwise_binary");
@@ -180,22 +185,20 @@ impl Template {
             Self::PreluForward => vec![PRELU, shader!("kernels/prelu_forward")],
             Self::PreluBackward => vec![ROWS, PRELU, shader!("kernels/prelu_backward")],
             Self::RowSum => vec![ROWS, shader!("kernels/row_sum")],
-            Self::LossTerms(targets, argument) => {
+            Self::LossTerms { targets, argument, vectors } => {
                 let operation = match argument {
                     Argument::Output => shader!("operations/loss_of_output"),
                     Argument::Logits => shader!("operations/loss_of_logits"),
                 };
                 let kernel = shader!("kernels/loss_terms");
-                vec![ROWS, LOSS, NUMBERS, ARITHMETIC, targets.wgsl(), operation, kernel]
+                let numbers = if vectors { VECTORS } else { NUMBERS };
+                vec![ROWS, LOSS, numbers, ARITHMETIC, targets.wgsl(), operation, kernel]
             }
             Self::SoftmaxCrossEntropy { targets, vectors, held, .. } => {
                 let mut files = vec![ROWS, STATISTICS, LOGITS, LOSS, targets.wgsl()];
                 files.push(shader!("kernels/softmax_cross_entropy"));
                 files.extend(match vectors {
-                    true => vec![
-                        shader!("kernels/loss_vectors"),
-                        shader!("kernels/softmax_cross_entropy_vectors"),
-                    ],
+                    true => vec![VECTORS, shader!("kernels/softmax_cross_entropy_vectors")],
                     false => vec![
                         NUMBERS,
                         LOGIT_NUMBERS,
@@ -311,7 +314,7 @@ impl Template {
             Self::ClipValue => &[C],
             Self::PreluBackward => &[R, R, R, W, W],
             Self::MatMul(_) | Self::MatMulSmall | Self::RowProduct { .. } => &[R, R, R, W],
-            Self::LossTerms(..)
+            Self::LossTerms { .. }
             | Self::SoftmaxCrossEntropy { in_place: false, .. }
             | Self::MultiMargin
             | Self::TileLosses

@@ -205,17 +205,19 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
     if sums_columns {
         operands.column_sums = Some((context.workspace(groups * width)?, groups * width));
     }
+    // The last row may be short.
+    let vectors = width.is_multiple_of(4) && elements.is_multiple_of(4);
     let kernel = |template| operands.kernel(template, outputs);
     let kernel = match structure {
         Structure::Terms => {
-            let kernel = kernel(Template::LossTerms(kind, pass.argument));
+            let argument = pass.argument;
+            let kernel = kernel(Template::LossTerms { targets: kind, argument, vectors });
             kernel.activation(activation).loss(call.formula)
         }
         Structure::Margins => kernel(Template::MultiMargin).loss(call.formula),
         Structure::LogSumExp => {
             let is_log = f64::from(u8::from(*activation == Activation::LogSoftmax));
             let (in_place, held) = (pass.z.is_none(), width <= HELD * lanes);
-            let vectors = width.is_multiple_of(4);
             let template = Template::SoftmaxCrossEntropy { targets: kind, in_place, vectors, held };
             let kernel = kernel(template);
             let kernel = kernel.activation(&Activation::Softmax);

@@ -67,9 +67,11 @@ pub(super) fn pointwise<const N: usize>(
 
 /// The invocations that work on one row together, passing along it so many times.
 pub(super) fn lanes(context: &Context, width: usize, passes: usize) -> usize {
-    // On a processor reductions among invocations are dear; but loops are bounded there.
+    // On a processor reductions among invocations are dear; but loops are bounded there, and after a
+    // single pass over a row that is cut from a tensor, one reduction is less than a thread without work.
     let alone = context.info.kind == DeviceKind::Software && !as_on_gpus();
-    let each = if alone { ((1 << 17) / passes.max(1)).clamp(8, 4096) } else { HELD };
+    let most = if passes == 1 { 1024 } else { 4096 };
+    let each = if alone { ((1 << 17) / passes.max(1)).clamp(8, most) } else { HELD };
     width.div_ceil(each).next_power_of_two().min(WORKGROUP)
 }
 
