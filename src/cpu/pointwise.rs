@@ -155,9 +155,17 @@ impl<F: Map> NullaryFnOnce for Mapped<'_, F> {
 
     #[inline(always)]
     fn call(self) {
+        // Asked of all elements at once, this leaves the compiler free to interleave the work of several
+        // vectors.
+        let mut any_nan = false;
         for (output, &x) in self.output.iter_mut().zip(self.input) {
-            let y = self.f.apply(x);
-            *output = if x.is_nan() { x } else { y };
+            *output = self.f.apply(x);
+            any_nan |= x.is_nan();
+        }
+        if any_nan {
+            for (output, &x) in self.output.iter_mut().zip(self.input) {
+                *output = if x.is_nan() { x } else { *output };
+            }
         }
     }
 }
@@ -191,9 +199,15 @@ impl<F: Map2> NullaryFnOnce for Mapped2<'_, F> {
     #[inline(always)]
     fn call(self) {
         let [left, right] = self.inputs;
+        let mut any_nan = false;
         for ((output, &x), &y) in self.output.iter_mut().zip(left).zip(right) {
-            let value = self.f.apply(x, y);
-            *output = if x.is_nan() || y.is_nan() { f32::NAN } else { value };
+            *output = self.f.apply(x, y);
+            any_nan |= x.is_nan() || y.is_nan();
+        }
+        if any_nan {
+            for ((output, &x), &y) in self.output.iter_mut().zip(left).zip(right) {
+                *output = if x.is_nan() || y.is_nan() { f32::NAN } else { *output };
+            }
         }
     }
 }
