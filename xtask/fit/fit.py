@@ -298,6 +298,7 @@ GELU_DERIVATIVE = Ratio(
 FITS = {
     # (e^r − 1 − r) / r², |r| ≤ ln 2 / 2
     "exp": Fit(lambda r: (mp.expm1(r) - r) / r**2, -0.3470, 0.3470, 5, weight=lambda r: r),
+    "exp_short": Fit(lambda r: (mp.expm1(r) - r) / r**2, -0.3470, 0.3470, 4, weight=lambda r: r),
     # (ln(1 + f) − f + f²/2) / f³
     "log1p": Fit(
         lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, -0.2935, 0.4145, 8,

@@ -60,8 +60,11 @@ pub(super) fn scale(m: f32, n: i32) -> f32 {
 pub(super) fn scale_down(m: f32, n: i32) -> f32 {
     /// 2^−64
     const SMALL: f32 = 5.421_011e-20;
-    m * power_of_two(n + 64) * SMALL
+    m * f32::from_bits(((n + SCALED_BIAS) as u32) << 23) * SMALL
 }
+
+/// The exponent's bias, and 64 for the scale.
+pub(super) const SCALED_BIAS: i32 = 127 + 64;
 
 /// Numbers in two parts, the low one not more than a few units in the high one's last place.
 impl Sum<f32> {

@@ -1,32 +1,53 @@
 //! Powers of e.
 
-use super::bits::{bounded, fma, polynomial, power_of_two, scale, scale_down, select};
+use super::bits::{SCALED_BIAS, bounded, fma, polynomial, power_of_two, scale, scale_down, select};
 use crate::reference::Sum;
 
 /// e^(high + low) = 2^exponent · (1 + fraction)
 #[derive(Clone, Copy)]
 pub(super) struct Exponential {
     pub(super) exponent: i32,
+    /// The rounded sum of the parts.
     pub(super) fraction: f32,
-    /// What the rounding of the fraction lost.
-    pub(super) lost: f32,
+    /// Either part may be the larger.
+    pub(super) parts: Sum<f32>,
 }
 
 /// For high in [−256, 256] and a low part of at most a few units in high's last place.
 #[inline(always)]
 pub(super) fn exponential(x: Sum<f32>) -> Exponential {
-    // 1.5 · 2^23: the sum's last bits are the nearest integer.
-    const ROUND: f32 = 12_582_912.0;
+    exponential_by(x, |r| {
+        // fit: exp_short
+        let [c4, c3, c2, c1, c0] = [0.0013933715, 0.008366843, 0.041666478, 0.1666654, 0.5];
+        // Estrin's scheme: fewer steps wait for one another.
+        fma(r * r, fma(r * r, c4, fma(c3, r, c2)), fma(c1, r, c0))
+    })
+}
+
+/// With a fraction as precise where it is small.
+#[inline(always)]
+pub(super) fn exponential_m1(x: Sum<f32>) -> Exponential {
+    exponential_by(x, |r| {
+        // fit: exp
+        polynomial(r, [0.00019958447, 0.0013933715, 0.008333192, 0.041666478, 0.16666667, 0.5])
+    })
+}
+
+/// With the function (e^r − 1 − r) / r².
+#[inline(always)]
+fn exponential_by(x: Sum<f32>, p: impl Fn(f32) -> f32) -> Exponential {
+    // 1.5 · 2^23: the sum's last bits are the nearest integer, here with a bias so that shifting them
+    // makes a power of two.
+    const ROUND: f32 = 12_582_912.0 + SCALED_BIAS as f32;
     let rounded = fma(x.high, std::f32::consts::LOG2_E, ROUND);
     let n = rounded - ROUND;
     let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
     // ln 2 = 355/512 − 2.1219444e-4; n · 355/512 is exact.
-    let r = fma(n, -355.0 / 512.0, x.high) + fma(n, 2.121_944_4e-4, x.low);
-    // fit: exp
-    let p = polynomial(r, [0.00019958447, 0.0013933715, 0.008333192, 0.041666478, 0.16666667, 0.5]);
-    let square = r * r;
-    let fraction = fma(square, p, r);
-    Exponential { exponent, fraction, lost: fma(square, p, r - fraction) }
+    let high = fma(n, -355.0 / 512.0, x.high);
+    let low = fma(n, 2.121_944_4e-4, x.low);
+    let r = high + low;
+    let parts = Sum { high, low: fma(r * r, p(r), low) };
+    Exponential { exponent, fraction: parts.rounded(), parts }
 }
 
 impl Exponential {
@@ -55,10 +76,16 @@ impl Exponential {
         factor.high + fma(factor.high, self.fraction, low)
     }
 
+    /// 2^exponent, for exponents from −190 to 63.
+    #[inline(always)]
+    pub(super) fn power_of_two(self) -> f32 {
+        scale_down(1.0, self.exponent)
+    }
+
     /// With what its rounding loses, for exponents from −190 to 63.
     #[inline(always)]
     pub(super) fn sum(self) -> Sum<f32> {
-        let power = scale_down(1.0, self.exponent);
+        let power = self.power_of_two();
         let high = fma(power, self.fraction, power);
         Sum { high, low: fma(power, self.fraction, power - high) }
     }
@@ -80,7 +107,7 @@ pub(super) fn exp_times(factor: f32, x: Sum<f32>) -> f32 {
 /// e^x − 1: infinite past 88.72283.
 #[inline(always)]
 pub(super) fn exp_m1(x: Sum<f32>) -> f32 {
-    let e = exponential(bounded(x, -104.0, 89.0));
+    let e = exponential_m1(bounded(x, -104.0, 89.0));
     // 2^n · (1 + fraction) − 1, with the difference of the two powers exact.
     let power = power_of_two(e.exponent.clamp(-30, 30));
     let middle = fma(power, e.fraction, power - 1.0);
@@ -107,11 +134,9 @@ pub(in crate::cpu) fn finite_difference(z: f32, m: f32) -> Sum<f32> {
 /// e^d for d ≤ 0; of its low part nothing is asked where d is not finite.
 #[inline(always)]
 pub(in crate::cpu) fn exp_difference(d: Sum<f32>) -> f32 {
-    // e^−104 is 0.
-    let near = d.high > -104.0;
-    let x = Sum { high: select(near, d.high, -104.0), low: select(near, d.low, 0.0) };
-    let Exponential { exponent, fraction, .. } = exponential(x);
-    scale_down(1.0 + fraction, exponent)
+    let Exponential { exponent, fraction, .. } = exponential(d);
+    // Farther away, e^d is 0, and the other result is arbitrary.
+    select(d.high > -104.0, scale_down(1.0 + fraction, exponent), 0.0)
 }
 
 /// −a²/2

@@ -1,6 +1,6 @@
 //! x·Φ(x), with the normal distribution's function Φ.
 
-use super::bits::{fma, least_magnitude, polynomial, select};
+use super::bits::{fma, greatest, least_magnitude, polynomial, select};
 use super::exponential::{exponential, negative_half_square};
 use crate::reference::Sum;
 
@@ -17,19 +17,20 @@ fn tail(a: f32) -> f32 {
     let denominator = polynomial(a, [1.0, 9.400609, 40.867664, 94.73179, 103.71588]);
     // ½ / (1 + a·(√(π/2) + N/D)): errors of D hardly count, nor do those of N where a is small or large.
     let rest = fma(ROOT_HALF_PI, denominator, numerator);
-    let product = (0.5 * a) * denominator;
-    let product_lost = fma(0.5 * a, denominator, -product);
+    // Negative, like the exponential's argument, which has the same factor.
+    let product = (-0.5 * a) * denominator;
+    let product_lost = fma(-0.5 * a, denominator, -product);
     let sum = fma(a, rest, denominator);
-    let inverse = 1.0 / sum;
+    let inverse = -1.0 / sum;
     let high = product * inverse;
-    let low = (fma(-high, sum, product) + product_lost) * inverse;
+    let low = (fma(high, sum, product) + product_lost) * inverse;
     exponential(negative_half_square(a)).times_bounded(Sum { high, low })
 }
 
 #[inline(always)]
 pub(super) fn gelu(x: f32) -> f32 {
-    let tail = tail(least_magnitude(x, 15.0));
-    select(x < 0.0, -tail, x - tail)
+    // Φ(x) = 1 − Φ(−x)
+    greatest(0.0, x) - tail(least_magnitude(x, 15.0))
 }
 
 /// Φ(x) + x·Φ'(x)

@@ -1,47 +1,47 @@
 //! x·sigmoid(u), u = 2·√(2/π)·(x + 0.044715·x³): gelu's approximation by tanh.
 
-use super::bits::{fma, least_magnitude, negative_magnitude, polynomial, product, select};
-use super::logistic::{FAR, Logistic, logistic};
+use super::bits::{fma, greatest, least_magnitude, negative_magnitude, polynomial, select};
+use super::logistic::{Logistic, logistic};
 use crate::reference::Sum;
 
-/// Beyond, the exponential is zero.
-const FARTHEST: f32 = 12.0;
+/// Beyond, the exponential is zero whatever it is multiplied by.
+const FARTHEST: f32 = 11.2;
 
-/// c + d·x² for |x| ≤ 12, with both numbers in parts.
-#[inline(always)]
-fn quadratic(c: Sum<f32>, d: Sum<f32>, x: f32) -> Sum<f32> {
-    let square = product(x, x);
-    let term = d.times_sum(square);
-    let high = c.high + term.high;
-    // Knuth's two-sum: either may be the larger.
-    let back = high - c.high;
-    let lost = (c.high - (high - back)) + (term.high - back);
-    Sum { high, low: lost + (term.low + c.low) }
-}
-
-/// u's factors: u = x·(LINEAR + CUBIC·x²).
-const LINEAR: Sum<f32> = Sum { high: 1.595_769_2, low: -4.534_068e-8 };
+/// u's factors: u = x·(LINEAR + CUBIC·x²). The first one's high part is a multiple of 2^−19.
+const LINEAR: Sum<f32> = Sum { high: 1.595_769_9, low: -7.605_964_4e-7 };
 const CUBIC: Sum<f32> = Sum { high: 0.071_354_814, low: 2.398_832_5e-9 };
 const CUBIC_THRICE: Sum<f32> = Sum { high: 0.214_064_45, low: -2.540_834_2e-10 };
 
-/// u, for |x| ≤ 12.
+/// LINEAR + d·x²
+#[inline(always)]
+fn quadratic(d: Sum<f32>, x: f32) -> Sum<f32> {
+    let square = x * x;
+    let square_lost = fma(x, x, -square);
+    let high = fma(square, d.high, LINEAR.high);
+    // The difference is exact: both are multiples of the sum's unit in the last place, 2^−19 at most.
+    let lost = fma(square, d.high, LINEAR.high - high);
+    Sum { high, low: lost + fma(square, d.low, fma(square_lost, d.high, LINEAR.low)) }
+}
+
+/// u
 #[inline(always)]
 fn argument(x: f32) -> Sum<f32> {
-    quadratic(LINEAR, CUBIC, x).times_sum(x.into())
+    let q = quadratic(CUBIC, x);
+    let high = x * q.high;
+    Sum { high, low: fma(x, q.low, fma(x, q.high, -high)) }
 }
 
 /// du/dx
 #[inline(always)]
 fn slope(x: f32) -> Sum<f32> {
-    quadratic(LINEAR, CUBIC_THRICE, x)
+    quadratic(CUBIC_THRICE, x)
 }
 
 #[inline(always)]
 pub(super) fn gelu_tanh(x: f32) -> f32 {
-    let near = least_magnitude(x, FARTHEST).copysign(x);
-    let l = logistic(negative_magnitude(argument(near), FAR));
-    let y = l.at(x < 0.0).times_bounded(near);
-    select(x > FARTHEST, x, y)
+    let h = negative_magnitude(x.into(), FARTHEST).high;
+    // h is −|x|, and sigmoid(u) = 1 − sigmoid(−u).
+    greatest(0.0, x) + logistic(argument(h)).lower_times(h)
 }
 
 #[inline(always)]
@@ -75,9 +75,10 @@ pub(super) fn gelu_tanh_derivative(x: f32) -> f32 {
             0.4304001,
         ],
     );
-    let z = least_magnitude(x, FARTHEST).copysign(x);
-    let l = logistic(negative_magnitude(argument(z), FAR));
-    let negative = z < 0.0;
+    let h = negative_magnitude(x.into(), FARTHEST).high;
+    let l = logistic(argument(h));
+    let negative = x < 0.0;
+    let z = select(negative, h, -h);
     let t = slope(z).times_sum(z.into()).times_plus_one(l.at(!negative).sum());
     let elsewhere = l.at(negative).times_bounded(t);
     let y = select(x < -0.5 && x > -1.3, v * p, elsewhere);
@@ -87,7 +88,7 @@ pub(super) fn gelu_tanh_derivative(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn gelu_tanh_second(x: f32) -> f32 {
     let a = least_magnitude(x, FARTHEST);
-    let l = logistic(negative_magnitude(argument(a), FAR));
+    let l = logistic(argument(-a));
     l.slope(bend(a, l))
 }
 

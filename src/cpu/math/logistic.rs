@@ -1,10 +1,10 @@
 //! The logistic function and its relatives: one exponential and one reciprocal, both in two parts.
 
 use super::bits::{
-    bounded, fma, least_magnitude, negative_magnitude, polynomial, power_of_two, scale, scale_down,
-    select,
+    bounded, fma, greatest, least_magnitude, negative_magnitude, polynomial, power_of_two, scale,
+    scale_down, select,
 };
-use super::exponential::{Exponential, exponential};
+use super::exponential::{Exponential, exponential, exponential_m1};
 use super::logarithm::log1p_of_sum;
 use crate::reference::Sum;
 
@@ -17,10 +17,12 @@ pub(super) const FAR: f32 = 120.0;
 /// The logistic function of a and of −a, for a ≥ 0.
 #[derive(Clone, Copy)]
 pub(super) struct Logistic {
-    /// 1 / (1 + e^−a)
-    upper: Sum<f32>,
     /// e^−a
     power: Exponential,
+    /// 1 / (1 + e^−a), up to its last bits
+    inverse: f32,
+    /// and what it lacks, relative to it.
+    rest: f32,
 }
 
 /// A number as value · 2^exponent.
@@ -34,28 +36,53 @@ pub(super) struct Scaled {
 #[inline(always)]
 pub(super) fn logistic(negative: Sum<f32>) -> Logistic {
     let power = exponential(negative);
-    Logistic::new(power, power.sum())
+    Logistic::new(power, power.power_of_two())
 }
 
 /// For a in [0, 174], from −a.
 #[inline(always)]
 fn logistic_far(negative: Sum<f32>) -> Logistic {
     let power = exponential(negative);
-    Logistic::new(power, Exponential { exponent: power.exponent.max(-100), ..power }.sum())
+    Logistic::new(power, power_of_two(power.exponent.max(-100)))
 }
 
 impl Logistic {
+    /// With the exponential's power of two, or what is as small beside 1.
     #[inline(always)]
-    fn new(power: Exponential, e: Sum<f32>) -> Self {
-        let d = Sum::of_sum(1.0, e.high);
-        let upper = Sum { low: d.low + e.low, ..d }.reciprocal();
-        Self { upper, power }
+    fn new(power: Exponential, two: f32) -> Self {
+        let inverse = 1.0 / fma(two, power.fraction, 1.0 + two);
+        // 1 − inverse · (1 + two + two · fraction), which takes the errors of sum and division away. The
+        // differences are exact.
+        let product = inverse * two;
+        let rest = fma(-product, power.fraction, (1.0 - inverse) - product);
+        Self { power, inverse, rest }
+    }
+
+    #[inline(always)]
+    fn upper(self) -> Sum<f32> {
+        Sum { high: self.inverse, low: self.inverse * self.rest }
+    }
+
+    /// The g of lower = inverse · 2^exponent · (1 + g).
+    #[inline(always)]
+    fn fraction(self) -> f32 {
+        let Exponential { fraction, parts, .. } = self.power;
+        parts.high + fma(self.rest, 1.0 + fraction, parts.low)
+    }
+
+    /// factor · the logistic function of −a, for |factor| < 2^62 and a ≤ 120
+    #[inline(always)]
+    pub(super) fn lower_times(self, factor: f32) -> f32 {
+        let high = factor * self.inverse;
+        let low = fma(factor, self.inverse, -high);
+        scale_down(high + fma(high, self.fraction(), low), self.power.exponent)
     }
 
     /// The logistic function of −a where that is asked for, else of a.
     #[inline(always)]
     pub(super) fn at(self, negative: bool) -> Scaled {
-        let Sum { high: q, low } = self.upper;
+        let upper = self.upper();
+        let Sum { high: q, low } = upper;
         // e^−a times the upper one is the lower one.
         let f = self.power.fraction;
         let high = fma(f, q, q);
@@ -63,21 +90,23 @@ impl Logistic {
         if negative {
             Scaled { value: lower, exponent: self.power.exponent }
         } else {
-            Scaled { value: self.upper, exponent: 0 }
+            Scaled { value: upper, exponent: 0 }
         }
     }
 
-    /// The logistic function of −a.
+    /// The logistic function of −a, for a ≤ 120.
     #[inline(always)]
     pub(super) fn lower(self) -> f32 {
-        self.at(true).sum().rounded()
+        // Exact: where the power is subnormal, the inverse is 1.
+        let product = self.inverse * self.power.power_of_two();
+        fma(product, self.fraction(), product)
     }
 
     /// factor · the function of a · the function of −a
     #[inline(always)]
     pub(super) fn slope(self, factor: f32) -> f32 {
         let Scaled { value, exponent } = self.at(true);
-        scale(factor * value.times(self.upper), exponent)
+        scale(factor * value.times(self.upper()), exponent)
     }
 }
 
@@ -105,8 +134,9 @@ impl Scaled {
 /// 1 / (1 + e^−x)
 #[inline(always)]
 pub(super) fn sigmoid(x: Sum<f32>) -> f32 {
-    let y = logistic(negative_magnitude(x, FAR)).at(x.high < 0.0);
-    scale_down(y.value.rounded(), y.exponent)
+    let lower = logistic(negative_magnitude(x, FAR)).lower();
+    // The lower one is at most ½: its error counts half at most.
+    select(x.high > 0.0, 1.0 - lower, lower)
 }
 
 /// factor · sigmoid(x) · sigmoid(−x)
@@ -124,12 +154,12 @@ pub(super) fn tanh_slope(factor: f32, x: Sum<f32>) -> f32 {
 /// −t / (2 + t) with t = e^(−2|x|) − 1.
 #[inline(always)]
 pub(super) fn tanh(x: Sum<f32>) -> f32 {
-    let e = exponential(negative_magnitude(x.twice(), 40.0));
+    let e = exponential_m1(negative_magnitude(x.twice(), 40.0));
     let power = power_of_two(e.exponent);
     let whole = power - 1.0;
     let whole_lost = power - (whole + 1.0);
     let t = fma(power, e.fraction, whole);
-    let lost = fma(power, e.fraction, whole - t) + fma(power, e.lost, whole_lost);
+    let lost = fma(power, e.parts.low, fma(power, e.parts.high, whole - t) + whole_lost);
     let d = Sum::of_sum(2.0, t);
     let inverse = 1.0 / d.high;
     let y = t * inverse;
@@ -187,9 +217,9 @@ pub(super) fn times_sigmoid(factor: f32, x: Sum<f32>) -> f32 {
 /// x·sigmoid(x)
 #[inline(always)]
 pub(super) fn silu(x: f32) -> f32 {
-    let l = logistic(negative_magnitude(x.into(), FAR));
-    let y = l.at(x < 0.0).times_bounded(x.clamp(-FAR, FAR));
-    select(x > 60.0, x, y)
+    let h = negative_magnitude(x.into(), FAR);
+    // h is −|x|, and sigmoid(x) = 1 − sigmoid(−x).
+    greatest(0.0, x) + logistic(h).lower_times(h.high)
 }
 
 /// sigmoid(x)·(1 + x·sigmoid(−x))
