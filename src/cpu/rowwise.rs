@@ -78,9 +78,30 @@ fn magnitude(x: f32) -> u32 {
 
 const INFINITE: u32 = f32::INFINITY.to_bits();
 
+/// Whether the lines hold NaN.
+#[inline(always)]
+fn has_nan<const ACROSS: bool>([y, vector]: [&[Lanes]; 2]) -> [bool; LANES] {
+    if ACROSS {
+        let elements = y.as_flattened().iter().zip(vector.as_flattened());
+        let any_nan = elements.fold(false, |any, (y, v)| any | y.is_nan() | v.is_nan());
+        return [any_nan; LANES];
+    }
+    let mut magnitudes = [0; LANES];
+    for (y, vector) in y.iter().zip(vector) {
+        for lane in 0..LANES {
+            let greatest = magnitude(y[lane]).max(magnitude(vector[lane]));
+            magnitudes[lane] = magnitudes[lane].max(greatest);
+        }
+    }
+    magnitudes.map(|magnitude| magnitude > INFINITE)
+}
+
 /// The greatest element of each line: NaN where one is NaN, −∞ where there is none.
 #[inline(always)]
 fn maximum<const ACROSS: bool>(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) -> Lanes {
+    if ACROSS {
+        return [maximum_of_line(z, argument); LANES];
+    }
     let (mut greatest, mut magnitudes) = ([f32::NEG_INFINITY; LANES], [0; LANES]);
     for z in z {
         for z in z {
@@ -94,8 +115,70 @@ fn maximum<const ACROSS: bool>(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) 
     for (greatest, magnitude) in greatest.iter_mut().zip(magnitudes) {
         *greatest = if magnitude > INFINITE { f32::NAN } else { *greatest };
     }
-    across::<ACROSS, _>(&mut greatest, |a, b| if a > b || a.is_nan() { a } else { b });
     greatest
+}
+
+/// The same of one line. The bits of numbers from 0 on are ordered as they are and those of negative
+/// ones the other way round, NaN's outermost: unlike those of f32, the compiler knows how to vectorise
+/// maxima of integers.
+#[inline(always)]
+fn maximum_of_line(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) -> f32 {
+    const NEGATIVE_INFINITE: u32 = f32::NEG_INFINITY.to_bits();
+    let (mut positive, mut negative, mut last) = (i32::MIN, NEGATIVE_INFINITE, 0);
+    for z in z {
+        for &z in z.as_flattened() {
+            let bits = argument(z).to_bits();
+            positive = positive.max(bits.cast_signed());
+            negative = negative.min(bits);
+            last = last.max(bits);
+        }
+    }
+    let greatest = if positive < 0 { negative } else { positive.cast_unsigned() };
+    let is_number = greatest <= INFINITE || positive < 0;
+    if is_number && last <= NEGATIVE_INFINITE { f32::from_bits(greatest) } else { f32::NAN }
+}
+
+/// Sets each y to f(z, y), with an f for each lane.
+#[inline(always)]
+fn update<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
+    z: &[Lanes],
+    y: &mut [Lanes],
+    f: impl Fn(usize) -> F,
+) {
+    if ACROSS {
+        // One for all.
+        let f = f(0);
+        let elements = y.as_flattened_mut().iter_mut().zip(z.as_flattened());
+        elements.for_each(|(y, z)| *y = f(*z, *y));
+    } else {
+        for (y, z) in y.iter_mut().zip(z) {
+            for lane in 0..LANES {
+                y[lane] = f(lane)(z[lane], y[lane]);
+            }
+        }
+    }
+}
+
+/// Adds so many terms of each lane to its f64 total.
+#[inline(always)]
+fn add<const ACROSS: bool>(
+    totals: &mut [f64; LANES],
+    terms: usize,
+    term: impl Fn(usize, usize) -> f32,
+) {
+    // Neighbours of a line that is across the lanes are added first: half as many conversions. One that
+    // is in a lane has all its terms there, of which none should be rounded away.
+    let pairs = if ACROSS { terms / 2 } else { 0 };
+    for i in 0..pairs {
+        for (lane, total) in totals.iter_mut().enumerate() {
+            *total += f64::from(term(2 * i, lane) + term(2 * i + 1, lane));
+        }
+    }
+    for i in 2 * pairs..terms {
+        for (lane, total) in totals.iter_mut().enumerate() {
+            *total += f64::from(term(i, lane));
+        }
+    }
 }
 
 /// What lines add up to, relative to their greatest elements: a line in each lane, or the same line in
@@ -122,23 +205,26 @@ impl Statistics {
         exponentials: [&mut [Lanes]; 2],
     ) -> Self {
         let maximum = maximum::<ACROSS>(z, argument);
+        let exponential = |lane: usize| {
+            let maximum = maximum[lane];
+            move |z, _| temperature.exponential::<SCALED>(argument(z), maximum)
+        };
         let (mut totals, mut ties) = ([0.0f64; LANES], [0.0f32; LANES]);
         for (z, exponentials) in z.into_iter().zip(exponentials) {
-            for (z, exponentials) in
-                z.chunks(terms(ACROSS)).zip(exponentials.chunks_mut(terms(ACROSS)))
-            {
-                let mut sums = [0.0f32; LANES];
-                for (z, exponentials) in z.iter().zip(exponentials) {
+            update::<ACROSS, _>(z, exponentials, exponential);
+            // A tie's exponential is 1. Where another one is rounded to 1, it counts as much.
+            let e: &[Lanes] = exponentials;
+            let term = |i: usize, lane: usize| match e[i][lane] {
+                e if APART && e == 1.0 => 0.0,
+                e => e,
+            };
+            add::<ACROSS>(&mut totals, e.len(), term);
+            if APART {
+                for e in e {
                     for lane in 0..LANES {
-                        let z = argument(z[lane]);
-                        let e = temperature.exponential::<SCALED>(z, maximum[lane]);
-                        exponentials[lane] = e;
-                        let is_greatest = APART && z == maximum[lane];
-                        sums[lane] += if is_greatest { 0.0 } else { e };
-                        ties[lane] += if is_greatest { 1.0 } else { 0.0 };
+                        ties[lane] += if e[lane] == 1.0 { 1.0 } else { 0.0 };
                     }
                 }
-                totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
             }
         }
         across::<ACROSS, _>(&mut totals, |a, b| a + b);
@@ -314,14 +400,15 @@ impl<F: Rowwise<f32>, const SCALED: bool> Kernel<1> for ForwardKernel<F, SCALED>
             };
             (statistics.maximum, statistics.sums::<ACROSS>())
         };
-        for (y, z) in y.iter_mut().zip(z) {
-            for lane in 0..LANES {
-                let d = temperature.difference::<SCALED>(argument(z[lane]), maximum[lane]);
-                let element = Shifted { difference: d.high, lost: d.low, exponential: y[lane] };
-                let value = formula.forward(element, sums.lane(lane));
-                y[lane] = if maximum[lane].is_finite() { value } else { f32::NAN };
+        update::<ACROSS, _>(z, y, |lane| {
+            let (maximum, row) = (maximum[lane], sums.lane(lane));
+            move |z, exponential| {
+                let d = temperature.difference::<SCALED>(argument(z), maximum);
+                let element = Shifted { difference: d.high, lost: d.low, exponential };
+                let value = formula.forward(element, row);
+                if maximum.is_finite() { value } else { f32::NAN }
             }
-        }
+        });
     }
 }
 
@@ -381,34 +468,31 @@ where
     #[inline(always)]
     fn run<const ACROSS: bool>(&self, [y, vector]: [&[Lanes]; 2], output: &mut [Lanes]) {
         let Self { projects, term, element, slope } = self;
+        let undefined = has_nan::<ACROSS>([y, vector]);
         let (mut totals, mut support) = ([0.0f64; LANES], [0.0f32; LANES]);
-        let mut magnitudes = [0; LANES];
-        for (y, vector) in y.chunks(terms(ACROSS)).zip(vector.chunks(terms(ACROSS))) {
-            let mut sums = [0.0f32; LANES];
-            for (y, vector) in y.iter().zip(vector) {
+        add::<ACROSS>(&mut totals, y.len(), |i, lane| term(y[i][lane], vector[i][lane]));
+        if *projects {
+            for y in y {
                 for lane in 0..LANES {
-                    let (y, v) = (y[lane], vector[lane]);
-                    sums[lane] += term(y, v);
-                    magnitudes[lane] = magnitudes[lane].max(magnitude(y)).max(magnitude(v));
-                    support[lane] += if *projects && y > 0.0 { 1.0 } else { 0.0 };
+                    support[lane] += if y[lane] > 0.0 { 1.0 } else { 0.0 };
                 }
             }
-            totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
         }
         across::<ACROSS, _>(&mut totals, |a, b| a + b);
         across::<ACROSS, _>(&mut support, |a, b| a + b);
-        across::<ACROSS, _>(&mut magnitudes, Ord::max);
         let mut means = [0.0; LANES];
         for lane in 0..LANES {
             let count = f64::from(if *projects { support[lane].max(1.0) } else { 1.0 });
             means[lane] = (totals[lane] / count) as f32;
         }
-        for ((output, y), vector) in output.iter_mut().zip(y).zip(vector) {
-            for lane in 0..LANES {
-                let value = slope * element(y[lane], vector[lane], means[lane]);
-                output[lane] = if magnitudes[lane] > INFINITE { f32::NAN } else { value };
+        output.copy_from_slice(vector);
+        update::<ACROSS, _>(y, output, |lane| {
+            let (mean, undefined) = (means[lane], undefined[lane]);
+            move |y, v| {
+                let value = slope * element(y, v, mean);
+                if undefined { f32::NAN } else { value }
             }
-        }
+        });
     }
 }
 
