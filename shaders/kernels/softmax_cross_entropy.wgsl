@@ -78,11 +78,16 @@ fn main(
     } else {
         var loss = Sum(0.0, 0.0);
         var mass = Sum(0.0, 0.0);
-        for (var i = range.x + at.lane; i < range.y; i = i + LANES) {
-            let t = target_at(at.row, i);
-            let logit = argument_at(row, i);
-            loss = add(loss, loss_term(t, logit, statistics.maximum, log_sum));
-            mass = add(mass, t);
+        for (var i = LANE_START * at.lane; i < width; i = i + 4u * LANES) {
+            let logits = arguments_at(row, i, width);
+            for (var k = 0u; k < 4u; k = k + 1u) {
+                let column = i + k * FOUR_STEP;
+                if (column < width) {
+                    let t = target_at(at.row, column);
+                    loss = add(loss, loss_term(t, logits[k], statistics.maximum, log_sum));
+                    mass = add(mass, t);
+                }
+            }
         }
         totals = reduce_sums(vec2<f32>(loss.value - loss.lost, mass.value - mass.lost), at);
     }
