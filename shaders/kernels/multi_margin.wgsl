@@ -25,7 +25,7 @@ fn main(
     var z_label = 0.0;
     var scale = 0.0;
     if (inside) {
-        label = u32(targets[parameters.targets_base + at.row]);
+        label = label_of(at.row);
         z_label = z[parameters.z_base + row + label];
         let weight = weight_at(at.row, 0u) * label_weight(at.row);
         scale = math_divide(reduction_scale() * weight, f32(parameters.width));

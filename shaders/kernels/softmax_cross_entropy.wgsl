@@ -46,11 +46,11 @@ fn main(
     begin(row, width, at);
     // Where a row has one target, its first invocation has the loss: it reads the logit before any other
     // writes dE/dz there.
-    let range = targets_of(at.row, width);
+    let label = label_of(at.row);
     let one_target = targets_are_single();
     var label_logit = 0.0;
     if (one_target && at.lane == 0u) {
-        label_logit = argument_at(row, range.x);
+        label_logit = argument_at(row, select(0u, label, label < width));
     }
     let statistics = row_statistics(row, width, at);
 
@@ -71,8 +71,8 @@ fn main(
     // The row's loss, sum_k -t_k ln p_k, and the sum of its targets.
     var totals = vec2<f32>();
     if (one_target) {
-        if (range.x < range.y) {
-            let t = target_at(at.row, range.x);
+        if (label < width) {
+            let t = target_at(at.row, label);
             totals = vec2<f32>(loss_term(t, label_logit, statistics.maximum, log_sum), t);
         }
     } else {

@@ -8,29 +8,17 @@ fn argument_at(row: u32, i: u32) -> f32 {
 }
 
 fn store_y(row: u32, i: u32, width: u32, values: vec4<f32>) {
-    let at = parameters.y_base + row + i;
-    y[at] = values.x;
-    if (i + FOUR_STEP < width) {
-        y[at + FOUR_STEP] = values.y;
-    }
-    if (i + 2u * FOUR_STEP < width) {
-        y[at + 2u * FOUR_STEP] = values.z;
-    }
-    if (i + 3u * FOUR_STEP < width) {
-        y[at + 3u * FOUR_STEP] = values.w;
+    for (var k = 0u; k < 4u; k = k + 1u) {
+        if (i + k * FOUR_STEP < width) {
+            y[parameters.y_base + row + i + k * FOUR_STEP] = values[k];
+        }
     }
 }
 
 fn store_dz(row: u32, i: u32, width: u32, values: vec4<f32>) {
-    let at = parameters.dz_base + row + i;
-    dz[at] = values.x;
-    if (i + FOUR_STEP < width) {
-        dz[at + FOUR_STEP] = values.y;
-    }
-    if (i + 2u * FOUR_STEP < width) {
-        dz[at + 2u * FOUR_STEP] = values.z;
-    }
-    if (i + 3u * FOUR_STEP < width) {
-        dz[at + 3u * FOUR_STEP] = values.w;
+    for (var k = 0u; k < 4u; k = k + 1u) {
+        if (i + k * FOUR_STEP < width) {
+            dz[parameters.dz_base + row + i + k * FOUR_STEP] = values[k];
+        }
     }
 }

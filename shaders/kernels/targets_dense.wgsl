@@ -9,11 +9,6 @@ fn row_counts(row: u32) -> bool {
     return true;
 }
 
-// The first of a row's columns that may have a target other than 0, and the one behind the last.
-fn targets_of(row: u32, width: u32) -> vec2<u32> {
-    return vec2<u32>(0u, width);
-}
-
 fn targets_are_single() -> bool {
     return false;
 }
@@ -30,6 +25,10 @@ fn target_at(row: u32, column: u32) -> f32 {
 }
 
 // Dense targets have no label.
+fn label_of(row: u32) -> u32 {
+    return 0u;
+}
+
 fn label_weight(row: u32) -> f32 {
     return 1.0;
 }

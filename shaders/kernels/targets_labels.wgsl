@@ -11,13 +11,9 @@ fn row_counts(row: u32) -> bool {
     return !ignored;
 }
 
-// The first of a row's columns that may have a target other than 0, and the one behind the last.
-fn targets_of(row: u32, width: u32) -> vec2<u32> {
-    if (width == 0u || !targets_are_single()) {
-        return vec2<u32>(0u, width);
-    }
-    let label = u32(targets[parameters.targets_base + row]);
-    return vec2<u32>(label, label + 1u) * u32(label < width);
+// The row's label, which need not be a column where it is one to ignore.
+fn label_of(row: u32) -> u32 {
+    return u32(targets[parameters.targets_base + row]);
 }
 
 // Whether a row has only the target of its label.
@@ -35,5 +31,5 @@ fn target_at(row: u32, column: u32) -> f32 {
 
 // The weight of the row's label, where the row counts.
 fn label_weight(row: u32) -> f32 {
-    return class_weight(u32(targets[parameters.targets_base + row]));
+    return class_weight(label_of(row));
 }

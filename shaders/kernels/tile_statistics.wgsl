@@ -52,7 +52,7 @@ fn main(
     }
     var label_logit = 0.0;
     if (row_counts(at.row)) {
-        let label = u32(targets[parameters.targets_base + at.row]);
+        let label = label_of(at.row);
         if (label >= parameters.first_column && label - parameters.first_column < parameters.width) {
             label_logit = argument_at(row, label - parameters.first_column);
         }
