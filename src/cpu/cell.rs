@@ -3,20 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::bounds::Bounds;
-use crate::error::{Error, Result};
+use super::region::Region;
+use crate::error::Result;
 use crate::pool::{Pool, Purpose, class_of};
-
-/// The bytes of a line of the processor's caches: vectors that begin with one never lie in two.
-const LINE: usize = 64;
 
 /// Elements, given back to the pool when nobody needs them any more.
 pub(crate) struct Block {
-    // The elements of the size class, and room to begin with a line. What lies beyond the tensor's length
-    // is never read.
-    data: Vec<f32>,
-    start: usize,
+    // The elements of the size class. What lies beyond the tensor's length is never read.
+    region: Region,
     class: u64,
-    pool: Arc<Pool<Vec<f32>>>,
+    pool: Arc<Pool<Region>>,
     purpose: Purpose,
     /// The bounds of what the host wrote, once they have been asked for; nothing where an operation
     /// wrote.
@@ -24,40 +20,27 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub(super) fn new(
-        pool: &Arc<Pool<Vec<f32>>>,
-        purpose: Purpose,
-        elements: usize,
-    ) -> Result<Self> {
+    pub(super) fn new(pool: &Arc<Pool<Region>>, purpose: Purpose, elements: usize) -> Result<Self> {
         let class = class_of((elements * size_of::<f32>()) as u64);
-        let create = || {
-            let bytes = class + LINE as u64;
-            let length = usize::try_from(bytes).unwrap_or(usize::MAX) / size_of::<f32>();
-            let mut data = Vec::new();
-            data.try_reserve_exact(length).map_err(|_| Error::OutOfMemory { bytes })?;
-            data.resize(length, 0.0);
-            Ok(data)
-        };
-        let data = pool.take(class, purpose, create)?.buffer;
-        let start = data.as_ptr().align_offset(LINE).min(LINE / size_of::<f32>());
-        Ok(Self { data, start, class, pool: Arc::clone(pool), purpose, bounds: None })
+        let region = pool.take(class, purpose, || Region::new(class))?.buffer;
+        Ok(Self { region, class, pool: Arc::clone(pool), purpose, bounds: None })
     }
 
     fn elements(&self, elements: usize) -> &[f32] {
-        &self.data[self.start..][..elements]
+        &self.region[..elements]
     }
 
     /// The elements for a writer: what was known of them no longer holds.
     pub(super) fn elements_mut(&mut self, elements: usize) -> &mut [f32] {
         self.bounds = None;
-        &mut self.data[self.start..][..elements]
+        &mut self.region[..elements]
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let data = std::mem::take(&mut self.data);
-        self.pool.give(self.class, self.purpose, data);
+        let region = std::mem::take(&mut self.region);
+        self.pool.give(self.class, self.purpose, region);
     }
 }
 
@@ -68,13 +51,13 @@ impl Drop for Block {
 pub(crate) struct Cell {
     /// Nothing until the first write.
     block: Mutex<Option<Arc<Block>>>,
-    pool: Arc<Pool<Vec<f32>>>,
+    pool: Arc<Pool<Region>>,
     purpose: Purpose,
     elements: usize,
 }
 
 impl Cell {
-    pub(crate) fn new(pool: &Arc<Pool<Vec<f32>>>, purpose: Purpose, elements: usize) -> Self {
+    pub(crate) fn new(pool: &Arc<Pool<Region>>, purpose: Purpose, elements: usize) -> Self {
         Self { block: Mutex::new(None), pool: Arc::clone(pool), purpose, elements }
     }
 

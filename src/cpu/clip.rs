@@ -32,7 +32,7 @@ pub(super) fn bound(limit: f32, old: &[f32], new: &mut [f32]) {
 }
 
 fn map(old: &[f32], new: &mut [f32], f: impl Fn(f32) -> f32 + Sync) {
-    over_pieces(new, CHUNK, |start, new| {
+    over_pieces(new, |start, new| {
         let old = &old[start..start + new.len()];
         new.iter_mut().zip(old).for_each(|(new, &old)| *new = f(old));
     });

@@ -2,7 +2,7 @@
 
 use pulp::NullaryFnOnce;
 
-use super::parallel::{CHUNK, over_pieces, vectorised};
+use super::parallel::{over_pieces, vectorised};
 use crate::activation::PointwiseVisitor;
 use crate::backend::GatedCall;
 use crate::reference::Pointwise;
@@ -49,7 +49,7 @@ impl PointwiseVisitor<f32> for Forward<'_> {
 
     fn visit<F: Pointwise<f32>>(self, formula: F) {
         let Self { call, x, y } = self;
-        over_pieces(y, CHUNK, |start, piece| {
+        over_pieces(y, |start, piece| {
             vectorised(ForwardPiece { formula, call, x, start, piece });
         });
     }
@@ -93,7 +93,7 @@ impl PointwiseVisitor<f32> for Backward<'_> {
 
     fn visit<F: Pointwise<f32>>(self, formula: F) {
         let Self { call, x, dy, dx } = self;
-        over_pieces(dx, CHUNK, |start, piece| {
+        over_pieces(dx, |start, piece| {
             vectorised(BackwardPiece { formula, call, x, dy, start, piece });
         });
     }

@@ -2,7 +2,7 @@
 
 use pulp::NullaryFnOnce;
 
-use super::parallel::{CHUNK, LANES, Lanes, SERIAL, on_all_threads, vectorised};
+use super::parallel::{LANES, Lanes, SERIAL, on_all_threads, stream_piece, vectorised};
 use crate::backend::Lines;
 
 /// What is done to lines, each by itself.
@@ -55,8 +55,8 @@ pub(super) fn over_lines<const N: usize>(
         run(0, all, Destination::Blocks { output, inner: lines.inner }, &mut Scratch::default());
     } else if lines.inner == 1 || lines.outer >= rayon::current_num_threads() {
         // Whole tiles of lines.
-        let blocks =
-            (CHUNK / block).next_multiple_of(if block <= NARROW { LANES } else { 1 }).max(1);
+        let tile = if block <= NARROW { LANES } else { 1 };
+        let blocks = (stream_piece(output.len()) / block).next_multiple_of(tile).max(1);
         let tasks = output.chunks_mut(blocks * block).enumerate();
         on_all_threads(tasks, Scratch::default, |scratch, (number, output)| {
             let count = output.len() / block * lines.inner;

@@ -14,6 +14,7 @@ mod optimizer;
 mod parallel;
 mod pointwise;
 mod prelu;
+mod region;
 mod rowwise;
 mod tape;
 
@@ -26,6 +27,7 @@ use cell::{Block, Snapshot};
 use half::f16;
 use halves::{Held, map_rows};
 use layer::Layer;
+use region::Region;
 use tape::Tapes;
 
 use crate::activation::Activation;
@@ -41,7 +43,7 @@ use crate::pool::{Pool, Purpose};
 
 pub(crate) struct CpuBackend {
     info: DeviceInfo,
-    pool: Arc<Pool<Vec<f32>>>,
+    pool: Arc<Pool<Region>>,
     executed: AtomicU64,
     tapes: Arc<Tapes>,
 }

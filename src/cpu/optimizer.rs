@@ -6,7 +6,8 @@ use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 
 use super::cell::Block;
-use super::parallel::{CHUNK, SERIAL, vectorised};
+use super::parallel::{SERIAL, stream_piece, vectorised};
+use super::region::Region;
 use crate::backend::{AdamStep, SgdStep};
 use crate::error::Result;
 use crate::pool::{Pool, Purpose};
@@ -14,7 +15,7 @@ use crate::pool::{Pool, Purpose};
 /// Makes sure that tensors of these lengths can be overwritten, one after the other: each takes a block
 /// from the pool and gives its old one back.
 pub(super) fn reserve(
-    pool: &Arc<Pool<Vec<f32>>>,
+    pool: &Arc<Pool<Region>>,
     lengths: impl Iterator<Item = usize>,
 ) -> Result<()> {
     let mut lengths: Vec<usize> = lengths.collect();
@@ -62,11 +63,12 @@ fn over_pieces<const N: usize>(
     if weights.len() < SERIAL {
         return run(0, weights, state);
     }
-    let mut state = state.map(|state| state.chunks_mut(CHUNK));
+    let piece = stream_piece(weights.len());
+    let mut state = state.map(|state| state.chunks_mut(piece));
     let mut next = || state.each_mut().map(|pieces| pieces.next().unwrap_or_default());
-    let pieces: Vec<_> = weights.chunks_mut(CHUNK).map(|weights| (weights, next())).collect();
+    let pieces: Vec<_> = weights.chunks_mut(piece).map(|weights| (weights, next())).collect();
     let pieces = pieces.into_par_iter().enumerate();
-    pieces.for_each(|(i, (weights, state))| run(i * CHUNK, weights, state));
+    pieces.for_each(|(i, (weights, state))| run(i * piece, weights, state));
 }
 
 struct SgdPiece<'a> {

@@ -8,8 +8,20 @@ use pulp::WithSimd;
 /// Elements below which handing work to other threads costs more than it saves.
 pub(super) const SERIAL: usize = 1 << 15;
 
-/// Elements that a thread takes at a time: they stay in its cache.
+/// Elements that a thread takes at a time, at least: they stay in its cache.
 pub(super) const CHUNK: usize = 1 << 14;
+
+/// The most elements of a piece that is read and written once.
+const STREAM: usize = 1 << 16;
+
+/// The pieces for each thread, where they are not too small: threads that start late or are slow get fewer.
+const SHARES: usize = 8;
+
+/// The elements of a piece where so many are read and written once, from one end to the other: in a tensor
+/// of megabytes bigger pieces are faster than those of [`CHUNK`] by a tenth.
+pub(super) fn stream_piece(elements: usize) -> usize {
+    (elements / (SHARES * rayon::current_num_threads())).clamp(CHUNK, STREAM)
+}
 
 /// Runs code compiled for the processor's vector instructions.
 ///
@@ -20,15 +32,12 @@ pub(super) fn vectorised<T>(code: impl WithSimd<Output = T>) -> T {
 }
 
 /// Runs the function over equal pieces of the output, each with the index of its first element.
-pub(super) fn over_pieces<T: Send>(
-    output: &mut [T],
-    piece: usize,
-    run: impl Fn(usize, &mut [T]) + Send + Sync,
-) {
+pub(super) fn over_pieces<T: Send>(output: &mut [T], run: impl Fn(usize, &mut [T]) + Send + Sync) {
+    let piece = stream_piece(output.len());
     over_pieces_with(output, piece, || (), |(), start, output| run(start, output));
 }
 
-/// The same with what each thread makes for itself at first.
+/// The same with pieces of this length, and with what each thread makes for itself at first.
 pub(super) fn over_pieces_with<T: Send, S>(
     output: &mut [T],
     piece: usize,

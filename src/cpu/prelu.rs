@@ -74,7 +74,7 @@ fn each(
     output: &mut [f32],
     f: impl Fn(f32, f32, f32) -> f32 + Send + Sync,
 ) {
-    over_pieces(output, CHUNK, |start, piece| {
+    over_pieces(output, |start, piece| {
         let inputs = inputs.map(|input| &input[start..start + piece.len()]);
         vectorised(Piece { channels, inputs, weight, start, piece, f: &f });
     });

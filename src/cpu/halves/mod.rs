@@ -87,7 +87,7 @@ pub(super) fn map<const N: usize>(inputs: [Values<'_>; N], output: ValuesMut<'_>
     let buffers = || [[0.0; BLOCK]; N];
     match (output, all_wide(inputs)) {
         (ValuesMut::F32(output), Some(inputs)) => {
-            over_pieces(output, CHUNK, |start, output| {
+            over_pieces(output, |start, output| {
                 run(inputs.map(|input| &input[start..start + output.len()]), output);
             });
         }
