@@ -1,7 +1,8 @@
 //! Work on all cores, with the widest instructions that the processor has.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::{hint, thread};
 
 use pulp::WithSimd;
 
@@ -22,6 +23,9 @@ const SHARES: usize = 8;
 pub(super) fn stream_piece(elements: usize) -> usize {
     (elements / (SHARES * rayon::current_num_threads())).clamp(CHUNK, STREAM)
 }
+
+/// How often a thread looks whether others are done before it sleeps: some 100 µs.
+const SPINS: usize = 1 << 12;
 
 /// Runs code compiled for the processor's vector instructions.
 ///
@@ -58,7 +62,8 @@ pub(super) fn over_pieces_with<T: Send, S>(
 /// Runs the function on each item, with what each thread makes for itself at first.
 ///
 /// The calling thread takes its share, also where it is none of rayon's: it need not wait until others
-/// have woken up.
+/// have woken up. At the end it stays awake for a while: to sleep and be woken takes longer than the last
+/// pieces of most work.
 pub(super) fn on_all_threads<T: Send, S>(
     items: impl Iterator<Item = T> + Send,
     init: impl Fn() -> S + Sync,
@@ -72,11 +77,21 @@ pub(super) fn on_all_threads<T: Send, S>(
             run(state.get_or_insert_with(&init), item);
         }
     };
+    let others = rayon::current_num_threads() - 1;
+    let unfinished = AtomicUsize::new(others);
     rayon::in_place_scope(|scope| {
-        for _ in 1..rayon::current_num_threads() {
-            scope.spawn(|_| work());
+        for _ in 0..others {
+            scope.spawn(|_| {
+                work();
+                unfinished.fetch_sub(1, Ordering::Release);
+            });
         }
         work();
+        // One of rayon's threads has other work to take up meanwhile.
+        if rayon::current_thread_index().is_none() {
+            let is_unfinished = |_: &usize| unfinished.load(Ordering::Acquire) > 0;
+            (0..SPINS).take_while(is_unfinished).for_each(|_| hint::spin_loop());
+        }
     });
 }
 
