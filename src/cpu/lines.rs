@@ -14,8 +14,9 @@ pub(super) trait Kernel<const N: usize>: Sync {
     /// The output where the mask excludes an element, if that does not follow from `nothing`.
     fn excluded(&self) -> Option<f32>;
 
-    /// `ACROSS` the lanes: one line, LANES elements after the other; else a line in each lane.
-    fn run<const ACROSS: bool>(&self, inputs: [&[Lanes]; N], output: &mut [Lanes]);
+    /// `ACROSS` the lanes: one line, LANES elements after the other; else a line in each lane. Either
+    /// lies in two parts.
+    fn run<const ACROSS: bool>(&self, inputs: [[&[Lanes]; 2]; N], output: [&mut [Lanes]; 2]);
 }
 
 /// The elements of a line up to which lines are put side by side, to be worked at together.
@@ -137,15 +138,8 @@ impl<K: Kernel<N>, const N: usize> NullaryFnOnce for Task<'_, K, N> {
         if width <= NARROW || (inner > 1 && width <= BESIDE) {
             return self.side_by_side();
         }
-        let is_whole = width.is_multiple_of(LANES) && self.mask.is_none();
-        if let (Destination::Blocks { output, inner: 1 }, true) = (&mut self.destination, is_whole)
-        {
-            for (n, output) in output.chunks_exact_mut(width).enumerate() {
-                let line = self.start + n * width..self.start + (n + 1) * width;
-                let pieces = |k: usize| self.inputs[k][line.clone()].as_chunks().0;
-                self.kernel.run::<true>(std::array::from_fn(pieces), output.as_chunks_mut().0);
-            }
-            return;
+        if inner == 1 && self.mask.is_none() {
+            return self.in_place();
         }
         self.one_by_one();
     }
@@ -218,8 +212,8 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
                     }
                 }
             }
-            let tile = |k: usize| &input[k * width..(k + 1) * width];
-            self.kernel.run::<false>(std::array::from_fn(tile), output);
+            let tile = |k: usize| [&input[k * width..(k + 1) * width], &[]];
+            self.kernel.run::<false>(std::array::from_fn(tile), [output, &mut []]);
             for Run { lane, count, start } in Self::runs(lines, self.first + first, count) {
                 for (i, from) in output.iter().enumerate() {
                     let to = self.destination.at(start - self.start, i, count);
@@ -235,6 +229,28 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
                     }
                 }
             }
+        }
+    }
+
+    /// One contiguous line across the lanes after the other. Only what does not fill the lanes is copied.
+    #[inline(always)]
+    fn in_place(&mut self) {
+        let Destination::Blocks { output, .. } = &mut self.destination else { return };
+        let width = self.lines.width;
+        let pieces = usize::from(!width.is_multiple_of(LANES));
+        let nothing = self.kernel.nothing();
+        let mut last = nothing.map(|nothing| [[nothing; LANES]]);
+        let mut last_output = [[0.0; LANES]];
+        for (n, output) in output.chunks_exact_mut(width).enumerate() {
+            let start = self.start + n * width;
+            let inputs = self.inputs.map(|values| values[start..start + width].as_chunks());
+            for (last, (_, rest)) in last.iter_mut().zip(inputs) {
+                last[0][..rest.len()].copy_from_slice(rest);
+            }
+            let (output, output_rest) = output.as_chunks_mut();
+            let inputs = std::array::from_fn(|k| [inputs[k].0, &last[k][..pieces]]);
+            self.kernel.run::<true>(inputs, [output, &mut last_output[..pieces]]);
+            output_rest.copy_from_slice(&last_output[0][..output_rest.len()]);
         }
     }
 
@@ -256,7 +272,7 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
                 let copies = copies.as_flattened_mut();
                 let values = self.inputs[k];
                 if inner == 1 {
-                    copies[..width].copy_from_slice(&values[start..start + width]);
+                    copy(&values[start..start + width], &mut copies[..width]);
                 } else {
                     for i in 0..width {
                         let from = &values[start + i * inner..][..count];
@@ -280,8 +296,8 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
                 }
             }
             for (n, output) in output.chunks_exact_mut(pieces).take(count).enumerate() {
-                let line = |k: usize| &input[(k * TOGETHER + n) * pieces..][..pieces];
-                self.kernel.run::<true>(std::array::from_fn(line), output);
+                let line = |k: usize| [&input[(k * TOGETHER + n) * pieces..][..pieces], &[]];
+                self.kernel.run::<true>(std::array::from_fn(line), [output, &mut []]);
                 if let (Some(mask), Some(value)) = (self.mask, self.kernel.excluded()) {
                     let output = output.as_flattened_mut();
                     for i in (0..width).filter(|i| !Self::keeps(mask, start + n + i * inner)) {
@@ -292,7 +308,7 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
             let output = output.as_flattened();
             let offset = start - self.start;
             if let (Destination::Blocks { output: to, .. }, 1) = (&mut self.destination, inner) {
-                to[offset..offset + width].copy_from_slice(&output[..width]);
+                copy(&output[..width], &mut to[offset..offset + width]);
             } else {
                 for i in 0..width {
                     let to = self.destination.at(offset, i, count).iter_mut();
@@ -303,6 +319,15 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
             first += count;
         }
     }
+}
+
+/// Copies by vectors: a line is too short for what the system's function does at first.
+#[inline(always)]
+fn copy(from: &[f32], to: &mut [f32]) {
+    let (from, from_rest) = from.as_chunks::<LANES>();
+    let (to, to_rest) = to.as_chunks_mut::<LANES>();
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    to_rest.copy_from_slice(from_rest);
 }
 
 #[cfg(test)]
@@ -321,15 +346,15 @@ mod tests {
             Some(-1.0)
         }
 
-        fn run<const ACROSS: bool>(&self, [z]: [&[Lanes]; 1], y: &mut [Lanes]) {
+        fn run<const ACROSS: bool>(&self, [z]: [[&[Lanes]; 2]; 1], y: [&mut [Lanes]; 2]) {
             let mut sums = [0.0; LANES];
-            for z in z {
+            for z in z.into_iter().flatten() {
                 sums.iter_mut().zip(z).for_each(|(sum, z)| *sum += z);
             }
             if ACROSS {
                 sums = [sums.iter().sum(); LANES];
             }
-            for (y, z) in y.iter_mut().zip(z) {
+            for (y, z) in y.into_iter().flatten().zip(z.into_iter().flatten()) {
                 (0..LANES).for_each(|lane| y[lane] = z[lane] + sums[lane]);
             }
         }

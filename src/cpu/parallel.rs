@@ -142,13 +142,22 @@ pub(super) const fn terms(across: bool) -> usize {
 /// Puts all lanes together, in a fixed order.
 #[inline(always)]
 fn fold<T: Copy>(mut lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
-    let mut half = LANES / 2;
-    while half > 0 {
-        let (low, high) = lanes.split_at_mut(half);
-        low.iter_mut().zip(high).for_each(|(low, high)| *low = f(*low, *high));
-        half /= 2;
+    // The steps have constant lengths, so that they are vectors.
+    const { assert!(LANES == 64) };
+    halve::<32, T>(&mut lanes, &f);
+    halve::<16, T>(&mut lanes, &f);
+    halve::<8, T>(&mut lanes, &f);
+    halve::<4, T>(&mut lanes, &f);
+    halve::<2, T>(&mut lanes, &f);
+    f(lanes[0], lanes[1])
+}
+
+/// Puts the second `HALF` of the lanes upon the first one.
+#[inline(always)]
+fn halve<const HALF: usize, T: Copy>(lanes: &mut [T; LANES], f: &impl Fn(T, T) -> T) {
+    for lane in 0..HALF {
+        lanes[lane] = f(lanes[lane], lanes[lane + HALF]);
     }
-    lanes[0]
 }
 
 /// Puts what the lanes have of one line together, for all of them.
@@ -156,6 +165,44 @@ fn fold<T: Copy>(mut lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
 pub(super) fn across<const ACROSS: bool, T: Copy>(lanes: &mut [T; LANES], f: impl Fn(T, T) -> T) {
     if ACROSS {
         *lanes = [fold(*lanes, f); LANES];
+    }
+}
+
+/// The f64 sums of one line across the lanes: a vector. Lanes so far apart are added first.
+const APART: usize = 8;
+
+/// The f64 sums of lines: of one in each lane, or of one `ACROSS` the lanes.
+pub(super) struct Totals<const ACROSS: bool>([f64; LANES]);
+
+impl<const ACROSS: bool> Totals<ACROSS> {
+    pub(super) const ZERO: Self = Self([0.0; LANES]);
+
+    /// Adds a term of each lane.
+    #[inline(always)]
+    pub(super) fn add(&mut self, term: impl Fn(usize) -> f32) {
+        if ACROSS {
+            for (lane, total) in self.0[..APART].iter_mut().enumerate() {
+                let term = |n: usize| f64::from(term(n * APART + lane));
+                let first = (term(0) + term(1)) + (term(2) + term(3));
+                let second = (term(4) + term(5)) + (term(6) + term(7));
+                *total += first + second;
+            }
+        } else {
+            for (lane, total) in self.0.iter_mut().enumerate() {
+                *total += f64::from(term(lane));
+            }
+        }
+    }
+
+    /// The sum of the line in this lane; of one across the lanes in the first.
+    #[inline(always)]
+    pub(super) fn of_lane(&self, lane: usize) -> f64 {
+        if ACROSS {
+            let [a, b, c, d, e, f, g, h] = std::array::from_fn::<_, APART, _>(|n| self.0[n]);
+            ((a + e) + (c + g)) + ((b + f) + (d + h))
+        } else {
+            self.0[lane]
+        }
     }
 }
 

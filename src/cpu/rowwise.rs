@@ -2,7 +2,7 @@
 
 use super::lines::{Kernel, over_lines};
 use super::math::{difference, exp_difference, finite_difference, ln_1p};
-use super::parallel::{LANES, Lanes, across, over_pieces_with, sum_of, terms};
+use super::parallel::{LANES, Lanes, Totals, across, over_pieces_with, sum_of, terms};
 use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Temperature};
 use crate::reference::activations::{RowStatistics, Shifted};
@@ -80,17 +80,22 @@ const INFINITE: u32 = f32::INFINITY.to_bits();
 
 /// Whether the lines hold NaN.
 #[inline(always)]
-fn has_nan<const ACROSS: bool>([y, vector]: [&[Lanes]; 2]) -> [bool; LANES] {
+fn has_nan<const ACROSS: bool>([y, vector]: [[&[Lanes]; 2]; 2]) -> [bool; LANES] {
     if ACROSS {
-        let elements = y.as_flattened().iter().zip(vector.as_flattened());
-        let any_nan = elements.fold(false, |any, (y, v)| any | y.is_nan() | v.is_nan());
+        let mut any_nan = false;
+        for (y, vector) in y.into_iter().zip(vector) {
+            let elements = y.as_flattened().iter().zip(vector.as_flattened());
+            any_nan |= elements.fold(false, |any, (y, v)| any | y.is_nan() | v.is_nan());
+        }
         return [any_nan; LANES];
     }
     let mut magnitudes = [0; LANES];
-    for (y, vector) in y.iter().zip(vector) {
-        for lane in 0..LANES {
-            let greatest = magnitude(y[lane]).max(magnitude(vector[lane]));
-            magnitudes[lane] = magnitudes[lane].max(greatest);
+    for (y, vector) in y.into_iter().zip(vector) {
+        for (y, vector) in y.iter().zip(vector) {
+            for lane in 0..LANES {
+                let greatest = magnitude(y[lane]).max(magnitude(vector[lane]));
+                magnitudes[lane] = magnitudes[lane].max(greatest);
+            }
         }
     }
     magnitudes.map(|magnitude| magnitude > INFINITE)
@@ -141,28 +146,54 @@ fn maximum_of_line(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) -> f32 {
 /// Sets each y to f(z, y), with an f for each lane.
 #[inline(always)]
 fn update<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
-    z: &[Lanes],
-    y: &mut [Lanes],
+    z: [&[Lanes]; 2],
+    y: [&mut [Lanes]; 2],
     f: impl Fn(usize) -> F,
 ) {
-    if ACROSS {
-        // One for all.
-        let f = f(0);
-        let elements = y.as_flattened_mut().iter_mut().zip(z.as_flattened());
-        elements.for_each(|(y, z)| *y = f(*z, *y));
-    } else {
-        for (y, z) in y.iter_mut().zip(z) {
-            for lane in 0..LANES {
-                y[lane] = f(lane)(z[lane], y[lane]);
+    for (y, z) in y.into_iter().zip(z) {
+        if ACROSS {
+            // One for all.
+            let f = f(0);
+            let elements = y.as_flattened_mut().iter_mut().zip(z.as_flattened());
+            elements.for_each(|(y, z)| *y = f(*z, *y));
+        } else {
+            for (y, z) in y.iter_mut().zip(z) {
+                for lane in 0..LANES {
+                    y[lane] = f(lane)(z[lane], y[lane]);
+                }
             }
         }
     }
 }
 
-/// Adds so many terms of each lane to its f64 total.
+/// Sets each output to f(x, y), with an f for each lane.
+#[inline(always)]
+fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
+    [x, y]: [[&[Lanes]; 2]; 2],
+    output: [&mut [Lanes]; 2],
+    f: impl Fn(usize) -> F,
+) {
+    for ((output, x), y) in output.into_iter().zip(x).zip(y) {
+        if ACROSS {
+            // One for all.
+            let f = f(0);
+            let elements = x.as_flattened().iter().zip(y.as_flattened());
+            let outputs = output.as_flattened_mut().iter_mut();
+            outputs.zip(elements).for_each(|(output, (x, y))| *output = f(*x, *y));
+        } else {
+            for ((output, x), y) in output.iter_mut().zip(x).zip(y) {
+                for lane in 0..LANES {
+                    output[lane] = f(lane)(x[lane], y[lane]);
+                }
+            }
+        }
+    }
+}
+
+/// Adds so many terms of each lane to its total.
 #[inline(always)]
 fn add<const ACROSS: bool>(
-    totals: &mut [f64; LANES],
+    totals: &mut Totals<ACROSS>,
     terms: usize,
     term: impl Fn(usize, usize) -> f32,
 ) {
@@ -170,14 +201,10 @@ fn add<const ACROSS: bool>(
     // is in a lane has all its terms there, of which none should be rounded away.
     let pairs = if ACROSS { terms / 2 } else { 0 };
     for i in 0..pairs {
-        for (lane, total) in totals.iter_mut().enumerate() {
-            *total += f64::from(term(2 * i, lane) + term(2 * i + 1, lane));
-        }
+        totals.add(|lane| term(2 * i, lane) + term(2 * i + 1, lane));
     }
     for i in 2 * pairs..terms {
-        for (lane, total) in totals.iter_mut().enumerate() {
-            *total += f64::from(term(i, lane));
-        }
+        totals.add(|lane| term(i, lane));
     }
 }
 
@@ -209,16 +236,16 @@ impl Statistics {
             let maximum = maximum[lane];
             move |z, _| temperature.exponential::<SCALED>(argument(z), maximum)
         };
-        let (mut totals, mut ties) = ([0.0f64; LANES], [0.0f32; LANES]);
-        for (z, exponentials) in z.into_iter().zip(exponentials) {
-            update::<ACROSS, _>(z, exponentials, exponential);
+        let (mut totals, mut ties) = (Totals::<ACROSS>::ZERO, [0.0f32; LANES]);
+        let [first, last] = exponentials;
+        update::<ACROSS, _>(z, [&mut *first, &mut *last], exponential);
+        for e in [&*first, &*last] {
             // A tie's exponential is 1. Where another one is rounded to 1, it counts as much.
-            let e: &[Lanes] = exponentials;
             let term = |i: usize, lane: usize| match e[i][lane] {
                 e if APART && e == 1.0 => 0.0,
                 e => e,
             };
-            add::<ACROSS>(&mut totals, e.len(), term);
+            add(&mut totals, e.len(), term);
             if APART {
                 for e in e {
                     for lane in 0..LANES {
@@ -227,13 +254,12 @@ impl Statistics {
                 }
             }
         }
-        across::<ACROSS, _>(&mut totals, |a, b| a + b);
         across::<ACROSS, _>(&mut ties, |a, b| a + b);
         let zero = [0.0; LANES];
         let mut found = Self { maximum, rest: zero, inverse: zero, inverse_lost: zero };
         // What is the same in all lanes is computed once.
-        for lane in 0..if ACROSS { 1 } else { LANES } {
-            let rest = totals[lane] + f64::from(ties[lane] - 1.0);
+        for (lane, ties) in ties.iter().enumerate().take(if ACROSS { 1 } else { LANES }) {
+            let rest = totals.of_lane(lane) + f64::from(ties - 1.0);
             let inverse = 1.0 / (1.0 + rest);
             found.rest[lane] = rest as f32;
             found.inverse[lane] = inverse as f32;
@@ -304,7 +330,7 @@ impl Sums {
 /// The thresholds of the lines' differences to their greatest elements. Michelot's iteration in the form
 /// of Newton's method: shaders/kernels/row_statistics.wgsl tells how it goes, and why so few rounds do.
 #[inline(always)]
-fn threshold<const ACROSS: bool>(z: &[Lanes], d: impl Fn(f32, usize) -> Sum<f32>) -> Sums {
+fn threshold<const ACROSS: bool>(z: [&[Lanes]; 2], d: impl Fn(f32, usize) -> Sum<f32>) -> Sums {
     const ROUNDS: usize = 64;
     let (mut threshold, mut step) = ([-1.0f32; LANES], [0.0f32; LANES]);
     let mut support = [f32::INFINITY; LANES];
@@ -313,8 +339,8 @@ fn threshold<const ACROSS: bool>(z: &[Lanes], d: impl Fn(f32, usize) -> Sum<f32>
         for lane in 0..LANES {
             threshold[lane] += if support[lane] > 0.0 { step[lane] } else { 0.0 };
         }
-        let (mut totals, mut found) = ([0.0f64; LANES], [0.0f32; LANES]);
-        for z in z.chunks(terms(ACROSS)) {
+        let (mut totals, mut found) = (Totals::<ACROSS>::ZERO, [0.0f32; LANES]);
+        for z in z.into_iter().flat_map(|z| z.chunks(terms(ACROSS))) {
             let mut sums = [0.0f32; LANES];
             for z in z {
                 for lane in 0..LANES {
@@ -324,14 +350,13 @@ fn threshold<const ACROSS: bool>(z: &[Lanes], d: impl Fn(f32, usize) -> Sum<f32>
                     found[lane] += if is_above { 1.0 } else { 0.0 };
                 }
             }
-            totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += f64::from(sum));
+            totals.add(|lane| sums[lane]);
         }
-        across::<ACROSS, _>(&mut totals, |a, b| a + b);
         across::<ACROSS, _>(&mut found, |a, b| a + b);
         let mut moving = 0;
         for lane in 0..LANES {
             let moves = support[lane] > 0.0;
-            let next = ((totals[lane] - 1.0) / f64::from(found[lane])) as f32;
+            let next = ((totals.of_lane(lane) - 1.0) / f64::from(found[lane])) as f32;
             step[lane] = if moves { next } else { step[lane] };
             let shrinks = moves && found[lane] < support[lane];
             support[lane] = if shrinks { found[lane] } else { 0.0 };
@@ -382,25 +407,25 @@ impl<F: Rowwise<f32>, const SCALED: bool> Kernel<1> for ForwardKernel<F, SCALED>
     }
 
     #[inline(always)]
-    fn run<const ACROSS: bool>(&self, [z]: [&[Lanes]; 1], y: &mut [Lanes]) {
+    fn run<const ACROSS: bool>(&self, [z]: [[&[Lanes]; 2]; 1], [y, y_last]: [&mut [Lanes]; 2]) {
         let Self { formula, temperature } = self;
         let argument = |z: f32| {
             let z = formula.argument(z);
             if SCALED { temperature.prescale * z } else { z }
         };
         let (maximum, sums) = if F::PROJECTS {
-            let maximum = maximum::<ACROSS>([z, &[]], argument);
+            let maximum = maximum::<ACROSS>(z, argument);
             let d = |z, lane: usize| temperature.difference::<SCALED>(argument(z), maximum[lane]);
             (maximum, threshold::<ACROSS>(z, d))
         } else {
-            let (z, y) = ([z, &[]], [&mut *y, &mut []]);
+            let y = [&mut *y, &mut *y_last];
             let statistics = match F::TAKES_LOGARITHM {
                 true => Statistics::of::<SCALED, true, ACROSS>(z, argument, *temperature, y),
                 false => Statistics::of::<SCALED, false, ACROSS>(z, argument, *temperature, y),
             };
             (statistics.maximum, statistics.sums::<ACROSS>())
         };
-        update::<ACROSS, _>(z, y, |lane| {
+        update::<ACROSS, _>(z, [y, y_last], |lane| {
             let (maximum, row) = (maximum[lane], sums.lane(lane));
             move |z, exponential| {
                 let d = temperature.difference::<SCALED>(argument(z), maximum);
@@ -466,27 +491,27 @@ where
     }
 
     #[inline(always)]
-    fn run<const ACROSS: bool>(&self, [y, vector]: [&[Lanes]; 2], output: &mut [Lanes]) {
+    fn run<const ACROSS: bool>(&self, [y, vector]: [[&[Lanes]; 2]; 2], output: [&mut [Lanes]; 2]) {
         let Self { projects, term, element, slope } = self;
         let undefined = has_nan::<ACROSS>([y, vector]);
-        let (mut totals, mut support) = ([0.0f64; LANES], [0.0f32; LANES]);
-        add::<ACROSS>(&mut totals, y.len(), |i, lane| term(y[i][lane], vector[i][lane]));
+        let (mut totals, mut support) = (Totals::<ACROSS>::ZERO, [0.0f32; LANES]);
+        for (y, vector) in y.into_iter().zip(vector) {
+            add(&mut totals, y.len(), |i, lane| term(y[i][lane], vector[i][lane]));
+        }
         if *projects {
-            for y in y {
+            for y in y.into_iter().flatten() {
                 for lane in 0..LANES {
                     support[lane] += if y[lane] > 0.0 { 1.0 } else { 0.0 };
                 }
             }
         }
-        across::<ACROSS, _>(&mut totals, |a, b| a + b);
         across::<ACROSS, _>(&mut support, |a, b| a + b);
         let mut means = [0.0; LANES];
-        for lane in 0..LANES {
+        for lane in 0..if ACROSS { 1 } else { LANES } {
             let count = f64::from(if *projects { support[lane].max(1.0) } else { 1.0 });
-            means[lane] = (totals[lane] / count) as f32;
+            means[lane] = (totals.of_lane(lane) / count) as f32;
         }
-        output.copy_from_slice(vector);
-        update::<ACROSS, _>(y, output, |lane| {
+        combine::<ACROSS, _>([y, vector], output, |lane| {
             let (mean, undefined) = (means[lane], undefined[lane]);
             move |y, v| {
                 let value = slope * element(y, v, mean);

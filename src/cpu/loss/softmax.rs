@@ -4,7 +4,7 @@ use pulp::NullaryFnOnce;
 
 use super::super::lines::NARROW;
 use super::super::math::ln_1p;
-use super::super::parallel::{LANES, Lanes, across, terms, vectorised};
+use super::super::parallel::{LANES, Lanes, Totals, across, terms, vectorised};
 use super::super::rowwise::Statistics;
 use super::{Pass, Row};
 use crate::activation::Activation;
@@ -171,7 +171,7 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
         }
         across::<ACROSS, _>(&mut sum, |first, _| first);
         across::<ACROSS, _>(&mut log_sum, |first, _| first);
-        let (mut totals, mut masses) = ([0.0f64; LANES], [0.0f64; LANES]);
+        let (mut totals, mut masses) = (Totals::<ACROSS>::ZERO, Totals::<ACROSS>::ZERO);
         if wants_loss || wants_dz {
             for (z, targets) in z.chunks(terms(ACROSS)).zip(targets.chunks(terms(ACROSS))) {
                 let (mut losses, mut mass) = ([0.0f32; LANES], [0.0f32; LANES]);
@@ -183,18 +183,14 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
                         mass[lane] += t;
                     }
                 }
-                for lane in 0..LANES {
-                    totals[lane] += f64::from(losses[lane]);
-                    masses[lane] += f64::from(mass[lane]);
-                }
+                totals.add(|lane| losses[lane]);
+                masses.add(|lane| mass[lane]);
             }
-            across::<ACROSS, _>(&mut totals, |a, b| a + b);
-            across::<ACROSS, _>(&mut masses, |a, b| a + b);
         }
         let (mut mass, mut others, mut pull) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
         let (mut undefined, mut loss) = ([false; LANES], [0.0; LANES]);
         for lane in 0..lines {
-            let found = masses[lane] as f32;
+            let found = masses.of_lane(lane) as f32;
             mass[lane] = if known[lane].is_nan() { found } else { known[lane] };
             undefined[lane] = !maximum[lane].is_finite() || mass[lane].is_nan();
             // 1 − p of an element that dominates its row, without the cancellation.
@@ -204,7 +200,7 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
             pull[lane] = if has_pull { 2.0 * coefficient[lane] * normalizer } else { 0.0 };
             let square = f64::from(normalizer) * f64::from(normalizer);
             let z_loss = if has_pull { f64::from(coefficient[lane]) * square } else { 0.0 };
-            let value = (f64::from(scale[lane]) * (totals[lane] + z_loss)) as f32;
+            let value = (f64::from(scale[lane]) * (totals.of_lane(lane) + z_loss)) as f32;
             loss[lane] = if undefined[lane] { f32::NAN } else { value };
         }
         for values in [&mut mass, &mut others, &mut pull] {
