@@ -3,9 +3,8 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use pulp::NullaryFnOnce;
-use rayon::prelude::*;
 
-use super::parallel::{CHUNK, SERIAL, vectorised};
+use super::parallel::{CHUNK, of_pieces, vectorised};
 
 /// The extremes of a tensor's elements, NaN aside.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,11 +23,7 @@ pub(crate) struct Extreme {
 impl Bounds {
     /// Nothing where there are no numbers.
     pub(crate) fn of(values: &[f32]) -> Option<Self> {
-        let ranges: Vec<(f32, f32)> = if values.len() < SERIAL {
-            values.chunks(CHUNK).map(range).collect()
-        } else {
-            values.par_chunks(CHUNK).map(range).collect()
-        };
+        let ranges = of_pieces(values, CHUNK, range);
         let least = ranges.iter().map(|range| range.0).fold(f32::INFINITY, f32::min);
         let greatest = ranges.iter().map(|range| range.1).fold(f32::NEG_INFINITY, f32::max);
         // Only the first chunk that has the value is searched for its place.
@@ -93,6 +88,7 @@ impl NullaryFnOnce for Lanes<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parallel::SERIAL;
     use super::*;
 
     /// The definition.

@@ -1,18 +1,12 @@
 //! The clipping of gradients.
 
 use pulp::NullaryFnOnce;
-use rayon::prelude::*;
 
-use super::parallel::{CHUNK, SERIAL, over_pieces, vectorised};
+use super::parallel::{CHUNK, of_pieces, over_pieces, vectorised};
 
 /// In f64, where no square of an f32 overflows or vanishes, and in a fixed order.
 pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
-    let sum = |values| vectorised(SquareSum { values });
-    if values.len() < SERIAL {
-        return values.chunks(CHUNK).map(sum).sum();
-    }
-    let sums: Vec<f64> = values.par_chunks(CHUNK).map(sum).collect();
-    sums.into_iter().sum()
+    of_pieces(values, CHUNK, |values| vectorised(SquareSum { values })).into_iter().sum()
 }
 
 /// min(1, max_norm / (norm + 1e-6)), NaN where that is NaN.

@@ -5,11 +5,10 @@
 //! [outputs, inputs], so that every vector lies along the inputs, however few outputs there are.
 
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
 use super::loss;
 use super::matrix::write;
-use super::parallel::vectorised;
+use super::parallel::{on_all_threads, vectorised};
 use crate::activation::Activation;
 use crate::backend::{LayerPass, Rows};
 
@@ -76,6 +75,7 @@ pub(super) struct Outputs<'a> {
 }
 
 /// The sums over rows, but for dE/dw.
+#[derive(Clone)]
 pub(super) struct Sums {
     pub(super) loss: f64,
     pub(super) db: [f64; MOST_OUTPUTS],
@@ -114,16 +114,16 @@ impl<'a> Layer<'a> {
             packed
         };
         let rows = rows_of_group(batch);
-        let mut sums = vec![];
+        let mut sums = vec![Sums::ZERO; groups];
         let tasks = outputs.tasks(rows, width, inputs).zip(dw.chunks_exact_mut(weights));
         let run = |(group, (outputs, dw)): (usize, (Outputs<'_>, &mut [f32]))| {
             self.group(w, group * rows..batch.min((group + 1) * rows), outputs, dw)
         };
+        let tasks = sums.iter_mut().zip(tasks.enumerate());
         if groups == 1 || batch * weights < SERIAL {
-            sums.extend(tasks.enumerate().map(run));
+            tasks.for_each(|(sums, task)| *sums = run(task));
         } else {
-            let tasks: Vec<_> = tasks.enumerate().collect();
-            tasks.into_par_iter().map(run).collect_into_vec(&mut sums);
+            on_all_threads(tasks, |(sums, task)| *sums = run(task));
         }
         let (total, others) = dw.split_at_mut(weights);
         for other in others.chunks_exact(weights) {

@@ -2,7 +2,7 @@
 
 use pulp::NullaryFnOnce;
 
-use super::parallel::{LANES, Lanes, SERIAL, on_all_threads, stream_piece, vectorised};
+use super::parallel::{LANES, Lanes, SERIAL, on_all_threads_with, stream_piece, vectorised};
 use crate::backend::Lines;
 
 /// What is done to lines, each by itself.
@@ -59,7 +59,7 @@ pub(super) fn over_lines<const N: usize>(
         let tile = if block <= NARROW { LANES } else { 1 };
         let blocks = (stream_piece(output.len()) / block).next_multiple_of(tile).max(1);
         let tasks = output.chunks_mut(blocks * block).enumerate();
-        on_all_threads(tasks, Scratch::default, |scratch, (number, output)| {
+        on_all_threads_with(tasks, Scratch::default, |scratch, (number, output)| {
             let count = output.len() / block * lines.inner;
             let destination = Destination::Blocks { output, inner: lines.inner };
             run(number * blocks * block, count, destination, scratch);
@@ -67,7 +67,7 @@ pub(super) fn over_lines<const N: usize>(
     } else {
         for (number, output) in output.chunks_mut(block).enumerate() {
             let strips = strips(output, lines).into_iter().enumerate();
-            on_all_threads(strips, Scratch::default, |scratch, (strip, pieces)| {
+            on_all_threads_with(strips, Scratch::default, |scratch, (strip, pieces)| {
                 let count = pieces.first().map_or(0, |piece| piece.len());
                 let start = number * block + strip * STRIP;
                 run(start, count, Destination::Strip { pieces }, scratch);

@@ -2,9 +2,10 @@
 
 use gemm::Parallelism;
 use pulp::NullaryFnOnce;
-use rayon::prelude::*;
 
-use super::parallel::{self, CHUNK, SERIAL, over_pieces_apart, vectorised};
+use super::parallel::{
+    self, CHUNK, of_pieces, on_all_threads, over_pieces_apart, over_pieces_of, vectorised,
+};
 use super::pointwise;
 use crate::activation::Activation;
 use crate::backend::{Matrix, Product, Rows};
@@ -14,6 +15,11 @@ const SERIAL_PRODUCT: usize = 1 << 18;
 
 /// Multiplications below which a thread would cost more to start than it saves.
 const SERIAL_APART: usize = 1 << 22;
+
+/// The crate adds up products of fewer rows, and of no more rows and columns than `SMALL`, in an order of
+/// their own.
+const TILE: usize = 16;
+const SMALL: usize = 64;
 
 /// A matrix that is read: its elements, and the steps from a row and from a column to the next.
 #[derive(Clone, Copy)]
@@ -77,24 +83,51 @@ impl<'a> Factors<'a> {
 
     /// The product, on all cores.
     pub(super) fn multiply(&self, output: &mut [f32]) {
-        self.add_up(0, output, Parallelism::Rayon(0));
-        if self.bias.is_none() && *self.activation == Activation::Identity {
-            return;
-        }
-        if output.len() < SERIAL {
+        let rows = output.len().div_ceil(self.stride);
+        if self.multiplications(rows) < SERIAL_PRODUCT {
+            self.add_up(0, output, Parallelism::None);
             self.finish(output);
+        } else if let Some(piece) = self.piece(rows) {
+            let pieces = output.chunks_mut(piece * self.stride).enumerate();
+            on_all_threads(pieces, |(i, output)| {
+                self.add_up(i * piece, output, Parallelism::None);
+                self.finish(output);
+            });
         } else {
-            let rows_per_task = CHUNK.div_ceil(self.stride);
-            let tasks = output.par_chunks_mut(rows_per_task * self.stride);
-            tasks.for_each(|rows| self.finish(rows));
+            self.add_up(0, output, Parallelism::Rayon(0));
+            if self.bias.is_some() || *self.activation != Activation::Identity {
+                let piece = CHUNK.div_ceil(self.stride) * self.stride;
+                over_pieces_of(piece, output, |_, output| self.finish(output));
+            }
         }
+    }
+
+    /// The rows that each thread takes, where there are enough: then none has to be woken, or to wait for
+    /// others, though each prepares the other factor for itself.
+    fn piece(&self, rows: usize) -> Option<usize> {
+        let threads = rayon::current_num_threads();
+        let (enough, least) = if self.columns <= SMALL { (96, SMALL + 1) } else { (32, TILE) };
+        if threads == 1 || rows < enough * threads {
+            return None;
+        }
+        let mut piece = rows.div_ceil(threads).next_multiple_of(TILE);
+        // The last one has the rest.
+        while (1..least).contains(&(rows % piece)) {
+            piece += TILE;
+        }
+        Some(piece)
+    }
+
+    fn multiplications(&self, rows: usize) -> usize {
+        rows * self.inner * self.columns
     }
 
     /// The same on threads of its own, while the output is locked.
     pub(super) fn multiply_apart(&self, output: &mut [f32]) {
-        let multiplications = output.len() * self.inner;
-        let threads = if multiplications < SERIAL_APART { 1 } else { rayon::current_num_threads() };
-        let rows = output.len().div_ceil(self.stride).div_ceil(threads);
+        let rows = output.len().div_ceil(self.stride);
+        let is_small = self.multiplications(rows) < SERIAL_APART;
+        let threads = if is_small { 1 } else { rayon::current_num_threads() };
+        let rows = rows.div_ceil(threads);
         over_pieces_apart(output, rows * self.stride, threads, |start, output| {
             self.add_up(start / self.stride, output, Parallelism::None);
             self.finish(output);
@@ -130,7 +163,6 @@ impl<'a> Factors<'a> {
         let (a, b) = (self.a.rows_from(first), self.b);
         assert!(columns > 0 && columns <= stride && output.len() >= (rows - 1) * stride + columns);
         assert!(a.holds(rows, inner) && b.holds(inner, columns));
-        let serial = rows * inner * columns < SERIAL_PRODUCT;
         let step = |elements: usize| elements as isize;
         // SAFETY: the slices hold all elements that the steps reach (asserted above), and the output,
         // borrowed mutably, overlaps neither. The crate has no safe interface; a safe loop of our own is
@@ -156,7 +188,7 @@ impl<'a> Factors<'a> {
                 false,
                 false,
                 false,
-                if serial { Parallelism::None } else { parallelism },
+                parallelism,
             );
         }
     }
@@ -191,11 +223,7 @@ pub(super) fn write(values: &[f32], output: &mut [f32], accumulate: bool) {
 
 /// The sum of all elements: of pieces first, so that all threads may work at it.
 pub(super) fn sum(input: &[f32]) -> f32 {
-    let piece = |values| vectorised(Sum { values });
-    if input.len() < SERIAL {
-        return input.chunks(CHUNK).map(piece).sum::<f64>() as f32;
-    }
-    let sums: Vec<f64> = input.par_chunks(CHUNK).map(piece).collect();
+    let sums = of_pieces(input, CHUNK, |values| vectorised(Sum { values }));
     sums.iter().sum::<f64>() as f32
 }
 
@@ -240,11 +268,7 @@ pub(super) fn column_sum(input: &[f32], rows: Rows, output: &mut [f32]) {
         sums
     };
     let block = ROWS_PER_SUM * rows.width.max(1);
-    let partials: Vec<Vec<f32>> = if input.len() < SERIAL {
-        input.chunks(block).map(partial).collect()
-    } else {
-        input.par_chunks(block).map(partial).collect()
-    };
+    let partials = of_pieces(input, block, partial);
     for (column, output) in output.iter_mut().enumerate() {
         *output = partials.iter().map(|sums| f64::from(sums[column])).sum::<f64>() as f32;
     }

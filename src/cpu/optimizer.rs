@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use pulp::NullaryFnOnce;
-use rayon::prelude::*;
 
 use super::cell::Block;
-use super::parallel::{SERIAL, stream_piece, vectorised};
+use super::parallel::{SERIAL, on_all_threads, stream_piece, vectorised};
 use super::region::Region;
 use crate::backend::{AdamStep, SgdStep};
 use crate::error::Result;
@@ -65,10 +64,9 @@ fn over_pieces<const N: usize>(
     }
     let piece = stream_piece(weights.len());
     let mut state = state.map(|state| state.chunks_mut(piece));
-    let mut next = || state.each_mut().map(|pieces| pieces.next().unwrap_or_default());
-    let pieces: Vec<_> = weights.chunks_mut(piece).map(|weights| (weights, next())).collect();
-    let pieces = pieces.into_par_iter().enumerate();
-    pieces.for_each(|(i, (weights, state))| run(i * piece, weights, state));
+    let mut next = move || state.each_mut().map(|pieces| pieces.next().unwrap_or_default());
+    let pieces = weights.chunks_mut(piece).map(|weights| (weights, next())).enumerate();
+    on_all_threads(pieces, |(i, (weights, state))| run(i * piece, weights, state));
 }
 
 struct SgdPiece<'a> {

@@ -37,11 +37,19 @@ pub(super) fn vectorised<T>(code: impl WithSimd<Output = T>) -> T {
 
 /// Runs the function over equal pieces of the output, each with the index of its first element.
 pub(super) fn over_pieces<T: Send>(output: &mut [T], run: impl Fn(usize, &mut [T]) + Send + Sync) {
-    let piece = stream_piece(output.len());
+    over_pieces_of(stream_piece(output.len()), output, run);
+}
+
+/// The same with pieces of this length.
+pub(super) fn over_pieces_of<T: Send>(
+    piece: usize,
+    output: &mut [T],
+    run: impl Fn(usize, &mut [T]) + Send + Sync,
+) {
     over_pieces_with(output, piece, || (), |(), start, output| run(start, output));
 }
 
-/// The same with pieces of this length, and with what each thread makes for itself at first.
+/// The same with what each thread makes for itself at first.
 pub(super) fn over_pieces_with<T: Send, S>(
     output: &mut [T],
     piece: usize,
@@ -55,16 +63,41 @@ pub(super) fn over_pieces_with<T: Send, S>(
         let mut state = init();
         pieces.for_each(|(i, output)| run(&mut state, i * piece, output));
     } else {
-        on_all_threads(pieces, init, |state, (i, output)| run(state, i * piece, output));
+        on_all_threads_with(pieces, init, |state, (i, output)| run(state, i * piece, output));
     }
 }
 
-/// Runs the function on each item, with what each thread makes for itself at first.
+/// What the function makes of each piece of the input, in their order: whatever the threads are, it is the
+/// same.
+pub(super) fn of_pieces<T: Sync, R: Default + Send>(
+    input: &[T],
+    piece: usize,
+    run: impl Fn(&[T]) -> R + Sync,
+) -> Vec<R> {
+    let pieces = input.chunks(piece);
+    if input.len() < SERIAL {
+        return pieces.map(run).collect();
+    }
+    let mut results: Vec<R> = pieces.clone().map(|_| R::default()).collect();
+    let tasks = results.iter_mut().zip(pieces);
+    on_all_threads(tasks, |(result, piece)| *result = run(piece));
+    results
+}
+
+/// Runs the function on each item.
+pub(super) fn on_all_threads<T: Send>(
+    items: impl Iterator<Item = T> + Send,
+    run: impl Fn(T) + Sync,
+) {
+    on_all_threads_with(items, || (), |(), item| run(item));
+}
+
+/// The same with what each thread makes for itself at first.
 ///
 /// The calling thread takes its share, also where it is none of rayon's: it need not wait until others
 /// have woken up. At the end it stays awake for a while: to sleep and be woken takes longer than the last
 /// pieces of most work.
-pub(super) fn on_all_threads<T: Send, S>(
+pub(super) fn on_all_threads_with<T: Send, S>(
     items: impl Iterator<Item = T> + Send,
     init: impl Fn() -> S + Sync,
     run: impl Fn(&mut S, T) + Sync,

@@ -1,10 +1,9 @@
 //! Prelu, with a weight for each channel.
 
 use pulp::NullaryFnOnce;
-use rayon::prelude::*;
 
 use super::matrix::column_sum;
-use super::parallel::{CHUNK, SERIAL, over_pieces, sum_of, vectorised};
+use super::parallel::{CHUNK, SERIAL, on_all_threads, over_pieces, sum_of, vectorised};
 use crate::backend::{Channels, Rows};
 use crate::reference::Pointwise;
 use crate::reference::activations::{Prelu, prelu_weight_term};
@@ -40,8 +39,8 @@ pub(super) fn weight_gradient(channels: Channels, [z, dy]: [&[f32]; 2], dweight:
     if elements < SERIAL {
         run(0, &mut sums);
     } else {
-        let pieces = sums.par_chunks_mut(rows_per_piece).enumerate();
-        pieces.for_each(|(piece, sums)| run(piece * rows_per_piece, sums));
+        let pieces = sums.chunks_mut(rows_per_piece).enumerate();
+        on_all_threads(pieces, |(piece, sums)| run(piece * rows_per_piece, sums));
     }
     let rows = Rows { count: count / channels.channels.max(1), width: channels.channels };
     column_sum(&sums, rows, dweight);

@@ -2,7 +2,7 @@
 
 use super::lines::{Kernel, over_lines};
 use super::math::{difference, exp_difference, finite_difference, ln_1p};
-use super::parallel::{LANES, Lanes, Totals, across, over_pieces_with, sum_of, terms};
+use super::parallel::{LANES, Lanes, Totals, across, over_pieces_of, sum_of, terms};
 use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Temperature};
 use crate::reference::activations::{RowStatistics, Shifted};
@@ -540,26 +540,21 @@ impl RowwiseVisitor<f32> for Jacobian<'_> {
         let RowCall { lines, temperature, .. } = call.call;
         let Lines { width, inner, .. } = lines;
         // A row of the output is ∂y_i/∂z for one i.
-        over_pieces_with(
-            output,
-            width,
-            || (),
-            |(), start, output| {
-                let (line, i) = (start / width / width, start / width % width);
-                let start = line / inner * lines.block() + line % inner;
-                if !call.keeps(start + i * inner) {
-                    return output.fill(0.0);
-                }
-                let kept = |index: usize| if call.keeps(index) { y[index] } else { 0.0 };
-                let line: Vec<f32> = call.line(start).map(kept).collect();
-                let support = if F::PROJECTS { support(&line) as f32 } else { 0.0 };
-                for (j, (output, index)) in output.iter_mut().zip(call.line(start)).enumerate() {
-                    let (y_i, y_j) = (line[i], line[j]);
-                    let value = temperature.slope * formula.jacobian(y_i, y_j, i == j, support);
-                    let value = if y_i.is_nan() || y_j.is_nan() { f32::NAN } else { value };
-                    *output = if call.keeps(index) { value } else { 0.0 };
-                }
-            },
-        );
+        over_pieces_of(width, output, |start, output| {
+            let (line, i) = (start / width / width, start / width % width);
+            let start = line / inner * lines.block() + line % inner;
+            if !call.keeps(start + i * inner) {
+                return output.fill(0.0);
+            }
+            let kept = |index: usize| if call.keeps(index) { y[index] } else { 0.0 };
+            let line: Vec<f32> = call.line(start).map(kept).collect();
+            let support = if F::PROJECTS { support(&line) as f32 } else { 0.0 };
+            for (j, (output, index)) in output.iter_mut().zip(call.line(start)).enumerate() {
+                let (y_i, y_j) = (line[i], line[j]);
+                let value = temperature.slope * formula.jacobian(y_i, y_j, i == j, support);
+                let value = if y_i.is_nan() || y_j.is_nan() { f32::NAN } else { value };
+                *output = if call.keeps(index) { value } else { 0.0 };
+            }
+        });
     }
 }

@@ -557,18 +557,29 @@ mod tests {
         }
     }
 
-    #[test]
-    fn one_pass_gives_the_same_bits_on_one_thread() {
+    /// Whether the gradients have the same bits on any number of threads.
+    fn check_threads(batch: usize, inputs: usize, outputs: usize) {
         let device = Device::cpu();
-        let (x, w) = (normal(1500 * 100, 1.0, 1), normal(1000, 1.0, 2));
-        let x = device.tensor(&x, [1500, 100]).unwrap();
-        let w = device.tensor(&w, [100, 10]).unwrap();
-        let labels: Vec<i32> = (0..1500).map(|i| i % 10).collect();
+        let x = device.tensor(&normal(batch * inputs, 1.0, 1), [batch, inputs]).unwrap();
+        let w = device.tensor(&normal(inputs * outputs, 1.0, 2), [inputs, outputs]).unwrap();
+        let labels: Vec<i32> = (0..batch).map(|i| (i % outputs) as i32).collect();
         let labels = device.labels(&labels).unwrap();
         let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy());
-        let run = || values(&layer.gradients(&x, &w, None, &labels).unwrap());
-        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        let three = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-        assert_eq!(one.install(run), three.install(run));
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| values(&layer.gradients(&x, &w, None, &labels).unwrap()))
+        };
+        let one = run(1);
+        for threads in [2, 3, 5] {
+            assert_eq!(run(threads), one, "{batch} x {inputs} x {outputs}, {threads} threads");
+        }
+    }
+
+    #[test]
+    fn gradients_have_the_same_bits_on_any_number_of_threads() {
+        check_threads(1500, 100, 10);
+        check_threads(257, 301, 77);
+        check_threads(512, 256, 100);
+        check_threads(400, 1000, 48);
     }
 }

@@ -63,7 +63,7 @@ impl Pass<'_> {
             self.run_rows(first, count.min(first + per_task) - first, outputs);
         };
         if tasks.len() > 1 {
-            on_all_threads(tasks.into_iter().enumerate(), || (), |(), task| run(task));
+            on_all_threads(tasks.into_iter().enumerate(), run);
         } else {
             tasks.into_iter().enumerate().for_each(run);
         }

@@ -1,10 +1,9 @@
 //! Softmax and cross-entropy over tiles of logits: the twin of shaders/kernels/tile*.wgsl.
 
 use pulp::NullaryFnOnce;
-use rayon::prelude::*;
 
 use super::super::math::{difference, exp_difference, ln_1p};
-use super::super::parallel::{LANES, Lanes, SERIAL, sum_of, vectorised};
+use super::super::parallel::{LANES, Lanes, SERIAL, on_all_threads, sum_of, vectorised};
 use super::super::rowwise::Statistics;
 use super::Targets;
 use super::targets::TargetRow;
@@ -80,8 +79,8 @@ impl Tile<'_> {
     /// Merges the statistics of the tile's rows with their states.
     pub(in crate::cpu) fn statistics(&self, tile: &[f32], states: &mut [f32]) {
         let task = self.rows_per_task();
-        let tasks = states.par_chunks_mut(task * STATE).zip(tile.par_chunks(task * self.width));
-        tasks.enumerate().for_each(|(index, (states, tile))| {
+        let tasks = states.chunks_mut(task * STATE).zip(tile.chunks(task * self.width));
+        on_all_threads(tasks.enumerate(), |(index, (states, tile))| {
             let mut exponentials = vec![[0.0; LANES]; self.width.div_ceil(LANES)];
             let rows = states.chunks_exact_mut(STATE).zip(tile.chunks_exact(self.width));
             for (i, (state, z)) in rows.enumerate() {
@@ -100,8 +99,8 @@ impl Tile<'_> {
     /// dE/dz in the place of the logits.
     pub(in crate::cpu) fn gradient(&self, states: &[f32], tile: &mut [f32]) {
         let task = self.rows_per_task();
-        let tasks = tile.par_chunks_mut(task * self.width).zip(states.par_chunks(task * STATE));
-        tasks.enumerate().for_each(|(index, (tile, states))| {
+        let tasks = tile.chunks_mut(task * self.width).zip(states.chunks(task * STATE));
+        on_all_threads(tasks.enumerate(), |(index, (tile, states))| {
             let rows = tile.chunks_exact_mut(self.width).zip(states.chunks_exact(STATE));
             for (i, (z, state)) in rows.enumerate() {
                 let row = self.first_row + index * task + i;
