@@ -268,17 +268,12 @@ pub(super) fn sum_of(length: usize, f: impl Fn(usize) -> f32) -> f64 {
 /// The same of elements that there are.
 #[inline(always)]
 pub(super) fn sum(values: &[f32]) -> f64 {
-    let mut totals = [0.0; LANES];
-    let (pieces, rest) = values.as_chunks::<LANES>();
-    for pieces in pieces.chunks(TERMS) {
-        let mut lanes = [0.0f32; LANES];
-        for piece in pieces {
-            lanes.iter_mut().zip(piece).for_each(|(sum, value)| *sum += value);
-        }
-        totals.iter_mut().zip(lanes).for_each(|(total, lane)| *total += f64::from(lane));
+    let mut totals = Totals::<true>::ZERO;
+    let (pairs, rest) = values.as_chunks::<{ 2 * LANES }>();
+    for pair in pairs {
+        totals.add(|lane| pair[lane] + pair[lane + LANES]);
     }
-    totals.iter_mut().zip(rest).for_each(|(total, value)| *total += f64::from(*value));
-    fold(totals, |a, b| a + b)
+    totals.of_lane(0) + rest.iter().copied().map(f64::from).sum::<f64>()
 }
 
 #[cfg(test)]

@@ -29,15 +29,16 @@ pub(super) fn forward(activation: &Activation, values: &mut [f32]) {
 }
 
 /// A function of one number.
-trait Map: Sync {
+trait Map: Copy + Sync {
     fn apply(&self, x: f32) -> f32;
 }
 
 /// A function of two numbers.
-trait Map2: Sync {
+trait Map2: Copy + Sync {
     fn apply(&self, x: f32, y: f32) -> f32;
 }
 
+#[derive(Clone, Copy)]
 struct Forward<F>(F);
 
 impl<F: Pointwise<f32>> Map for Forward<F> {
@@ -47,6 +48,7 @@ impl<F: Pointwise<f32>> Map for Forward<F> {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Derivative<F>(F);
 
 impl<F: Pointwise<f32>> Map for Derivative<F> {
@@ -56,6 +58,7 @@ impl<F: Pointwise<f32>> Map for Derivative<F> {
     }
 }
 
+#[derive(Clone, Copy)]
 struct SecondDerivative<F>(F);
 
 impl<F: Pointwise<f32>> Map for SecondDerivative<F> {
@@ -65,6 +68,7 @@ impl<F: Pointwise<f32>> Map for SecondDerivative<F> {
     }
 }
 
+#[derive(Clone, Copy)]
 struct DerivativeFromOutput<F>(F);
 
 impl<F: Pointwise<f32>> Map for DerivativeFromOutput<F> {
@@ -75,6 +79,7 @@ impl<F: Pointwise<f32>> Map for DerivativeFromOutput<F> {
 }
 
 /// The chain rule on top of a derivative.
+#[derive(Clone, Copy)]
 struct Chain<D>(D);
 
 impl<D: Map> Map2 for Chain<D> {
@@ -96,10 +101,10 @@ impl PointwiseVisitor<f32> for UnaryCall<'_> {
     fn visit<F: Pointwise<f32>>(self, formula: F) {
         let (input, output) = (self.input, self.output);
         match self.map {
-            Unary::Forward => map_unary(&Forward(formula), input, output),
-            Unary::Derivative => map_unary(&Derivative(formula), input, output),
-            Unary::SecondDerivative => map_unary(&SecondDerivative(formula), input, output),
-            Unary::DerivativeFromOutput => map_unary(&DerivativeFromOutput(formula), input, output),
+            Unary::Forward => map_unary(Forward(formula), input, output),
+            Unary::Derivative => map_unary(Derivative(formula), input, output),
+            Unary::SecondDerivative => map_unary(SecondDerivative(formula), input, output),
+            Unary::DerivativeFromOutput => map_unary(DerivativeFromOutput(formula), input, output),
         }
     }
 }
@@ -116,9 +121,9 @@ impl PointwiseVisitor<f32> for BinaryCall<'_> {
     fn visit<F: Pointwise<f32>>(self, formula: F) {
         let (inputs, output) = (self.inputs, self.output);
         match self.map {
-            Binary::Backward => map_binary(&Chain(Derivative(formula)), inputs, output),
+            Binary::Backward => map_binary(Chain(Derivative(formula)), inputs, output),
             Binary::BackwardFromOutput => {
-                map_binary(&Chain(DerivativeFromOutput(formula)), inputs, output);
+                map_binary(Chain(DerivativeFromOutput(formula)), inputs, output);
             }
         }
     }
@@ -132,20 +137,21 @@ impl PointwiseVisitor<f32> for InPlace<'_> {
     type Output = ();
 
     fn visit<F: Pointwise<f32>>(self, formula: F) {
-        vectorised(MapInPlace { f: &Forward(formula), values: self.values });
+        vectorised(MapInPlace { f: Forward(formula), values: self.values });
     }
 }
 
-fn map_unary<F: Map>(f: &F, input: Values<'_>, output: ValuesMut<'_>) {
+fn map_unary<F: Map>(f: F, input: Values<'_>, output: ValuesMut<'_>) {
     map([input], output, &|[input], output| vectorised(Mapped { f, input, output }));
 }
 
-fn map_binary<F: Map2>(f: &F, inputs: [Values<'_>; 2], output: ValuesMut<'_>) {
+fn map_binary<F: Map2>(f: F, inputs: [Values<'_>; 2], output: ValuesMut<'_>) {
     map(inputs, output, &|inputs, output| vectorised(Mapped2 { f, inputs, output }));
 }
 
+/// The function is held by value: nothing that is written can change what it reads.
 struct Mapped<'a, F> {
-    f: &'a F,
+    f: F,
     input: &'a [f32],
     output: &'a mut [f32],
 }
@@ -157,13 +163,14 @@ impl<F: Map> NullaryFnOnce for Mapped<'_, F> {
     fn call(self) {
         // Asked of all elements at once, this leaves the compiler free to interleave the work of several
         // vectors.
+        let Self { f, input, output } = self;
         let mut any_nan = false;
-        for (output, &x) in self.output.iter_mut().zip(self.input) {
-            *output = self.f.apply(x);
+        for (output, &x) in output.iter_mut().zip(input) {
+            *output = f.apply(x);
             any_nan |= x.is_nan();
         }
         if any_nan {
-            for (output, &x) in self.output.iter_mut().zip(self.input) {
+            for (output, &x) in output.iter_mut().zip(input) {
                 *output = if x.is_nan() { x } else { *output };
             }
         }
@@ -171,7 +178,7 @@ impl<F: Map> NullaryFnOnce for Mapped<'_, F> {
 }
 
 struct MapInPlace<'a, F> {
-    f: &'a F,
+    f: F,
     values: &'a mut [f32],
 }
 
@@ -180,15 +187,16 @@ impl<F: Map> NullaryFnOnce for MapInPlace<'_, F> {
 
     #[inline(always)]
     fn call(self) {
-        for value in self.values {
-            let y = self.f.apply(*value);
+        let Self { f, values } = self;
+        for value in values {
+            let y = f.apply(*value);
             *value = if value.is_nan() { *value } else { y };
         }
     }
 }
 
 struct Mapped2<'a, F> {
-    f: &'a F,
+    f: F,
     inputs: [&'a [f32]; 2],
     output: &'a mut [f32],
 }
@@ -198,14 +206,14 @@ impl<F: Map2> NullaryFnOnce for Mapped2<'_, F> {
 
     #[inline(always)]
     fn call(self) {
-        let [left, right] = self.inputs;
+        let Self { f, inputs: [left, right], output } = self;
         let mut any_nan = false;
-        for ((output, &x), &y) in self.output.iter_mut().zip(left).zip(right) {
-            *output = self.f.apply(x, y);
+        for ((output, &x), &y) in output.iter_mut().zip(left).zip(right) {
+            *output = f.apply(x, y);
             any_nan |= x.is_nan() || y.is_nan();
         }
         if any_nan {
-            for ((output, &x), &y) in self.output.iter_mut().zip(left).zip(right) {
+            for ((output, &x), &y) in output.iter_mut().zip(left).zip(right) {
                 *output = if x.is_nan() || y.is_nan() { f32::NAN } else { *output };
             }
         }

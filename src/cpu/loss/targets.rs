@@ -86,13 +86,11 @@ impl<'a> Targets<'a> {
         self.weights.map(|weights| weights.block(row, start, scratch))
     }
 
-    pub(super) fn extra(&self, row: usize, start: usize, scratch: &'a mut [f32]) -> &'a [f32] {
+    /// What goes with each element besides; the scratch memory, which is ones, where there is nothing.
+    pub(super) fn extra(&self, row: usize, start: usize, ones: &'a mut [f32]) -> &'a [f32] {
         match &self.extra {
-            Some(extra) => extra.block(row, start, scratch),
-            None => {
-                scratch.fill(1.0);
-                scratch
-            }
+            Some(extra) => extra.block(row, start, ones),
+            None => ones,
         }
     }
 }

@@ -15,17 +15,34 @@ use crate::reference::LossTerm;
 /// The elements of a block.
 const BLOCK: usize = 1024;
 
-type Memory = [f32; BLOCK];
+/// What a thread keeps from block to block.
+struct Memory {
+    y: [f32; BLOCK],
+    dy: [f32; BLOCK],
+    targets: [f32; BLOCK],
+    /// Ones, unless there is something else that goes with each element.
+    extra: [f32; BLOCK],
+    weights: [f32; BLOCK],
+    losses: [f32; BLOCK],
+}
 
 impl Pass<'_> {
     pub(super) fn terms<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
-        let mut memory = [[0.0; BLOCK]; 5];
+        let block = [0.0; BLOCK];
+        let mut memory = Memory {
+            y: block,
+            dy: block,
+            targets: block,
+            extra: [1.0; BLOCK],
+            weights: block,
+            losses: block,
+        };
         for row in rows {
             self.term_row(row, &mut memory);
         }
     }
 
-    fn term_row(&self, mut row: Row<'_>, memory: &mut [Memory; 5]) {
+    fn term_row(&self, mut row: Row<'_>, memory: &mut Memory) {
         let counts = self.targets.row(row.number).is_some();
         let mut total = 0.0;
         for start in (0..row.z.len()).step_by(BLOCK) {
@@ -43,10 +60,12 @@ impl Pass<'_> {
         &self,
         row: &mut Row<'_>,
         range: std::ops::Range<usize>,
-        memory: &mut [Memory; 5],
+        memory: &mut Memory,
     ) -> f64 {
         let (start, length) = (range.start, range.len());
-        let [y, dy, target, extra, weights] = memory.each_mut().map(|memory| &mut memory[..length]);
+        let Memory { y, dy, targets: target, extra, weights, losses } = memory;
+        let [y, dy, target, extra, weights, losses] =
+            [y, dy, target, extra, weights, losses].map(|block| &mut block[..length]);
         let z = &row.z[range.clone()];
         let has_y = !row.y.is_empty();
         let composed =
@@ -75,6 +94,7 @@ impl Pass<'_> {
             weights: self.targets.weights(row.number, start, weights),
             scale: self.scale,
             wants_total: row.loss.is_some(),
+            losses,
             terms: if wants_terms { &mut row.terms[range] } else { &mut [] },
             slopes: match (wants_dz, composed) {
                 (false, _) => &mut [],
@@ -99,6 +119,8 @@ struct Block<'a> {
     weights: Option<&'a [f32]>,
     scale: f32,
     wants_total: bool,
+    /// Memory for what is added up.
+    losses: &'a mut [f32],
     terms: &'a mut [f32],
     slopes: &'a mut [f32],
 }
@@ -122,37 +144,76 @@ impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
     #[inline(always)]
     fn call(self) -> f64 {
         let Self { formula, block } = self;
-        let Block { argument, targets, extra, weights, scale, wants_total, terms, slopes } = block;
+        let Block { argument, targets, extra, weights, scale, wants_total, losses, terms, slopes } =
+            block;
         let inputs = [argument, targets, extra];
         let mut total = 0.0;
         if wants_total || !terms.is_empty() {
-            let mut values = [0.0; BLOCK];
-            let values = &mut values[..argument.len()];
-            each(inputs, values, |y, t, extra| formula.loss(y, t, extra));
+            each(inputs, losses, Value(formula));
             if let Some(weights) = weights {
-                values.iter_mut().zip(weights).for_each(|(value, weight)| *value *= weight);
+                for (loss, weight) in losses.iter_mut().zip(weights) {
+                    *loss *= weight;
+                }
             }
-            terms.iter_mut().zip(&*values).for_each(|(output, value)| *output = scale * value);
-            total = sum(values);
+            for (output, loss) in terms.iter_mut().zip(&*losses) {
+                *output = scale * loss;
+            }
+            total = if wants_total { sum(losses) } else { 0.0 };
         }
         if !slopes.is_empty() {
             let factor = if weights.is_some() { 1.0 } else { scale };
-            each(inputs, slopes, |y, t, extra| factor * formula.gradient(y, t, extra));
+            each(inputs, slopes, Slope { formula, factor });
             if let Some(weights) = weights {
-                slopes.iter_mut().zip(weights).for_each(|(slope, w)| *slope = scale * (w * *slope));
+                for (slope, weight) in slopes.iter_mut().zip(weights) {
+                    *slope = scale * (weight * *slope);
+                }
             }
         }
         total
     }
 }
 
-/// The function of each element, NaN where an input is. The function is called in one place, so that it
-/// becomes a part of the loop.
+/// What is computed of each element. Not a closure: whatever its length, it has to become a part of the
+/// loop.
+trait Term: Copy {
+    fn of(self, y: f32, t: f32, extra: f32) -> f32;
+}
+
+#[derive(Clone, Copy)]
+struct Value<F>(F);
+
+impl<F: LossTerm<f32>> Term for Value<F> {
+    #[inline(always)]
+    fn of(self, y: f32, t: f32, extra: f32) -> f32 {
+        self.0.loss(y, t, extra)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Slope<F> {
+    formula: F,
+    factor: f32,
+}
+
+impl<F: LossTerm<f32>> Term for Slope<F> {
+    #[inline(always)]
+    fn of(self, y: f32, t: f32, extra: f32) -> f32 {
+        self.factor * self.formula.gradient(y, t, extra)
+    }
+}
+
+/// The term of each element, NaN where an input is.
 #[inline(always)]
-fn each([y, t, extra]: [&[f32]; 3], output: &mut [f32], f: impl Fn(f32, f32, f32) -> f32) {
+fn each([y, t, extra]: [&[f32]; 3], output: &mut [f32], term: impl Term) {
+    let mut any_undefined = false;
     for (((output, &y), &t), &extra) in output.iter_mut().zip(y).zip(t).zip(extra) {
-        let value = f(y, t, extra);
-        let undefined = y.is_nan() || t.is_nan() || extra.is_nan();
-        *output = if undefined { f32::NAN } else { value };
+        *output = term.of(y, t, extra);
+        any_undefined |= y.is_nan() | t.is_nan() | extra.is_nan();
+    }
+    if any_undefined {
+        for (((output, &y), &t), &extra) in output.iter_mut().zip(y).zip(t).zip(extra) {
+            let undefined = y.is_nan() | t.is_nan() | extra.is_nan();
+            *output = if undefined { f32::NAN } else { *output };
+        }
     }
 }

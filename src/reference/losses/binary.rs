@@ -15,7 +15,9 @@ fn ln_1m<R: Real>(y: R) -> R {
     // For small y the sum 1 − y would lose it: ln(1 − y) = −ln(1 + y / (1 − y)).
     let near = -(y / rest).ln_1p();
     let near = if y < number(0.0) { number(f64::NAN) } else { near };
-    if y < number(0.5) { near } else { rest.ln() }
+    // Both are computed, so that loops over this have no branches.
+    let far = rest.ln();
+    if y < number(0.5) { near } else { far }
 }
 
 /// The logarithms of p and of 1 − p for p = sigmoid(z), negated.
