@@ -246,7 +246,14 @@ impl Statistics {
                 e => e,
             };
             add(&mut totals, e.len(), term);
-            if APART {
+            if APART && ACROSS {
+                // Counted in whole numbers, which vectors add up in any order.
+                let mut count = 0;
+                for e in e.as_flattened() {
+                    count += u32::from(*e == 1.0);
+                }
+                ties[0] += count as f32;
+            } else if APART {
                 for e in e {
                     for lane in 0..LANES {
                         ties[lane] += if e[lane] == 1.0 { 1.0 } else { 0.0 };
@@ -254,7 +261,6 @@ impl Statistics {
                 }
             }
         }
-        across::<ACROSS, _>(&mut ties, |a, b| a + b);
         let zero = [0.0; LANES];
         let mut found = Self { maximum, rest: zero, inverse: zero, inverse_lost: zero };
         // What is the same in all lanes is computed once.

@@ -48,6 +48,10 @@ impl Pass<'_> {
         for tile in [&mut tiles.z, &mut tiles.targets, &mut tiles.p, &mut tiles.dz] {
             tile.resize(height, [0.0; LANES]);
         }
+        if !is_narrow && self.targets.are_single_labels() {
+            rows.for_each(|row| self.label_row(row, &mut tiles.p));
+            return;
+        }
         let (mut rows, mut group) = (rows, Vec::with_capacity(together));
         loop {
             group.clear();
@@ -60,6 +64,33 @@ impl Pass<'_> {
             } else {
                 self.group::<true>(&mut group, &mut tiles);
             }
+        }
+    }
+
+    /// A row with one label and nothing else: what holds for all other elements needs no targets.
+    fn label_row(&self, row: Row<'_>, exponentials: &mut [Lanes]) {
+        let Row { number, z, loss, y, dz, .. } = row;
+        let target = self.targets.row(number);
+        // An ignored row counts in nothing, but its output is asked for all the same.
+        let label = target.and_then(|target| target.label()).unwrap_or(0);
+        let t = target.map_or(0.0, |target| target.at(label));
+        let value = vectorised(LabelRow {
+            z: if z.is_empty() { None } else { Some(z) },
+            label,
+            t,
+            scale: self.scale * self.targets.row_weight(number),
+            coefficient: self.z_loss * target.map_or(0.0, |target| target.label_weight()),
+            takes_logarithm: *self.activation == Activation::LogSoftmax,
+            wants_loss: loss.is_some(),
+            y,
+            dz: &mut *dz,
+            exponentials,
+        });
+        if target.is_none() {
+            dz.fill(0.0);
+        }
+        if let Some(loss) = loss {
+            *loss = if target.is_some() { value } else { 0.0 };
         }
     }
 
@@ -135,6 +166,77 @@ fn from_tile<const ACROSS: bool>(tile: &[Lanes], lane: usize, row: &mut [f32]) {
         row.copy_from_slice(&tile.as_flattened()[..row.len()]);
     } else {
         row.iter_mut().zip(tile).for_each(|(to, from)| *to = from[lane]);
+    }
+}
+
+/// A row whose targets are t at the label and 0 elsewhere. It gives the loss.
+struct LabelRow<'a> {
+    /// Nothing where dz holds it.
+    z: Option<&'a [f32]>,
+    label: usize,
+    t: f32,
+    scale: f32,
+    /// The coefficient of the squared log-sum-exp.
+    coefficient: f32,
+    takes_logarithm: bool,
+    wants_loss: bool,
+    y: &'a mut [f32],
+    dz: &'a mut [f32],
+    exponentials: &'a mut [Lanes],
+}
+
+impl NullaryFnOnce for LabelRow<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn call(self) -> f32 {
+        let Self { label, t, scale, coefficient, exponentials, y, dz, .. } = self;
+        let z = self.z.unwrap_or(&*dz);
+        let found = Statistics::of_line(z, exponentials);
+        let (maximum, rest) = (found.maximum[0], found.rest[0]);
+        let (inverse, inverse_lost) = (found.inverse[0], found.inverse_lost[0]);
+        let p = |e: f32| e.multiply_add(inverse, e * inverse_lost);
+        let has_pull = coefficient != 0.0;
+        let needs_logarithm = self.wants_loss || has_pull || self.takes_logarithm;
+        let log_sum = if needs_logarithm { ln_1p(rest) } else { 0.0 };
+        let normalizer = maximum + log_sum;
+        let undefined = !maximum.is_finite() || t.is_nan();
+        let logit = z.get(label).copied().unwrap_or(f32::NAN);
+        let error = if t == 0.0 { 0.0 } else { t * (log_sum - (logit - maximum)) };
+        let square = f64::from(normalizer) * f64::from(normalizer);
+        let z_loss = if has_pull { f64::from(coefficient) * square } else { 0.0 };
+        let loss = (f64::from(scale) * (f64::from(error) + z_loss)) as f32;
+        let e = exponentials.as_flattened();
+        if !maximum.is_finite() {
+            y.fill(f32::NAN);
+        } else if self.takes_logarithm {
+            for (y, z) in y.iter_mut().zip(z) {
+                *y = (*z - maximum) - log_sum;
+            }
+        } else {
+            for (y, e) in y.iter_mut().zip(e) {
+                *y = p(*e);
+            }
+        }
+        if undefined {
+            dz.fill(f32::NAN);
+            return f32::NAN;
+        }
+        // 1 − p of an element that dominates its row, without the cancellation.
+        let others = t * (rest / (1.0 + rest));
+        let pull = if has_pull { 2.0 * coefficient * normalizer } else { 0.0 };
+        let slope = |e: f32, target: f32| {
+            let p = p(e);
+            let error = if p > 0.5 { (t - target) - others } else { p * t - target };
+            scale * (error + pull * p)
+        };
+        for (dz, e) in dz.iter_mut().zip(e) {
+            *dz = slope(*e, 0.0);
+        }
+        if let Some(dz) = dz.get_mut(label) {
+            *dz = slope(e[label], t);
+        }
+        loss
     }
 }
 

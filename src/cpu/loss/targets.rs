@@ -72,6 +72,11 @@ impl<'a> Targets<'a> {
         Self { width, weights: self.weights.map(widened), extra: self.extra.map(widened), ..self }
     }
 
+    /// Whether each row has a label and no share for other classes.
+    pub(super) fn are_single_labels(&self) -> bool {
+        matches!(self.values, TargetValues::Labels(_)) && self.smoothing == 0.0
+    }
+
     /// The weight of a row.
     pub(super) fn row_weight(&self, row: usize) -> f32 {
         self.weights.map_or(1.0, |weights| weights.values[row * weights.row])
