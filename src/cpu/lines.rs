@@ -272,7 +272,7 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
                 let copies = copies.as_flattened_mut();
                 let values = self.inputs[k];
                 if inner == 1 {
-                    copy(&values[start..start + width], &mut copies[..width]);
+                    copies[..width].copy_from_slice(&values[start..start + width]);
                 } else {
                     for i in 0..width {
                         let from = &values[start + i * inner..][..count];
@@ -308,7 +308,7 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
             let output = output.as_flattened();
             let offset = start - self.start;
             if let (Destination::Blocks { output: to, .. }, 1) = (&mut self.destination, inner) {
-                copy(&output[..width], &mut to[offset..offset + width]);
+                to[offset..offset + width].copy_from_slice(&output[..width]);
             } else {
                 for i in 0..width {
                     let to = self.destination.at(offset, i, count).iter_mut();
@@ -319,15 +319,6 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
             first += count;
         }
     }
-}
-
-/// Copies by vectors: a line is too short for what the system's function does at first.
-#[inline(always)]
-fn copy(from: &[f32], to: &mut [f32]) {
-    let (from, from_rest) = from.as_chunks::<LANES>();
-    let (to, to_rest) = to.as_chunks_mut::<LANES>();
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-    to_rest.copy_from_slice(from_rest);
 }
 
 #[cfg(test)]

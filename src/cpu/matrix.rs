@@ -97,7 +97,7 @@ impl<'a> Factors<'a> {
             self.add_up(0, output, Parallelism::Rayon(0));
             if self.bias.is_some() || *self.activation != Activation::Identity {
                 let piece = CHUNK.div_ceil(self.stride) * self.stride;
-                over_pieces_of(piece, output, |_, output| self.finish(output));
+                over_pieces_of(output, piece, |_, output| self.finish(output));
             }
         }
     }

@@ -37,13 +37,14 @@ pub(super) fn vectorised<T>(code: impl WithSimd<Output = T>) -> T {
 
 /// Runs the function over equal pieces of the output, each with the index of its first element.
 pub(super) fn over_pieces<T: Send>(output: &mut [T], run: impl Fn(usize, &mut [T]) + Send + Sync) {
-    over_pieces_of(stream_piece(output.len()), output, run);
+    let piece = stream_piece(output.len());
+    over_pieces_of(output, piece, run);
 }
 
 /// The same with pieces of this length.
 pub(super) fn over_pieces_of<T: Send>(
-    piece: usize,
     output: &mut [T],
+    piece: usize,
     run: impl Fn(usize, &mut [T]) + Send + Sync,
 ) {
     over_pieces_with(output, piece, || (), |(), start, output| run(start, output));
@@ -172,25 +173,21 @@ pub(super) const fn terms(across: bool) -> usize {
     if across { TERMS } else { 1 }
 }
 
+/// The lanes that have something of their own: the first, for a line `ACROSS` them.
+pub(super) const fn lines(across: bool) -> usize {
+    if across { 1 } else { LANES }
+}
+
 /// Puts all lanes together, in a fixed order.
 #[inline(always)]
 fn fold<T: Copy>(mut lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
-    // The steps have constant lengths, so that they are vectors.
-    const { assert!(LANES == 64) };
-    halve::<32, T>(&mut lanes, &f);
-    halve::<16, T>(&mut lanes, &f);
-    halve::<8, T>(&mut lanes, &f);
-    halve::<4, T>(&mut lanes, &f);
-    halve::<2, T>(&mut lanes, &f);
-    f(lanes[0], lanes[1])
-}
-
-/// Puts the second `HALF` of the lanes upon the first one.
-#[inline(always)]
-fn halve<const HALF: usize, T: Copy>(lanes: &mut [T; LANES], f: &impl Fn(T, T) -> T) {
-    for lane in 0..HALF {
-        lanes[lane] = f(lanes[lane], lanes[lane + HALF]);
+    let mut half = LANES / 2;
+    while half > 0 {
+        let (low, high) = lanes.split_at_mut(half);
+        low.iter_mut().zip(high).for_each(|(low, high)| *low = f(*low, *high));
+        half /= 2;
     }
+    lanes[0]
 }
 
 /// Puts what the lanes have of one line together, for all of them.

@@ -2,7 +2,7 @@
 
 use super::lines::{Kernel, over_lines};
 use super::math::{difference, exp_difference, finite_difference, ln_1p};
-use super::parallel::{LANES, Lanes, Totals, across, over_pieces_of, sum_of, terms};
+use super::parallel::{LANES, Lanes, Totals, across, lines, over_pieces_of, sum_of, terms};
 use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Temperature};
 use crate::reference::activations::{RowStatistics, Shifted};
@@ -264,7 +264,7 @@ impl Statistics {
         let zero = [0.0; LANES];
         let mut found = Self { maximum, rest: zero, inverse: zero, inverse_lost: zero };
         // What is the same in all lanes is computed once.
-        for (lane, ties) in ties.iter().enumerate().take(if ACROSS { 1 } else { LANES }) {
+        for (lane, ties) in ties.iter().enumerate().take(lines(ACROSS)) {
             let rest = totals.of_lane(lane) + f64::from(ties - 1.0);
             let inverse = 1.0 / (1.0 + rest);
             found.rest[lane] = rest as f32;
@@ -291,8 +291,7 @@ impl Statistics {
     #[inline(always)]
     fn sums<const ACROSS: bool>(&self) -> Sums {
         let mut log_sum = [0.0; LANES];
-        let lines = if ACROSS { 1 } else { LANES };
-        let of_lines = log_sum.iter_mut().zip(self.rest).take(lines);
+        let of_lines = log_sum.iter_mut().zip(self.rest).take(lines(ACROSS));
         of_lines.for_each(|(log_sum, rest)| *log_sum = ln_1p(rest));
         across::<ACROSS, _>(&mut log_sum, |first, _| first);
         let Self { inverse, inverse_lost, .. } = *self;
@@ -513,7 +512,7 @@ where
         }
         across::<ACROSS, _>(&mut support, |a, b| a + b);
         let mut means = [0.0; LANES];
-        for lane in 0..if ACROSS { 1 } else { LANES } {
+        for lane in 0..lines(ACROSS) {
             let count = f64::from(if *projects { support[lane].max(1.0) } else { 1.0 });
             means[lane] = (totals.of_lane(lane) / count) as f32;
         }
@@ -546,7 +545,7 @@ impl RowwiseVisitor<f32> for Jacobian<'_> {
         let RowCall { lines, temperature, .. } = call.call;
         let Lines { width, inner, .. } = lines;
         // A row of the output is ∂y_i/∂z for one i.
-        over_pieces_of(width, output, |start, output| {
+        over_pieces_of(output, width, |start, output| {
             let (line, i) = (start / width / width, start / width % width);
             let start = line / inner * lines.block() + line % inner;
             if !call.keeps(start + i * inner) {

@@ -4,12 +4,13 @@ use pulp::NullaryFnOnce;
 
 use super::super::lines::NARROW;
 use super::super::math::ln_1p;
-use super::super::parallel::{LANES, Lanes, Totals, across, terms, vectorised};
+use super::super::parallel::{LANES, Lanes, Totals, across, lines, terms, vectorised};
 use super::super::rowwise::Statistics;
 use super::{Pass, Row};
 use crate::activation::Activation;
 use crate::backend::Temperature;
 use crate::reference::Real;
+use crate::reference::losses::times;
 
 /// The rows that are worked at together, as tiles: a row in each lane where they are narrow, else one row
 /// in pieces of LANES elements.
@@ -42,15 +43,15 @@ impl Pass<'_> {
     pub(super) fn softmax_cross_entropy<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
         let width = self.rows.width;
         let is_narrow = width <= NARROW;
+        if !is_narrow && self.targets.are_single_labels() {
+            let mut exponentials = vec![[0.0; LANES]; width.div_ceil(LANES)];
+            return rows.for_each(|row| self.label_row(row, &mut exponentials));
+        }
         let together = if is_narrow { LANES } else { 1 };
         let height = if is_narrow { width } else { width.div_ceil(LANES) };
         let mut tiles = Tiles::default();
         for tile in [&mut tiles.z, &mut tiles.targets, &mut tiles.p, &mut tiles.dz] {
             tile.resize(height, [0.0; LANES]);
-        }
-        if !is_narrow && self.targets.are_single_labels() {
-            rows.for_each(|row| self.label_row(row, &mut tiles.p));
-            return;
         }
         let (mut rows, mut group) = (rows, Vec::with_capacity(together));
         loop {
@@ -169,6 +170,34 @@ fn from_tile<const ACROSS: bool>(tile: &[Lanes], lane: usize, row: &mut [f32]) {
     }
 }
 
+/// The squared log-sum-exp times its coefficient, and the derivative, where there is one.
+#[inline(always)]
+fn z_loss(coefficient: f32, log_sum_exp: f32) -> (f64, f32) {
+    let square = f64::from(log_sum_exp) * f64::from(log_sum_exp);
+    let (value, derivative) = (f64::from(coefficient) * square, 2.0 * coefficient * log_sum_exp);
+    if coefficient == 0.0 { (0.0, 0.0) } else { (value, derivative) }
+}
+
+/// What dE/dz of the elements of a row has in common.
+pub(super) struct Slope {
+    /// What the targets add up to.
+    pub(super) mass: f32,
+    /// mass·(1 − p) for an element that dominates its row, without the cancellation.
+    pub(super) others: f32,
+    /// The derivative of the squared log-sum-exp.
+    pub(super) pull: f32,
+    pub(super) scale: f32,
+}
+
+impl Slope {
+    /// That of an element with this probability and this target.
+    #[inline(always)]
+    pub(super) fn at(&self, p: f32, t: f32) -> f32 {
+        let error = if p > 0.5 { (self.mass - t) - self.others } else { p * self.mass - t };
+        self.scale * (error + self.pull * p)
+    }
+}
+
 /// A row whose targets are t at the label and 0 elsewhere. It gives the loss.
 struct LabelRow<'a> {
     /// Nothing where dz holds it.
@@ -196,15 +225,11 @@ impl NullaryFnOnce for LabelRow<'_> {
         let (maximum, rest) = (found.maximum[0], found.rest[0]);
         let (inverse, inverse_lost) = (found.inverse[0], found.inverse_lost[0]);
         let p = |e: f32| e.multiply_add(inverse, e * inverse_lost);
-        let has_pull = coefficient != 0.0;
-        let needs_logarithm = self.wants_loss || has_pull || self.takes_logarithm;
+        let needs_logarithm = self.wants_loss || coefficient != 0.0 || self.takes_logarithm;
         let log_sum = if needs_logarithm { ln_1p(rest) } else { 0.0 };
-        let normalizer = maximum + log_sum;
-        let undefined = !maximum.is_finite() || t.is_nan();
+        let (z_loss, pull) = z_loss(coefficient, maximum + log_sum);
         let logit = z.get(label).copied().unwrap_or(f32::NAN);
-        let error = if t == 0.0 { 0.0 } else { t * (log_sum - (logit - maximum)) };
-        let square = f64::from(normalizer) * f64::from(normalizer);
-        let z_loss = if has_pull { f64::from(coefficient) * square } else { 0.0 };
+        let error = times(t, log_sum - (logit - maximum));
         let loss = (f64::from(scale) * (f64::from(error) + z_loss)) as f32;
         let e = exponentials.as_flattened();
         if !maximum.is_finite() {
@@ -218,23 +243,16 @@ impl NullaryFnOnce for LabelRow<'_> {
                 *y = p(*e);
             }
         }
-        if undefined {
+        if !maximum.is_finite() || t.is_nan() {
             dz.fill(f32::NAN);
             return f32::NAN;
         }
-        // 1 − p of an element that dominates its row, without the cancellation.
-        let others = t * (rest / (1.0 + rest));
-        let pull = if has_pull { 2.0 * coefficient * normalizer } else { 0.0 };
-        let slope = |e: f32, target: f32| {
-            let p = p(e);
-            let error = if p > 0.5 { (t - target) - others } else { p * t - target };
-            scale * (error + pull * p)
-        };
+        let slope = Slope { mass: t, others: t * (rest / (1.0 + rest)), pull, scale };
         for (dz, e) in dz.iter_mut().zip(e) {
-            *dz = slope(*e, 0.0);
+            *dz = slope.at(p(*e), 0.0);
         }
         if let Some(dz) = dz.get_mut(label) {
-            *dz = slope(e[label], t);
+            *dz = slope.at(p(e[label]), t);
         }
         loss
     }
@@ -256,7 +274,7 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
         let Self { tiles, mut per_row, wants_loss, wants_dz, wants_p } = self;
         let Tiles { z, targets, p, dz } = tiles;
         // What is the same in all lanes is computed once.
-        let lines = if ACROSS { 1 } else { LANES };
+        let lines = lines(ACROSS);
         across::<ACROSS, _>(&mut per_row.scale, |first, _| first);
         let PerRow { scale, coefficient, mass: known } = per_row;
         let found = Statistics::of::<false, true, ACROSS>(
@@ -280,8 +298,7 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
                 for (z, targets) in z.iter().zip(targets) {
                     for lane in 0..LANES {
                         let t = targets[lane];
-                        let term = t * (log_sum[lane] - (z[lane] - maximum[lane]));
-                        losses[lane] += if t == 0.0 { 0.0 } else { term };
+                        losses[lane] += times(t, log_sum[lane] - (z[lane] - maximum[lane]));
                         mass[lane] += t;
                     }
                 }
@@ -295,13 +312,9 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
             let found = masses.of_lane(lane) as f32;
             mass[lane] = if known[lane].is_nan() { found } else { known[lane] };
             undefined[lane] = !maximum[lane].is_finite() || mass[lane].is_nan();
-            // 1 − p of an element that dominates its row, without the cancellation.
-            others[lane] = rest[lane] / sum[lane];
-            let normalizer = maximum[lane] + log_sum[lane];
-            let has_pull = coefficient[lane] != 0.0;
-            pull[lane] = if has_pull { 2.0 * coefficient[lane] * normalizer } else { 0.0 };
-            let square = f64::from(normalizer) * f64::from(normalizer);
-            let z_loss = if has_pull { f64::from(coefficient[lane]) * square } else { 0.0 };
+            others[lane] = mass[lane] * (rest[lane] / sum[lane]);
+            let (z_loss, derivative) = z_loss(coefficient[lane], maximum[lane] + log_sum[lane]);
+            pull[lane] = derivative;
             let value = (f64::from(scale[lane]) * (totals.of_lane(lane) + z_loss)) as f32;
             loss[lane] = if undefined[lane] { f32::NAN } else { value };
         }
@@ -320,10 +333,9 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
         if wants_dz {
             for ((dz, p), targets) in dz.iter_mut().zip(&*p).zip(&*targets) {
                 for lane in 0..LANES {
-                    let (p, t) = (p[lane], targets[lane]);
-                    let dominant = (mass[lane] - t) - mass[lane] * others[lane];
-                    let error = if p > 0.5 { dominant } else { p * mass[lane] - t };
-                    let slope = scale[lane] * (error + pull[lane] * p);
+                    let (mass, others) = (mass[lane], others[lane]);
+                    let slope = Slope { mass, others, pull: pull[lane], scale: scale[lane] };
+                    let slope = slope.at(p[lane], targets[lane]);
                     dz[lane] = if undefined[lane] { f32::NAN } else { slope };
                 }
             }

@@ -6,6 +6,7 @@ use super::super::math::{difference, exp_difference, ln_1p};
 use super::super::parallel::{LANES, Lanes, SERIAL, on_all_threads, sum_of, vectorised};
 use super::super::rowwise::Statistics;
 use super::Targets;
+use super::softmax::Slope;
 use super::targets::TargetRow;
 use crate::backend::STATE;
 use crate::reference::losses::times;
@@ -210,17 +211,14 @@ impl NullaryFnOnce for RowGradient<'_> {
             return z.fill(f32::NAN);
         }
         let sum = 1.0 + state.rest;
-        // 1 − p of an element that dominates its row, without the cancellation.
-        let others = mass * (state.rest / sum);
         let pull = match tile.z_loss {
             0.0 => 0.0,
             z_loss => 2.0 * z_loss * target.label_weight() * (state.maximum + ln_1p(state.rest)),
         };
+        let slope = Slope { mass, others: mass * (state.rest / sum), pull, scale };
         for (i, z) in z.iter_mut().enumerate() {
             let p = exp_difference(difference(*z, state.maximum)) / sum;
-            let t = target.at(tile.first_column + i);
-            let error = if p > 0.5 { (mass - t) - others } else { p * mass - t };
-            *z = scale * (error + pull * p);
+            *z = slope.at(p, target.at(tile.first_column + i));
         }
     }
 }
