@@ -3,6 +3,7 @@
 use pulp::NullaryFnOnce;
 
 use super::parallel::{LANES, Lanes, SERIAL, on_all_threads_with, stream_piece, vectorised};
+use super::transpose::Transposition;
 use crate::backend::Lines;
 
 /// What is done to lines, each by itself.
@@ -20,7 +21,7 @@ pub(super) trait Kernel<const N: usize>: Sync {
 }
 
 /// The elements of a line up to which lines are put side by side, to be worked at together.
-pub(super) const NARROW: usize = 32;
+pub(super) const NARROW: usize = LANES - 1;
 
 /// The same where they lie side by side in memory.
 const BESIDE: usize = 2048;
@@ -81,6 +82,57 @@ pub(super) fn over_lines<const N: usize>(
 struct Scratch {
     input: Vec<Lanes>,
     output: Vec<Lanes>,
+    transposition: Transposition,
+}
+
+/// The last LANES elements of rows: those that do not fill the lanes are at their end.
+struct Rest {
+    /// All bits of the lanes that hold them.
+    lanes: [u32; LANES],
+}
+
+impl Rest {
+    #[inline(always)]
+    fn of_rows(width: usize) -> Self {
+        let others = LANES - width % LANES;
+        Self { lanes: std::array::from_fn(|lane| if lane >= others { u32::MAX } else { 0 }) }
+    }
+
+    /// What the row has in these lanes, and in the others what is given.
+    #[inline(always)]
+    fn choose(&self, row: &Lanes, others: &Lanes) -> Lanes {
+        let mut chosen = *others;
+        for lane in 0..LANES {
+            let (row, other) = (row[lane].to_bits(), others[lane].to_bits());
+            chosen[lane] = f32::from_bits(row & self.lanes[lane] | other & !self.lanes[lane]);
+        }
+        chosen
+    }
+}
+
+/// Sets neighbouring elements, from the one with this index on, to the value where the mask, repeated,
+/// is 0.
+#[inline(always)]
+fn exclude(mask: &[f32], start: usize, values: &mut [f32], value: f32) {
+    let (mut values, mut mask_rest) = (values, &mask[start % mask.len()..]);
+    while !values.is_empty() {
+        let (now, later) = values.split_at_mut(values.len().min(mask_rest.len()));
+        for (to, mask) in now.iter_mut().zip(mask_rest) {
+            *to = if *mask == 0.0 { value } else { *to };
+        }
+        (values, mask_rest) = (later, mask);
+    }
+}
+
+/// The same for elements whose indices are so far apart.
+#[inline(always)]
+fn exclude_apart(mask: &[f32], start: usize, apart: usize, values: &mut [f32], value: f32) {
+    if apart == 1 {
+        return exclude(mask, start, values, value);
+    }
+    for (i, to) in values.iter_mut().enumerate() {
+        *to = if mask[(start + i * apart) % mask.len()] == 0.0 { value } else { *to };
+    }
 }
 
 /// Where the results go.
@@ -173,84 +225,104 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
         })
     }
 
-    /// Whether the mask keeps an element.
-    #[inline(always)]
-    fn keeps(mask: &[f32], index: usize) -> bool {
-        mask[index % mask.len()] != 0.0
-    }
-
     /// A line in each lane.
     #[inline(always)]
     fn side_by_side(&mut self) {
-        let (lines, inner, width) = (self.lines, self.lines.inner, self.lines.width);
-        let Scratch { input, output } = &mut *self.scratch;
+        let width = self.lines.width;
+        let mut input = std::mem::take(&mut self.scratch.input);
+        let mut output = std::mem::take(&mut self.scratch.output);
         input.resize(N * width, [0.0; LANES]);
         output.resize(width, [0.0; LANES]);
         for first in (0..self.count).step_by(LANES) {
             let count = LANES.min(self.count - first);
-            let nothing = self.kernel.nothing();
             for (k, tile) in input.chunks_exact_mut(width).enumerate() {
-                let values = self.inputs[k];
-                if count < LANES {
-                    tile.fill([nothing[k]; LANES]);
-                }
-                for Run { lane, count, start } in Self::runs(lines, self.first + first, count) {
-                    if count == 1 {
-                        let line = values[start..].iter().step_by(inner);
-                        tile.iter_mut().zip(line).for_each(|(to, &from)| to[lane] = from);
-                    } else {
-                        for (i, to) in tile.iter_mut().enumerate() {
-                            let from = &values[start + i * inner..][..count];
-                            to[lane..lane + count].copy_from_slice(from);
-                        }
-                    }
-                    let Some(mask) = self.mask else { continue };
-                    for (i, to) in tile.iter_mut().enumerate() {
-                        for n in (0..count).filter(|n| !Self::keeps(mask, start + i * inner + n)) {
-                            to[lane + n] = nothing[k];
-                        }
-                    }
-                }
+                self.load_lanes(k, first, count, tile);
             }
             let tile = |k: usize| [&input[k * width..(k + 1) * width], &[]];
-            self.kernel.run::<false>(std::array::from_fn(tile), [output, &mut []]);
-            for Run { lane, count, start } in Self::runs(lines, self.first + first, count) {
-                for (i, from) in output.iter().enumerate() {
-                    let to = self.destination.at(start - self.start, i, count);
-                    if count == 1 {
-                        to[0] = from[lane];
-                    } else {
-                        to.copy_from_slice(&from[lane..lane + count]);
-                    }
-                    if let (Some(mask), Some(value)) = (self.mask, self.kernel.excluded()) {
-                        for n in (0..count).filter(|n| !Self::keeps(mask, start + i * inner + n)) {
-                            to[n] = value;
-                        }
-                    }
+            self.kernel.run::<false>(std::array::from_fn(tile), [&mut output, &mut []]);
+            self.store_lanes(first, count, &output);
+        }
+        (self.scratch.input, self.scratch.output) = (input, output);
+    }
+
+    /// Puts some lines of an input into the lanes.
+    #[inline(always)]
+    fn load_lanes(&mut self, k: usize, first: usize, count: usize, tile: &mut [Lanes]) {
+        let Lines { width, inner, .. } = self.lines;
+        let (values, nothing) = (self.inputs[k], self.kernel.nothing()[k]);
+        if inner == 1 {
+            let start = self.start + first * width;
+            let rows = &values[start..start + count * width];
+            let change = self.mask.map(|mask| {
+                #[inline(always)]
+                move |rows: &mut [f32]| exclude(mask, start, rows, nothing)
+            });
+            return self.scratch.transposition.rows_to_lanes(rows, nothing, change, tile);
+        }
+        if count < LANES {
+            tile.fill([nothing; LANES]);
+        }
+        for Run { lane, count, start } in Self::runs(self.lines, self.first + first, count) {
+            for (i, to) in tile.iter_mut().enumerate() {
+                let (start, to) = (start + i * inner, &mut to[lane..lane + count]);
+                to.copy_from_slice(&values[start..start + count]);
+                if let Some(mask) = self.mask {
+                    exclude(mask, start, to, nothing);
                 }
             }
         }
     }
 
-    /// One contiguous line across the lanes after the other. Only what does not fill the lanes is copied.
+    /// Puts what is in the lanes where it belongs.
+    #[inline(always)]
+    fn store_lanes(&mut self, first: usize, count: usize, tile: &[Lanes]) {
+        let Lines { width, inner, .. } = self.lines;
+        let excluded = self.mask.zip(self.kernel.excluded());
+        if inner == 1 {
+            let (offset, count) = (first * width, count * width);
+            let to = self.destination.at(offset, 0, count);
+            self.scratch.transposition.lanes_to_rows(tile, to);
+            if let Some((mask, value)) = excluded {
+                exclude(mask, self.start + offset, to, value);
+            }
+            return;
+        }
+        for Run { lane, count, start } in Self::runs(self.lines, self.first + first, count) {
+            for (i, from) in tile.iter().enumerate() {
+                let to = self.destination.at(start - self.start, i, count);
+                to.copy_from_slice(&from[lane..lane + count]);
+                if let Some((mask, value)) = excluded {
+                    exclude(mask, start + i * inner, to, value);
+                }
+            }
+        }
+    }
+
+    /// One contiguous line, not a narrow one, across the lanes after the other. Only what does not fill the
+    /// lanes is copied: to their end, so that whole vectors are read and written.
     #[inline(always)]
     fn in_place(&mut self) {
         let Destination::Blocks { output, .. } = &mut self.destination else { return };
         let width = self.lines.width;
         let pieces = usize::from(!width.is_multiple_of(LANES));
-        let nothing = self.kernel.nothing();
-        let mut last = nothing.map(|nothing| [[nothing; LANES]]);
-        let mut last_output = [[0.0; LANES]];
+        let (rest, nothing) = (Rest::of_rows(width), self.kernel.nothing().map(|n| [n; LANES]));
+        let (mut last, mut last_output) = (nothing.map(|nothing| [nothing]), [[0.0; LANES]]);
         for (n, output) in output.chunks_exact_mut(width).enumerate() {
             let start = self.start + n * width;
-            let inputs = self.inputs.map(|values| values[start..start + width].as_chunks());
-            for (last, (_, rest)) in last.iter_mut().zip(inputs) {
-                last[0][..rest.len()].copy_from_slice(rest);
+            let rows = self.inputs.map(|values| &values[start..start + width]);
+            if pieces > 0 {
+                for k in 0..N {
+                    if let Some(end) = rows[k].last_chunk() {
+                        last[k] = [rest.choose(end, &nothing[k])];
+                    }
+                }
             }
-            let (output, output_rest) = output.as_chunks_mut();
-            let inputs = std::array::from_fn(|k| [inputs[k].0, &last[k][..pieces]]);
-            self.kernel.run::<true>(inputs, [output, &mut last_output[..pieces]]);
-            output_rest.copy_from_slice(&last_output[0][..output_rest.len()]);
+            let inputs = std::array::from_fn(|k| [rows[k].as_chunks().0, &last[k][..pieces]]);
+            let whole = output.as_chunks_mut().0;
+            self.kernel.run::<true>(inputs, [whole, &mut last_output[..pieces]]);
+            if let (1, Some(end)) = (pieces, output.last_chunk_mut()) {
+                *end = rest.choose(&last_output[0], end);
+            }
         }
     }
 
@@ -259,7 +331,7 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
     fn one_by_one(&mut self) {
         let (lines, inner, width) = (self.lines, self.lines.inner, self.lines.width);
         let pieces = width.div_ceil(LANES);
-        let Scratch { input, output } = &mut *self.scratch;
+        let Scratch { input, output, .. } = &mut *self.scratch;
         input.resize(N * TOGETHER * pieces, [0.0; LANES]);
         output.resize(TOGETHER * pieces, [0.0; LANES]);
         let together = if inner == 1 { 1 } else { TOGETHER };
@@ -282,16 +354,8 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
                 }
                 for (n, copy) in copies.chunks_exact_mut(pieces * LANES).take(count).enumerate() {
                     copy[width..].fill(nothing[k]);
-                    let Some(mask) = self.mask else { continue };
-                    if inner == 1 && mask.len().is_multiple_of(width) {
-                        let mask = &mask[start % mask.len()..][..width];
-                        for (value, &mask) in copy.iter_mut().zip(mask) {
-                            *value = if mask == 0.0 { nothing[k] } else { *value };
-                        }
-                        continue;
-                    }
-                    for i in (0..width).filter(|i| !Self::keeps(mask, start + n + i * inner)) {
-                        copy[i] = nothing[k];
+                    if let Some(mask) = self.mask {
+                        exclude_apart(mask, start + n, inner, &mut copy[..width], nothing[k]);
                     }
                 }
             }
@@ -299,10 +363,8 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
                 let line = |k: usize| [&input[(k * TOGETHER + n) * pieces..][..pieces], &[]];
                 self.kernel.run::<true>(std::array::from_fn(line), [output, &mut []]);
                 if let (Some(mask), Some(value)) = (self.mask, self.kernel.excluded()) {
-                    let output = output.as_flattened_mut();
-                    for i in (0..width).filter(|i| !Self::keeps(mask, start + n + i * inner)) {
-                        output[i] = value;
-                    }
+                    let output = &mut output.as_flattened_mut()[..width];
+                    exclude_apart(mask, start + n, inner, output, value);
                 }
             }
             let output = output.as_flattened();

@@ -17,6 +17,7 @@ mod prelu;
 mod region;
 mod rowwise;
 mod tape;
+mod transpose;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -70,35 +70,23 @@ impl Temperature {
     }
 }
 
-/// The bits of |x|: NaN's are the greatest.
-#[inline(always)]
-fn magnitude(x: f32) -> u32 {
-    x.to_bits() & 0x7fff_ffff
-}
-
 const INFINITE: u32 = f32::INFINITY.to_bits();
 
-/// Whether the lines hold NaN.
+/// Fills the lines of the output that have NaN in an input with it.
 #[inline(always)]
-fn has_nan<const ACROSS: bool>([y, vector]: [[&[Lanes]; 2]; 2]) -> [bool; LANES] {
-    if ACROSS {
-        let mut any_nan = false;
-        for (y, vector) in y.into_iter().zip(vector) {
-            let elements = y.as_flattened().iter().zip(vector.as_flattened());
-            any_nan |= elements.fold(false, |any, (y, v)| any | y.is_nan() | v.is_nan());
-        }
-        return [any_nan; LANES];
-    }
-    let mut magnitudes = [0; LANES];
-    for (y, vector) in y.into_iter().zip(vector) {
-        for (y, vector) in y.iter().zip(vector) {
-            for lane in 0..LANES {
-                let greatest = magnitude(y[lane]).max(magnitude(vector[lane]));
-                magnitudes[lane] = magnitudes[lane].max(greatest);
-            }
+fn fill_undefined<const ACROSS: bool>(inputs: [[&[Lanes]; 2]; 2], output: [&mut [Lanes]; 2]) {
+    let mut undefined = [false; LANES];
+    for values in inputs.into_iter().flatten().flatten() {
+        for lane in 0..LANES {
+            undefined[lane] |= values[lane].is_nan();
         }
     }
-    magnitudes.map(|magnitude| magnitude > INFINITE)
+    across::<ACROSS, _>(&mut undefined, |a, b| a | b);
+    for values in output.into_iter().flatten() {
+        for lane in 0..LANES {
+            values[lane] = if undefined[lane] { f32::NAN } else { values[lane] };
+        }
+    }
 }
 
 /// The greatest element of each line: NaN where one is NaN, −∞ where there is none.
@@ -107,18 +95,33 @@ fn maximum<const ACROSS: bool>(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) 
     if ACROSS {
         return [maximum_of_line(z, argument); LANES];
     }
-    let (mut greatest, mut magnitudes) = ([f32::NEG_INFINITY; LANES], [0; LANES]);
+    let greater = |a: f32, b: f32| if a > b { a } else { b };
+    let (mut greatest, mut any_nan) = ([f32::NEG_INFINITY; LANES], false);
     for z in z {
-        for z in z {
+        // Several at once: what is kept of all lanes is in memory.
+        let (quads, rest) = z.as_chunks::<4>();
+        for quad in quads {
+            for lane in 0..LANES {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|i: usize| argument(quad[i][lane]));
+                any_nan |= (a.is_nan() | b.is_nan()) | (c.is_nan() | d.is_nan());
+                greatest[lane] = greater(greater(greater(a, b), greater(c, d)), greatest[lane]);
+            }
+        }
+        for z in rest {
             for lane in 0..LANES {
                 let z = argument(z[lane]);
-                greatest[lane] = if z > greatest[lane] { z } else { greatest[lane] };
-                magnitudes[lane] = magnitudes[lane].max(magnitude(z));
+                any_nan |= z.is_nan();
+                greatest[lane] = greater(z, greatest[lane]);
             }
         }
     }
-    for (greatest, magnitude) in greatest.iter_mut().zip(magnitudes) {
-        *greatest = if magnitude > INFINITE { f32::NAN } else { *greatest };
+    if any_nan {
+        for z in z.into_iter().flatten() {
+            for lane in 0..LANES {
+                let z = argument(z[lane]);
+                greatest[lane] = if z.is_nan() { z } else { greatest[lane] };
+            }
+        }
     }
     greatest
 }
@@ -166,27 +169,35 @@ fn update<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
     }
 }
 
-/// Sets each output to f(x, y), with an f for each lane.
+/// Sets each output to f(x, y), with an f for each lane; NaN in lines that hold it.
 #[inline(always)]
 fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
-    [x, y]: [[&[Lanes]; 2]; 2],
-    output: [&mut [Lanes]; 2],
+    inputs: [[&[Lanes]; 2]; 2],
+    [first, last]: [&mut [Lanes]; 2],
     f: impl Fn(usize) -> F,
 ) {
-    for ((output, x), y) in output.into_iter().zip(x).zip(y) {
+    let mut any_nan = false;
+    let [x, y] = inputs;
+    for ((output, x), y) in [&mut *first, &mut *last].into_iter().zip(x).zip(y) {
         if ACROSS {
             // One for all.
             let f = f(0);
             let elements = x.as_flattened().iter().zip(y.as_flattened());
-            let outputs = output.as_flattened_mut().iter_mut();
-            outputs.zip(elements).for_each(|(output, (x, y))| *output = f(*x, *y));
+            for (output, (&x, &y)) in output.as_flattened_mut().iter_mut().zip(elements) {
+                *output = f(x, y);
+                any_nan |= x.is_nan() | y.is_nan();
+            }
         } else {
             for ((output, x), y) in output.iter_mut().zip(x).zip(y) {
                 for lane in 0..LANES {
                     output[lane] = f(lane)(x[lane], y[lane]);
+                    any_nan |= x[lane].is_nan() | y[lane].is_nan();
                 }
             }
         }
+    }
+    if any_nan {
+        fill_undefined::<ACROSS>(inputs, [first, last]);
     }
 }
 
@@ -498,7 +509,6 @@ where
     #[inline(always)]
     fn run<const ACROSS: bool>(&self, [y, vector]: [[&[Lanes]; 2]; 2], output: [&mut [Lanes]; 2]) {
         let Self { projects, term, element, slope } = self;
-        let undefined = has_nan::<ACROSS>([y, vector]);
         let (mut totals, mut support) = (Totals::<ACROSS>::ZERO, [0.0f32; LANES]);
         for (y, vector) in y.into_iter().zip(vector) {
             add(&mut totals, y.len(), |i, lane| term(y[i][lane], vector[i][lane]));
@@ -509,19 +519,17 @@ where
                     support[lane] += if y[lane] > 0.0 { 1.0 } else { 0.0 };
                 }
             }
+            across::<ACROSS, _>(&mut support, |a, b| a + b);
         }
-        across::<ACROSS, _>(&mut support, |a, b| a + b);
         let mut means = [0.0; LANES];
         for lane in 0..lines(ACROSS) {
-            let count = f64::from(if *projects { support[lane].max(1.0) } else { 1.0 });
-            means[lane] = (totals.of_lane(lane) / count) as f32;
+            let total = totals.of_lane(lane);
+            let mean = if *projects { total / f64::from(support[lane].max(1.0)) } else { total };
+            means[lane] = mean as f32;
         }
         combine::<ACROSS, _>([y, vector], output, |lane| {
-            let (mean, undefined) = (means[lane], undefined[lane]);
-            move |y, v| {
-                let value = slope * element(y, v, mean);
-                if undefined { f32::NAN } else { value }
-            }
+            let mean = means[lane];
+            move |y, v| slope * element(y, v, mean)
         });
     }
 }
