@@ -9,6 +9,7 @@ mod tile;
 pub(super) use targets::{Strided, TargetValues, Targets};
 pub(super) use tile::Tile;
 
+use super::lines::NARROW;
 use super::parallel::{SERIAL, on_all_threads};
 use crate::activation::Activation;
 use crate::backend::{Argument, Rows};
@@ -71,7 +72,10 @@ impl Pass<'_> {
 
     /// A task: these rows, one after the other.
     fn run_rows(&self, first: usize, count: usize, outputs: Outputs<'_>) {
-        let width = self.rows.width;
+        let (structure, width) = (self.formula.structure(), self.rows.width);
+        if matches!(structure, Structure::LogSumExp) && width <= NARROW {
+            return self.narrow_softmax_cross_entropy(first, count, outputs);
+        }
         let Outputs { losses, terms, y, dz } = outputs;
         let mut losses = losses.iter_mut();
         let [mut terms, mut y, mut dz] =
@@ -85,7 +89,7 @@ impl Pass<'_> {
             y: y.next().unwrap_or_default(),
             dz: dz.next().unwrap_or_default(),
         });
-        match self.formula.structure() {
+        match structure {
             Structure::Terms => self.terms(rows),
             Structure::LogSumExp => self.softmax_cross_entropy(rows),
             Structure::Margins => self.multi_margin(rows),

@@ -2,11 +2,11 @@
 
 use pulp::NullaryFnOnce;
 
-use super::super::lines::NARROW;
 use super::super::math::ln_1p;
 use super::super::parallel::{LANES, Lanes, Totals, across, lines, terms, vectorised};
 use super::super::rowwise::Statistics;
-use super::{Pass, Row};
+use super::super::transpose::Transposition;
+use super::{Outputs, Pass, Row};
 use crate::activation::Activation;
 use crate::backend::Temperature;
 use crate::reference::Real;
@@ -18,9 +18,18 @@ use crate::reference::losses::times;
 struct Tiles {
     z: Vec<Lanes>,
     targets: Vec<Lanes>,
-    /// The output of softmax.
+    /// The output of softmax, then that of the activation.
     p: Vec<Lanes>,
     dz: Vec<Lanes>,
+    transposition: Transposition,
+}
+
+impl Tiles {
+    fn new(height: usize) -> Self {
+        let tile = || vec![[0.0; LANES]; height];
+        let (z, targets, p, dz) = (tile(), tile(), tile(), tile());
+        Self { z, targets, p, dz, transposition: Transposition::default() }
+    }
 }
 
 /// What there is once for each row, in the lanes of narrow rows, or in the first lane.
@@ -30,41 +39,45 @@ struct PerRow {
     coefficient: Lanes,
     /// What the targets add up to where that is known, else NaN.
     mass: Lanes,
-}
-
-/// What the tiles give besides: by row, or in all lanes.
-struct Found {
-    maximum: Lanes,
-    log_sum: Lanes,
-    loss: Lanes,
+    /// The label where it is all that the row is compared with, its target and its logit.
+    label: [usize; LANES],
+    target: Lanes,
+    logit: Lanes,
 }
 
 impl Pass<'_> {
-    pub(super) fn softmax_cross_entropy<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
+    /// Rows that are too narrow to be worked at one by one, from this one on.
+    pub(super) fn narrow_softmax_cross_entropy(
+        &self,
+        first: usize,
+        count: usize,
+        outputs: Outputs<'_>,
+    ) {
         let width = self.rows.width;
-        let is_narrow = width <= NARROW;
-        if !is_narrow && self.targets.are_single_labels() {
-            let mut exponentials = vec![[0.0; LANES]; width.div_ceil(LANES)];
+        let mut tiles = Tiles::new(width);
+        for (group, outputs) in outputs.tasks(count, width, LANES).enumerate() {
+            let (row, before) = (first + group * LANES, group * LANES);
+            let count = LANES.min(count - before);
+            let z = (!self.z.is_empty()).then(|| &self.z[row * width..(row + count) * width]);
+            let number = self.first_row + row;
+            let tiles = &mut tiles;
+            vectorised(Group::<false> { pass: self, number, count, z, outputs, tiles });
+        }
+    }
+
+    /// Other rows, one by one.
+    pub(super) fn softmax_cross_entropy<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
+        let height = self.rows.width.div_ceil(LANES);
+        if self.targets.are_single_labels() {
+            let mut exponentials = vec![[0.0; LANES]; height];
             return rows.for_each(|row| self.label_row(row, &mut exponentials));
         }
-        let together = if is_narrow { LANES } else { 1 };
-        let height = if is_narrow { width } else { width.div_ceil(LANES) };
-        let mut tiles = Tiles::default();
-        for tile in [&mut tiles.z, &mut tiles.targets, &mut tiles.p, &mut tiles.dz] {
-            tile.resize(height, [0.0; LANES]);
-        }
-        let (mut rows, mut group) = (rows, Vec::with_capacity(together));
-        loop {
-            group.clear();
-            group.extend(rows.by_ref().take(together));
-            if group.is_empty() {
-                return;
-            }
-            if is_narrow {
-                self.group::<false>(&mut group, &mut tiles);
-            } else {
-                self.group::<true>(&mut group, &mut tiles);
-            }
+        let mut tiles = Tiles::new(height);
+        for Row { number, z, loss, y, dz, .. } in rows {
+            let losses = loss.map(std::slice::from_mut).unwrap_or_default();
+            let (z, tiles) = ((!z.is_empty()).then_some(z), &mut tiles);
+            let outputs = Outputs { losses, y, dz, terms: &mut [] };
+            vectorised(Group::<true> { pass: self, number, count: 1, z, outputs, tiles });
         }
     }
 
@@ -93,80 +106,6 @@ impl Pass<'_> {
         if let Some(loss) = loss {
             *loss = if target.is_some() { value } else { 0.0 };
         }
-    }
-
-    /// Some narrow rows, or one `ACROSS` the lanes.
-    fn group<const ACROSS: bool>(&self, rows: &mut [Row<'_>], tiles: &mut Tiles) {
-        let width = self.rows.width;
-        if ACROSS {
-            let last = width / LANES * LANES;
-            tiles.z.as_flattened_mut()[last..].fill(f32::NEG_INFINITY);
-            tiles.targets.as_flattened_mut()[last..].fill(0.0);
-        }
-        let zero = [0.0; LANES];
-        let mut per_row = PerRow { scale: zero, coefficient: zero, mass: [1.0; LANES] };
-        for (lane, row) in rows.iter().enumerate() {
-            let z = if row.z.is_empty() { &*row.dz } else { row.z };
-            to_tile::<ACROSS>(&mut tiles.z, lane, z);
-            // An ignored row counts in nothing: its results are overwritten below.
-            let Some(target) = self.targets.row(row.number) else { continue };
-            per_row.scale[lane] = self.scale * self.targets.row_weight(row.number);
-            per_row.coefficient[lane] = self.z_loss * target.label_weight();
-            per_row.mass[lane] = target.known_mass().unwrap_or(f32::NAN);
-            if ACROSS {
-                let tile = tiles.targets.as_flattened_mut()[..width].iter_mut();
-                tile.enumerate().for_each(|(i, t)| *t = target.base(i));
-            } else {
-                let tile = tiles.targets.iter_mut();
-                tile.enumerate().for_each(|(i, t)| t[lane] = target.base(i));
-            }
-            if let Some(label) = target.label() {
-                let place = if ACROSS { label } else { label * LANES + lane };
-                tiles.targets.as_flattened_mut()[place] = target.at(label);
-            }
-        }
-        let wants_dz = rows.iter().any(|row| !row.dz.is_empty());
-        let wants_loss = rows.iter().any(|row| row.loss.is_some());
-        let wants_p = wants_dz || rows.iter().any(|row| !row.y.is_empty());
-        let found =
-            vectorised(Evaluation::<ACROSS> { tiles, per_row, wants_loss, wants_dz, wants_p });
-        for (lane, row) in rows.iter_mut().enumerate() {
-            let undefined = !found.maximum[lane].is_finite();
-            if undefined {
-                row.y.fill(f32::NAN);
-            } else if *self.activation == Activation::LogSoftmax {
-                let (maximum, log_sum) = (found.maximum[lane], found.log_sum[lane]);
-                from_tile::<ACROSS>(&tiles.z, lane, row.y);
-                row.y.iter_mut().for_each(|y| *y = (*y - maximum) - log_sum);
-            } else {
-                from_tile::<ACROSS>(&tiles.p, lane, row.y);
-            }
-            let counts = self.targets.row(row.number).is_some();
-            if !counts {
-                row.dz.fill(0.0);
-            } else {
-                from_tile::<ACROSS>(&tiles.dz, lane, row.dz);
-            }
-            if let Some(loss) = &mut row.loss {
-                **loss = if counts { found.loss[lane] } else { 0.0 };
-            }
-        }
-    }
-}
-
-fn to_tile<const ACROSS: bool>(tile: &mut [Lanes], lane: usize, row: &[f32]) {
-    if ACROSS {
-        tile.as_flattened_mut()[..row.len()].copy_from_slice(row);
-    } else {
-        tile.iter_mut().zip(row).for_each(|(to, from)| to[lane] = *from);
-    }
-}
-
-fn from_tile<const ACROSS: bool>(tile: &[Lanes], lane: usize, row: &mut [f32]) {
-    if ACROSS {
-        row.copy_from_slice(&tile.as_flattened()[..row.len()]);
-    } else {
-        row.iter_mut().zip(tile).for_each(|(to, from)| *to = from[lane]);
     }
 }
 
@@ -258,25 +197,120 @@ impl NullaryFnOnce for LabelRow<'_> {
     }
 }
 
-struct Evaluation<'a, const ACROSS: bool> {
+/// Some narrow rows, or one `ACROSS` the lanes.
+struct Group<'a, const ACROSS: bool> {
+    pass: &'a Pass<'a>,
+    /// The first row's number among the targets.
+    number: usize,
+    count: usize,
+    /// Nothing where dz holds it.
+    z: Option<&'a [f32]>,
+    outputs: Outputs<'a>,
     tiles: &'a mut Tiles,
-    per_row: PerRow,
-    wants_loss: bool,
-    wants_dz: bool,
-    wants_p: bool,
 }
 
-impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
-    type Output = Found;
+impl<const ACROSS: bool> NullaryFnOnce for Group<'_, ACROSS> {
+    type Output = ();
 
     #[inline(always)]
-    fn call(self) -> Found {
-        let Self { tiles, mut per_row, wants_loss, wants_dz, wants_p } = self;
-        let Tiles { z, targets, p, dz } = tiles;
+    fn call(mut self) {
+        let per_row = self.load();
+        let loss = self.evaluate(per_row);
+        let Self { pass, number, count, outputs, tiles, .. } = self;
+        let Outputs { losses, y, dz, .. } = outputs;
+        let Tiles { p, dz: dz_tile, transposition, .. } = tiles;
+        for (tile, output) in [(&*p, y), (&*dz_tile, &mut *dz)] {
+            if ACROSS {
+                output.copy_from_slice(&tile.as_flattened()[..output.len()]);
+            } else if !output.is_empty() {
+                transposition.lanes_to_rows(tile, output);
+            }
+        }
+        losses.iter_mut().zip(loss).for_each(|(to, loss)| *to = loss);
+        let width = pass.rows.width;
+        for lane in (0..count).filter(|lane| pass.targets.row(number + lane).is_none()) {
+            if let Some(loss) = losses.get_mut(lane) {
+                *loss = 0.0;
+            }
+            if let Some(dz) = dz.get_mut(lane * width..(lane + 1) * width) {
+                dz.fill(0.0);
+            }
+        }
+    }
+}
+
+impl<const ACROSS: bool> Group<'_, ACROSS> {
+    /// Whether a row is compared with one label and nothing else, which takes no targets of the others.
+    #[inline(always)]
+    fn has_labels(&self) -> bool {
+        !ACROSS && self.pass.targets.are_single_labels()
+    }
+
+    /// Fills the tiles of z and, but for single labels, of the targets.
+    #[inline(always)]
+    fn load(&mut self) -> PerRow {
+        let has_labels = self.has_labels();
+        let Self { pass, number, count, z, outputs, tiles } = self;
+        let width = pass.rows.width;
+        let z = z.unwrap_or(&*outputs.dz);
+        if ACROSS {
+            let (row, others) = tiles.z.as_flattened_mut().split_at_mut(width);
+            row.copy_from_slice(z);
+            others.fill(f32::NEG_INFINITY);
+            tiles.targets.as_flattened_mut()[width..].fill(0.0);
+        } else {
+            let nothing = None::<fn(&mut [f32])>;
+            tiles.transposition.rows_to_lanes(z, 0.0, nothing, &mut tiles.z);
+        }
+        let zero = [0.0; LANES];
+        let mut per_row = PerRow {
+            scale: zero,
+            coefficient: zero,
+            mass: [1.0; LANES],
+            label: [0; LANES],
+            target: zero,
+            logit: zero,
+        };
+        for lane in 0..*count {
+            // An ignored row counts in nothing: its results are overwritten at the end.
+            let Some(target) = pass.targets.row(*number + lane) else { continue };
+            per_row.scale[lane] = pass.scale * pass.targets.row_weight(*number + lane);
+            per_row.coefficient[lane] = pass.z_loss * target.label_weight();
+            per_row.mass[lane] = target.known_mass().unwrap_or(f32::NAN);
+            let label = target.label();
+            if let (true, Some(label)) = (has_labels, label) {
+                per_row.label[lane] = label;
+                per_row.target[lane] = target.at(label);
+                per_row.logit[lane] = z[lane * width + label];
+                continue;
+            }
+            if ACROSS {
+                let tile = tiles.targets.as_flattened_mut()[..width].iter_mut();
+                tile.enumerate().for_each(|(i, t)| *t = target.base(i));
+            } else {
+                let tile = tiles.targets.iter_mut();
+                tile.enumerate().for_each(|(i, t)| t[lane] = target.base(i));
+            }
+            if let Some(label) = label {
+                let place = if ACROSS { label } else { label * LANES + lane };
+                tiles.targets.as_flattened_mut()[place] = target.at(label);
+            }
+        }
+        per_row
+    }
+
+    /// Fills the tiles of the outputs that are wanted, and gives the losses: by row, or in all lanes.
+    #[inline(always)]
+    fn evaluate(&mut self, mut per_row: PerRow) -> Lanes {
+        let has_labels = self.has_labels();
+        let [wants_y, wants_dz] = [&self.outputs.y, &self.outputs.dz].map(|o| !o.is_empty());
+        let wants_loss = !self.outputs.losses.is_empty();
+        let takes_logarithm = *self.pass.activation == Activation::LogSoftmax;
+        let Tiles { z, targets, p, dz, .. } = &mut *self.tiles;
         // What is the same in all lanes is computed once.
         let lines = lines(ACROSS);
         across::<ACROSS, _>(&mut per_row.scale, |first, _| first);
-        let PerRow { scale, coefficient, mass: known } = per_row;
+        let PerRow { scale, coefficient, mass: known, label, target, logit } = per_row;
         let found = Statistics::of::<false, true, ACROSS>(
             [&*z, &[]],
             |z| z,
@@ -292,7 +326,11 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
         across::<ACROSS, _>(&mut sum, |first, _| first);
         across::<ACROSS, _>(&mut log_sum, |first, _| first);
         let (mut totals, mut masses) = (Totals::<ACROSS>::ZERO, Totals::<ACROSS>::ZERO);
-        if wants_loss || wants_dz {
+        if has_labels {
+            let error = |lane: usize| log_sum[lane] - (logit[lane] - maximum[lane]);
+            totals.add(|lane| times(target[lane], error(lane)));
+            masses.add(|lane| target[lane]);
+        } else if wants_loss || wants_dz {
             for (z, targets) in z.chunks(terms(ACROSS)).zip(targets.chunks(terms(ACROSS))) {
                 let (mut losses, mut mass) = ([0.0f32; LANES], [0.0f32; LANES]);
                 for (z, targets) in z.iter().zip(targets) {
@@ -322,7 +360,7 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
             across::<ACROSS, _>(values, |first, _| first);
         }
         across::<ACROSS, _>(&mut undefined, |first, _| first);
-        if wants_p {
+        if wants_dz || wants_y {
             for p in p.iter_mut() {
                 for lane in 0..LANES {
                     let e = p[lane];
@@ -330,16 +368,36 @@ impl<const ACROSS: bool> NullaryFnOnce for Evaluation<'_, ACROSS> {
                 }
             }
         }
-        if wants_dz {
+        let slope = |lane: usize, p: f32, t: f32| {
+            let (mass, others, pull) = (mass[lane], others[lane], pull[lane]);
+            let slope = Slope { mass, others, pull, scale: scale[lane] }.at(p, t);
+            if undefined[lane] { f32::NAN } else { slope }
+        };
+        if wants_dz && has_labels {
+            for (dz, p) in dz.iter_mut().zip(&*p) {
+                for lane in 0..LANES {
+                    dz[lane] = slope(lane, p[lane], 0.0);
+                }
+            }
+            for lane in 0..self.count {
+                dz[label[lane]][lane] = slope(lane, p[label[lane]][lane], target[lane]);
+            }
+        } else if wants_dz {
             for ((dz, p), targets) in dz.iter_mut().zip(&*p).zip(&*targets) {
                 for lane in 0..LANES {
-                    let (mass, others) = (mass[lane], others[lane]);
-                    let slope = Slope { mass, others, pull: pull[lane], scale: scale[lane] };
-                    let slope = slope.at(p[lane], targets[lane]);
-                    dz[lane] = if undefined[lane] { f32::NAN } else { slope };
+                    dz[lane] = slope(lane, p[lane], targets[lane]);
                 }
             }
         }
-        Found { maximum, log_sum, loss }
+        if wants_y {
+            for (p, z) in p.iter_mut().zip(&*z) {
+                for lane in 0..LANES {
+                    let logarithm = (z[lane] - maximum[lane]) - log_sum[lane];
+                    let y = if takes_logarithm { logarithm } else { p[lane] };
+                    p[lane] = if maximum[lane].is_finite() { y } else { f32::NAN };
+                }
+            }
+        }
+        loss
     }
 }
