@@ -2,7 +2,9 @@
 
 use pulp::NullaryFnOnce;
 
-use super::parallel::{LANES, Lanes, SERIAL, on_all_threads_with, stream_piece, vectorised};
+use super::parallel::{
+    LANES, Lanes, SERIAL, on_all_threads_with, over_pieces_with, stream_piece, vectorised,
+};
 use super::transpose::Transposition;
 use crate::backend::Lines;
 
@@ -52,18 +54,15 @@ pub(super) fn over_lines<const N: usize>(
                 Task { kernel, inputs, lines, mask, start, first, count, destination, scratch };
             vectorised(task);
         };
-    if output.len() < SERIAL {
-        let all = lines.outer * lines.inner;
-        run(0, all, Destination::Blocks { output, inner: lines.inner }, &mut Scratch::default());
-    } else if lines.inner == 1 || lines.outer >= rayon::current_num_threads() {
+    let is_serial = output.len() < SERIAL;
+    if is_serial || lines.inner == 1 || lines.outer >= rayon::current_num_threads() {
         // Whole tiles of lines.
         let tile = if block <= NARROW { LANES } else { 1 };
         let blocks = (stream_piece(output.len()) / block).next_multiple_of(tile).max(1);
-        let tasks = output.chunks_mut(blocks * block).enumerate();
-        on_all_threads_with(tasks, Scratch::default, |scratch, (number, output)| {
+        over_pieces_with(output, blocks * block, Scratch::default, |scratch, start, output| {
             let count = output.len() / block * lines.inner;
             let destination = Destination::Blocks { output, inner: lines.inner };
-            run(number * blocks * block, count, destination, scratch);
+            run(start, count, destination, scratch);
         });
     } else {
         for (number, output) in output.chunks_mut(block).enumerate() {

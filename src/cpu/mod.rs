@@ -19,8 +19,8 @@ mod rowwise;
 mod tape;
 mod transpose;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 pub(crate) use bounds::{Bounds, Extreme};
 pub(crate) use cell::Cell;
@@ -42,8 +42,11 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::pool::{Pool, Purpose};
 
+/// The elements of a tensor that every machine has the memory for.
+const SMALL: usize = 1 << 20;
+
 pub(crate) struct CpuBackend {
-    info: DeviceInfo,
+    info: LazyLock<DeviceInfo>,
     pool: Arc<Pool<Region>>,
     executed: AtomicU64,
     tapes: Arc<Tapes>,
@@ -51,20 +54,8 @@ pub(crate) struct CpuBackend {
 
 impl CpuBackend {
     pub(crate) fn new() -> Self {
-        let memory = physical_memory();
-        let info = DeviceInfo {
-            name: processor_name(),
-            kind: DeviceKind::Cpu,
-            backend: None,
-            driver: format!("wgrad {}", env!("CARGO_PKG_VERSION")),
-            max_tensor_bytes: memory,
-            max_binding_bytes: memory,
-            threads: Some(rayon::current_num_threads()),
-            features: wgpu::Features::empty(),
-            ordinal: 0,
-        };
         Self {
-            info,
+            info: LazyLock::new(describe),
             pool: Arc::new(Pool::new()),
             executed: AtomicU64::new(0),
             tapes: Arc::default(),
@@ -74,6 +65,22 @@ impl CpuBackend {
     /// Counts a primitive.
     fn count(&self) {
         self.executed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Asks the system, and starts the threads, which takes longer than small work.
+fn describe() -> DeviceInfo {
+    let memory = physical_memory();
+    DeviceInfo {
+        name: processor_name(),
+        kind: DeviceKind::Cpu,
+        backend: None,
+        driver: format!("wgrad {}", env!("CARGO_PKG_VERSION")),
+        max_tensor_bytes: memory,
+        max_binding_bytes: memory,
+        threads: Some(rayon::current_num_threads()),
+        features: wgpu::Features::empty(),
+        ordinal: 0,
     }
 }
 
@@ -245,7 +252,9 @@ impl Backend for CpuBackend {
     }
 
     fn allocate(&self, elements: usize, purpose: Purpose) -> Result<Storage> {
-        self.info.tensor_bytes(elements)?;
+        if elements > SMALL {
+            self.info.tensor_bytes(elements)?;
+        }
         let create = || Arc::new(Cell::new(&self.pool, purpose, elements));
         match purpose {
             Purpose::Tensor => self.tapes.allocate(elements, create).map(Storage::Cpu),

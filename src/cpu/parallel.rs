@@ -21,6 +21,10 @@ const SHARES: usize = 8;
 /// The elements of a piece where so many are read and written once, from one end to the other: in a tensor
 /// of megabytes bigger pieces are faster than those of [`CHUNK`] by a tenth.
 pub(super) fn stream_piece(elements: usize) -> usize {
+    // The first question for the threads starts them.
+    if elements < SERIAL {
+        return CHUNK;
+    }
     (elements / (SHARES * rayon::current_num_threads())).clamp(CHUNK, STREAM)
 }
 
@@ -58,14 +62,30 @@ pub(super) fn over_pieces_with<T: Send, S>(
     run: impl Fn(&mut S, usize, &mut [T]) + Sync,
 ) {
     let piece = piece.max(1);
-    let serial = output.len() < SERIAL || output.len() <= piece;
-    let pieces = output.chunks_mut(piece).enumerate();
-    if serial {
+    if output.len() < SERIAL || output.len() <= piece {
         let mut state = init();
+        let pieces = output.chunks_mut(piece).enumerate();
         pieces.for_each(|(i, output)| run(&mut state, i * piece, output));
     } else {
-        on_all_threads_with(pieces, init, |state, (i, output)| run(state, i * piece, output));
+        let run = |state: &mut S, (start, output): (usize, &mut [T])| run(state, start, output);
+        in_shares(shares(output, piece), init, run);
     }
+}
+
+/// Pieces, with the index of their first elements, in a queue for each thread: streams are faster where
+/// a thread's pieces lie side by side.
+fn shares<T: Send>(
+    output: &mut [T],
+    piece: usize,
+) -> Vec<impl Iterator<Item = (usize, &mut [T])> + Send> {
+    let pieces = output.len().div_ceil(piece);
+    let share = pieces.div_ceil(rayon::current_num_threads()) * piece;
+    let queue = |(number, output): (usize, _)| {
+        let output: &mut [T] = output;
+        let pieces = output.chunks_mut(piece).enumerate();
+        pieces.map(move |(i, output)| (number * share + i * piece, output))
+    };
+    output.chunks_mut(share).enumerate().map(queue).collect()
 }
 
 /// What the function makes of each piece of the input, in their order: whatever the threads are, it is the
@@ -94,33 +114,46 @@ pub(super) fn on_all_threads<T: Send>(
 }
 
 /// The same with what each thread makes for itself at first.
-///
-/// The calling thread takes its share, also where it is none of rayon's: it need not wait until others
-/// have woken up. At the end it stays awake for a while: to sleep and be woken takes longer than the last
-/// pieces of most work.
 pub(super) fn on_all_threads_with<T: Send, S>(
     items: impl Iterator<Item = T> + Send,
     init: impl Fn() -> S + Sync,
     run: impl Fn(&mut S, T) + Sync,
 ) {
-    let items = Mutex::new(items);
-    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || {
+    in_shares(vec![items], init, run);
+}
+
+/// The same of items in queues: a thread begins with its own and goes on with those of others.
+///
+/// The calling thread takes its share, also where it is none of rayon's: it need not wait until others
+/// have woken up. At the end it stays awake for a while: to sleep and be woken takes longer than the last
+/// pieces of most work.
+fn in_shares<T: Send, S>(
+    queues: Vec<impl Iterator<Item = T> + Send>,
+    init: impl Fn() -> S + Sync,
+    run: impl Fn(&mut S, T) + Sync,
+) {
+    let queues: Vec<_> = queues.into_iter().map(Mutex::new).collect();
+    let work = |thread: usize| {
         let mut state = None;
-        while let Some(item) = next() {
-            run(state.get_or_insert_with(&init), item);
+        for n in 0..queues.len() {
+            let queue = &queues[(thread + n) % queues.len()];
+            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            while let Some(item) = next() {
+                run(state.get_or_insert_with(&init), item);
+            }
         }
     };
     let others = rayon::current_num_threads() - 1;
     let unfinished = AtomicUsize::new(others);
     rayon::in_place_scope(|scope| {
-        for _ in 0..others {
-            scope.spawn(|_| {
-                work();
+        let (work, unfinished) = (&work, &unfinished);
+        for thread in 1..=others {
+            scope.spawn(move |_| {
+                work(thread);
                 unfinished.fetch_sub(1, Ordering::Release);
             });
         }
-        work();
+        work(0);
         // One of rayon's threads has other work to take up meanwhile.
         if rayon::current_thread_index().is_none() {
             let is_unfinished = |_: &usize| unfinished.load(Ordering::Acquire) > 0;

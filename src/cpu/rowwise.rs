@@ -70,8 +70,6 @@ impl Temperature {
     }
 }
 
-const INFINITE: u32 = f32::INFINITY.to_bits();
-
 /// Fills the lines of the output that have NaN in an input with it.
 #[inline(always)]
 fn fill_undefined<const ACROSS: bool>(inputs: [[&[Lanes]; 2]; 2], output: [&mut [Lanes]; 2]) {
@@ -92,9 +90,6 @@ fn fill_undefined<const ACROSS: bool>(inputs: [[&[Lanes]; 2]; 2], output: [&mut 
 /// The greatest element of each line: NaN where one is NaN, −∞ where there is none.
 #[inline(always)]
 fn maximum<const ACROSS: bool>(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) -> Lanes {
-    if ACROSS {
-        return [maximum_of_line(z, argument); LANES];
-    }
     let greater = |a: f32, b: f32| if a > b { a } else { b };
     let (mut greatest, mut any_nan) = ([f32::NEG_INFINITY; LANES], false);
     for z in z {
@@ -115,35 +110,20 @@ fn maximum<const ACROSS: bool>(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) 
             }
         }
     }
+    across::<ACROSS, _>(&mut greatest, greater);
     if any_nan {
+        let mut undefined = [false; LANES];
         for z in z.into_iter().flatten() {
             for lane in 0..LANES {
-                let z = argument(z[lane]);
-                greatest[lane] = if z.is_nan() { z } else { greatest[lane] };
+                undefined[lane] |= argument(z[lane]).is_nan();
             }
+        }
+        across::<ACROSS, _>(&mut undefined, |a, b| a | b);
+        for lane in 0..LANES {
+            greatest[lane] = if undefined[lane] { f32::NAN } else { greatest[lane] };
         }
     }
     greatest
-}
-
-/// The same of one line. The bits of numbers from 0 on are ordered as they are and those of negative
-/// ones the other way round, NaN's outermost: unlike those of f32, the compiler knows how to vectorise
-/// maxima of integers.
-#[inline(always)]
-fn maximum_of_line(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) -> f32 {
-    const NEGATIVE_INFINITE: u32 = f32::NEG_INFINITY.to_bits();
-    let (mut positive, mut negative, mut last) = (i32::MIN, NEGATIVE_INFINITE, 0);
-    for z in z {
-        for &z in z.as_flattened() {
-            let bits = argument(z).to_bits();
-            positive = positive.max(bits.cast_signed());
-            negative = negative.min(bits);
-            last = last.max(bits);
-        }
-    }
-    let greatest = if positive < 0 { negative } else { positive.cast_unsigned() };
-    let is_number = greatest <= INFINITE || positive < 0;
-    if is_number && last <= NEGATIVE_INFINITE { f32::from_bits(greatest) } else { f32::NAN }
 }
 
 /// Sets each y to f(z, y), with an f for each lane.
