@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// The smallest limits that the kernels run with.
 const STORAGE_BUFFERS: u32 = 8;
 const INVOCATIONS: u32 = 256;
-const WORKGROUP_BYTES: u32 = 4096;
+const WORKGROUP_BYTES: u32 = 16_384;
 const BINDING_BYTES: u64 = 1 << 20;
 
 /// An adapter that can compute.
