@@ -16,16 +16,16 @@ pub(super) const CHUNK: usize = 1 << 14;
 const STREAM: usize = 1 << 16;
 
 /// The pieces for each thread, where they are not too small: threads that start late or are slow get fewer.
-const SHARES: usize = 8;
+const PIECES: usize = 8;
 
 /// The elements of a piece where so many are read and written once, from one end to the other: in a tensor
-/// of megabytes bigger pieces are faster than those of [`CHUNK`] by a tenth.
+/// of megabytes bigger pieces are faster than those of [`CHUNK`] by a twentieth.
 pub(super) fn stream_piece(elements: usize) -> usize {
     // The first question for the threads starts them.
     if elements < SERIAL {
         return CHUNK;
     }
-    (elements / (SHARES * rayon::current_num_threads())).clamp(CHUNK, STREAM)
+    (elements / (PIECES * rayon::current_num_threads())).clamp(CHUNK, STREAM)
 }
 
 /// How often a thread looks whether others are done before it sleeps: some 100 µs.
@@ -67,25 +67,9 @@ pub(super) fn over_pieces_with<T: Send, S>(
         let pieces = output.chunks_mut(piece).enumerate();
         pieces.for_each(|(i, output)| run(&mut state, i * piece, output));
     } else {
-        let run = |state: &mut S, (start, output): (usize, &mut [T])| run(state, start, output);
-        in_shares(shares(output, piece), init, run);
-    }
-}
-
-/// Pieces, with the index of their first elements, in a queue for each thread: streams are faster where
-/// a thread's pieces lie side by side.
-fn shares<T: Send>(
-    output: &mut [T],
-    piece: usize,
-) -> Vec<impl Iterator<Item = (usize, &mut [T])> + Send> {
-    let pieces = output.len().div_ceil(piece);
-    let share = pieces.div_ceil(rayon::current_num_threads()) * piece;
-    let queue = |(number, output): (usize, _)| {
-        let output: &mut [T] = output;
         let pieces = output.chunks_mut(piece).enumerate();
-        pieces.map(move |(i, output)| (number * share + i * piece, output))
-    };
-    output.chunks_mut(share).enumerate().map(queue).collect()
+        on_all_threads_with(pieces, init, |state, (i, output)| run(state, i * piece, output));
+    }
 }
 
 /// What the function makes of each piece of the input, in their order: whatever the threads are, it is the
@@ -106,48 +90,36 @@ pub(super) fn of_pieces<T: Sync, R: Default + Send>(
 }
 
 /// Runs the function on each item.
-pub(super) fn on_all_threads<T: Send>(
-    items: impl Iterator<Item = T> + Send,
-    run: impl Fn(T) + Sync,
-) {
+pub(super) fn on_all_threads<T: Send>(items: impl Iterator<Item = T>, run: impl Fn(T) + Sync) {
     on_all_threads_with(items, || (), |(), item| run(item));
 }
 
 /// The same with what each thread makes for itself at first.
-pub(super) fn on_all_threads_with<T: Send, S>(
-    items: impl Iterator<Item = T> + Send,
-    init: impl Fn() -> S + Sync,
-    run: impl Fn(&mut S, T) + Sync,
-) {
-    in_shares(vec![items], init, run);
-}
-
-/// The same of items in queues: a thread begins with its own and goes on with those of others.
 ///
-/// The calling thread takes its share, also where it is none of rayon's: it need not wait until others
-/// have woken up. At the end it stays awake for a while: to sleep and be woken takes longer than the last
-/// pieces of most work.
-fn in_shares<T: Send, S>(
-    queues: Vec<impl Iterator<Item = T> + Send>,
+/// Each thread begins with neighbouring items, as streams are faster than scattered pieces, and goes on
+/// with those of others. The calling thread takes its share, also where it is none of rayon's: it need not
+/// wait until others have woken up. At the end it stays awake for a while: to sleep and be woken takes
+/// longer than the last pieces of most work.
+pub(super) fn on_all_threads_with<T: Send, S>(
+    items: impl Iterator<Item = T>,
     init: impl Fn() -> S + Sync,
     run: impl Fn(&mut S, T) + Sync,
 ) {
-    let queues: Vec<_> = queues.into_iter().map(Mutex::new).collect();
+    let threads = rayon::current_num_threads();
+    let queues = shares(items.collect(), threads);
     let work = |thread: usize| {
         let mut state = None;
-        for n in 0..queues.len() {
-            let queue = &queues[(thread + n) % queues.len()];
-            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            while let Some(item) = next() {
+        for n in 0..threads {
+            let queue = &queues[(thread + n) % threads];
+            while let Some(item) = next(queue) {
                 run(state.get_or_insert_with(&init), item);
             }
         }
     };
-    let others = rayon::current_num_threads() - 1;
-    let unfinished = AtomicUsize::new(others);
+    let unfinished = AtomicUsize::new(threads - 1);
     rayon::in_place_scope(|scope| {
         let (work, unfinished) = (&work, &unfinished);
-        for thread in 1..=others {
+        for thread in 1..threads {
             scope.spawn(move |_| {
                 work(thread);
                 unfinished.fetch_sub(1, Ordering::Release);
@@ -162,6 +134,19 @@ fn in_shares<T: Send, S>(
     });
 }
 
+/// The items in their order, cut into equal shares for so many threads.
+fn shares<T>(items: Vec<T>, threads: usize) -> Vec<Mutex<impl Iterator<Item = T>>> {
+    let share = items.len().div_ceil(threads);
+    let mut items = items.into_iter();
+    let mut queue = || items.by_ref().take(share).collect::<Vec<_>>().into_iter();
+    (0..threads).map(|_| Mutex::new(queue())).collect()
+}
+
+/// Takes the next item, which no other thread gets.
+fn next<I: Iterator>(queue: &Mutex<I>) -> Option<I::Item> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).next()
+}
+
 /// Runs the function over pieces of the output on so many threads, none of them rayon's: while one of
 /// those waits it takes up other work, which may wait for a lock that the caller holds.
 pub(super) fn over_pieces_apart(
@@ -172,9 +157,8 @@ pub(super) fn over_pieces_apart(
 ) {
     let piece = piece.max(1);
     let pieces = Mutex::new(output.chunks_mut(piece).enumerate());
-    let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
-        while let Some((i, output)) = next() {
+        while let Some((i, output)) = next(&pieces) {
             run(i * piece, output);
         }
     };
@@ -309,6 +293,16 @@ pub(super) fn sum(values: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_item_is_in_one_share() {
+        for count in [0, 1, 3, 7, 8, 100] {
+            let queues = shares((0..count).collect(), 3);
+            let found: Vec<usize> =
+                queues.iter().flat_map(|queue| std::iter::from_fn(move || next(queue))).collect();
+            assert!(found.into_iter().eq(0..count), "{count}");
+        }
+    }
 
     #[test]
     fn sums_of_any_length() {
