@@ -70,21 +70,21 @@ impl Temperature {
     }
 }
 
-/// Fills the lines of the output that have NaN in an input with it.
+/// Which lines have NaN in these values. They are not filled here: a maximum that is lent is no longer held
+/// in registers.
 #[inline(always)]
-fn fill_undefined<const ACROSS: bool>(inputs: [[&[Lanes]; 2]; 2], output: [&mut [Lanes]; 2]) {
+fn undefined<'a, const ACROSS: bool>(
+    values: impl Iterator<Item = &'a Lanes>,
+    argument: impl Fn(f32) -> f32,
+) -> [bool; LANES] {
     let mut undefined = [false; LANES];
-    for values in inputs.into_iter().flatten().flatten() {
+    for values in values {
         for lane in 0..LANES {
-            undefined[lane] |= values[lane].is_nan();
+            undefined[lane] |= argument(values[lane]).is_nan();
         }
     }
     across::<ACROSS, _>(&mut undefined, |a, b| a | b);
-    for values in output.into_iter().flatten() {
-        for lane in 0..LANES {
-            values[lane] = if undefined[lane] { f32::NAN } else { values[lane] };
-        }
-    }
+    undefined
 }
 
 /// The greatest element of each line: NaN where one is NaN, −∞ where there is none.
@@ -112,13 +112,7 @@ fn maximum<const ACROSS: bool>(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) 
     }
     across::<ACROSS, _>(&mut greatest, greater);
     if any_nan {
-        let mut undefined = [false; LANES];
-        for z in z.into_iter().flatten() {
-            for lane in 0..LANES {
-                undefined[lane] |= argument(z[lane]).is_nan();
-            }
-        }
-        across::<ACROSS, _>(&mut undefined, |a, b| a | b);
+        let undefined = undefined::<ACROSS>(z.into_iter().flatten(), argument);
         for lane in 0..LANES {
             greatest[lane] = if undefined[lane] { f32::NAN } else { greatest[lane] };
         }
@@ -177,7 +171,12 @@ fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
         }
     }
     if any_nan {
-        fill_undefined::<ACROSS>(inputs, [first, last]);
+        let undefined = undefined::<ACROSS>(inputs.into_iter().flatten().flatten(), |value| value);
+        for output in [first, last].into_iter().flatten() {
+            for lane in 0..LANES {
+                output[lane] = if undefined[lane] { f32::NAN } else { output[lane] };
+            }
+        }
     }
 }
 

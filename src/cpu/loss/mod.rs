@@ -70,30 +70,41 @@ impl Pass<'_> {
         }
     }
 
-    /// A task: these rows, one after the other.
+    /// A task: these rows.
     fn run_rows(&self, first: usize, count: usize, outputs: Outputs<'_>) {
-        let (structure, width) = (self.formula.structure(), self.rows.width);
-        if matches!(structure, Structure::LogSumExp) && width <= NARROW {
-            return self.narrow_softmax_cross_entropy(first, count, outputs);
+        let is_narrow = self.rows.width <= NARROW;
+        match self.formula.structure() {
+            Structure::Terms => self.terms(self.one_by_one(first, count, outputs)),
+            Structure::LogSumExp if is_narrow => {
+                self.narrow_softmax_cross_entropy(first, count, outputs);
+            }
+            Structure::LogSumExp => {
+                self.softmax_cross_entropy(self.one_by_one(first, count, outputs));
+            }
+            Structure::Margins => self.multi_margin(self.one_by_one(first, count, outputs)),
         }
+    }
+
+    fn one_by_one<'a>(
+        &'a self,
+        first: usize,
+        count: usize,
+        outputs: Outputs<'a>,
+    ) -> impl Iterator<Item = Row<'a>> {
+        let width = self.rows.width;
         let Outputs { losses, terms, y, dz } = outputs;
         let mut losses = losses.iter_mut();
         let [mut terms, mut y, mut dz] =
             [terms, y, dz].map(|output| output.chunks_mut(width.max(1)));
         let mut z = self.z.get(first * width..).unwrap_or_default().chunks(width.max(1));
-        let rows = (0..count).map(|i| Row {
+        (0..count).map(move |i| Row {
             number: self.first_row + first + i,
             z: z.next().unwrap_or_default(),
             loss: losses.next(),
             terms: terms.next().unwrap_or_default(),
             y: y.next().unwrap_or_default(),
             dz: dz.next().unwrap_or_default(),
-        });
-        match structure {
-            Structure::Terms => self.terms(rows),
-            Structure::LogSumExp => self.softmax_cross_entropy(rows),
-            Structure::Margins => self.multi_margin(rows),
-        }
+        })
     }
 }
 

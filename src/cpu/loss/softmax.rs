@@ -14,7 +14,6 @@ use crate::reference::losses::times;
 
 /// The rows that are worked at together, as tiles: a row in each lane where they are narrow, else one row
 /// in pieces of LANES elements.
-#[derive(Default)]
 struct Tiles {
     z: Vec<Lanes>,
     targets: Vec<Lanes>,
