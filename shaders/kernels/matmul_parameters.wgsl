@@ -32,14 +32,10 @@ struct Parameters {
 override A_TRANSPOSED: bool = false;
 override B_TRANSPOSED: bool = false;
 
-// The blocks of 4 x 4 that an invocation computes, one below the other and side by side.
-override ROW_BLOCKS: u32 = 2u;
-override COLUMN_BLOCKS: u32 = 2u;
-
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 // Bindings 1 and 2: the factors.
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> output: array<f32>;
+// Binding 4: the output, which the files matmul_output_*.wgsl read and write.
 
 // Adds the product of two blocks: a[r] are the four inner elements of row r, b[i] the four columns of
 // the inner element i.
@@ -57,26 +53,19 @@ fn output_index(row: u32, column: u32, slice: u32) -> u32 {
         + row * parameters.output_stride + column;
 }
 
-fn store(sum: f32, column: u32, index: u32) {
-    if (column < parameters.columns) {
-        var z = sum;
+// Four sums and what belongs on top of them.
+fn store_row(sums: vec4<f32>, row: u32, column: u32, slice: u32) {
+    if (row < parameters.rows && column < parameters.columns) {
+        let index = output_index(row, column, slice);
+        var z = sums;
         if (parameters.accumulates == 1u) {
-            z = z + output[index];
+            z = z + load_output(index, column);
         }
         if (parameters.biased == 1u) {
-            z = z + bias[parameters.bias_base + column];
+            let first = parameters.bias_base + column;
+            z = z + vec4<f32>(bias[first], bias[first + 1u], bias[first + 2u], bias[first + 3u]);
         }
-        output[index] = z;
-    }
-}
-
-fn store_row(sums: vec4<f32>, row: u32, column: u32, slice: u32) {
-    if (row < parameters.rows) {
-        let index = output_index(row, column, slice);
-        store(sums.x, column, index);
-        store(sums.y, column + 1u, index + 1u);
-        store(sums.z, column + 2u, index + 2u);
-        store(sums.w, column + 3u, index + 3u);
+        store_output(index, column, z);
     }
 }
 

@@ -3,6 +3,10 @@
 // activation is left to matmul_slices.wgsl, as processors compile slowly: this would have to be compiled
 // for each.
 
+// The blocks of 4 x 4 that an invocation computes, one below the other and side by side.
+override ROW_BLOCKS: u32 = 2u;
+override COLUMN_BLOCKS: u32 = 2u;
+
 override GROUP: u32 = 16u;
 
 fn pick(

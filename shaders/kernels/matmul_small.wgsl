@@ -59,15 +59,8 @@ fn main(
     }
 
     // Once in the code for all of them.
-    for (var i = 0u; i < 16u; i = i + 1u) {
-        let r = i / 4u;
-        let c = i % 4u;
+    for (var r = 0u; r < 4u; r = r + 1u) {
         let upper = select(sums[0], sums[1], r == 1u);
-        let of_row = select(upper, select(sums[2], sums[3], r == 3u), r > 1u);
-        let left = select(of_row.x, of_row.y, c == 1u);
-        let sum = select(left, select(of_row.z, of_row.w, c == 3u), c > 1u);
-        if (row + r < parameters.rows) {
-            store(sum, column + c, output_index(row + r, column + c, slice));
-        }
+        store_row(select(upper, select(sums[2], sums[3], r == 3u), r > 1u), row + r, column, slice);
     }
 }

@@ -1,27 +1,30 @@
 // A matrix product for GPUs: a workgroup computes a tile of the output, through tiles of the factors in
 // workgroup memory, 16 deep. While one is worked on, the next is on its way in registers.
 
-const DEPTH: u32 = 16u;
+// The lengths of arrays in arrays cannot be overridden: before this file stand, as constants, ACROSS and
+// DOWN, the invocations of the workgroup that are side by side and one below the other, and BLOCKS, 1 or 2:
+// each computes BLOCKS by BLOCKS blocks of 4 x 4.
+const GROUP: u32 = ACROSS * DOWN;
 
 // Whether there is an activation.
 override ACTIVATES: bool = true;
 
-// The invocations in the workgroup, and those of them that are side by side and one below the other.
-override GROUP: u32 = 256u;
-override ACROSS: u32 = 16u;
-override DOWN: u32 = GROUP / ACROSS;
+const DEPTH: u32 = 16u;
 
-// The blocks of 4 x 4 in the height and width of the output's tile.
-override TILE_ROW_BLOCKS: u32 = ROW_BLOCKS * DOWN;
-override TILE_COLUMN_BLOCKS: u32 = COLUMN_BLOCKS * ACROSS;
+// The inner places that are written out, as not every driver unrolls loops.
+const STEPS: u32 = 8u;
 
-// And in the tiles of the factors: at most two together for each invocation.
-override A_BLOCKS: u32 = TILE_ROW_BLOCKS * (DEPTH / 4u);
-override B_BLOCKS: u32 = TILE_COLUMN_BLOCKS * (DEPTH / 4u);
+// The blocks in the height and width of the output's tile, and in the tiles of the factors: at most two
+// together for each invocation.
+const TILE_ROW_BLOCKS: u32 = BLOCKS * DOWN;
+const TILE_COLUMN_BLOCKS: u32 = BLOCKS * ACROSS;
+const A_BLOCKS: u32 = TILE_ROW_BLOCKS * (DEPTH / 4u);
+const B_BLOCKS: u32 = TILE_COLUMN_BLOCKS * (DEPTH / 4u);
 
-// For each inner place the rows, and the columns, of a tile.
-var<workgroup> a_tile: array<vec4<f32>, A_BLOCKS * 4u>;
-var<workgroup> b_tile: array<vec4<f32>, B_BLOCKS * 4u>;
+// For each inner place the rows, and the columns, of a tile: those of each invocation's first block, then of
+// its second. The loops' other indices are constants, so that nothing is left to check in them.
+var<workgroup> a_tile: array<array<array<array<vec4<f32>, DOWN>, BLOCKS>, STEPS>, DEPTH / STEPS>;
+var<workgroup> b_tile: array<array<array<array<vec4<f32>, ACROSS>, BLOCKS>, STEPS>, DEPTH / STEPS>;
 
 // A block of the tiles that begin at this row, column and inner place: its number runs over those of a,
 // then over those of b.
@@ -61,33 +64,35 @@ fn fetch(block: Block, row: u32, column: u32, start: u32, end: u32) -> mat4x4<f3
     return mat4x4<f32>();
 }
 
+fn put_row_of_a(inner: u32, block: Block, values: vec4<f32>) {
+    a_tile[inner / STEPS][inner % STEPS][block.across / DOWN][block.across % DOWN] = values;
+}
+
+fn put_row_of_b(inner: u32, block: Block, values: vec4<f32>) {
+    b_tile[inner / STEPS][inner % STEPS][block.across / ACROSS][block.across % ACROSS] = values;
+}
+
 fn put(block: Block, values: mat4x4<f32>) {
     let inner = block.deep * 4u;
     if (block.of_a) {
-        let at = inner * TILE_ROW_BLOCKS + block.across;
-        a_tile[at] = values[0];
-        a_tile[at + TILE_ROW_BLOCKS] = values[1];
-        a_tile[at + 2u * TILE_ROW_BLOCKS] = values[2];
-        a_tile[at + 3u * TILE_ROW_BLOCKS] = values[3];
+        put_row_of_a(inner, block, values[0]);
+        put_row_of_a(inner + 1u, block, values[1]);
+        put_row_of_a(inner + 2u, block, values[2]);
+        put_row_of_a(inner + 3u, block, values[3]);
     } else if (block.of_b) {
-        let at = inner * TILE_COLUMN_BLOCKS + block.across;
-        b_tile[at] = values[0];
-        b_tile[at + TILE_COLUMN_BLOCKS] = values[1];
-        b_tile[at + 2u * TILE_COLUMN_BLOCKS] = values[2];
-        b_tile[at + 3u * TILE_COLUMN_BLOCKS] = values[3];
+        put_row_of_b(inner, block, values[0]);
+        put_row_of_b(inner + 1u, block, values[1]);
+        put_row_of_b(inner + 2u, block, values[2]);
+        put_row_of_b(inner + 3u, block, values[3]);
     }
 }
 
-// What an invocation adds up: ROW_BLOCKS by COLUMN_BLOCKS blocks, 1 by 1, 2 by 2 or 4 by 2.
+// What an invocation adds up.
 struct Sums {
     s00: mat4x4<f32>,
     s01: mat4x4<f32>,
     s10: mat4x4<f32>,
     s11: mat4x4<f32>,
-    s20: mat4x4<f32>,
-    s21: mat4x4<f32>,
-    s30: mat4x4<f32>,
-    s31: mat4x4<f32>,
 }
 
 fn add_outer(sums: mat4x4<f32>, rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
@@ -100,39 +105,32 @@ fn add_outer(sums: mat4x4<f32>, rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f
 }
 
 // Adds the products of the tiles' columns and rows at this inner place.
-fn add_products(sums: ptr<function, Sums>, i: u32, a_at: u32, b_at: u32) {
-    let a = i * TILE_ROW_BLOCKS + a_at;
-    let b = i * TILE_COLUMN_BLOCKS + b_at;
-    let a0 = a_tile[a];
-    let b0 = b_tile[b];
+fn add_products(sums: ptr<function, Sums>, i: u32, step: u32, a_at: u32, b_at: u32) {
+    let a0 = a_tile[i][step][0][a_at];
+    let b0 = b_tile[i][step][0][b_at];
     (*sums).s00 = add_outer((*sums).s00, a0, b0);
-    if (COLUMN_BLOCKS > 1u) {
-        let b1 = b_tile[b + ACROSS];
-        let a1 = a_tile[a + DOWN];
+    if (BLOCKS > 1u) {
+        let a1 = a_tile[i][step][BLOCKS - 1u][a_at];
+        let b1 = b_tile[i][step][BLOCKS - 1u][b_at];
         (*sums).s01 = add_outer((*sums).s01, a0, b1);
         (*sums).s10 = add_outer((*sums).s10, a1, b0);
         (*sums).s11 = add_outer((*sums).s11, a1, b1);
-        if (ROW_BLOCKS > 2u) {
-            let a2 = a_tile[a + 2u * DOWN];
-            (*sums).s20 = add_outer((*sums).s20, a2, b0);
-            (*sums).s21 = add_outer((*sums).s21, a2, b1);
-            let a3 = a_tile[a + 3u * DOWN];
-            (*sums).s30 = add_outer((*sums).s30, a3, b0);
-            (*sums).s31 = add_outer((*sums).s31, a3, b1);
-        }
     }
+}
+
+fn activated(z: f32) -> f32 {
+    return nan_where(is_nan(z), forward(z));
 }
 
 // Applies the activation to a block that this invocation has stored: once for all blocks in the code,
 // and while no sums take up registers.
 fn activate_block(row: u32, column: u32) {
-    for (var i = 0u; i < 16u; i = i + 1u) {
-        let r = row + i / 4u;
-        let c = column + i % 4u;
-        if (r < parameters.rows && c < parameters.columns) {
-            let index = output_index(r, c, 0u);
-            let z = output[index];
-            output[index] = nan_where(is_nan(z), forward(z));
+    if (column < parameters.columns) {
+        for (var r = row; r < min(row + 4u, parameters.rows); r = r + 1u) {
+            let index = output_index(r, column, 0u);
+            let z = load_output(index, column);
+            let y = vec4<f32>(activated(z.x), activated(z.y), activated(z.z), activated(z.w));
+            store_output(index, column, y);
         }
     }
 }
@@ -174,12 +172,15 @@ fn main(
         if (A_BLOCKS + B_BLOCKS > GROUP) {
             also_next = fetch(also_mine, tile_row, tile_column, inner + DEPTH, end);
         }
-        // Four at a time: not every driver unrolls loops.
-        for (var i = 0u; i < DEPTH; i = i + 4u) {
-            add_products(&sums, i, a_at, b_at);
-            add_products(&sums, i + 1u, a_at, b_at);
-            add_products(&sums, i + 2u, a_at, b_at);
-            add_products(&sums, i + 3u, a_at, b_at);
+        for (var i = 0u; i < DEPTH / STEPS; i = i + 1u) {
+            add_products(&sums, i, 0u, a_at, b_at);
+            add_products(&sums, i, 1u, a_at, b_at);
+            add_products(&sums, i, 2u, a_at, b_at);
+            add_products(&sums, i, 3u, a_at, b_at);
+            add_products(&sums, i, 4u, a_at, b_at);
+            add_products(&sums, i, 5u, a_at, b_at);
+            add_products(&sums, i, 6u, a_at, b_at);
+            add_products(&sums, i, 7u, a_at, b_at);
         }
     }
 
@@ -188,21 +189,14 @@ fn main(
     let below = 4u * DOWN;
     let beside = column + 4u * ACROSS;
     store_block(sums.s00, row, column, slice);
-    if (COLUMN_BLOCKS > 1u) {
+    if (BLOCKS > 1u) {
         store_block(sums.s01, row, beside, slice);
         store_block(sums.s10, row + below, column, slice);
         store_block(sums.s11, row + below, beside, slice);
-        if (ROW_BLOCKS > 2u) {
-            store_block(sums.s20, row + 2u * below, column, slice);
-            store_block(sums.s21, row + 2u * below, beside, slice);
-            store_block(sums.s30, row + 3u * below, column, slice);
-            store_block(sums.s31, row + 3u * below, beside, slice);
-        }
     }
     if (ACTIVATES) {
-        for (var i = 0u; i < ROW_BLOCKS * COLUMN_BLOCKS; i = i + 1u) {
-            let c = select(column, beside, i % COLUMN_BLOCKS == 1u);
-            activate_block(row + i / COLUMN_BLOCKS * below, c);
+        for (var i = 0u; i < BLOCKS * BLOCKS; i = i + 1u) {
+            activate_block(row + i / BLOCKS * below, column + i % BLOCKS * 4u * ACROSS);
         }
     }
 }

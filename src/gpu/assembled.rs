@@ -3,6 +3,7 @@
 
 use super::conversions::{self, Conversions};
 use super::kernel::{Kernel, MatMul, TargetKind, Template};
+use super::variant::Tile;
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
 use crate::dtype::DType;
@@ -120,7 +121,12 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
                 Template::Unary(Unary::Derivative),
                 Template::Unary(Unary::SecondDerivative),
                 Template::Binary(Binary::Backward),
-                Template::MatMul(MatMul { tiles: false, a_vectors: true, b_vectors: true }),
+                Template::MatMul(MatMul {
+                    tiles: false,
+                    a_vectors: true,
+                    b_vectors: true,
+                    output_vectors: true,
+                }),
                 Template::MatMulSlices,
                 Template::GatedForward,
                 Template::GatedBackward,
@@ -148,11 +154,16 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
         }
     }
     for bits in 0..8 {
-        let [tiles, a_vectors, b_vectors] = [1, 2, 4].map(|bit| bits & bit != 0);
-        let kernel = Kernel::new(Template::MatMul(MatMul { tiles, a_vectors, b_vectors }));
-        let kernel = kernel.activation(&Activation::Tanh);
-        kernels.push(kernel.clone().types([DType::F16; 2]));
-        kernels.push(kernel);
+        let [a_vectors, b_vectors, output_vectors] = [1, 2, 4].map(|bit| bits & bit != 0);
+        let product = |tiles| {
+            let product = MatMul { tiles, a_vectors, b_vectors, output_vectors };
+            Kernel::new(Template::MatMul(product)).activation(&Activation::Tanh)
+        };
+        let tiles = Tile::ALL.iter().map(|tile| product(true).lengths(tile.lengths()));
+        for kernel in tiles.chain([product(false)]) {
+            kernels.push(kernel.clone().types([DType::F16; 2]));
+            kernels.push(kernel);
+        }
     }
     for types in [[DType::F32; 2], [DType::F16, DType::F32], [DType::F32, DType::F16]] {
         kernels.push(Kernel::new(Template::MatMulSmall).types(types));

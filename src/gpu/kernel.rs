@@ -84,13 +84,14 @@ pub(super) enum Template {
     ClipValue,
 }
 
-/// A kernel of a matrix product: with tiles in workgroup memory or from registers alone, and which of
-/// its factors it reads as whole vec4s.
+/// A kernel of a matrix product: with tiles in workgroup memory or from registers alone, which of its
+/// factors it reads as whole vec4s, and whether it writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct MatMul {
     pub(super) tiles: bool,
     pub(super) a_vectors: bool,
     pub(super) b_vectors: bool,
+    pub(super) output_vectors: bool,
 }
 
 impl MatMul {
@@ -103,11 +104,15 @@ impl MatMul {
             true => shader!("kernels/matmul_b_vectors"),
             false => shader!("kernels/matmul_b_scalars"),
         };
+        let output = match self.output_vectors {
+            true => shader!("kernels/matmul_output_vectors"),
+            false => shader!("kernels/matmul_output_scalars"),
+        };
         let kernel = match self.tiles {
             true => shader!("kernels/matmul_tiles"),
             false => shader!("kernels/matmul_registers"),
         };
-        vec![shader!("kernels/matmul_parameters"), a, b, kernel]
+        vec![shader!("kernels/matmul_parameters"), a, b, output, kernel]
     }
 }
 
@@ -241,7 +246,8 @@ impl Template {
             Self::ColumnSum => vec![shader!("kernels/column_sum")],
             Self::MatMul(product) => product.wgsl(),
             Self::MatMulSmall => {
-                vec![shader!("kernels/matmul_parameters"), shader!("kernels/matmul_small")]
+                let output = shader!("kernels/matmul_output_scalars");
+                vec![shader!("kernels/matmul_parameters"), output, shader!("kernels/matmul_small")]
             }
             Self::MatMulSlices => vec![shader!("kernels/matmul_slices")],
             Self::LastHalf => vec![shader!("kernels/last_half")],
@@ -340,6 +346,9 @@ pub(super) struct Kernel {
     conversions: Conversions,
     /// The values of `override` constants.
     pub(super) constants: Vec<(&'static str, f64)>,
+    /// The values of constants that the WGSL begins with: the lengths of arrays in arrays cannot be
+    /// overridden.
+    lengths: Vec<(&'static str, usize)>,
 }
 
 /// What tells kernels apart.
@@ -350,13 +359,22 @@ pub(super) struct Key {
     loss: &'static str,
     types: [DType; 2],
     constants: Vec<(&'static str, u64)>,
+    lengths: Vec<(&'static str, usize)>,
 }
 
 impl Kernel {
     pub(super) fn new(template: Template) -> Self {
         let types = [DType::F32; 2];
         let conversions = Conversions::default();
-        Self { template, activation: None, loss: None, types, conversions, constants: Vec::new() }
+        Self {
+            template,
+            activation: None,
+            loss: None,
+            types,
+            conversions,
+            constants: Vec::new(),
+            lengths: Vec::new(),
+        }
     }
 
     pub(super) fn activation(mut self, activation: &Activation) -> Self {
@@ -389,6 +407,10 @@ impl Kernel {
         self
     }
 
+    pub(super) fn lengths(self, lengths: Vec<(&'static str, usize)>) -> Self {
+        Self { lengths, ..self }
+    }
+
     pub(super) fn key(&self) -> Key {
         Key {
             template: self.template,
@@ -400,6 +422,7 @@ impl Kernel {
                 .iter()
                 .map(|&(name, value)| (name, value.to_bits()))
                 .collect(),
+            lengths: self.lengths.clone(),
         }
     }
 
@@ -409,17 +432,22 @@ impl Kernel {
             [DType::F32, DType::F32] => String::new(),
             [first, second] => format!("({first}, {second})"),
         };
-        let label = format!("{:?} {} {} {types}", key.template, key.activation, key.loss);
+        let lengths = self.lengths.iter().map(|(name, value)| format!("{name} {value}"));
+        let lengths = lengths.collect::<Vec<_>>().join(" ");
+        let Key { template, activation, loss, .. } = key;
+        let label = format!("{template:?} {lengths} {activation} {loss} {types}");
         label.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// The WGSL: a plain concatenation.
     pub(super) fn source(&self) -> String {
+        let length = |&(name, value): &(&str, usize)| format!("const {name}: u32 = {value}u;\n");
+        let lengths: String = self.lengths.iter().map(length).collect();
         let mut parts = vec![shader!("math"), shader!("trigonometry")];
         parts.extend(self.activation.as_ref().map(Activation::wgsl));
         parts.extend(self.loss.map(|loss| loss.wgsl()));
         parts.extend(self.template.wgsl());
         parts.extend(self.template.access(self.types, self.conversions));
-        parts.join("\n")
+        lengths + &parts.join("\n")
     }
 }

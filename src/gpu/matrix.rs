@@ -185,23 +185,23 @@ impl Call<'_> {
         run(self.context, &kernel, &bindings, &parameters, dispatch)
     }
 
-    fn kernel(&self, activation: &Activation) -> Kernel {
+    fn kernel(&self, activation: &Activation, output_vectors: bool) -> Kernel {
         let matmul = |tiles| {
             let (a_vectors, b_vectors) = (self.a.vectors, self.b.vectors);
             let flag = |is: bool| f64::from(u8::from(is));
-            Kernel::new(Template::MatMul(MatMul { tiles, a_vectors, b_vectors }))
+            Kernel::new(Template::MatMul(MatMul { tiles, a_vectors, b_vectors, output_vectors }))
                 .activation(activation)
                 .constant("A_TRANSPOSED", flag(self.a.matrix.transposed))
                 .constant("B_TRANSPOSED", flag(self.b.matrix.transposed))
-                .constant("ROW_BLOCKS", self.variant.row_blocks as f64)
-                .constant("COLUMN_BLOCKS", self.variant.column_blocks as f64)
         };
         let kernel = match self.variant.family {
             Family::Small => Kernel::new(Template::MatMulSmall),
-            Family::Registers { group } => matmul(false).constant("GROUP", group as f64),
-            Family::Tiles { across, down } => matmul(true)
-                .constant("GROUP", (across * down) as f64)
-                .constant("ACROSS", across as f64)
+            Family::Registers { group } => matmul(false)
+                .constant("ROW_BLOCKS", self.variant.row_blocks as f64)
+                .constant("COLUMN_BLOCKS", self.variant.column_blocks as f64)
+                .constant("GROUP", group as f64),
+            Family::Tiles(tile) => matmul(true)
+                .lengths(tile.lengths())
                 .constant("ACTIVATES", f64::from(u8::from(*activation != Activation::Identity))),
         };
         kernel.types([self.a.dtype, self.b.dtype])
@@ -259,7 +259,9 @@ impl Call<'_> {
             u32::from(self.b.matrix.transposed),
         ];
         let activation = if finishes { self.activation(part) } else { &Activation::Identity };
-        let kernel = self.kernel(activation);
+        let vectors =
+            [output.base as usize, stride, columns].iter().all(|number| number.is_multiple_of(4));
+        let kernel = self.kernel(activation, vectors);
         let bindings = [a.binding, b.binding, bias_window.binding, output.binding];
         let [x, y, _] = groups(self.variant.workgroups(rows, columns));
         run(self.context, &kernel, &bindings, &parameters, [x, y, slices as u32])

@@ -34,7 +34,7 @@ pub use assembled::{AssembledKernel, KernelKind, assembled_kernels};
 pub(crate) use buffer::Buffer;
 pub(crate) use read_back::ReadBack;
 #[cfg(test)]
-pub(crate) use variant::{Family, Variant, forced, with_kernels_of_gpus};
+pub(crate) use variant::{Family, Tile, Variant, forced, with_kernels_of_gpus};
 
 use crate::activation::Activation;
 use crate::backend::{

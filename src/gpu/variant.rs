@@ -11,8 +11,11 @@ const BLOCK: usize = 4;
 /// The invocations in a workgroup of the kernels without workgroup memory, on processors.
 const REGISTER_GROUP: usize = 16;
 
-/// The workgroups that a GPU is busy with, and the terms that are not worth cutting.
+/// The workgroups that keep a GPU busy, and the fewest that are worth large tiles.
 const BUSY: usize = 256;
+const WORTH: usize = 128;
+
+/// The terms that are not worth cutting.
 const WHOLE: usize = 256;
 
 /// The rows of a product that is over when its second factor is read; the invocations that read it, in
@@ -44,8 +47,33 @@ pub(crate) enum Family {
     Small,
     /// Several blocks an invocation, without workgroup memory, by so many in a workgroup.
     Registers { group: usize },
-    /// With tiles in workgroup memory, by so many invocations side by side and one below the other.
-    Tiles { across: usize, down: usize },
+    /// With tiles in workgroup memory.
+    Tiles(Tile),
+}
+
+/// The invocations that compute a tile, side by side and one below the other, and the blocks of each in
+/// both directions, one or two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tile {
+    pub(crate) blocks: usize,
+    pub(crate) across: usize,
+    pub(crate) down: usize,
+}
+
+impl Tile {
+    /// For an output of few columns: 128 x 32; of few rows: 32 x 128.
+    pub(crate) const TALL: Self = Self { blocks: 1, across: 8, down: 32 };
+    pub(crate) const WIDE: Self = Self { blocks: 1, across: 32, down: 8 };
+    /// 64 x 64 and 128 x 128.
+    pub(crate) const SMALL: Self = Self { blocks: 1, across: 16, down: 16 };
+    pub(crate) const LARGE: Self = Self { blocks: 2, across: 16, down: 16 };
+
+    pub(super) const ALL: [Self; 4] = [Self::TALL, Self::WIDE, Self::SMALL, Self::LARGE];
+
+    /// The constants of its kernel.
+    pub(super) fn lengths(self) -> Vec<(&'static str, usize)> {
+        vec![("BLOCKS", self.blocks), ("ACROSS", self.across), ("DOWN", self.down)]
+    }
 }
 
 /// A kernel of the family.
@@ -53,7 +81,7 @@ pub(crate) enum Family {
 pub(crate) struct Variant {
     pub(crate) family: Family,
     /// The blocks that an invocation computes, one below the other and side by side: one for a small
-    /// product, up to four each from registers; with tiles (1, 1), (2, 2) or (4, 2).
+    /// product, up to four each from registers; with tiles the tile's.
     pub(crate) row_blocks: usize,
     pub(crate) column_blocks: usize,
     /// Into so many slices the inner dimension is cut, at most.
@@ -112,26 +140,28 @@ impl Variant {
         Self { slices: missing.min(extent.inner / READER_SLICE).max(1), ..variant }
     }
 
-    /// For a GPU: tiles of 128 x 32 or 32 x 128 where the output is narrow, else the largest that make
-    /// enough workgroups, with slices of as many terms as are worth one.
+    /// For a GPU: tiles, with slices of as many terms as are worth one where there are few tiles.
     fn tiles(extent: Extent) -> Self {
         let Extent { rows, inner, columns } = extent;
-        let tile = |[row_blocks, column_blocks]: [usize; 2], [across, down]: [usize; 2], terms| {
-            let family = Family::Tiles { across, down };
-            let variant = Self { family, row_blocks, column_blocks, slices: 1 };
+        let sliced = |tile: Tile, terms| {
+            let variant = Self::of_tile(tile, 1);
             let missing = BUSY / variant.workgroups(rows, columns).max(1);
             let most = if inner < WHOLE { 1 } else { inner / terms };
             Self { slices: missing.min(most).max(1), ..variant }
         };
-        let is_busy = |variant: &Self| variant.workgroups(rows, columns) * variant.slices >= BUSY;
+        let is_worth = |variant: &Self| variant.workgroups(rows, columns) * variant.slices >= WORTH;
         match (rows, columns) {
-            (_, ..=32) => tile([1, 1], [8, 32], 64),
-            (..=32, _) => tile([1, 1], [32, 8], 64),
-            _ => [tile([4, 2], [16, 8], 1024), tile([2, 2], [8, 8], 512)]
-                .into_iter()
-                .find(is_busy)
-                .unwrap_or_else(|| tile([1, 1], [16, 16], 64)),
+            (_, ..=32) => sliced(Tile::TALL, 64),
+            (..=32, _) => sliced(Tile::WIDE, 64),
+            _ => Some(sliced(Tile::LARGE, 256))
+                .filter(is_worth)
+                .unwrap_or_else(|| sliced(Tile::SMALL, 64)),
         }
+    }
+
+    pub(crate) const fn of_tile(tile: Tile, slices: usize) -> Self {
+        let Tile { blocks, .. } = tile;
+        Self { family: Family::Tiles(tile), row_blocks: blocks, column_blocks: blocks, slices }
     }
 
     /// The rows and columns that one invocation computes, or one workgroup with tiles.
@@ -139,13 +169,13 @@ impl Variant {
         let (rows, columns) = (self.row_blocks * BLOCK, self.column_blocks * BLOCK);
         match self.family {
             Family::Small | Family::Registers { .. } => (rows, columns),
-            Family::Tiles { across, down } => (rows * down, columns * across),
+            Family::Tiles(Tile { across, down, .. }) => (rows * down, columns * across),
         }
     }
 
     /// Whether the kernel can end with an activation.
     pub(super) const fn activates(self) -> bool {
-        matches!(self.family, Family::Tiles { .. })
+        matches!(self.family, Family::Tiles(_))
     }
 
     fn invocations(self, extent: Extent) -> usize {
@@ -158,7 +188,7 @@ impl Variant {
         match self.family {
             Family::Small => tiles.div_ceil(REGISTER_GROUP),
             Family::Registers { group } => tiles.div_ceil(group),
-            Family::Tiles { .. } => tiles,
+            Family::Tiles(_) => tiles,
         }
     }
 }
