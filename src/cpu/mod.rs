@@ -15,7 +15,9 @@ mod parallel;
 mod pointwise;
 mod prelu;
 mod region;
+mod row_product;
 mod rowwise;
+mod short_rows;
 mod tape;
 mod transpose;
 

@@ -3,6 +3,7 @@
 use super::lines::{Kernel, over_lines};
 use super::math::{difference, exp_difference, finite_difference, ln_1p};
 use super::parallel::{LANES, Lanes, Totals, across, lines, over_pieces_of, sum_of, terms};
+use super::row_product::ProductKernel;
 use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Temperature};
 use crate::reference::activations::{RowStatistics, Shifted};
@@ -145,7 +146,7 @@ fn update<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
 
 /// Sets each output to f(x, y), with an f for each lane; NaN in lines that hold it.
 #[inline(always)]
-fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
+pub(super) fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
     inputs: [[&[Lanes]; 2]; 2],
     [first, last]: [&mut [Lanes]; 2],
     f: impl Fn(usize) -> F,
@@ -182,7 +183,7 @@ fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
 
 /// Adds so many terms of each lane to its total.
 #[inline(always)]
-fn add<const ACROSS: bool>(
+pub(super) fn add<const ACROSS: bool>(
     totals: &mut Totals<ACROSS>,
     terms: usize,
     term: impl Fn(usize, usize) -> f32,
@@ -452,64 +453,15 @@ impl RowwiseVisitor<f32> for Product<'_> {
                 let term = |y, dy| formula.backward_term(y, dy);
                 let element = |y, dy, total| formula.backward(y, dy, total);
                 let kernel = ProductKernel { projects: F::PROJECTS, term, element, slope };
-                over_lines(&kernel, output, [y, vector], lines, mask);
+                kernel.over(output, [y, vector], lines, mask);
             }
             RowProduct::Jvp => {
                 let term = |y, dz| formula.jvp_term(y, dz);
                 let element = |y, dz, total| formula.jvp(y, dz, total);
                 let kernel = ProductKernel { projects: F::PROJECTS, term, element, slope };
-                over_lines(&kernel, output, [y, vector], lines, mask);
+                kernel.over(output, [y, vector], lines, mask);
             }
         }
-    }
-}
-
-struct ProductKernel<T, E> {
-    projects: bool,
-    term: T,
-    element: E,
-    slope: f32,
-}
-
-impl<T, E> Kernel<2> for ProductKernel<T, E>
-where
-    T: Fn(f32, f32) -> f32 + Sync,
-    E: Fn(f32, f32, f32) -> f32 + Sync,
-{
-    fn nothing(&self) -> [f32; 2] {
-        [0.0; 2]
-    }
-
-    /// Whatever the line is, an excluded element is a constant.
-    fn excluded(&self) -> Option<f32> {
-        Some(0.0)
-    }
-
-    #[inline(always)]
-    fn run<const ACROSS: bool>(&self, [y, vector]: [[&[Lanes]; 2]; 2], output: [&mut [Lanes]; 2]) {
-        let Self { projects, term, element, slope } = self;
-        let (mut totals, mut support) = (Totals::<ACROSS>::ZERO, [0.0f32; LANES]);
-        for (y, vector) in y.into_iter().zip(vector) {
-            add(&mut totals, y.len(), |i, lane| term(y[i][lane], vector[i][lane]));
-        }
-        if *projects {
-            for y in y.into_iter().flatten() {
-                for lane in 0..LANES {
-                    support[lane] += if y[lane] > 0.0 { 1.0 } else { 0.0 };
-                }
-            }
-            across::<ACROSS, _>(&mut support, |a, b| a + b);
-        }
-        let mut means = [0.0; LANES];
-        for lane in 0..lines(ACROSS) {
-            let total = totals.of_lane(lane);
-            let mean = if *projects { total / f64::from(support[lane].max(1.0)) } else { total };
-            means[lane] = mean as f32;
-        }
-        combine::<ACROSS, _>([y, vector], output, |lane| {
-            let mean = means[lane];
-            move |y, v| slope * element(y, v, mean)
-        });
     }
 }
 

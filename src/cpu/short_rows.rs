@@ -1,0 +1,190 @@
+//! Contiguous rows that are too short to be spread over all lanes and long enough for vectors of their own.
+
+use std::ops::RangeInclusive;
+
+use pulp::NullaryFnOnce;
+
+use super::parallel::{over_pieces_of, stream_piece, vectorised};
+use crate::backend::Lines;
+
+/// The elements of a row that are worked at together.
+pub(super) const FEW: usize = 16;
+
+pub(super) type Few = [f32; FEW];
+
+/// The rows that are worked at together: what there is once for each row is computed for all of them at once.
+pub(super) const GROUP: usize = 16;
+
+/// The widths of such rows.
+const SHORT: RangeInclusive<usize> = FEW..=127;
+
+/// Whether the lines are such rows.
+pub(super) fn are_short(lines: Lines) -> bool {
+    lines.inner == 1 && SHORT.contains(&lines.width)
+}
+
+/// What is done to short rows, each by itself.
+pub(super) trait ShortKernel<const N: usize>: Sync {
+    /// Computes up to [`GROUP`] rows.
+    fn run_group(&self, rows: Rows, inputs: [&[f32]; N], output: &mut [f32]);
+}
+
+/// Runs the kernel for each row of the output and the same row of each input.
+pub(super) fn over_short_rows<const N: usize>(
+    kernel: &impl ShortKernel<N>,
+    output: &mut [f32],
+    inputs: [&[f32]; N],
+    width: usize,
+) {
+    let piece = (stream_piece(output.len()) / (GROUP * width)).max(1) * GROUP * width;
+    over_pieces_of(output, piece, |start, output| {
+        let inputs = inputs.map(|values| &values[start..start + output.len()]);
+        vectorised(Task { kernel, inputs, output, width });
+    });
+}
+
+struct Task<'a, K, const N: usize> {
+    kernel: &'a K,
+    inputs: [&'a [f32]; N],
+    output: &'a mut [f32],
+    width: usize,
+}
+
+impl<K: ShortKernel<N>, const N: usize> NullaryFnOnce for Task<'_, K, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let rows = Rows::new(self.width);
+        for (n, output) in self.output.chunks_mut(GROUP * self.width).enumerate() {
+            let start = n * GROUP * self.width;
+            let inputs = self.inputs.map(|values| &values[start..start + output.len()]);
+            self.kernel.run_group(rows, inputs, output);
+        }
+    }
+}
+
+/// How rows are cut into vectors. What does not fill the last one is taken from the row's end, together with
+/// elements that the one before has, too.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    pub(super) width: usize,
+    /// All bits of the elements of the last vector that no other has.
+    new: [u32; FEW],
+}
+
+impl Rows {
+    #[inline(always)]
+    fn new(width: usize) -> Self {
+        let new = width % FEW;
+        Self { width, new: std::array::from_fn(|i| if i >= FEW - new { u32::MAX } else { 0 }) }
+    }
+
+    /// A row of the group.
+    #[inline(always)]
+    pub(super) fn row(self, values: &[f32], n: usize) -> &[f32] {
+        &values[n * self.width..(n + 1) * self.width]
+    }
+
+    /// The elements of the last vector that no other has, and 0.
+    #[inline(always)]
+    pub(super) fn only_new(self, last: &Few) -> Few {
+        self.choose(last, &[0.0; FEW])
+    }
+
+    /// The elements of the last vector that no other has; elsewhere the others.
+    #[inline(always)]
+    pub(super) fn choose(self, last: &Few, others: &Few) -> Few {
+        let mut chosen = *others;
+        for i in 0..FEW {
+            let (last, other) = (last[i].to_bits(), others[i].to_bits());
+            chosen[i] = f32::from_bits(last & self.new[i] | other & !self.new[i]);
+        }
+        chosen
+    }
+}
+
+/// The whole vectors of a row, and the last one where something is left.
+#[inline(always)]
+pub(super) fn parts(row: &[f32]) -> (&[Few], Option<&Few>) {
+    let (whole, rest) = row.as_chunks();
+    (whole, row.last_chunk().filter(|_| !rest.is_empty()))
+}
+
+/// The sum of a row, in parts.
+#[derive(Clone, Copy)]
+pub(super) struct RowSum([f64; FEW / 2]);
+
+impl RowSum {
+    pub(super) const ZERO: Self = Self([0.0; FEW / 2]);
+
+    #[inline(always)]
+    pub(super) fn add(&mut self, terms: &Few) {
+        for i in 0..FEW / 2 {
+            self.0[i] += f64::from(terms[i]) + f64::from(terms[i + FEW / 2]);
+        }
+    }
+
+    /// The sums of rows.
+    #[inline(always)]
+    pub(super) fn totals(rows: &[Self; GROUP]) -> [f64; GROUP] {
+        let add = |a, b| a + b;
+        let eights = rows.map(|row| row.0);
+        let fours: [f64; 4 * GROUP] = pairs(eights.as_flattened(), add);
+        let twos: [f64; 2 * GROUP] = pairs(&fours, add);
+        pairs(&twos, add)
+    }
+}
+
+/// What becomes of each two neighbours.
+#[inline(always)]
+pub(super) fn pairs<T: Copy + Default, const N: usize>(
+    values: &[T],
+    f: impl Fn(T, T) -> T,
+) -> [T; N] {
+    let mut results = [T::default(); N];
+    for (result, [a, b]) in results.iter_mut().zip(values.as_chunks::<2>().0) {
+        *result = f(*a, *b);
+    }
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adds what a row adds up to, to each of its elements. Whole numbers keep every sum exact.
+    struct PlusSum;
+
+    impl ShortKernel<1> for PlusSum {
+        fn run_group(&self, rows: Rows, [z]: [&[f32]; 1], output: &mut [f32]) {
+            let mut sums = [RowSum::ZERO; GROUP];
+            for (n, sum) in sums.iter_mut().enumerate().take(output.len() / rows.width) {
+                let (whole, last) = parts(rows.row(z, n));
+                whole.iter().for_each(|z| sum.add(z));
+                last.into_iter().for_each(|z| sum.add(&rows.only_new(z)));
+            }
+            let totals = RowSum::totals(&sums);
+            for (n, output) in output.chunks_exact_mut(rows.width).enumerate() {
+                let z = rows.row(z, n);
+                output.iter_mut().zip(z).for_each(|(y, z)| *y = z + totals[n] as f32);
+            }
+        }
+    }
+
+    #[test]
+    fn every_row_has_its_own_sum() {
+        for width in SHORT {
+            for count in [1, GROUP - 1, GROUP, 3 * GROUP + 5, 700] {
+                let z: Vec<f32> = (0..count * width).map(|i| (i * 37 % 17) as f32).collect();
+                let expected: Vec<f32> = z
+                    .chunks(width)
+                    .flat_map(|row| row.iter().map(|z| z + row.iter().sum::<f32>()))
+                    .collect();
+                let mut found = vec![f32::NAN; z.len()];
+                over_short_rows(&PlusSum, &mut found, [&z], width);
+                assert!(found == expected, "{count} x {width}");
+            }
+        }
+    }
+}
