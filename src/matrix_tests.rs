@@ -297,6 +297,10 @@ fn parts_larger_than_a_binding_are_seen_in_windows() {
     {
         check_all(&device, shape, [place(9, 1), place(1000, 0), place(77, 2)]);
     }
+    // In slices, whose sums together would be larger, too.
+    forced(Variant::of_tile(Tile::SMALL, 8), || {
+        check(&device, [300, 530, 540], [place(9, 1), place(1000, 0), place(77, 2)], false);
+    });
     check_all(&device, [20, 30, 40], [place(100, 100_000), place(3, 300_000), place(1, 100_000)]);
     for (rows, width) in [(300_000, 1), (5000, 100), (70, 5000), (5, 200_001)] {
         for accumulate in [false, true] {

@@ -152,7 +152,10 @@ pub(super) fn matmul(context: &Arc<Context>, product: Product<'_>) -> Result<()>
 impl Call<'_> {
     fn run(&self, part: &Part) -> Result<()> {
         let Extent { rows, inner, columns } = part.extent;
-        let slice = inner.div_ceil(self.variant.slices).next_multiple_of(DEPTH);
+        // The sums of all slices are seen at once.
+        let most = self.context.window_elements() / (rows * columns).max(1);
+        let slices = self.variant.slices.min(most).max(1);
+        let slice = inner.div_ceil(slices).next_multiple_of(DEPTH);
         let slices = inner.div_ceil(slice.max(1)).max(1);
         let output = self.sums.window(part.row, part.column, rows, columns);
         let stride = self.sums.matrix.stride;

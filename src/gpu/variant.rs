@@ -149,13 +149,14 @@ impl Variant {
             let most = if inner < WHOLE { 1 } else { inner / terms };
             Self { slices: missing.min(most).max(1), ..variant }
         };
-        let is_worth = |variant: &Self| variant.workgroups(rows, columns) * variant.slices >= WORTH;
+        // Slices take a kernel more to add up: those of large tiles are long.
+        let large = sliced(Tile::LARGE, 1024);
+        let is_worth = large.workgroups(rows, columns) * large.slices >= WORTH;
         match (rows, columns) {
             (_, ..=32) => sliced(Tile::TALL, 64),
             (..=32, _) => sliced(Tile::WIDE, 64),
-            _ => Some(sliced(Tile::LARGE, 256))
-                .filter(is_worth)
-                .unwrap_or_else(|| sliced(Tile::SMALL, 64)),
+            (65.., 65..) if is_worth => large,
+            _ => sliced(Tile::SMALL, 64),
         }
     }
 
