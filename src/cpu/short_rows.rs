@@ -86,21 +86,14 @@ impl Rows {
         &values[n * self.width..(n + 1) * self.width]
     }
 
-    /// The elements of the last vector that no other has, and 0.
+    /// What the last vector has that no other has; elsewhere 0.
     #[inline(always)]
     pub(super) fn only_new(self, last: &Few) -> Few {
-        self.choose(last, &[0.0; FEW])
-    }
-
-    /// The elements of the last vector that no other has; elsewhere the others.
-    #[inline(always)]
-    pub(super) fn choose(self, last: &Few, others: &Few) -> Few {
-        let mut chosen = *others;
+        let mut new = *last;
         for i in 0..FEW {
-            let (last, other) = (last[i].to_bits(), others[i].to_bits());
-            chosen[i] = f32::from_bits(last & self.new[i] | other & !self.new[i]);
+            new[i] = f32::from_bits(last[i].to_bits() & self.new[i]);
         }
-        chosen
+        new
     }
 }
 
@@ -125,28 +118,23 @@ impl RowSum {
         }
     }
 
-    /// The sums of rows.
+    /// The sums of rows: those of all their neighbours at a time, as vectors add them.
     #[inline(always)]
     pub(super) fn totals(rows: &[Self; GROUP]) -> [f64; GROUP] {
-        let add = |a, b| a + b;
         let eights = rows.map(|row| row.0);
-        let fours: [f64; 4 * GROUP] = pairs(eights.as_flattened(), add);
-        let twos: [f64; 2 * GROUP] = pairs(&fours, add);
-        pairs(&twos, add)
+        let fours = sums_of_pairs::<{ 4 * GROUP }>(eights.as_flattened());
+        let twos = sums_of_pairs::<{ 2 * GROUP }>(&fours);
+        sums_of_pairs(&twos)
     }
 }
 
-/// What becomes of each two neighbours.
 #[inline(always)]
-pub(super) fn pairs<T: Copy + Default, const N: usize>(
-    values: &[T],
-    f: impl Fn(T, T) -> T,
-) -> [T; N] {
-    let mut results = [T::default(); N];
-    for (result, [a, b]) in results.iter_mut().zip(values.as_chunks::<2>().0) {
-        *result = f(*a, *b);
+fn sums_of_pairs<const N: usize>(terms: &[f64]) -> [f64; N] {
+    let mut sums = [0.0; N];
+    for (sum, [a, b]) in sums.iter_mut().zip(terms.as_chunks::<2>().0) {
+        *sum = a + b;
     }
-    results
+    sums
 }
 
 #[cfg(test)]
