@@ -175,20 +175,15 @@ fn check_column_sum(device: &Device, rows: usize, width: usize, offset: usize, a
 }
 
 /// The kernels for processors and for GPUs, with small and large blocks and with slices.
-const VARIANTS: [Variant; 7] = {
-    const fn variant(family: Family, blocks: [usize; 2], slices: usize) -> Variant {
-        Variant { family, row_blocks: blocks[0], column_blocks: blocks[1], slices }
-    }
-    [
-        variant(Family::Small, [1, 1], 1),
-        variant(Family::Small, [1, 1], 3),
-        variant(Family::Registers { group: 16 }, [4, 4], 1),
-        variant(Family::Registers { group: 64 }, [1, 3], 3),
-        Variant::of_tile(Tile::LARGE, 1),
-        Variant::of_tile(Tile::SMALL, 4),
-        Variant::of_tile(Tile::TALL, 2),
-    ]
-};
+const VARIANTS: [Variant; 7] = [
+    Variant { family: Family::Small, slices: 1 },
+    Variant { family: Family::Small, slices: 3 },
+    Variant { family: Family::Registers { group: 16, blocks: [4, 4] }, slices: 1 },
+    Variant { family: Family::Registers { group: 64, blocks: [1, 3] }, slices: 3 },
+    Variant { family: Family::Tiles(Tile::LARGE), slices: 1 },
+    Variant { family: Family::Tiles(Tile::SMALL), slices: 4 },
+    Variant { family: Family::Tiles(Tile::TALL), slices: 2 },
+];
 
 on_every_device! {
     fn parts_of_matrices_are_multiplied_in_place(device) {
@@ -298,7 +293,7 @@ fn parts_larger_than_a_binding_are_seen_in_windows() {
         check_all(&device, shape, [place(9, 1), place(1000, 0), place(77, 2)]);
     }
     // In slices, whose sums together would be larger, too.
-    forced(Variant::of_tile(Tile::SMALL, 8), || {
+    forced(Variant { family: Family::Tiles(Tile::SMALL), slices: 8 }, || {
         check(&device, [300, 530, 540], [place(9, 1), place(1000, 0), place(77, 2)], false);
     });
     check_all(&device, [20, 30, 40], [place(100, 100_000), place(3, 300_000), place(1, 100_000)]);

@@ -4,7 +4,6 @@
 // The lengths of arrays in arrays cannot be overridden: before this file stand, as constants, ACROSS and
 // DOWN, the invocations of the workgroup that are side by side and one below the other, and BLOCKS, 1 or 2:
 // each computes BLOCKS by BLOCKS blocks of 4 x 4.
-const GROUP: u32 = ACROSS * DOWN;
 
 // Whether there is an activation.
 override ACTIVATES: bool = true;
@@ -14,15 +13,17 @@ const DEPTH: u32 = 16u;
 // The inner places that are written out, as not every driver unrolls loops.
 const STEPS: u32 = 8u;
 
-// The blocks in the height and width of the output's tile, and in the tiles of the factors: at most two
-// together for each invocation.
+// The blocks in the height and width of the output's tile, and in the tiles of the factors: at most one
+// for each invocation, of either.
 const TILE_ROW_BLOCKS: u32 = BLOCKS * DOWN;
 const TILE_COLUMN_BLOCKS: u32 = BLOCKS * ACROSS;
 const A_BLOCKS: u32 = TILE_ROW_BLOCKS * (DEPTH / 4u);
 const B_BLOCKS: u32 = TILE_COLUMN_BLOCKS * (DEPTH / 4u);
+const_assert A_BLOCKS + B_BLOCKS <= ACROSS * DOWN;
 
 // For each inner place the rows, and the columns, of a tile: those of each invocation's first block, then of
-// its second. The loops' other indices are constants, so that nothing is left to check in them.
+// its second. In the loops only the first index and the last are no constants: what remains to be checked
+// is checked once for all steps.
 var<workgroup> a_tile: array<array<array<array<vec4<f32>, DOWN>, BLOCKS>, STEPS>, DEPTH / STEPS>;
 var<workgroup> b_tile: array<array<array<array<vec4<f32>, ACROSS>, BLOCKS>, STEPS>, DEPTH / STEPS>;
 
@@ -135,7 +136,7 @@ fn activate_block(row: u32, column: u32) {
     }
 }
 
-@compute @workgroup_size(GROUP)
+@compute @workgroup_size(ACROSS * DOWN)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -151,27 +152,16 @@ fn main(
     let end = min(start + parameters.slice, parameters.inner);
 
     let mine = block_of(local);
-    let also_mine = block_of(local + GROUP);
     let a_at = local / ACROSS;
     let b_at = local % ACROSS;
     var sums = Sums();
     var next = fetch(mine, tile_row, tile_column, start, end);
-    var also_next = mat4x4<f32>();
-    if (A_BLOCKS + B_BLOCKS > GROUP) {
-        also_next = fetch(also_mine, tile_row, tile_column, start, end);
-    }
     for (var inner = start; inner < end; inner = inner + DEPTH) {
         // All are done with the tiles before.
         workgroupBarrier();
         put(mine, next);
-        if (A_BLOCKS + B_BLOCKS > GROUP) {
-            put(also_mine, also_next);
-        }
         workgroupBarrier();
         next = fetch(mine, tile_row, tile_column, inner + DEPTH, end);
-        if (A_BLOCKS + B_BLOCKS > GROUP) {
-            also_next = fetch(also_mine, tile_row, tile_column, inner + DEPTH, end);
-        }
         for (var i = 0u; i < DEPTH / STEPS; i = i + 1u) {
             add_products(&sums, i, 0u, a_at, b_at);
             add_products(&sums, i, 1u, a_at, b_at);

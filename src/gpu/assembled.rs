@@ -122,7 +122,7 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
                 Template::Unary(Unary::SecondDerivative),
                 Template::Binary(Binary::Backward),
                 Template::MatMul(MatMul {
-                    tiles: false,
+                    tile: None,
                     a_vectors: true,
                     b_vectors: true,
                     output_vectors: true,
@@ -155,12 +155,9 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
     }
     for bits in 0..8 {
         let [a_vectors, b_vectors, output_vectors] = [1, 2, 4].map(|bit| bits & bit != 0);
-        let product = |tiles| {
-            let product = MatMul { tiles, a_vectors, b_vectors, output_vectors };
-            Kernel::new(Template::MatMul(product)).activation(&Activation::Tanh)
-        };
-        let tiles = Tile::ALL.iter().map(|tile| product(true).lengths(tile.lengths()));
-        for kernel in tiles.chain([product(false)]) {
+        for tile in Tile::ALL.map(Some).into_iter().chain([None]) {
+            let product = MatMul { tile, a_vectors, b_vectors, output_vectors };
+            let kernel = Kernel::new(Template::MatMul(product)).activation(&Activation::Tanh);
             kernels.push(kernel.clone().types([DType::F16; 2]));
             kernels.push(kernel);
         }

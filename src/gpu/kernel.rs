@@ -1,6 +1,7 @@
 //! Kernels: which files they are made of.
 
 use super::conversions::Conversions;
+use super::variant::Tile;
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
 use crate::dtype::DType;
@@ -84,11 +85,11 @@ pub(super) enum Template {
     ClipValue,
 }
 
-/// A kernel of a matrix product: with tiles in workgroup memory or from registers alone, which of its
-/// factors it reads as whole vec4s, and whether it writes them.
+/// A kernel of a matrix product: with tiles of this shape in workgroup memory or from registers alone, which
+/// of its factors it reads as whole vec4s, and whether it writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct MatMul {
-    pub(super) tiles: bool,
+    pub(super) tile: Option<Tile>,
     pub(super) a_vectors: bool,
     pub(super) b_vectors: bool,
     pub(super) output_vectors: bool,
@@ -108,9 +109,9 @@ impl MatMul {
             true => shader!("kernels/matmul_output_vectors"),
             false => shader!("kernels/matmul_output_scalars"),
         };
-        let kernel = match self.tiles {
-            true => shader!("kernels/matmul_tiles"),
-            false => shader!("kernels/matmul_registers"),
+        let kernel = match self.tile {
+            Some(_) => shader!("kernels/matmul_tiles"),
+            None => shader!("kernels/matmul_registers"),
         };
         vec![shader!("kernels/matmul_parameters"), a, b, output, kernel]
     }
@@ -346,9 +347,6 @@ pub(super) struct Kernel {
     conversions: Conversions,
     /// The values of `override` constants.
     pub(super) constants: Vec<(&'static str, f64)>,
-    /// The values of constants that the WGSL begins with: the lengths of arrays in arrays cannot be
-    /// overridden.
-    lengths: Vec<(&'static str, usize)>,
 }
 
 /// What tells kernels apart.
@@ -359,22 +357,13 @@ pub(super) struct Key {
     loss: &'static str,
     types: [DType; 2],
     constants: Vec<(&'static str, u64)>,
-    lengths: Vec<(&'static str, usize)>,
 }
 
 impl Kernel {
     pub(super) fn new(template: Template) -> Self {
         let types = [DType::F32; 2];
         let conversions = Conversions::default();
-        Self {
-            template,
-            activation: None,
-            loss: None,
-            types,
-            conversions,
-            constants: Vec::new(),
-            lengths: Vec::new(),
-        }
+        Self { template, activation: None, loss: None, types, conversions, constants: Vec::new() }
     }
 
     pub(super) fn activation(mut self, activation: &Activation) -> Self {
@@ -407,10 +396,6 @@ impl Kernel {
         self
     }
 
-    pub(super) fn lengths(self, lengths: Vec<(&'static str, usize)>) -> Self {
-        Self { lengths, ..self }
-    }
-
     pub(super) fn key(&self) -> Key {
         Key {
             template: self.template,
@@ -422,7 +407,6 @@ impl Kernel {
                 .iter()
                 .map(|&(name, value)| (name, value.to_bits()))
                 .collect(),
-            lengths: self.lengths.clone(),
         }
     }
 
@@ -432,22 +416,21 @@ impl Kernel {
             [DType::F32, DType::F32] => String::new(),
             [first, second] => format!("({first}, {second})"),
         };
-        let lengths = self.lengths.iter().map(|(name, value)| format!("{name} {value}"));
-        let lengths = lengths.collect::<Vec<_>>().join(" ");
-        let Key { template, activation, loss, .. } = key;
-        let label = format!("{template:?} {lengths} {activation} {loss} {types}");
+        let label = format!("{:?} {} {} {types}", key.template, key.activation, key.loss);
         label.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// The WGSL: a plain concatenation.
     pub(super) fn source(&self) -> String {
-        let length = |&(name, value): &(&str, usize)| format!("const {name}: u32 = {value}u;\n");
-        let lengths: String = self.lengths.iter().map(length).collect();
+        let constants = match self.template {
+            Template::MatMul(MatMul { tile: Some(tile), .. }) => tile.wgsl(),
+            _ => String::new(),
+        };
         let mut parts = vec![shader!("math"), shader!("trigonometry")];
         parts.extend(self.activation.as_ref().map(Activation::wgsl));
         parts.extend(self.loss.map(|loss| loss.wgsl()));
         parts.extend(self.template.wgsl());
         parts.extend(self.template.access(self.types, self.conversions));
-        lengths + &parts.join("\n")
+        constants + &parts.join("\n")
     }
 }

@@ -189,23 +189,23 @@ impl Call<'_> {
     }
 
     fn kernel(&self, activation: &Activation, output_vectors: bool) -> Kernel {
-        let matmul = |tiles| {
+        let flag = |is: bool| f64::from(u8::from(is));
+        let matmul = |tile| {
             let (a_vectors, b_vectors) = (self.a.vectors, self.b.vectors);
-            let flag = |is: bool| f64::from(u8::from(is));
-            Kernel::new(Template::MatMul(MatMul { tiles, a_vectors, b_vectors, output_vectors }))
+            Kernel::new(Template::MatMul(MatMul { tile, a_vectors, b_vectors, output_vectors }))
                 .activation(activation)
                 .constant("A_TRANSPOSED", flag(self.a.matrix.transposed))
                 .constant("B_TRANSPOSED", flag(self.b.matrix.transposed))
         };
         let kernel = match self.variant.family {
             Family::Small => Kernel::new(Template::MatMulSmall),
-            Family::Registers { group } => matmul(false)
-                .constant("ROW_BLOCKS", self.variant.row_blocks as f64)
-                .constant("COLUMN_BLOCKS", self.variant.column_blocks as f64)
+            Family::Registers { group, blocks: [rows, columns] } => matmul(None)
+                .constant("ROW_BLOCKS", rows as f64)
+                .constant("COLUMN_BLOCKS", columns as f64)
                 .constant("GROUP", group as f64),
-            Family::Tiles(tile) => matmul(true)
-                .lengths(tile.lengths())
-                .constant("ACTIVATES", f64::from(u8::from(*activation != Activation::Identity))),
+            Family::Tiles(tile) => {
+                matmul(Some(tile)).constant("ACTIVATES", flag(*activation != Activation::Identity))
+            }
         };
         kernel.types([self.a.dtype, self.b.dtype])
     }

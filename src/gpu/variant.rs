@@ -45,19 +45,20 @@ pub(crate) struct Extent {
 pub(crate) enum Family {
     /// A block an invocation, without workgroup memory and with little code.
     Small,
-    /// Several blocks an invocation, without workgroup memory, by so many in a workgroup.
-    Registers { group: usize },
+    /// Without workgroup memory, by so many invocations in a workgroup, each of which computes so many
+    /// blocks one below the other and side by side: up to four each.
+    Registers { group: usize, blocks: [usize; 2] },
     /// With tiles in workgroup memory.
     Tiles(Tile),
 }
 
 /// The invocations that compute a tile, side by side and one below the other, and the blocks of each in
 /// both directions, one or two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tile {
-    pub(crate) blocks: usize,
-    pub(crate) across: usize,
-    pub(crate) down: usize,
+    blocks: usize,
+    across: usize,
+    down: usize,
 }
 
 impl Tile {
@@ -70,9 +71,12 @@ impl Tile {
 
     pub(super) const ALL: [Self; 4] = [Self::TALL, Self::WIDE, Self::SMALL, Self::LARGE];
 
-    /// The constants of its kernel.
-    pub(super) fn lengths(self) -> Vec<(&'static str, usize)> {
-        vec![("BLOCKS", self.blocks), ("ACROSS", self.across), ("DOWN", self.down)]
+    /// The constants that its kernel's WGSL begins with.
+    pub(super) fn wgsl(self) -> String {
+        let Self { blocks, across, down } = self;
+        format!(
+            "const BLOCKS: u32 = {blocks}u;\nconst ACROSS: u32 = {across}u;\nconst DOWN: u32 = {down}u;\n"
+        )
     }
 }
 
@@ -80,10 +84,6 @@ impl Tile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
     pub(crate) family: Family,
-    /// The blocks that an invocation computes, one below the other and side by side: one for a small
-    /// product, up to four each from registers; with tiles the tile's.
-    pub(crate) row_blocks: usize,
-    pub(crate) column_blocks: usize,
     /// Into so many slices the inner dimension is cut, at most.
     pub(crate) slices: usize,
 }
@@ -109,33 +109,32 @@ impl Variant {
     fn registers(extent: Extent) -> Self {
         let Extent { rows, inner, columns } = extent;
         if rows.saturating_mul(inner).saturating_mul(columns) <= SMALL {
-            return Self { family: Family::Small, row_blocks: 1, column_blocks: 1, slices: 1 };
+            return Self { family: Family::Small, slices: 1 };
         }
+        let column_blocks = columns.div_ceil(BLOCK).clamp(1, 4);
+        let variant = |row_blocks| {
+            let blocks = [row_blocks, column_blocks];
+            Self { family: Family::Registers { group: REGISTER_GROUP, blocks }, slices: 1 }
+        };
         // Few kernels: drivers for processors compile slowly.
-        let row_blocks = match extent.rows {
+        let mut row_blocks = match rows {
             0..=4 => 1,
             5..=8 => 2,
             _ => 4,
         };
-        let mut variant = Self {
-            family: Family::Registers { group: REGISTER_GROUP },
-            row_blocks,
-            column_blocks: extent.columns.div_ceil(BLOCK).clamp(1, 4),
-            slices: 1,
-        };
-        while variant.row_blocks > 1 && variant.invocations(extent) < PROCESSOR_BUSY {
-            variant.row_blocks /= 2;
+        while row_blocks > 1 && variant(row_blocks).invocations(extent) < PROCESSOR_BUSY {
+            row_blocks /= 2;
         }
+        let variant = variant(row_blocks);
         let missing = PROCESSOR_BUSY / variant.invocations(extent).max(1);
-        variant.slices = missing.min(extent.inner / PROCESSOR_SLICE).max(1);
-        variant
+        Self { slices: missing.min(inner / PROCESSOR_SLICE).max(1), ..variant }
     }
 
     /// For a GPU where there are few rows: blocks without tiles, of which most would be empty, in slices
     /// that have enough invocations read the second factor. Neighbours read what lies side by side.
     fn readers(extent: Extent) -> Self {
-        let family = Family::Registers { group: READER_GROUP };
-        let variant = Self { family, row_blocks: 1, column_blocks: 1, slices: 1 };
+        let family = Family::Registers { group: READER_GROUP, blocks: [1, 1] };
+        let variant = Self { family, slices: 1 };
         let missing = READERS / variant.invocations(extent).max(1);
         Self { slices: missing.min(extent.inner / READER_SLICE).max(1), ..variant }
     }
@@ -144,7 +143,7 @@ impl Variant {
     fn tiles(extent: Extent) -> Self {
         let Extent { rows, inner, columns } = extent;
         let sliced = |tile: Tile, terms| {
-            let variant = Self::of_tile(tile, 1);
+            let variant = Self { family: Family::Tiles(tile), slices: 1 };
             let missing = BUSY / variant.workgroups(rows, columns).max(1);
             let most = if inner < WHOLE { 1 } else { inner / terms };
             Self { slices: missing.min(most).max(1), ..variant }
@@ -160,18 +159,14 @@ impl Variant {
         }
     }
 
-    pub(crate) const fn of_tile(tile: Tile, slices: usize) -> Self {
-        let Tile { blocks, .. } = tile;
-        Self { family: Family::Tiles(tile), row_blocks: blocks, column_blocks: blocks, slices }
-    }
-
     /// The rows and columns that one invocation computes, or one workgroup with tiles.
     fn tile(self) -> (usize, usize) {
-        let (rows, columns) = (self.row_blocks * BLOCK, self.column_blocks * BLOCK);
-        match self.family {
-            Family::Small | Family::Registers { .. } => (rows, columns),
-            Family::Tiles(Tile { across, down, .. }) => (rows * down, columns * across),
-        }
+        let [rows, columns] = match self.family {
+            Family::Small => [1, 1],
+            Family::Registers { blocks, .. } => blocks,
+            Family::Tiles(Tile { blocks, across, down }) => [blocks * down, blocks * across],
+        };
+        (rows * BLOCK, columns * BLOCK)
     }
 
     /// Whether the kernel can end with an activation.
@@ -188,7 +183,7 @@ impl Variant {
         let tiles = self.invocations(Extent { rows, inner: 0, columns });
         match self.family {
             Family::Small => tiles.div_ceil(REGISTER_GROUP),
-            Family::Registers { group } => tiles.div_ceil(group),
+            Family::Registers { group, .. } => tiles.div_ceil(group),
             Family::Tiles(_) => tiles,
         }
     }
