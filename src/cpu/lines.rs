@@ -5,6 +5,7 @@ use pulp::NullaryFnOnce;
 use super::parallel::{
     LANES, Lanes, SERIAL, on_all_threads_with, over_pieces_with, stream_piece, vectorised,
 };
+use super::rest::Rest;
 use super::transpose::Transposition;
 use crate::backend::Lines;
 
@@ -82,31 +83,6 @@ struct Scratch {
     input: Vec<Lanes>,
     output: Vec<Lanes>,
     transposition: Transposition,
-}
-
-/// The last LANES elements of rows: those that do not fill the lanes are at their end.
-struct Rest {
-    /// All bits of the lanes that hold them.
-    lanes: [u32; LANES],
-}
-
-impl Rest {
-    #[inline(always)]
-    fn of_rows(width: usize) -> Self {
-        let others = LANES - width % LANES;
-        Self { lanes: std::array::from_fn(|lane| if lane >= others { u32::MAX } else { 0 }) }
-    }
-
-    /// What the row has in these lanes, and in the others what is given.
-    #[inline(always)]
-    fn choose(&self, row: &Lanes, others: &Lanes) -> Lanes {
-        let mut chosen = *others;
-        for lane in 0..LANES {
-            let (row, other) = (row[lane].to_bits(), others[lane].to_bits());
-            chosen[lane] = f32::from_bits(row & self.lanes[lane] | other & !self.lanes[lane]);
-        }
-        chosen
-    }
 }
 
 /// Sets neighbouring elements, from the one with this index on, to the value where the mask, repeated,

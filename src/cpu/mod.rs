@@ -15,6 +15,7 @@ mod parallel;
 mod pointwise;
 mod prelu;
 mod region;
+mod rest;
 mod row_product;
 mod rowwise;
 mod short_rows;

@@ -2,7 +2,7 @@
 
 use super::lines::{Kernel, over_lines};
 use super::parallel::{LANES, Lanes, Totals, across, lines};
-use super::rowwise::{add, combine};
+use super::rowwise::{add, undefined};
 use super::short_rows::{
     FEW, Few, GROUP, RowSum, Rows, ShortKernel, are_short, over_short_rows, parts,
 };
@@ -34,6 +34,43 @@ where
             return over_short_rows(self, output, [y, vector], lines.width);
         }
         over_lines(self, output, [y, vector], lines, mask);
+    }
+}
+
+/// Sets each output to f(x, y), with an f for each lane; NaN in lines that hold it.
+#[inline(always)]
+fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
+    inputs: [[&[Lanes]; 2]; 2],
+    [first, last]: [&mut [Lanes]; 2],
+    f: impl Fn(usize) -> F,
+) {
+    let mut any_nan = false;
+    let [x, y] = inputs;
+    for ((output, x), y) in [&mut *first, &mut *last].into_iter().zip(x).zip(y) {
+        if ACROSS {
+            // One for all.
+            let f = f(0);
+            let elements = x.as_flattened().iter().zip(y.as_flattened());
+            for (output, (&x, &y)) in output.as_flattened_mut().iter_mut().zip(elements) {
+                *output = f(x, y);
+                any_nan |= x.is_nan() | y.is_nan();
+            }
+        } else {
+            for ((output, x), y) in output.iter_mut().zip(x).zip(y) {
+                for lane in 0..LANES {
+                    output[lane] = f(lane)(x[lane], y[lane]);
+                    any_nan |= x[lane].is_nan() | y[lane].is_nan();
+                }
+            }
+        }
+    }
+    if any_nan {
+        let undefined = undefined::<ACROSS>(inputs.into_iter().flatten().flatten(), |value| value);
+        for output in [first, last].into_iter().flatten() {
+            for lane in 0..LANES {
+                output[lane] = if undefined[lane] { f32::NAN } else { output[lane] };
+            }
+        }
     }
 }
 
@@ -105,33 +142,33 @@ where
     /// Adds up the terms of a row.
     #[inline(always)]
     fn sum_of_row(&self, rows: Rows, [y, v]: [&[f32]; 2]) -> RowSum {
-        let Self { term, .. } = self;
         let ((whole_y, last_y), (whole_v, last_v)) = (parts(y), parts(v));
         let mut sum = RowSum::ZERO;
         let (pairs_y, odd_y) = whole_y.as_chunks::<2>();
         let (pairs_v, odd_v) = whole_v.as_chunks::<2>();
         for ([y, next_y], [v, next_v]) in pairs_y.iter().zip(pairs_v) {
-            let mut terms = [0.0; FEW];
+            let (mut terms, next) = (self.terms(y, v), self.terms(next_y, next_v));
             for i in 0..FEW {
-                terms[i] = term(y[i], v[i]) + term(next_y[i], next_v[i]);
+                terms[i] += next[i];
             }
             sum.add(&terms);
         }
         if let ([y], [v]) = (odd_y, odd_v) {
-            let mut terms = [0.0; FEW];
-            for i in 0..FEW {
-                terms[i] = term(y[i], v[i]);
-            }
-            sum.add(&terms);
+            sum.add(&self.terms(y, v));
         }
         if let (Some(y), Some(v)) = (last_y, last_v) {
-            let mut terms = [0.0; FEW];
-            for i in 0..FEW {
-                terms[i] = term(y[i], v[i]);
-            }
-            sum.add(&rows.only_new(&terms));
+            sum.add(&rows.only_new(&self.terms(y, v)));
         }
         sum
+    }
+
+    #[inline(always)]
+    fn terms(&self, y: &Few, v: &Few) -> Few {
+        let mut terms = [0.0; FEW];
+        for i in 0..FEW {
+            terms[i] = (self.term)(y[i], v[i]);
+        }
+        terms
     }
 
     /// Sets the outputs of a row; NaN where it holds one.

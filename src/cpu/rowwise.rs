@@ -74,7 +74,7 @@ impl Temperature {
 /// Which lines have NaN in these values. They are not filled here: a maximum that is lent is no longer held
 /// in registers.
 #[inline(always)]
-fn undefined<'a, const ACROSS: bool>(
+pub(super) fn undefined<'a, const ACROSS: bool>(
     values: impl Iterator<Item = &'a Lanes>,
     argument: impl Fn(f32) -> f32,
 ) -> [bool; LANES] {
@@ -139,43 +139,6 @@ fn update<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
                 for lane in 0..LANES {
                     y[lane] = f(lane)(z[lane], y[lane]);
                 }
-            }
-        }
-    }
-}
-
-/// Sets each output to f(x, y), with an f for each lane; NaN in lines that hold it.
-#[inline(always)]
-pub(super) fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
-    inputs: [[&[Lanes]; 2]; 2],
-    [first, last]: [&mut [Lanes]; 2],
-    f: impl Fn(usize) -> F,
-) {
-    let mut any_nan = false;
-    let [x, y] = inputs;
-    for ((output, x), y) in [&mut *first, &mut *last].into_iter().zip(x).zip(y) {
-        if ACROSS {
-            // One for all.
-            let f = f(0);
-            let elements = x.as_flattened().iter().zip(y.as_flattened());
-            for (output, (&x, &y)) in output.as_flattened_mut().iter_mut().zip(elements) {
-                *output = f(x, y);
-                any_nan |= x.is_nan() | y.is_nan();
-            }
-        } else {
-            for ((output, x), y) in output.iter_mut().zip(x).zip(y) {
-                for lane in 0..LANES {
-                    output[lane] = f(lane)(x[lane], y[lane]);
-                    any_nan |= x[lane].is_nan() | y[lane].is_nan();
-                }
-            }
-        }
-    }
-    if any_nan {
-        let undefined = undefined::<ACROSS>(inputs.into_iter().flatten().flatten(), |value| value);
-        for output in [first, last].into_iter().flatten() {
-            for lane in 0..LANES {
-                output[lane] = if undefined[lane] { f32::NAN } else { output[lane] };
             }
         }
     }

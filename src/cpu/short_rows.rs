@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use pulp::NullaryFnOnce;
 
 use super::parallel::{over_pieces_of, stream_piece, vectorised};
+use super::rest::Rest;
 use crate::backend::Lines;
 
 /// The elements of a row that are worked at together.
@@ -69,15 +70,13 @@ impl<K: ShortKernel<N>, const N: usize> NullaryFnOnce for Task<'_, K, N> {
 #[derive(Clone, Copy)]
 pub(super) struct Rows {
     pub(super) width: usize,
-    /// All bits of the elements of the last vector that no other has.
-    new: [u32; FEW],
+    rest: Rest<FEW>,
 }
 
 impl Rows {
     #[inline(always)]
     fn new(width: usize) -> Self {
-        let new = width % FEW;
-        Self { width, new: std::array::from_fn(|i| if i >= FEW - new { u32::MAX } else { 0 }) }
+        Self { width, rest: Rest::of_rows(width) }
     }
 
     /// A row of the group.
@@ -89,11 +88,7 @@ impl Rows {
     /// What the last vector has that no other has; elsewhere 0.
     #[inline(always)]
     pub(super) fn only_new(self, last: &Few) -> Few {
-        let mut new = *last;
-        for i in 0..FEW {
-            new[i] = f32::from_bits(last[i].to_bits() & self.new[i]);
-        }
-        new
+        self.rest.choose(last, &[0.0; FEW])
     }
 }
 
