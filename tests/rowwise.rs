@@ -197,7 +197,7 @@ on_every_device! {
     fn results_are_the_reference_to_four_units_in_the_last_place(device) {
         for activation in ROWWISE {
             for temperature in [1.0, 0.3, 1.7, 20.0, 1e-3, 1e6] {
-                for (width, deviation) in [(2, 1.0), (10, 8.0), (100, 3.0), (257, 0.1), (1000, 5.0), (1024, 1.0), (1024, 20.0)] {
+                for (width, deviation) in [(2, 1.0), (10, 8.0), (31, 20.0), (100, 3.0), (128, 8.0), (257, 0.1), (1000, 5.0), (1024, 1.0), (1024, 20.0)] {
                     // Differences / T of about the deviation.
                     let z = normal(40 * width, deviation * temperature, width as u64);
                     let case = Case::new(activation, &[40, width], 1);
@@ -219,25 +219,26 @@ on_every_device! {
     }
 
     fn any_finite_input_is_stable_at_any_temperature(device) {
-        let finite: Vec<f32> = EXTREMES.iter().copied().filter(|z| z.is_finite()).collect();
-        let n = finite.len();
-        let z = [
-            finite.clone(),
-            finite.iter().map(|z| z.clamp(-1e4, 1e4)).collect(),
-            finite.iter().map(|z| z.clamp(-1.0, 1.0)).collect(),
-            vec![1e4; n],
-            vec![f32::MIN; n],
-            vec![f32::MAX; n],
-        ]
-        .concat();
-        for activation in ROWWISE {
-            for temperature in [1e-30, 1e-10, 0.9, 1.5, 7e4, 1e30] {
-                let case = Case::new(activation, &[6, n], 1);
-                let case = Case { temperature, z: z.clone(), ..case };
-                let z = device.tensor(&case.z, &case.shape).unwrap();
-                let y = case.rowwise(device).forward(&z).unwrap().to_vec().unwrap();
-                let exact = case.exact(|row, z, _| row.forward(z));
-                assert_all(case.what(device), &y, &exact, case.within());
+        for width in [EXTREMES.len(), 45, 300] {
+            let finite = || EXTREMES.iter().copied().filter(|z| z.is_finite()).cycle().take(width);
+            let z = [
+                finite().collect(),
+                finite().map(|z| z.clamp(-1e4, 1e4)).collect(),
+                finite().map(|z| z.clamp(-1.0, 1.0)).collect(),
+                vec![1e4; width],
+                vec![f32::MIN; width],
+                vec![f32::MAX; width],
+            ]
+            .concat();
+            for activation in ROWWISE {
+                for temperature in [1e-30, 1e-10, 0.9, 1.0, 1.5, 7e4, 1e30] {
+                    let case = Case::new(activation, &[6, width], 1);
+                    let case = Case { temperature, z: z.clone(), ..case };
+                    let z = device.tensor(&case.z, &case.shape).unwrap();
+                    let y = case.rowwise(device).forward(&z).unwrap().to_vec().unwrap();
+                    let exact = case.exact(|row, z, _| row.forward(z));
+                    assert_all(case.what(device), &y, &exact, case.within());
+                }
             }
         }
     }
@@ -278,32 +279,42 @@ on_every_device! {
 
     fn rows_without_a_value_are_nan_and_leave_the_others_alone(device) {
         let (inf, nan) = (f32::INFINITY, f32::NAN);
-        for activation in ROWWISE {
+        // Rows that begin with these, or end with them.
+        let rows = [[1.0, nan, 2.0], [inf, 0.0, 1.0], [-inf, -inf, -inf], [-inf, 0.5, 0.25]];
+        let fillers = [0.125, 0.125, -inf, 0.125];
+        for (activation, width) in ROWWISE.into_iter().flat_map(|a| [(a, 3), (a, 45), (a, 300)]) {
             let sign = if activation == Activation::Softmin { -1.0 } else { 1.0 };
-            let rows = [[1.0, nan, 2.0], [inf, 0.0, 1.0], [-inf, -inf, -inf], [-inf, 0.5, 0.25]];
-            let values: Vec<f32> = rows.concat().iter().map(|z| z * sign).collect();
-            let z = device.tensor(&values, [4, 3]).unwrap();
-            let rowwise = Rowwise::new(activation).unwrap();
-            let y = rowwise.forward(&z).unwrap().to_vec().unwrap();
-            assert!(y[..9].iter().all(|y| y.is_nan()), "{activation}: {y:?}");
-            assert!(y[9..].iter().all(|y| !y.is_nan()), "{activation}: {y:?}");
-            let dz = rowwise.backward(&z, &z).unwrap().to_vec().unwrap();
-            assert!(dz[..9].iter().all(|dz| dz.is_nan()), "{activation}: {dz:?}");
+            for at in [0, width - 3] {
+                let mut values = fillers.map(|filler| vec![sign * filler; width]);
+                for (values, row) in values.iter_mut().zip(rows) {
+                    values[at..at + 3].copy_from_slice(&row.map(|z| sign * z));
+                }
+                let z = device.tensor(&values.concat(), [4, width]).unwrap();
+                let rowwise = Rowwise::new(activation).unwrap();
+                let y = rowwise.forward(&z).unwrap().to_vec().unwrap();
+                let (undefined, defined) = y.split_at(3 * width);
+                assert!(undefined.iter().all(|y| y.is_nan()), "{activation}, {width}: {y:?}");
+                assert!(!defined.iter().any(|y| y.is_nan()), "{activation}, {width}: {y:?}");
+                let dz = rowwise.backward(&z, &z).unwrap().to_vec().unwrap();
+                let undefined = &dz[..3 * width];
+                assert!(undefined.iter().all(|dz| dz.is_nan()), "{activation}, {width}: {dz:?}");
+            }
 
             // A NaN in dE/dy or dz is one of its row.
-            let finite = device.tensor(&normal(12, 1.0, 3), [4, 3]).unwrap();
-            let mut broken = [0.5; 12];
-            broken[4] = nan;
-            let broken = device.tensor(&broken, [4, 3]).unwrap();
+            let finite = device.tensor(&normal(4 * width, 1.0, 3), [4, width]).unwrap();
+            let mut broken = vec![0.5; 4 * width];
+            broken[2 * width - 1] = nan;
+            let broken = device.tensor(&broken, [4, width]).unwrap();
+            let rowwise = Rowwise::new(activation).unwrap();
             for product in [rowwise.backward(&finite, &broken), rowwise.jvp(&finite, &broken)] {
                 let product = product.unwrap().to_vec().unwrap();
                 for (i, value) in product.iter().enumerate() {
-                    assert_eq!(value.is_nan(), (3..6).contains(&i), "{activation}: {product:?}");
+                    assert_eq!(value.is_nan(), i / width == 1, "{activation}: {product:?}");
                 }
             }
 
             // Everything excluded: NaN, but a constant all the same.
-            let none = device.zeros([3]).unwrap();
+            let none = device.zeros([width]).unwrap();
             let masked = rowwise.mask(&none);
             assert!(masked.forward(&finite).unwrap().to_vec().unwrap().iter().all(|y| y.is_nan()));
             let mut derivatives = masked.backward(&finite, &finite).unwrap().to_vec().unwrap();

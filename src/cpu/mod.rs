@@ -18,6 +18,7 @@ mod region;
 mod rest;
 mod row_product;
 mod rowwise;
+mod short_forward;
 mod short_rows;
 mod tape;
 mod transpose;

@@ -245,7 +245,9 @@ impl<const ACROSS: bool> Totals<ACROSS> {
     #[inline(always)]
     pub(super) fn of_lane(&self, lane: usize) -> f64 {
         if ACROSS {
-            let [a, b, c, d, e, f, g, h] = std::array::from_fn::<_, APART, _>(|n| self.0[n]);
+            // Without the fence, the compiler may find pairs in the sum below, and add up vectors of two.
+            let sums = hint::black_box(std::array::from_fn::<_, APART, _>(|n| self.0[n]));
+            let [a, b, c, d, e, f, g, h] = sums;
             ((a + e) + (c + g)) + ((b + f) + (d + h))
         } else {
             self.0[lane]

@@ -1,5 +1,7 @@
 //! Products of the Jacobians of row-wise activations with vectors.
 
+use std::ops::RangeInclusive;
+
 use super::lines::{Kernel, over_lines};
 use super::parallel::{LANES, Lanes, Totals, across, lines};
 use super::rowwise::{add, undefined};
@@ -7,6 +9,13 @@ use super::short_rows::{
     FEW, Few, GROUP, RowSum, Rows, ShortKernel, are_short, over_short_rows, parts,
 };
 use crate::backend::Lines;
+
+/// The widths of rows that are too short to be spread over all lanes.
+const WIDTHS: RangeInclusive<usize> = FEW..=255;
+
+/// The width from which such a row is worked at by elements: a loop over so many vectors would become one over
+/// their first elements, one over their second ones and so on.
+const LONG: usize = 8 * FEW;
 
 /// What becomes of an output y and an element of the vector, with a sum over their row.
 pub(super) struct ProductKernel<T, E> {
@@ -30,10 +39,14 @@ where
         lines: Lines,
         mask: Option<&[f32]>,
     ) {
-        if are_short(lines) && mask.is_none() && !self.projects {
-            return over_short_rows(self, output, [y, vector], lines.width);
+        let inputs = [y, vector];
+        if !are_short(lines, WIDTHS) || mask.is_some() || self.projects {
+            over_lines(self, output, inputs, lines, mask);
+        } else if lines.width < LONG {
+            over_short_rows(&ShortProduct::<_, false>(self), output, inputs, lines.width);
+        } else {
+            over_short_rows(&ShortProduct::<_, true>(self), output, inputs, lines.width);
         }
-        over_lines(self, output, [y, vector], lines, mask);
     }
 }
 
@@ -116,20 +129,27 @@ where
     }
 }
 
-impl<T, E> ShortKernel<2> for ProductKernel<T, E>
+/// The product for short rows, `BY_ELEMENTS` or by vectors.
+struct ShortProduct<'a, K, const BY_ELEMENTS: bool>(&'a K);
+
+impl<T, E, const BY_ELEMENTS: bool> ShortKernel<2>
+    for ShortProduct<'_, ProductKernel<T, E>, BY_ELEMENTS>
 where
     T: Fn(f32, f32) -> f32 + Sync,
     E: Fn(f32, f32, f32) -> f32 + Sync,
 {
+    type Scratch = ();
+
     #[inline(always)]
-    fn run_group(&self, rows: Rows, [y, vector]: [&[f32]; 2], output: &mut [f32]) {
+    fn run_group(&self, rows: Rows, [y, vector]: [&[f32]; 2], output: &mut [f32], (): &mut ()) {
         let mut sums = [RowSum::ZERO; GROUP];
         for (n, sum) in sums.iter_mut().enumerate().take(output.len() / rows.width) {
-            *sum = self.sum_of_row(rows, [rows.row(y, n), rows.row(vector, n)]);
+            *sum = self.0.sum_of_row(rows, [rows.row(y, n), rows.row(vector, n)]);
         }
         let totals = RowSum::totals(&sums);
         for (n, output) in output.chunks_exact_mut(rows.width).enumerate() {
-            self.combine_row(output, [rows.row(y, n), rows.row(vector, n)], totals[n] as f32);
+            let inputs = [rows.row(y, n), rows.row(vector, n)];
+            self.0.combine_row::<BY_ELEMENTS>(output, inputs, totals[n] as f32);
         }
     }
 }
@@ -173,12 +193,25 @@ where
 
     /// Sets the outputs of a row; NaN where it holds one.
     #[inline(always)]
-    fn combine_row(&self, output: &mut [f32], [y, v]: [&[f32]; 2], total: f32) {
+    fn combine_row<const BY_ELEMENTS: bool>(
+        &self,
+        output: &mut [f32],
+        [y, v]: [&[f32]; 2],
+        total: f32,
+    ) {
         let ((whole_y, last_y), (whole_v, last_v)) = (parts(y), parts(v));
         let mut any_nan = false;
-        let whole = output.as_chunks_mut().0;
-        for ((output, y), v) in whole.iter_mut().zip(whole_y).zip(whole_v) {
-            any_nan |= self.combine_few(output, y, v, total);
+        let whole = output.as_chunks_mut::<FEW>().0;
+        if BY_ELEMENTS {
+            let elements = whole_y.as_flattened().iter().zip(whole_v.as_flattened());
+            for (output, (y, v)) in whole.as_flattened_mut().iter_mut().zip(elements) {
+                *output = self.slope * (self.element)(*y, *v, total);
+                any_nan |= y.is_nan() | v.is_nan();
+            }
+        } else {
+            for ((output, y), v) in whole.iter_mut().zip(whole_y).zip(whole_v) {
+                any_nan |= self.combine_few(output, y, v, total);
+            }
         }
         if let (Some(output), Some(y), Some(v)) = (output.last_chunk_mut(), last_y, last_v) {
             any_nan |= self.combine_few(output, y, v, total);

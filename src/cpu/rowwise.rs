@@ -1,6 +1,6 @@
 //! Work along rows: the softmax family.
 
-use super::lines::{Kernel, over_lines};
+use super::lines::Kernel;
 use super::math::{difference, exp_difference, finite_difference, ln_1p};
 use super::parallel::{LANES, Lanes, Totals, across, lines, over_pieces_of, sum_of, terms};
 use super::row_product::ProductKernel;
@@ -220,10 +220,10 @@ impl Statistics {
         // What is the same in all lanes is computed once.
         for (lane, ties) in ties.iter().enumerate().take(lines(ACROSS)) {
             let rest = totals.of_lane(lane) + f64::from(ties - 1.0);
-            let inverse = 1.0 / (1.0 + rest);
+            let inverse = inverse(rest);
             found.rest[lane] = rest as f32;
-            found.inverse[lane] = inverse as f32;
-            found.inverse_lost[lane] = (inverse - f64::from(found.inverse[lane])) as f32;
+            found.inverse[lane] = inverse.high;
+            found.inverse_lost[lane] = inverse.low;
         }
         for values in [&mut found.rest, &mut found.inverse, &mut found.inverse_lost] {
             across::<ACROSS, _>(values, |first, _| first);
@@ -241,47 +241,68 @@ impl Statistics {
         let (e, e_last) = exponentials.split_at_mut(whole.len());
         Self::of::<false, true, true>([whole, last], |z| z, Temperature::ONE, [e, e_last])
     }
-
-    #[inline(always)]
-    fn sums<const ACROSS: bool>(&self) -> Sums {
-        let mut log_sum = [0.0; LANES];
-        let of_lines = log_sum.iter_mut().zip(self.rest).take(lines(ACROSS));
-        of_lines.for_each(|(log_sum, rest)| *log_sum = ln_1p(rest));
-        across::<ACROSS, _>(&mut log_sum, |first, _| first);
-        let Self { inverse, inverse_lost, .. } = *self;
-        Sums { inverse, inverse_lost, log_sum, ..Sums::ZERO }
-    }
 }
 
-/// What [`RowStatistics`] holds, of each lane.
-struct Sums {
-    inverse: Lanes,
-    inverse_lost: Lanes,
-    log_sum: Lanes,
-    threshold: Lanes,
-    threshold_lost: Lanes,
+/// The inverse of 1 + rest, rounded, and what the rounding took.
+#[inline(always)]
+pub(super) fn inverse(rest: f64) -> Sum<f32> {
+    let inverse = 1.0 / (1.0 + rest);
+    let high = inverse as f32;
+    Sum { high, low: (inverse - f64::from(high)) as f32 }
 }
 
-impl Sums {
-    const ZERO: Self = {
-        let zero = [0.0; LANES];
-        Self {
-            inverse: zero,
-            inverse_lost: zero,
-            log_sum: zero,
-            threshold: zero,
-            threshold_lost: zero,
-        }
+/// What the outputs of a row follow from.
+#[derive(Clone, Copy)]
+pub(super) struct Row {
+    /// What the differences of its elements are taken to, and what the rounding took from it.
+    origin: Sum<f32>,
+    statistics: RowStatistics<f32>,
+}
+
+/// The same of several rows.
+pub(super) struct RowSet<const N: usize> {
+    origin: [f32; N],
+    origin_lost: [f32; N],
+    inverse: [f32; N],
+    inverse_lost: [f32; N],
+    log_sum: [f32; N],
+    threshold: [f32; N],
+    threshold_lost: [f32; N],
+}
+
+impl<const N: usize> RowSet<N> {
+    pub(super) const ZERO: Self = Self {
+        origin: [0.0; N],
+        origin_lost: [0.0; N],
+        inverse: [0.0; N],
+        inverse_lost: [0.0; N],
+        log_sum: [0.0; N],
+        threshold: [0.0; N],
+        threshold_lost: [0.0; N],
     };
 
     #[inline(always)]
-    fn lane(&self, lane: usize) -> RowStatistics<f32> {
-        RowStatistics {
-            inverse: self.inverse[lane],
-            inverse_lost: self.inverse_lost[lane],
-            log_sum: self.log_sum[lane],
-            threshold: self.threshold[lane],
-            threshold_lost: self.threshold_lost[lane],
+    pub(super) fn set(&mut self, n: usize, row: Row) {
+        self.origin[n] = row.origin.high;
+        self.origin_lost[n] = row.origin.low;
+        self.inverse[n] = row.statistics.inverse;
+        self.inverse_lost[n] = row.statistics.inverse_lost;
+        self.log_sum[n] = row.statistics.log_sum;
+        self.threshold[n] = row.statistics.threshold;
+        self.threshold_lost[n] = row.statistics.threshold_lost;
+    }
+
+    #[inline(always)]
+    pub(super) fn row(&self, n: usize) -> Row {
+        Row {
+            origin: Sum { high: self.origin[n], low: self.origin_lost[n] },
+            statistics: RowStatistics {
+                inverse: self.inverse[n],
+                inverse_lost: self.inverse_lost[n],
+                log_sum: self.log_sum[n],
+                threshold: self.threshold[n],
+                threshold_lost: self.threshold_lost[n],
+            },
         }
     }
 }
@@ -289,7 +310,10 @@ impl Sums {
 /// The thresholds of the lines' differences to their greatest elements. Michelot's iteration in the form
 /// of Newton's method: shaders/kernels/row_statistics.wgsl tells how it goes, and why so few rounds do.
 #[inline(always)]
-fn threshold<const ACROSS: bool>(z: [&[Lanes]; 2], d: impl Fn(f32, usize) -> Sum<f32>) -> Sums {
+fn threshold<const ACROSS: bool>(
+    z: [&[Lanes]; 2],
+    d: impl Fn(f32, usize) -> Sum<f32>,
+) -> [Lanes; 2] {
     const ROUNDS: usize = 64;
     let (mut threshold, mut step) = ([-1.0f32; LANES], [0.0f32; LANES]);
     let mut support = [f32::INFINITY; LANES];
@@ -325,7 +349,7 @@ fn threshold<const ACROSS: bool>(z: [&[Lanes]; 2], d: impl Fn(f32, usize) -> Sum
             break;
         }
     }
-    Sums { threshold, threshold_lost: step, ..Sums::ZERO }
+    [threshold, step]
 }
 
 struct Forward<'a> {
@@ -341,16 +365,14 @@ impl RowwiseVisitor<f32> for Forward<'_> {
         let Self { call: Call { call, mask }, z, y } = self;
         let RowCall { lines, temperature, .. } = call;
         if temperature.is_one() {
-            let kernel = ForwardKernel::<F, false> { formula, temperature };
-            over_lines(&kernel, y, [z], lines, mask);
+            ForwardKernel::<F, false> { formula, temperature }.over(y, z, lines, mask);
         } else {
-            let kernel = ForwardKernel::<F, true> { formula, temperature };
-            over_lines(&kernel, y, [z], lines, mask);
+            ForwardKernel::<F, true> { formula, temperature }.over(y, z, lines, mask);
         }
     }
 }
 
-struct ForwardKernel<F, const SCALED: bool> {
+pub(super) struct ForwardKernel<F, const SCALED: bool> {
     formula: F,
     temperature: Temperature,
 }
@@ -367,32 +389,81 @@ impl<F: Rowwise<f32>, const SCALED: bool> Kernel<1> for ForwardKernel<F, SCALED>
 
     #[inline(always)]
     fn run<const ACROSS: bool>(&self, [z]: [[&[Lanes]; 2]; 1], [y, y_last]: [&mut [Lanes]; 2]) {
-        let Self { formula, temperature } = self;
-        let argument = |z: f32| {
-            let z = formula.argument(z);
-            if SCALED { temperature.prescale * z } else { z }
-        };
-        let (maximum, sums) = if F::PROJECTS {
+        let Self { temperature, .. } = self;
+        let argument = |z| self.argument(z);
+        let mut rows = RowSet::<LANES>::ZERO;
+        if F::PROJECTS {
             let maximum = maximum::<ACROSS>(z, argument);
             let d = |z, lane: usize| temperature.difference::<SCALED>(argument(z), maximum[lane]);
-            (maximum, threshold::<ACROSS>(z, d))
+            let [threshold, threshold_lost] = threshold::<ACROSS>(z, d);
+            rows = RowSet { origin: maximum, threshold, threshold_lost, ..rows };
         } else {
             let y = [&mut *y, &mut *y_last];
-            let statistics = match F::TAKES_LOGARITHM {
+            let Statistics { maximum, rest, inverse, inverse_lost } = match F::TAKES_LOGARITHM {
                 true => Statistics::of::<SCALED, true, ACROSS>(z, argument, *temperature, y),
                 false => Statistics::of::<SCALED, false, ACROSS>(z, argument, *temperature, y),
             };
-            (statistics.maximum, statistics.sums::<ACROSS>())
-        };
-        update::<ACROSS, _>(z, [y, y_last], |lane| {
-            let (maximum, row) = (maximum[lane], sums.lane(lane));
-            move |z, exponential| {
-                let d = temperature.difference::<SCALED>(argument(z), maximum);
-                let element = Shifted { difference: d.high, lost: d.low, exponential };
-                let value = formula.forward(element, row);
-                if maximum.is_finite() { value } else { f32::NAN }
+            for lane in 0..lines(ACROSS) {
+                let inverse = Sum { high: inverse[lane], low: inverse_lost[lane] };
+                rows.set(lane, self.row(maximum[lane], rest[lane], inverse));
             }
+        }
+        update::<ACROSS, _>(z, [y, y_last], |lane| {
+            let row = rows.row(lane);
+            move |z, exponential| self.output(z, exponential, row)
         });
+    }
+}
+
+impl<F: Rowwise<f32>, const SCALED: bool> ForwardKernel<F, SCALED> {
+    /// z − (maximum + log_sum) takes two operations, where (z − maximum) − log_sum takes eight to be as accurate:
+    /// the sum in brackets is found once for a row, with what its rounding takes.
+    const HAS_LOGARITHM_IN_ORIGIN: bool = F::TAKES_LOGARITHM && !SCALED;
+
+    /// What takes the place of z, prescaled.
+    #[inline(always)]
+    pub(super) fn argument(&self, z: f32) -> f32 {
+        let z = self.formula.argument(z);
+        if SCALED { self.temperature.prescale * z } else { z }
+    }
+
+    /// e^((z − maximum) / T)
+    #[inline(always)]
+    pub(super) fn exponential(&self, z: f32, maximum: f32) -> f32 {
+        self.temperature.exponential::<SCALED>(self.argument(z), maximum)
+    }
+
+    /// A row from what [`Statistics`] hold of it. Where its maximum is not finite, all that its outputs
+    /// are multiplied with or added to is NaN, so that they are.
+    #[inline(always)]
+    pub(super) fn row(&self, maximum: f32, rest: f32, inverse: Sum<f32>) -> Row {
+        let or_nan = |value| if maximum.is_finite() { value } else { f32::NAN };
+        let log_sum = if F::TAKES_LOGARITHM { or_nan(ln_1p(rest)) } else { 0.0 };
+        let (origin, log_sum) = match Self::HAS_LOGARITHM_IN_ORIGIN {
+            true => (difference(maximum, -log_sum), 0.0),
+            false => (maximum.into(), log_sum),
+        };
+        let statistics = RowStatistics {
+            inverse: or_nan(inverse.high),
+            inverse_lost: inverse.low,
+            log_sum,
+            threshold: 0.0,
+            threshold_lost: 0.0,
+        };
+        Row { origin, statistics }
+    }
+
+    #[inline(always)]
+    pub(super) fn output(&self, z: f32, exponential: f32, row: Row) -> f32 {
+        let Row { origin, statistics } = row;
+        let z = self.argument(z);
+        let d = match Self::HAS_LOGARITHM_IN_ORIGIN {
+            true => Sum { high: z - origin.high, low: -origin.low },
+            false => self.temperature.difference::<SCALED>(z, origin.high),
+        };
+        let element = Shifted { difference: d.high, lost: d.low, exponential };
+        let value = self.formula.forward(element, statistics);
+        if F::PROJECTS && !origin.high.is_finite() { f32::NAN } else { value }
     }
 }
 

@@ -16,18 +16,24 @@ pub(super) type Few = [f32; FEW];
 /// The rows that are worked at together: what there is once for each row is computed for all of them at once.
 pub(super) const GROUP: usize = 16;
 
-/// The widths of such rows.
-const SHORT: RangeInclusive<usize> = FEW..=127;
-
-/// Whether the lines are such rows.
-pub(super) fn are_short(lines: Lines) -> bool {
-    lines.inner == 1 && SHORT.contains(&lines.width)
+/// Whether the lines are rows of one of these widths.
+pub(super) fn are_short(lines: Lines, widths: RangeInclusive<usize>) -> bool {
+    lines.inner == 1 && widths.contains(&lines.width)
 }
 
 /// What is done to short rows, each by itself.
 pub(super) trait ShortKernel<const N: usize>: Sync {
+    /// Memory that is kept from group to group.
+    type Scratch: Default;
+
     /// Computes up to [`GROUP`] rows.
-    fn run_group(&self, rows: Rows, inputs: [&[f32]; N], output: &mut [f32]);
+    fn run_group(
+        &self,
+        rows: Rows,
+        inputs: [&[f32]; N],
+        output: &mut [f32],
+        scratch: &mut Self::Scratch,
+    );
 }
 
 /// Runs the kernel for each row of the output and the same row of each input.
@@ -57,10 +63,11 @@ impl<K: ShortKernel<N>, const N: usize> NullaryFnOnce for Task<'_, K, N> {
     #[inline(always)]
     fn call(self) {
         let rows = Rows::new(self.width);
+        let mut scratch = K::Scratch::default();
         for (n, output) in self.output.chunks_mut(GROUP * self.width).enumerate() {
             let start = n * GROUP * self.width;
             let inputs = self.inputs.map(|values| &values[start..start + output.len()]);
-            self.kernel.run_group(rows, inputs, output);
+            self.kernel.run_group(rows, inputs, output, &mut scratch);
         }
     }
 }
@@ -77,6 +84,29 @@ impl Rows {
     #[inline(always)]
     fn new(width: usize) -> Self {
         Self { width, rest: Rest::of_rows(width) }
+    }
+
+    /// The vectors of a row.
+    #[inline(always)]
+    pub(super) fn vectors(self) -> usize {
+        self.width.div_ceil(FEW)
+    }
+
+    /// The last of these vectors, where it shares elements with the one before.
+    #[inline(always)]
+    pub(super) fn last(self, vectors: &[Few]) -> Option<&Few> {
+        vectors.get(self.width / FEW)
+    }
+
+    /// The sum of what the function makes of these vectors.
+    #[inline(always)]
+    pub(super) fn sum(self, vectors: &[Few], f: impl Fn(&Few) -> Few) -> RowSum {
+        let mut sum = RowSum::ZERO;
+        vectors[..self.width / FEW].iter().for_each(|vector| sum.add(&f(vector)));
+        if let Some(last) = self.last(vectors) {
+            sum.add(&self.only_new(&f(last)));
+        }
+        sum
     }
 
     /// A row of the group.
@@ -113,23 +143,37 @@ impl RowSum {
         }
     }
 
+    pub(super) fn total(&self) -> f64 {
+        self.0.iter().sum()
+    }
+
     /// The sums of rows: those of all their neighbours at a time, as vectors add them.
     #[inline(always)]
     pub(super) fn totals(rows: &[Self; GROUP]) -> [f64; GROUP] {
         let eights = rows.map(|row| row.0);
-        let fours = sums_of_pairs::<{ 4 * GROUP }>(eights.as_flattened());
-        let twos = sums_of_pairs::<{ 2 * GROUP }>(&fours);
-        sums_of_pairs(&twos)
+        let add = |a, b| a + b;
+        let fours = of_pairs::<_, { 4 * GROUP }>(eights.as_flattened(), add);
+        let twos = of_pairs::<_, { 2 * GROUP }>(&fours, add);
+        of_pairs(&twos, add)
     }
 }
 
+/// What becomes of the elements of each row, put together in pairs, the pairs in pairs and so on.
 #[inline(always)]
-fn sums_of_pairs<const N: usize>(terms: &[f64]) -> [f64; N] {
-    let mut sums = [0.0; N];
-    for (sum, [a, b]) in sums.iter_mut().zip(terms.as_chunks::<2>().0) {
-        *sum = a + b;
+pub(super) fn fold_rows(rows: &[Few; GROUP], f: impl Fn(f32, f32) -> f32 + Copy) -> [f32; GROUP] {
+    let eights = of_pairs::<_, { 8 * GROUP }>(rows.as_flattened(), f);
+    let fours = of_pairs::<_, { 4 * GROUP }>(&eights, f);
+    let twos = of_pairs::<_, { 2 * GROUP }>(&fours, f);
+    of_pairs(&twos, f)
+}
+
+#[inline(always)]
+fn of_pairs<T: Copy + Default, const N: usize>(values: &[T], f: impl Fn(T, T) -> T) -> [T; N] {
+    let mut results = [T::default(); N];
+    for (result, [a, b]) in results.iter_mut().zip(values.as_chunks::<2>().0) {
+        *result = f(*a, *b);
     }
-    sums
+    results
 }
 
 #[cfg(test)]
@@ -140,7 +184,9 @@ mod tests {
     struct PlusSum;
 
     impl ShortKernel<1> for PlusSum {
-        fn run_group(&self, rows: Rows, [z]: [&[f32]; 1], output: &mut [f32]) {
+        type Scratch = ();
+
+        fn run_group(&self, rows: Rows, [z]: [&[f32]; 1], output: &mut [f32], (): &mut ()) {
             let mut sums = [RowSum::ZERO; GROUP];
             for (n, sum) in sums.iter_mut().enumerate().take(output.len() / rows.width) {
                 let (whole, last) = parts(rows.row(z, n));
@@ -157,7 +203,7 @@ mod tests {
 
     #[test]
     fn every_row_has_its_own_sum() {
-        for width in SHORT {
+        for width in FEW..=255 {
             for count in [1, GROUP - 1, GROUP, 3 * GROUP + 5, 700] {
                 let z: Vec<f32> = (0..count * width).map(|i| (i * 37 % 17) as f32).collect();
                 let expected: Vec<f32> = z

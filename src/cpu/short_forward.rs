@@ -1,0 +1,129 @@
+//! The forward pass of row-wise activations over rows that are too short to be spread over all lanes.
+
+use std::ops::RangeInclusive;
+
+use super::lines::over_lines;
+use super::rowwise::{ForwardKernel, Row, RowSet, inverse};
+use super::short_rows::{
+    FEW, Few, GROUP, RowSum, Rows, ShortKernel, are_short, fold_rows, over_short_rows, parts,
+};
+use crate::backend::Lines;
+use crate::reference::Rowwise;
+
+/// The widths of rows for which this is the fastest way.
+const WIDTHS: RangeInclusive<usize> = 24..=255;
+
+/// Where what a sum has beyond its greatest term, 1, is less, it has too few digits.
+const FEW_DIGITS: f64 = 1.0 / 16384.0;
+
+/// The vectors of a group's rows, and after those of each row its exponentials.
+#[derive(Default)]
+pub(super) struct Copies(Vec<Few>);
+
+impl<F: Rowwise<f32>, const SCALED: bool> ForwardKernel<F, SCALED> {
+    /// The outputs of each line.
+    pub(super) fn over(&self, y: &mut [f32], z: &[f32], lines: Lines, mask: Option<&[f32]>) {
+        if are_short(lines, WIDTHS) && mask.is_none() && !F::PROJECTS {
+            over_short_rows(self, y, [z], lines.width);
+        } else {
+            over_lines(self, y, [z], lines, mask);
+        }
+    }
+
+    /// Copies the rows' vectors, and finds the greatest element of each: NaN where one is NaN.
+    #[inline(always)]
+    fn copy(&self, rows: Rows, z: &[f32], copies: &mut [Few]) -> [f32; GROUP] {
+        let vectors = rows.vectors();
+        let mut greatest = [[f32::NEG_INFINITY; FEW]; GROUP];
+        let mut any_nan = false;
+        let pairs = z.chunks_exact(rows.width).zip(copies.chunks_exact_mut(2 * vectors));
+        for ((row, copy), greatest) in pairs.zip(&mut greatest) {
+            let (whole, last) = parts(row);
+            let mut here = [f32::NEG_INFINITY; FEW];
+            for (z, copy) in whole.iter().chain(last).zip(&mut copy[..vectors]) {
+                *copy = *z;
+                for i in 0..FEW {
+                    let z = self.argument(z[i]);
+                    any_nan |= z.is_nan();
+                    here[i] = if z > here[i] { z } else { here[i] };
+                }
+            }
+            *greatest = here;
+        }
+        let mut maxima = fold_rows(&greatest, |a, b| if a > b { a } else { b });
+        if any_nan {
+            for (maximum, row) in maxima.iter_mut().zip(z.chunks_exact(rows.width)) {
+                *maximum = if row.iter().any(|z| z.is_nan()) { f32::NAN } else { *maximum };
+            }
+        }
+        maxima
+    }
+
+    /// What the exponentials of each row add up to, less the 1 of the greatest.
+    #[inline(always)]
+    fn rests(rows: Rows, copies: &[Few]) -> [f64; GROUP] {
+        let vectors = rows.vectors();
+        let exponentials = || copies.chunks_exact(2 * vectors).map(|copy| &copy[vectors..]);
+        let mut sums = [RowSum::ZERO; GROUP];
+        for (sum, e) in sums.iter_mut().zip(exponentials()) {
+            *sum = rows.sum(e, |e| *e);
+        }
+        let mut rests = RowSum::totals(&sums).map(|total| total - 1.0);
+        if F::TAKES_LOGARITHM {
+            for (rest, e) in rests.iter_mut().zip(exponentials()) {
+                if *rest < FEW_DIGITS {
+                    // Only the greatest is 1 here.
+                    *rest = rows.sum(e, |e| e.map(|e| if e < 1.0 { e } else { 0.0 })).total();
+                }
+            }
+        }
+        rests
+    }
+
+    #[inline(always)]
+    fn outputs(&self, z: &Few, e: &Few, row: Row, y: &mut Few) {
+        for i in 0..FEW {
+            y[i] = self.output(z[i], e[i], row);
+        }
+    }
+}
+
+impl<F: Rowwise<f32>, const SCALED: bool> ShortKernel<1> for ForwardKernel<F, SCALED> {
+    type Scratch = Copies;
+
+    #[inline(always)]
+    fn run_group(&self, rows: Rows, [z]: [&[f32]; 1], output: &mut [f32], copies: &mut Copies) {
+        let vectors = rows.vectors();
+        let copies = &mut copies.0;
+        copies.resize(2 * vectors * GROUP, [0.0; FEW]);
+        let maxima = self.copy(rows, z, copies);
+        // Loops over elements, here and below: ones over so few at a time would not become vectors.
+        for (copy, maximum) in copies.chunks_exact_mut(2 * vectors).zip(maxima) {
+            let (z, e) = copy.split_at_mut(vectors);
+            for (e, z) in e.as_flattened_mut().iter_mut().zip(z.as_flattened()) {
+                *e = self.exponential(*z, maximum);
+            }
+        }
+        let rests = Self::rests(rows, copies);
+        let mut set = RowSet::<GROUP>::ZERO;
+        // As many as the group has, which the compiler must not know for the same reason.
+        for n in 0..GROUP.min(rows.width) {
+            set.set(n, self.row(maxima[n], rests[n] as f32, inverse(rests[n])));
+        }
+        let pairs = output.chunks_exact_mut(rows.width).zip(copies.chunks_exact(2 * vectors));
+        for (n, (output, copy)) in pairs.enumerate() {
+            let row = set.row(n);
+            let (z, e) = copy.split_at(vectors);
+            let y = output.as_chunks_mut::<FEW>().0;
+            let pairs = z[..y.len()].as_flattened().iter().zip(e[..y.len()].as_flattened());
+            for (y, (z, e)) in y.as_flattened_mut().iter_mut().zip(pairs) {
+                *y = self.output(*z, *e, row);
+            }
+            if let (Some(z), Some(e), Some(y)) =
+                (rows.last(z), rows.last(e), output.last_chunk_mut())
+            {
+                self.outputs(z, e, row, y);
+            }
+        }
+    }
+}
