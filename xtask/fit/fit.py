@@ -390,6 +390,15 @@ CONSTANTS = {
 }
 
 
+def turns(power):
+    """2/π less what makes whole turns of multiples of 2^power, in two parts of an f64."""
+    with mp.workprec(300):
+        step = mp.ldexp(4, -power)
+        rest = 2 / mp.pi - step * mp.nint(2 / mp.pi / step)
+        head = float(rest)
+        return head, float(rest - head)
+
+
 def show(name):
     coefficients, error = FITS[name].solve()
     print(f"{name}: degree {FITS[name].degree}, error 2^{float(mp.log(error, 2)):.1f}")
@@ -450,6 +459,8 @@ def main(arguments):
         for name, value in CONSTANTS.items():
             head = f32(value)
             print(f"{name}: {shortest(head)} {shortest(f32(value - head))}")
+        for power in (0, 26, 50, 74, 98):
+            print(f"2/π for multiples of 2^{power}:", *turns(power))
     return 0
 
 

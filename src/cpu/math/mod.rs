@@ -334,6 +334,21 @@ mod tests {
     }
 
     #[test]
+    fn products_are_angles_of_any_size() {
+        for factor in [0.1, 30.0, 3.3e7, 7.7e18, 1.1e29] {
+            for i in 0..=u32::MAX / 10_007 {
+                let x = f32::from_bits(i * 10_007);
+                let (angle, exact) = (bits::product(factor, x), f64::from(factor) * f64::from(x));
+                if x.is_normal() && angle.high.is_finite() && angle.high.abs() > 1e-20 {
+                    let found = trigonometry::sin(angle);
+                    let error = ulp(found, exact.sin());
+                    assert!(error <= 2.0, "sin of {factor:e} · {x:e}: {error:.3} ULP");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn subnormal_results_and_arguments_are_right() {
         for x in [-88.0, -95.5, -100.25, -103.0, -103.9, -150.0, -f32::MAX] {
             assert!(

@@ -3,37 +3,23 @@
 use super::bits::{polynomial, product, quotient, select};
 use crate::reference::Sum;
 
-/// The bits of 2/π after 58 zeros, as a binary fraction cut into words.
-const TWO_OVER_PI: [u32; 9] = [
-    0x0000_0000,
-    0x0000_0028,
-    0xbe60_db93,
-    0x9105_4a7f,
-    0x09d5_f47d,
-    0x4d37_7036,
-    0xd8a5_664f,
-    0x10e4_107f,
-    0x9458_eaf7,
+/// 2/π in two parts, by `fit.py`: all of it; and less what makes whole turns of arguments whose bits are worth at
+/// least 2^26, 2^50, 2^74 and 2^98, as all bits of an f32 are from the sizes below on.
+const TURNS: [[f64; 2]; 5] = [
+    [std::f64::consts::FRAC_2_PI, -3.935735335036497e-17],
+    [2.568255326690366e-08, -5.434184107743751e-25],
+    [2.93709554037182e-16, 1.018166438749971e-32],
+    [3.254380609134673e-23, 2.5184173833409495e-39],
+    [-5.321602079519459e-31, 1.7266765423121933e-47],
 ];
 
-/// The angle in quarter turns, modulo 4, with 62 bits behind the point: the product with 2/π, in as
-/// many bits as it takes (Payne and Hanek 1983). Below 2^least, nothing.
-#[inline(always)]
-fn quarter_turns(x: f32, least: i32) -> u64 {
-    let exponent = (x.to_bits() >> 23 & 0xff) as i32 - 127;
-    // x = m · 2^(exponent − 23): the product's bits of interest begin here.
-    let m = u64::from((x.to_bits() & 0x007f_ffff) | 0x0080_0000);
-    let start = (exponent + 33).clamp(0, 160) as usize;
-    let (word, shift) = (start / 32, start % 32);
-    let window = |i: usize| {
-        let two = u64::from(TWO_OVER_PI[word + i]) << 32 | u64::from(TWO_OVER_PI[word + i + 1]);
-        (two << shift) >> 32
-    };
-    let middle = m * window(1) + ((m * window(2)) >> 32);
-    let turns = ((m * window(0)) << 32).wrapping_add(middle);
-    let turns = if exponent < least { 0 } else { turns };
-    if x < 0.0 { turns.wrapping_neg() } else { turns }
-}
+/// 2^49, 2^73, 2^97 and 2^121.
+const SIZES: [f64; 4] = [
+    562_949_953_421_312.0,
+    9_444_732_965_739_290_427_392.0,
+    158_456_325_028_528_675_187_087_900_672.0,
+    2_658_455_991_569_831_745_807_614_120_560_689_152.0,
+];
 
 /// An angle as quarter turns, modulo 4, and a rest in [−π/4, π/4].
 #[derive(Clone, Copy)]
@@ -42,35 +28,39 @@ struct Angle {
     rest: Sum<f32>,
 }
 
+/// 1.5 · 2^52: the last bits of a sum with it are the nearest integer's.
+const ROUND: f64 = 6_755_399_441_055_744.0;
+
+/// x in quarter turns, as an integer's last bits and a fraction. A fused multiply-add leaves of the product just the
+/// fraction (Cody and Waite 1980), as big as it may be beside it (Payne and Hanek 1983).
+#[inline(always)]
+fn quarter_turns(x: f64, [turns, rest]: [f64; 2]) -> (u32, f64) {
+    let rounded = x.mul_add(turns, ROUND);
+    let fraction = x.mul_add(turns, ROUND - rounded);
+    (rounded.to_bits() as u32, x.mul_add(rest, fraction))
+}
+
 /// The angle x, and an eighth of a turn more where that is asked for.
 #[inline(always)]
 fn reduce(x: Sum<f32>, more: bool) -> Angle {
-    // A small angle is its own rest, with all its digits; beside an eighth they do not count.
-    let least = if more { -33 } else { -1 };
-    // The low part of the sum.
-    const LEAST: i32 = -12;
-    let turns = quarter_turns(x.high, least).wrapping_add(quarter_turns(x.low, LEAST));
-    let turns = if more { turns.wrapping_add(1 << 61) } else { turns };
-    let quarter = (turns.wrapping_add(1 << 61) >> 62) as u32;
-    let fraction = turns.wrapping_sub(u64::from(quarter) << 62) as i64;
-    // Three pieces that an f32 holds exactly.
-    let magnitude = fraction.unsigned_abs();
-    let upper = (magnitude >> 40) as i32 as f32 * 2.384_185_8e-7;
-    let middle = (magnitude >> 20 & 0xf_ffff) as i32 as f32 * 2.273_736_8e-13;
-    let lower = (magnitude & 0xf_ffff) as i32 as f32 * 2.168_404_3e-19;
-    let sum = upper + (middle + lower);
-    let turn = Sum { high: sum, low: (upper - sum) + (middle + lower) };
-    // π/2 in two parts.
-    let angle = turn.times_sum(Sum { high: 1.570_796_4, low: -4.371_139e-8 });
-    let sign = select(fraction < 0, -1.0, 1.0);
-    let small = |part: f32, least: i32| {
-        select(part.abs() < f32::from_bits(((least + 127) as u32) << 23), part, 0.0)
+    let (high, low) = (f64::from(x.high), f64::from(x.low));
+    let turns_from = |sizes: &[f64]| {
+        let mut turns = TURNS[0];
+        for (size, coarse) in sizes.iter().zip(&TURNS[1..]) {
+            turns = if high.abs() >= *size { *coarse } else { turns };
+        }
+        turns
     };
-    let high = small(x.high, least);
-    let rest = sign * angle.low + small(x.low, LEAST);
-    let whole = (sign * angle.high + high) + rest;
-    let low = ((sign * angle.high + high) - whole) + rest;
-    Angle { quarter, rest: Sum { high: whole, low } }
+    let (whole, fraction) = quarter_turns(high, turns_from(&SIZES));
+    // The low part's bits are worth as much as those of the high part of an angle 2^24 times smaller.
+    let (low_whole, low_fraction) = quarter_turns(low, turns_from(&SIZES[1..]));
+    let fraction = fraction + low_fraction;
+    let fraction = if more { fraction + 0.5 } else { fraction };
+    let rounded = fraction + ROUND;
+    let angle = (fraction - (rounded - ROUND)) * std::f64::consts::FRAC_PI_2;
+    let quarter = whole.wrapping_add(low_whole).wrapping_add(rounded.to_bits() as u32);
+    let high = angle as f32;
+    Angle { quarter, rest: Sum { high, low: (angle - f64::from(high)) as f32 } }
 }
 
 impl Angle {
