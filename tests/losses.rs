@@ -390,6 +390,36 @@ on_every_device! {
         assert_eq!(gradient[2..4], [0.0, 0.0]);
     }
 
+    fn nan_beside_the_label_is_one_of_its_row_and_changes_no_other(device) {
+        let (rows, classes) = (7, 5);
+        let classes_of_rows = random_labels(rows, classes, 3);
+        let labels = device.labels(&classes_of_rows).unwrap();
+        let weights = device.tensor(&[0.5, 1.0, 2.0, 0.25, 3.0, 0.1, 1.0], [rows]).unwrap();
+        for loss in [Loss::nll(), Loss::cross_entropy()] {
+            let values = distributions(rows, classes, 4);
+            // Of the third row, a class that is not its label.
+            let at = 2 * classes + usize::from(classes_of_rows[2] == 0);
+            let mut broken = values.clone();
+            broken[at] = f32::NAN;
+            let of = |values: &[f32]| {
+                let y = device.tensor(values, [rows, classes]).unwrap();
+                let targets = || Targets::from(&labels).weights(&weights);
+                let losses = loss.forward(&y, targets(), Reduction::None).unwrap();
+                let gradient = loss.gradient(&y, targets(), Reduction::Sum).unwrap();
+                (losses.to_vec().unwrap(), gradient.to_vec().unwrap())
+            };
+            let ((whole, whole_gradient), (found, found_gradient)) = (of(&values), of(&broken));
+            for row in 0..rows {
+                assert_eq!(found[row].is_nan(), row == 2, "{loss}: {found:?}");
+                assert!(row == 2 || found[row] == whole[row], "{loss}: {found:?}, {whole:?}");
+            }
+            for i in 0..rows * classes {
+                assert_eq!(found_gradient[i].is_nan(), i == at, "{loss}: {found_gradient:?}");
+                assert!(i == at || found_gradient[i] == whole_gradient[i], "{loss}: element {i}");
+            }
+        }
+    }
+
     fn where_nothing_counts_the_mean_is_nan_the_sum_zero_and_the_gradient_zero(device) {
         let loss = Loss::CrossEntropy { label_smoothing: 0.0, ignore_index: Some(-100) };
         let y = device.tensor(&[0.5, 0.5, 0.5, 0.5], [2, 2]).unwrap();

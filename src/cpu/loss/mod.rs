@@ -1,6 +1,7 @@
 //! Losses, with the activation below them.
 
 mod margin;
+mod single;
 mod softmax;
 mod targets;
 mod terms;
@@ -74,6 +75,9 @@ impl Pass<'_> {
     fn run_rows(&self, first: usize, count: usize, outputs: Outputs<'_>) {
         let is_narrow = self.rows.width <= NARROW;
         match self.formula.structure() {
+            Structure::Terms if self.has_single_terms(&outputs) => {
+                self.single_terms(first, count, outputs);
+            }
             Structure::Terms => self.terms(self.one_by_one(first, count, outputs)),
             Structure::LogSumExp if is_narrow => {
                 self.narrow_softmax_cross_entropy(first, count, outputs);

@@ -1,0 +1,101 @@
+//! Losses of which a row with a label has a single term: those that are 0 where the target is.
+
+use pulp::NullaryFnOnce;
+
+use super::super::parallel::vectorised;
+use super::{Outputs, Pass};
+use crate::activation::Activation;
+use crate::backend::Argument;
+use crate::loss::{Formula, Loss, LossVisitor};
+use crate::reference::LossTerm;
+
+impl Pass<'_> {
+    /// Whether each row has but one term. That terms are wanted by themselves is no reason to hurry.
+    pub(super) fn has_single_terms(&self, outputs: &Outputs<'_>) -> bool {
+        let Self { formula, activation, targets, .. } = self;
+        let is_zero_at_zero =
+            matches!(formula, Formula::Of(Loss::Nll { .. } | Loss::CrossEntropy { .. }));
+        let of_rows = targets.weights.is_none_or(|weights| weights.column == 0);
+        let is_composed = self.argument == Argument::Output && **activation != Activation::Identity;
+        is_zero_at_zero
+            && targets.are_single_labels()
+            && targets.extra.is_none()
+            && of_rows
+            && !is_composed
+            && outputs.terms.is_empty()
+    }
+
+    /// A task whose rows have single terms. One with NaN, which makes all of its row NaN, is left to the others.
+    pub(super) fn single_terms(&self, first: usize, count: usize, outputs: Outputs<'_>) {
+        let width = self.rows.width;
+        let z = &self.z[first * width..(first + count) * width];
+        if vectorised(AnyNan(z)) {
+            return self.terms(self.one_by_one(first, count, outputs));
+        }
+        let Outputs { losses, y, dz, .. } = outputs;
+        if !y.is_empty() {
+            y.copy_from_slice(z);
+        }
+        dz.fill(0.0);
+        let number = self.first_row + first;
+        self.formula.visit(Rows { pass: self, number, z, losses, dz });
+    }
+}
+
+struct AnyNan<'a>(&'a [f32]);
+
+impl NullaryFnOnce for AnyNan<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn call(self) -> bool {
+        self.0.iter().fold(false, |any, value| any | value.is_nan())
+    }
+}
+
+/// Rows from the one with this number on, and where their losses and slopes go: nowhere for empty slices.
+struct Rows<'a> {
+    pass: &'a Pass<'a>,
+    number: usize,
+    z: &'a [f32],
+    losses: &'a mut [f32],
+    dz: &'a mut [f32],
+}
+
+impl LossVisitor<f32> for Rows<'_> {
+    type Output = ();
+
+    fn visit<F: LossTerm<f32>>(self, formula: F) {
+        vectorised(Evaluation { formula, rows: self });
+    }
+}
+
+struct Evaluation<'a, F> {
+    formula: F,
+    rows: Rows<'a>,
+}
+
+impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { formula, rows: Rows { pass, number, z, losses, dz } } = self;
+        let (targets, scale, width) = (pass.targets, pass.scale, pass.rows.width);
+        losses.fill(0.0);
+        for (i, row) in z.chunks(width.max(1)).enumerate() {
+            let Some(target) = targets.row(number + i) else { continue };
+            let Some((label, y)) = target.label().and_then(|at| Some((at, *row.get(at)?))) else {
+                continue;
+            };
+            let (t, weight) = (target.at(label), targets.row_weight(number + i));
+            if let Some(loss) = losses.get_mut(i) {
+                let term = weight * formula.loss(y, t, 1.0);
+                *loss = (f64::from(scale) * f64::from(term)) as f32;
+            }
+            if let Some(slope) = dz.get_mut(i * width + label) {
+                *slope = scale * (weight * formula.gradient(y, t, 1.0));
+            }
+        }
+    }
+}
