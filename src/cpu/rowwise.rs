@@ -1,9 +1,11 @@
 //! Work along rows: the softmax family.
 
-use super::lines::Kernel;
+use super::lines::{Kernel, over_lines};
 use super::math::{difference, exp_difference, finite_difference, ln_1p};
 use super::parallel::{LANES, Lanes, Totals, across, lines, over_pieces_of, sum_of, terms};
 use super::row_product::ProductKernel;
+use super::short_forward;
+use super::short_rows::{are_short, over_short_rows};
 use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Temperature};
 use crate::reference::activations::{RowStatistics, Shifted};
@@ -419,6 +421,15 @@ impl<F: Rowwise<f32>, const SCALED: bool> ForwardKernel<F, SCALED> {
     /// z − (maximum + log_sum) takes two operations, where (z − maximum) − log_sum takes eight to be as accurate:
     /// the sum in brackets is found once for a row, with what its rounding takes.
     const HAS_LOGARITHM_IN_ORIGIN: bool = F::TAKES_LOGARITHM && !SCALED;
+
+    /// The outputs of each line.
+    fn over(&self, y: &mut [f32], z: &[f32], lines: Lines, mask: Option<&[f32]>) {
+        if are_short(lines, short_forward::WIDTHS) && mask.is_none() && !F::PROJECTS {
+            over_short_rows(self, y, [z], lines.width);
+        } else {
+            over_lines(self, y, [z], lines, mask);
+        }
+    }
 
     /// What takes the place of z, prescaled.
     #[inline(always)]

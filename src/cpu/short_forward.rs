@@ -2,16 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use super::lines::over_lines;
 use super::rowwise::{ForwardKernel, Row, RowSet, inverse};
-use super::short_rows::{
-    FEW, Few, GROUP, RowSum, Rows, ShortKernel, are_short, fold_rows, over_short_rows, parts,
-};
-use crate::backend::Lines;
+use super::short_rows::{FEW, Few, GROUP, RowSum, Rows, ShortKernel, fold_rows, parts};
 use crate::reference::Rowwise;
 
 /// The widths of rows for which this is the fastest way.
-const WIDTHS: RangeInclusive<usize> = 24..=255;
+pub(super) const WIDTHS: RangeInclusive<usize> = 24..=255;
 
 /// Where what a sum has beyond its greatest term, 1, is less, it has too few digits.
 const FEW_DIGITS: f64 = 1.0 / 16384.0;
@@ -21,15 +17,6 @@ const FEW_DIGITS: f64 = 1.0 / 16384.0;
 pub(super) struct Copies(Vec<Few>);
 
 impl<F: Rowwise<f32>, const SCALED: bool> ForwardKernel<F, SCALED> {
-    /// The outputs of each line.
-    pub(super) fn over(&self, y: &mut [f32], z: &[f32], lines: Lines, mask: Option<&[f32]>) {
-        if are_short(lines, WIDTHS) && mask.is_none() && !F::PROJECTS {
-            over_short_rows(self, y, [z], lines.width);
-        } else {
-            over_lines(self, y, [z], lines, mask);
-        }
-    }
-
     /// Copies the rows' vectors, and finds the greatest element of each: NaN where one is NaN.
     #[inline(always)]
     fn copy(&self, rows: Rows, z: &[f32], copies: &mut [Few]) -> [f32; GROUP] {

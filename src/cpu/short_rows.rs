@@ -151,18 +151,20 @@ impl RowSum {
     #[inline(always)]
     pub(super) fn totals(rows: &[Self; GROUP]) -> [f64; GROUP] {
         let eights = rows.map(|row| row.0);
-        let add = |a, b| a + b;
-        let fours = of_pairs::<_, { 4 * GROUP }>(eights.as_flattened(), add);
-        let twos = of_pairs::<_, { 2 * GROUP }>(&fours, add);
-        of_pairs(&twos, add)
+        fold_eights(eights.as_flattened(), |a, b| a + b)
     }
 }
 
 /// What becomes of the elements of each row, put together in pairs, the pairs in pairs and so on.
 #[inline(always)]
 pub(super) fn fold_rows(rows: &[Few; GROUP], f: impl Fn(f32, f32) -> f32 + Copy) -> [f32; GROUP] {
-    let eights = of_pairs::<_, { 8 * GROUP }>(rows.as_flattened(), f);
-    let fours = of_pairs::<_, { 4 * GROUP }>(&eights, f);
+    fold_eights(&of_pairs::<_, { 8 * GROUP }>(rows.as_flattened(), f), f)
+}
+
+/// The same of eight elements of each row.
+#[inline(always)]
+fn fold_eights<T: Copy + Default>(eights: &[T], f: impl Fn(T, T) -> T + Copy) -> [T; GROUP] {
+    let fours = of_pairs::<_, { 4 * GROUP }>(eights, f);
     let twos = of_pairs::<_, { 2 * GROUP }>(&fours, f);
     of_pairs(&twos, f)
 }

@@ -89,6 +89,11 @@ impl Pass<'_> {
         }
     }
 
+    /// Whether the loss is one of the activation's output, which is computed first.
+    fn is_composed(&self) -> bool {
+        self.argument == Argument::Output && *self.activation != Activation::Identity
+    }
+
     fn one_by_one<'a>(
         &'a self,
         first: usize,

@@ -4,28 +4,25 @@ use pulp::NullaryFnOnce;
 
 use super::super::parallel::vectorised;
 use super::{Outputs, Pass};
-use crate::activation::Activation;
-use crate::backend::Argument;
 use crate::loss::{Formula, Loss, LossVisitor};
 use crate::reference::LossTerm;
 
 impl Pass<'_> {
-    /// Whether each row has but one term. That terms are wanted by themselves is no reason to hurry.
+    /// Whether each row has but one term. Where all terms are wanted, they are computed one by one.
     pub(super) fn has_single_terms(&self, outputs: &Outputs<'_>) -> bool {
-        let Self { formula, activation, targets, .. } = self;
+        let Self { formula, targets, .. } = self;
         let is_zero_at_zero =
             matches!(formula, Formula::Of(Loss::Nll { .. } | Loss::CrossEntropy { .. }));
-        let of_rows = targets.weights.is_none_or(|weights| weights.column == 0);
-        let is_composed = self.argument == Argument::Output && **activation != Activation::Identity;
+        let has_weights_of_rows = targets.weights.is_none_or(|weights| weights.column == 0);
         is_zero_at_zero
             && targets.are_single_labels()
             && targets.extra.is_none()
-            && of_rows
-            && !is_composed
+            && has_weights_of_rows
+            && !self.is_composed()
             && outputs.terms.is_empty()
     }
 
-    /// A task whose rows have single terms. One with NaN, which makes all of its row NaN, is left to the others.
+    /// A task whose rows have single terms. One with NaN, which counts wherever it is, has all terms computed.
     pub(super) fn single_terms(&self, first: usize, count: usize, outputs: Outputs<'_>) {
         let width = self.rows.width;
         let z = &self.z[first * width..(first + count) * width];

@@ -7,8 +7,7 @@ use super::super::halves::{Values, ValuesMut};
 use super::super::parallel::{sum, vectorised};
 use super::super::pointwise;
 use super::{Pass, Row};
-use crate::activation::Activation;
-use crate::backend::{Argument, Binary};
+use crate::backend::Binary;
 use crate::loss::LossVisitor;
 use crate::reference::LossTerm;
 
@@ -68,8 +67,7 @@ impl Pass<'_> {
             [y, dy, target, extra, weights, losses].map(|block| &mut block[..length]);
         let z = &row.z[range.clone()];
         let has_y = !row.y.is_empty();
-        let composed =
-            self.argument == Argument::Output && *self.activation != Activation::Identity;
+        let composed = self.is_composed();
         if composed || has_y {
             y.copy_from_slice(z);
             pointwise::forward(self.activation, y);
