@@ -12,6 +12,7 @@ mod math;
 mod matrix;
 mod optimizer;
 mod parallel;
+mod piecewise;
 mod pointwise;
 mod prelu;
 mod region;

@@ -4,12 +4,14 @@ use pulp::NullaryFnOnce;
 
 use super::halves::{Values, ValuesMut, map};
 use super::parallel::vectorised;
+use super::piecewise::Evaluator;
 use crate::activation::{Activation, PointwiseVisitor};
 use crate::backend::{Binary, Unary};
 use crate::reference::Pointwise;
 
 pub(super) fn unary(map: Unary, activation: &Activation, input: Values<'_>, output: ValuesMut<'_>) {
-    activation.visit_pointwise(UnaryCall { map, input, output });
+    let polynomials = Evaluator::new(activation, map);
+    activation.visit_pointwise(UnaryCall { map, polynomials, input, output });
 }
 
 pub(super) fn binary(
@@ -18,24 +20,24 @@ pub(super) fn binary(
     inputs: [Values<'_>; 2],
     output: ValuesMut<'_>,
 ) {
-    activation.visit_pointwise(BinaryCall { map, inputs, output });
+    let polynomials = match map {
+        Binary::Backward => Evaluator::new(activation, Unary::Derivative),
+        Binary::BackwardFromOutput => None,
+    };
+    activation.visit_pointwise(BinaryCall { map, polynomials, inputs, output });
 }
 
 /// In place.
 pub(super) fn forward(activation: &Activation, values: &mut [f32]) {
     if *activation != Activation::Identity {
-        activation.visit_pointwise(InPlace { values });
+        let polynomials = Evaluator::new(activation, Unary::Forward);
+        activation.visit_pointwise(InPlace { polynomials, values });
     }
 }
 
 /// A function of one number.
 trait Map: Copy + Sync {
     fn apply(&self, x: f32) -> f32;
-}
-
-/// A function of two numbers.
-trait Map2: Copy + Sync {
-    fn apply(&self, x: f32, y: f32) -> f32;
 }
 
 #[derive(Clone, Copy)]
@@ -78,19 +80,9 @@ impl<F: Pointwise<f32>> Map for DerivativeFromOutput<F> {
     }
 }
 
-/// The chain rule on top of a derivative.
-#[derive(Clone, Copy)]
-struct Chain<D>(D);
-
-impl<D: Map> Map2 for Chain<D> {
-    #[inline(always)]
-    fn apply(&self, x: f32, dy: f32) -> f32 {
-        dy * self.0.apply(x)
-    }
-}
-
 struct UnaryCall<'a> {
     map: Unary,
+    polynomials: Option<Evaluator>,
     input: Values<'a>,
     output: ValuesMut<'a>,
 }
@@ -99,18 +91,18 @@ impl PointwiseVisitor<f32> for UnaryCall<'_> {
     type Output = ();
 
     fn visit<F: Pointwise<f32>>(self, formula: F) {
-        let (input, output) = (self.input, self.output);
         match self.map {
-            Unary::Forward => map_unary(Forward(formula), input, output),
-            Unary::Derivative => map_unary(Derivative(formula), input, output),
-            Unary::SecondDerivative => map_unary(SecondDerivative(formula), input, output),
-            Unary::DerivativeFromOutput => map_unary(DerivativeFromOutput(formula), input, output),
+            Unary::Forward => self.run(Forward(formula)),
+            Unary::Derivative => self.run(Derivative(formula)),
+            Unary::SecondDerivative => self.run(SecondDerivative(formula)),
+            Unary::DerivativeFromOutput => self.run(DerivativeFromOutput(formula)),
         }
     }
 }
 
 struct BinaryCall<'a> {
     map: Binary,
+    polynomials: Option<Evaluator>,
     inputs: [Values<'a>; 2],
     output: ValuesMut<'a>,
 }
@@ -119,17 +111,15 @@ impl PointwiseVisitor<f32> for BinaryCall<'_> {
     type Output = ();
 
     fn visit<F: Pointwise<f32>>(self, formula: F) {
-        let (inputs, output) = (self.inputs, self.output);
         match self.map {
-            Binary::Backward => map_binary(Chain(Derivative(formula)), inputs, output),
-            Binary::BackwardFromOutput => {
-                map_binary(Chain(DerivativeFromOutput(formula)), inputs, output);
-            }
+            Binary::Backward => self.run(Derivative(formula)),
+            Binary::BackwardFromOutput => self.run(DerivativeFromOutput(formula)),
         }
     }
 }
 
 struct InPlace<'a> {
+    polynomials: Option<Evaluator>,
     values: &'a mut [f32],
 }
 
@@ -137,16 +127,37 @@ impl PointwiseVisitor<f32> for InPlace<'_> {
     type Output = ();
 
     fn visit<F: Pointwise<f32>>(self, formula: F) {
-        vectorised(MapInPlace { f: Forward(formula), values: self.values });
+        let f = Forward(formula);
+        match self.polynomials {
+            Some(polynomials) => polynomials.map_in_place(self.values, &elsewhere(f)),
+            None => vectorised(MapInPlace { f, values: self.values }),
+        }
     }
 }
 
-fn map_unary<F: Map>(f: F, input: Values<'_>, output: ValuesMut<'_>) {
-    map([input], output, &|[input], output| vectorised(Mapped { f, input, output }));
+impl UnaryCall<'_> {
+    fn run(self, f: impl Map) {
+        let polynomials = self.polynomials;
+        map([self.input], self.output, &|[input], output| match polynomials {
+            Some(polynomials) => polynomials.map(input, None, output, &elsewhere(f)),
+            None => vectorised(Mapped { f, input, output }),
+        });
+    }
 }
 
-fn map_binary<F: Map2>(f: F, inputs: [Values<'_>; 2], output: ValuesMut<'_>) {
-    map(inputs, output, &|inputs, output| vectorised(Mapped2 { f, inputs, output }));
+impl BinaryCall<'_> {
+    fn run(self, f: impl Map) {
+        let polynomials = self.polynomials;
+        map(self.inputs, self.output, &|[x, dy], output| match polynomials {
+            Some(polynomials) => polynomials.map(x, Some(dy), output, &elsewhere(f)),
+            None => vectorised(MappedTimes { f, inputs: [x, dy], output }),
+        });
+    }
+}
+
+/// The function for arguments that its polynomials do not cover.
+fn elsewhere(f: impl Map) -> impl Fn(&[f32], &mut [f32]) {
+    move |input, output| vectorised(Mapped { f, input, output })
 }
 
 /// The function is held by value: nothing that is written can change what it reads.
@@ -195,26 +206,27 @@ impl<F: Map> NullaryFnOnce for MapInPlace<'_, F> {
     }
 }
 
-struct Mapped2<'a, F> {
+/// The chain rule on top of a derivative.
+struct MappedTimes<'a, F> {
     f: F,
     inputs: [&'a [f32]; 2],
     output: &'a mut [f32],
 }
 
-impl<F: Map2> NullaryFnOnce for Mapped2<'_, F> {
+impl<F: Map> NullaryFnOnce for MappedTimes<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
         let Self { f, inputs: [left, right], output } = self;
         let mut any_nan = false;
-        for ((output, &x), &y) in output.iter_mut().zip(left).zip(right) {
-            *output = f.apply(x, y);
-            any_nan |= x.is_nan() || y.is_nan();
+        for ((output, &x), &dy) in output.iter_mut().zip(left).zip(right) {
+            *output = dy * f.apply(x);
+            any_nan |= x.is_nan() || dy.is_nan();
         }
         if any_nan {
-            for ((output, &x), &y) in output.iter_mut().zip(left).zip(right) {
-                *output = if x.is_nan() || y.is_nan() { f32::NAN } else { *output };
+            for ((output, &x), &dy) in output.iter_mut().zip(left).zip(right) {
+                *output = if x.is_nan() || dy.is_nan() { f32::NAN } else { *output };
             }
         }
     }

@@ -35,7 +35,12 @@ pub fn forward(activation: &Activation, z: &[f64], row: usize) -> Vec<f64> {
     if activation.is_rowwise() {
         return z.chunks(row.max(1)).flat_map(|z| Row::new(*activation).forward(z)).collect();
     }
-    z.iter().map(|&z| evaluate(activation, Order::Forward, z)).collect()
+    z.iter().map(|&z| value(activation, z)).collect()
+}
+
+/// `g(z)` of a pointwise activation; NaN for a row-wise one.
+pub(crate) fn value(activation: &Activation, z: f64) -> f64 {
+    evaluate(activation, Order::Forward, z)
 }
 
 /// `g'(z)` of a pointwise activation; NaN for a row-wise one, which has a Jacobian.

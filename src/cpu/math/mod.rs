@@ -313,7 +313,9 @@ mod tests {
         let everywhere = |_: f32| true;
         let positive = |x: f32| x > 0.0;
         type Case = (&'static str, fn(f32) -> f32, fn(f64) -> f64, fn(f32) -> bool, f64);
-        let cases: [Case; 12] = [
+        let silu_slope = |x: f32| Special::silu_derivative(x.into());
+        let exact_silu_slope = |x: f64| Special::silu_derivative(x.into());
+        let cases: [Case; 18] = [
             ("exp", Real::exp, f64::exp, everywhere, 1.0),
             ("exp_m1", Real::exp_m1, f64::exp_m1, everywhere, 2.0),
             ("softplus", Real::softplus, Real::softplus, everywhere, 2.0),
@@ -323,6 +325,18 @@ mod tests {
             ("tanh'", Real::tanh_derivative, Real::tanh_derivative, everywhere, 1.0),
             ("sigmoid", Real::sigmoid, Real::sigmoid, everywhere, 1.0),
             ("sigmoid'", Real::sigmoid_derivative, Real::sigmoid_derivative, everywhere, 1.0),
+            ("silu", Special::silu, Special::silu, everywhere, 2.0),
+            ("silu'", silu_slope, exact_silu_slope, everywhere, 3.0),
+            ("gelu", Special::gelu, Special::gelu, everywhere, 3.0),
+            ("gelu'", Special::gelu_derivative, Special::gelu_derivative, everywhere, 3.0),
+            ("gelu_tanh", Special::gelu_tanh, Special::gelu_tanh, everywhere, 2.0),
+            (
+                "gelu_tanh'",
+                Special::gelu_tanh_derivative,
+                Special::gelu_tanh_derivative,
+                everywhere,
+                4.0,
+            ),
             ("sin", sin, f64::sin, everywhere, 2.0),
             ("cos", cos, f64::cos, everywhere, 2.0),
             ("atan", Real::atan, f64::atan, everywhere, 2.0),

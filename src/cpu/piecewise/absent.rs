@@ -1,0 +1,31 @@
+//! No polynomials: a processor of this kind has no such tables.
+
+use crate::activation::Activation;
+use crate::backend::Unary;
+
+#[derive(Clone, Copy)]
+pub(in crate::cpu) enum Evaluator {}
+
+impl Evaluator {
+    pub(in crate::cpu) fn new(_activation: &Activation, _map: Unary) -> Option<Self> {
+        None
+    }
+
+    pub(in crate::cpu) fn map(
+        self,
+        _x: &[f32],
+        _factor: Option<&[f32]>,
+        _output: &mut [f32],
+        _elsewhere: &dyn Fn(&[f32], &mut [f32]),
+    ) {
+        match self {}
+    }
+
+    pub(in crate::cpu) fn map_in_place(
+        self,
+        _values: &mut [f32],
+        _elsewhere: &dyn Fn(&[f32], &mut [f32]),
+    ) {
+        match self {}
+    }
+}

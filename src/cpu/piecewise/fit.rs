@@ -1,0 +1,202 @@
+//! The polynomials, from the formula in f64.
+
+use std::f64::consts::PI;
+
+use super::table::{Column, DEGREE, Function, INTERVALS, Symmetry, Table};
+
+/// The degree of a polynomial that stands for the formula in an interval: it is as good as f64.
+const EXACT: usize = 15;
+
+/// Places around the middle of an interval that are tried for its centre.
+const CANDIDATES: usize = 256;
+
+pub(super) fn table(function: &Function) -> Table {
+    let symmetry = function.symmetry;
+    let f = |a: f64| match symmetry.is_product() {
+        true => function.at(-a) / -a,
+        false => function.at(-a),
+    };
+    let mut centres = Column([0.0; INTERVALS]);
+    let mut coefficients = [const { Column([0.0; INTERVALS]) }; DEGREE + 1];
+    for n in 0..INTERVALS {
+        let edge = |index: f64| function.edge(index.max(0.0));
+        let (low, high) = (edge(n as f64 - 0.5), edge(n as f64 + 0.5));
+        let interval = Interval { middle: 0.5 * (low + high), half: 0.5 * (high - low) };
+        let exact = interval.polynomial::<{ EXACT + 1 }>(f);
+        let centre = interval.centre(&exact);
+        centres.0[n] = centre;
+        for (column, coefficient) in coefficients.iter_mut().zip(interval.around(&exact, centre)) {
+            column.0[n] = coefficient as f32;
+        }
+    }
+    // A little less than the edge, which rounding must not pass.
+    let farthest = (function.edge(INTERVALS as f64 - 0.5) * (1.0 - 1e-5)) as f32;
+    // Whether f(x) is 1 or x in f32 for all x that are farther.
+    let small = 0.25 * f64::from(f32::EPSILON);
+    let far = f64::from(farthest);
+    let saturates = match symmetry {
+        Symmetry::Complement => function.at(-far).abs() < small,
+        Symmetry::Ramp | Symmetry::RampOfProduct => function.at(-far).abs() < small * far,
+        Symmetry::Odd => 1.0 - function.at(far) < small,
+        Symmetry::Even => false,
+    };
+    let (keep, bound) = match symmetry {
+        Symmetry::Odd if saturates => (u32::MAX, u32::MAX),
+        // Negative numbers are the greater ones.
+        _ if saturates => (u32::MAX, (-farthest).to_bits()),
+        _ => (!(1 << 31), farthest.to_bits()),
+    };
+    Table {
+        symmetry,
+        rate: function.rate as f32,
+        growth: function.growth as f32,
+        farthest,
+        keep,
+        bound,
+        centres,
+        coefficients,
+    }
+}
+
+impl Function {
+    /// Where a·(rate + growth·a) is this.
+    fn edge(&self, index: f64) -> f64 {
+        // The root in the form that is right for a growth of 0.
+        2.0 * index / (self.rate + (self.rate * self.rate + 4.0 * self.growth * index).sqrt())
+    }
+}
+
+/// An interval, and numbers in it by u = (a − middle) / half.
+struct Interval {
+    middle: f64,
+    half: f64,
+}
+
+impl Interval {
+    /// The polynomial in u that meets the function at Chebyshev's points.
+    fn polynomial<const N: usize>(&self, f: impl Fn(f64) -> f64) -> [f64; N] {
+        let points: [f64; N] = std::array::from_fn(|n| (PI * (n as f64 + 0.5) / N as f64).cos());
+        interpolate(points, points.map(|u| f(self.middle + self.half * u)))
+    }
+
+    /// The f32 number near the middle where the function and its slope are nearest to numbers of f32: they
+    /// are coefficients, and should not err. Where the function has a root, that; and 0 where that is an edge
+    /// with such a number.
+    fn centre(&self, exact: &[f64]) -> f32 {
+        let at_edge = value(exact, -1.0);
+        if self.middle == self.half && (at_edge - f64::from(at_edge as f32)).abs() < 1e-12 {
+            return 0.0;
+        }
+        if value(exact, -1.0) * value(exact, 1.0) < 0.0 {
+            return self.root(exact);
+        }
+        let slopes = slopes(exact);
+        let error = |a: f32| {
+            let u = (f64::from(a) - self.middle) / self.half;
+            let (y, slope) = (value(exact, u), value(&slopes, u));
+            let lost = |y: f64| (f64::from(y as f32) - y).abs();
+            // The slope's error counts at the edge.
+            lost(y) + self.half * lost(slope / self.half)
+        };
+        let candidate = |n: usize| {
+            let u = (n as f64 / CANDIDATES as f64 - 0.5) / 8.0;
+            (self.middle + self.half * u) as f32
+        };
+        let best = (0..CANDIDATES).map(candidate).min_by(|&a, &b| error(a).total_cmp(&error(b)));
+        best.unwrap_or(self.middle as f32)
+    }
+
+    /// The f32 number nearest to the root, by halving.
+    fn root(&self, exact: &[f64]) -> f32 {
+        let negative_first = value(exact, -1.0) < 0.0;
+        let (mut low, mut high) = (-1.0, 1.0);
+        for _ in 0..f64::MANTISSA_DIGITS {
+            let u = 0.5 * (low + high);
+            if (value(exact, u) < 0.0) == negative_first { low = u } else { high = u }
+        }
+        (self.middle + self.half * low) as f32
+    }
+
+    /// The coefficients of the powers of a − centre, the constant first: the polynomial that meets the
+    /// function at the centre and at Chebyshev's points.
+    fn around(&self, exact: &[f64], centre: f32) -> [f64; DEGREE + 1] {
+        let at = |t: f64| value(exact, (f64::from(centre) + t - self.middle) / self.half);
+        let constant = at(0.0);
+        // Those of one more degree, without the middle one, for which there is the centre.
+        let points: [f64; DEGREE] = std::array::from_fn(|n| {
+            let n = if n < DEGREE / 2 { n } else { n + 1 };
+            let u = (PI * (n as f64 + 0.5) / (DEGREE + 1) as f64).cos();
+            self.middle + self.half * u - f64::from(centre)
+        });
+        let quotients = interpolate(points, points.map(|t| (at(t) - constant) / t));
+        std::array::from_fn(|power| if power == 0 { constant } else { quotients[power - 1] })
+    }
+}
+
+/// The polynomial with these coefficients, the constant first.
+fn value(coefficients: &[f64], u: f64) -> f64 {
+    coefficients.iter().rev().fold(0.0, |value, coefficient| value * u + coefficient)
+}
+
+fn slopes(coefficients: &[f64]) -> Vec<f64> {
+    let powers = coefficients.iter().enumerate().skip(1);
+    powers.map(|(power, coefficient)| power as f64 * coefficient).collect()
+}
+
+/// The coefficients of the polynomial that has these values at these points, the constant first.
+fn interpolate<const N: usize>(points: [f64; N], values: [f64; N]) -> [f64; N] {
+    // Newton's divided differences, and then the powers.
+    let mut differences = values;
+    for order in 1..N {
+        for n in (order..N).rev() {
+            let step = points[n] - points[n - order];
+            differences[n] = (differences[n] - differences[n - 1]) / step;
+        }
+    }
+    let mut coefficients = [0.0; N];
+    for (point, difference) in points.into_iter().zip(differences).rev() {
+        for power in (1..N).rev() {
+            coefficients[power] = coefficients[power - 1] - point * coefficients[power];
+        }
+        coefficients[0] = difference - point * coefficients[0];
+    }
+    coefficients
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::FUNCTIONS;
+    use super::*;
+
+    #[test]
+    fn polynomials_are_as_good_as_their_coefficients() {
+        for function in &FUNCTIONS {
+            let table = table(function);
+            for n in 0..INTERVALS {
+                let edges = [-0.5, 0.5].map(|half| function.edge((n as f64 + half).max(0.0)));
+                for step in 0..=100 {
+                    let a = edges[0] + (edges[1] - edges[0]) * f64::from(step) / 100.0;
+                    let t = a - f64::from(table.centres.0[n]);
+                    let coefficients = table.coefficients.each_ref().map(|c| f64::from(c.0[n]));
+                    let exact = match table.symmetry.is_product() {
+                        true if a == 0.0 => continue,
+                        true => function.at(-a) / -a,
+                        false => function.at(-a),
+                    };
+                    let error = (value(&coefficients, t) / exact - 1.0).abs();
+                    let name = function.activation;
+                    assert!(error < 0.6 * f64::from(f32::EPSILON), "{name} {a}: {error:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn interpolation_meets_the_values() {
+        let points = [-1.0, 0.25, 2.0, 3.0];
+        let coefficients = interpolate(points, points.map(|x| 1.0 - 2.0 * x + 0.5 * x * x * x));
+        for (found, exact) in coefficients.into_iter().zip([1.0, -2.0, 0.0, 0.5]) {
+            assert!((found - exact).abs() < 1e-14, "{found} for {exact}");
+        }
+    }
+}

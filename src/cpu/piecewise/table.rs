@@ -1,0 +1,120 @@
+//! The functions that have polynomials, and what they look like in memory.
+
+use std::sync::OnceLock;
+
+use super::fit;
+use crate::activation::Activation;
+use crate::backend::Unary;
+use crate::reference;
+
+/// The numbers that one instruction looks up, of which there is one for each interval.
+pub(super) const INTERVALS: usize = 32;
+
+/// Of the polynomials.
+pub(super) const DEGREE: usize = 6;
+
+/// How f(x) for positive x follows from f(−x).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Symmetry {
+    /// f(x) = 1 − f(−x)
+    Complement,
+    /// f(x) = x + f(−x)
+    Ramp,
+    /// f(x) = x + f(−x), and f(−x) is x times a polynomial.
+    RampOfProduct,
+    /// f(x) = −f(−x), which is x times a polynomial.
+    Odd,
+    /// f(x) = f(−x)
+    Even,
+}
+
+impl Symmetry {
+    pub(super) const fn is_product(self) -> bool {
+        matches!(self, Self::RampOfProduct | Self::Odd)
+    }
+}
+
+/// A function that there are polynomials of.
+pub(super) struct Function {
+    pub(super) activation: Activation,
+    pub(super) map: Unary,
+    pub(super) symmetry: Symmetry,
+    /// The interval of a = |x| is the integer nearest to a·(rate + growth·a): narrow where the function
+    /// falls fast.
+    pub(super) rate: f64,
+    pub(super) growth: f64,
+}
+
+const fn function(
+    activation: Activation,
+    map: Unary,
+    symmetry: Symmetry,
+    [rate, growth]: [f64; 2],
+) -> Function {
+    Function { activation, map, symmetry, rate, growth }
+}
+
+pub(super) const FUNCTIONS: [Function; 14] = {
+    use Activation::{Gelu, GeluTanh, QuickGelu, Sigmoid, Silu, Tanh};
+    use Symmetry::{Complement, Even, Odd, Ramp, RampOfProduct};
+    use Unary::{Derivative, Forward};
+    const SOFTPLUS: Activation = Activation::softplus();
+    // Where a derivative has a root, that is in the middle of an interval.
+    [
+        function(Sigmoid, Forward, Complement, [1.8, 0.0]),
+        function(Sigmoid, Derivative, Even, [2.0, 0.0]),
+        function(Tanh, Forward, Odd, [3.0, 0.0]),
+        function(Tanh, Derivative, Even, [3.4, 0.0]),
+        function(SOFTPLUS, Forward, Ramp, [1.8, 0.0]),
+        function(SOFTPLUS, Derivative, Complement, [1.8, 0.0]),
+        function(Silu, Forward, RampOfProduct, [1.8, 0.0]),
+        function(Silu, Derivative, Complement, [2.346_6, 0.0]),
+        function(QuickGelu, Forward, RampOfProduct, [3.06, 0.0]),
+        function(QuickGelu, Derivative, Complement, [3.993_9, 0.0]),
+        function(Gelu, Forward, RampOfProduct, [1.8, 0.45]),
+        function(Gelu, Derivative, Complement, [2.322, 0.45]),
+        function(GeluTanh, Forward, RampOfProduct, [1.8, 0.8]),
+        function(GeluTanh, Derivative, Complement, [2.206_6, 0.6]),
+    ]
+};
+
+/// A number for each interval.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub(super) struct Column(pub(super) [f32; INTERVALS]);
+
+/// The polynomials of a function.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) symmetry: Symmetry,
+    pub(super) rate: f32,
+    pub(super) growth: f32,
+    /// The greatest a that has an interval.
+    pub(super) farthest: f32,
+    /// The polynomials are for those x of which these bits are at most the bound, as an integer. NaN, which
+    /// they leave as it is, may be among them.
+    pub(super) keep: u32,
+    pub(super) bound: u32,
+    /// In the middle of each interval, where the function is next to a number of f32; or its root.
+    pub(super) centres: Column,
+    /// Of the powers of what a is beyond the centre, the constant first.
+    pub(super) coefficients: [Column; DEGREE + 1],
+}
+
+/// The polynomials of the function, made at the first time; nothing where it has none.
+pub(super) fn table(activation: &Activation, map: Unary) -> Option<&'static Table> {
+    static TABLES: [OnceLock<Table>; FUNCTIONS.len()] = [const { OnceLock::new() }; _];
+    let is_wanted = |function: &Function| function.map == map && function.activation == *activation;
+    let index = FUNCTIONS.iter().position(is_wanted)?;
+    Some(TABLES[index].get_or_init(|| fit::table(&FUNCTIONS[index])))
+}
+
+impl Function {
+    /// f(x)
+    pub(super) fn at(&self, x: f64) -> f64 {
+        match self.map {
+            Unary::Derivative => reference::derivative(&self.activation, x),
+            _ => reference::value(&self.activation, x),
+        }
+    }
+}
