@@ -34,8 +34,8 @@ beside the greatest float counts as 2^128. Where the argument or the exact value
 result may be flushed to zero, and else be off by the bound or 2 units, whichever is more (*subnormal
 ULP*). Sparsemax's outputs are differences of numbers near 1: their unit is 2^-24. g, g′ and g″ are a
 function and its derivatives, with default parameters; the bounds are those of `Activation::ulp_bound`.
-What exceeds one is **bold**. The figures of a CPU with AVX-512 are better than others' for sigmoid, tanh,
-softplus, silu, quick_gelu, gelu, gelu_tanh and their derivatives, which are polynomials there.
+What exceeds one is **bold**. On a CPU with AVX-512 sigmoid, tanh, softplus, silu, quick_gelu, gelu, gelu_tanh
+and their derivatives are polynomials, on others formulas in f32, within the same bounds.
 ";
 
 /// Adds the records to the data file, in place of older ones of the same things, and renders the page.
