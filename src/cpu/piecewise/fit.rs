@@ -90,20 +90,17 @@ impl Interval {
         if value(exact, -1.0) * value(exact, 1.0) < 0.0 {
             return self.root(exact);
         }
-        let slopes = slopes(exact);
-        let error = |a: f32| {
-            let u = (f64::from(a) - self.middle) / self.half;
-            let (y, slope) = (value(exact, u), value(&slopes, u));
-            let lost = |y: f64| (f64::from(y as f32) - y).abs();
-            // The slope's error counts at the edge.
-            lost(y) + self.half * lost(slope / self.half)
-        };
-        let candidate = |n: usize| {
+        let candidates: [f32; CANDIDATES] = std::array::from_fn(|n| {
             let u = (n as f64 / CANDIDATES as f64 - 0.5) / 8.0;
             (self.middle + self.half * u) as f32
-        };
-        let best = (0..CANDIDATES).map(candidate).min_by(|&a, &b| error(a).total_cmp(&error(b)));
-        best.unwrap_or(self.middle as f32)
+        });
+        let u = candidates.map(|a| (f64::from(a) - self.middle) / self.half);
+        let (ys, slopes) = (values(exact, u), values(&slopes(exact), u));
+        let lost = |y: f64| (f64::from(y as f32) - y).abs();
+        // The slope's error counts at the edge.
+        let error = |n: usize| lost(ys[n]) + self.half * lost(slopes[n] / self.half);
+        let best = (0..CANDIDATES).min_by(|&a, &b| error(a).total_cmp(&error(b)));
+        best.map_or(self.middle as f32, |n| candidates[n])
     }
 
     /// The f32 number nearest to the root, by halving.
@@ -136,6 +133,15 @@ impl Interval {
 /// The polynomial with these coefficients, the constant first.
 fn value(coefficients: &[f64], u: f64) -> f64 {
     coefficients.iter().rev().fold(0.0, |value, coefficient| value * u + coefficient)
+}
+
+/// Its values at many places, all of which are worked at together.
+fn values<const N: usize>(coefficients: &[f64], u: [f64; N]) -> [f64; N] {
+    let mut values = [0.0; N];
+    for coefficient in coefficients.iter().rev() {
+        values.iter_mut().zip(u).for_each(|(value, u)| *value = *value * u + coefficient);
+    }
+    values
 }
 
 fn slopes(coefficients: &[f64]) -> Vec<f64> {
