@@ -50,28 +50,25 @@ impl<B> Pool<B> {
         class: u64,
         purpose: Purpose,
         create: impl Fn() -> Result<B, E>,
-    ) -> Result<Taken<B>, E> {
-        let reused = {
+    ) -> Result<B, E> {
+        let unused = {
             let mut state = self.state();
-            let reused = state.unused.get_mut(&class).and_then(Vec::pop);
-            if reused.is_some() {
+            let unused = state.unused.get_mut(&class).and_then(Vec::pop);
+            if unused.is_some() {
                 state.memory.pooled_bytes -= class;
             }
-            reused
+            unused
         };
-        let taken = match reused {
-            Some(buffer) => Taken { buffer, reused: true },
-            None => {
-                // Where there is no memory left, what the pool keeps unused may be enough.
-                let created = create().or_else(|_| {
-                    self.trim();
-                    create()
-                })?;
-                Taken { buffer: created, reused: false }
-            }
+        let buffer = match unused {
+            Some(buffer) => buffer,
+            // Where there is no memory left, what the pool keeps unused may be enough.
+            None => create().or_else(|_| {
+                self.trim();
+                create()
+            })?,
         };
         self.state().memory.add(class, purpose);
-        Ok(taken)
+        Ok(buffer)
     }
 
     /// Takes a buffer back.
@@ -80,6 +77,11 @@ impl<B> Pool<B> {
         state.memory.remove(class, purpose);
         state.memory.pooled_bytes += class;
         state.unused.entry(class).or_default().push(buffer);
+    }
+
+    /// Notes that a buffer is gone.
+    pub(crate) fn lose(&self, class: u64, purpose: Purpose) {
+        self.state().memory.remove(class, purpose);
     }
 
     /// Drops all unused buffers.
@@ -103,13 +105,6 @@ impl<B> Pool<B> {
     }
 }
 
-/// A buffer out of a [`Pool`].
-pub(crate) struct Taken<B> {
-    pub(crate) buffer: B,
-    /// Whether it has been used before, so that recorded work may still refer to it.
-    pub(crate) reused: bool,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,11 +122,10 @@ mod tests {
     #[test]
     fn a_buffer_comes_back_and_the_account_is_even() {
         let pool = Pool::new();
-        let create = || Ok::<_, ()>(vec![0u8; 256]);
-        let first = pool.take(256, Purpose::Tensor, create).unwrap();
-        assert!(!first.reused);
-        pool.give(256, Purpose::Tensor, first.buffer);
-        assert!(pool.take(256, Purpose::Tensor, create).unwrap().reused);
+        let take = |new| pool.take(256, Purpose::Tensor, || Ok::<_, ()>(new)).unwrap();
+        assert_eq!(take("first"), "first");
+        pool.give(256, Purpose::Tensor, "first");
+        assert_eq!(take("second"), "first");
         let memory = pool.memory();
         assert_eq!((memory.in_use_bytes, memory.pooled_bytes, memory.peak_bytes), (256, 0, 256));
     }
@@ -140,7 +134,7 @@ mod tests {
     fn a_failed_allocation_empties_the_pool_and_tries_again() {
         let pool = Pool::new();
         let take = |create: &dyn Fn() -> Result<_, ()>| pool.take(512, Purpose::Tensor, create);
-        let spare = take(&|| Ok("spare")).map(|taken| taken.buffer);
+        let spare = take(&|| Ok("spare"));
         pool.give(512, Purpose::Tensor, spare.unwrap());
         let attempts = std::cell::Cell::new(0);
         let create = || {
@@ -154,7 +148,9 @@ mod tests {
     #[test]
     fn each_purpose_has_its_account_and_buffers_go_from_one_to_the_other() {
         let pool = Pool::new();
-        let take = |class, purpose| pool.take(class, purpose, || Ok::<_, ()>(())).unwrap();
+        let new = std::cell::Cell::new(0);
+        let create = || Ok::<_, ()>(new.replace(new.get() + 1));
+        let take = |class, purpose| pool.take(class, purpose, create).unwrap();
         // Current and peak of the tensors, of the workspace, and of both.
         let uses = || {
             let memory = pool.memory();
@@ -166,14 +162,14 @@ mod tests {
         take(512, Purpose::Tensor);
         take(256, Purpose::Workspace);
         assert_eq!(uses(), ((512, 512), (256, 256), (768, 768)));
-        pool.give(256, Purpose::Workspace, ());
-        assert!(take(256, Purpose::Tensor).reused);
+        pool.give(256, Purpose::Workspace, 1);
+        assert_eq!(take(256, Purpose::Tensor), 1);
         assert_eq!(uses(), ((768, 768), (0, 256), (768, 768)));
         // The peaks of the purposes need not fall together.
-        pool.give(512, Purpose::Tensor, ());
-        assert!(take(512, Purpose::Workspace).reused);
+        pool.give(512, Purpose::Tensor, 0);
+        assert_eq!(take(512, Purpose::Workspace), 0);
         assert_eq!(uses(), ((256, 768), (512, 512), (768, 768)));
-        pool.give(512, Purpose::Workspace, ());
+        pool.give(512, Purpose::Workspace, 0);
         pool.reset_peak();
         assert_eq!(uses(), ((256, 256), (0, 0), (256, 256)));
         take(512, Purpose::Workspace);

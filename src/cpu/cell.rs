@@ -22,7 +22,7 @@ pub(crate) struct Block {
 impl Block {
     pub(super) fn new(pool: &Arc<Pool<Region>>, purpose: Purpose, elements: usize) -> Result<Self> {
         let class = class_of((elements * size_of::<f32>()) as u64);
-        let region = pool.take(class, purpose, || Region::new(class))?.buffer;
+        let region = pool.take(class, purpose, || Region::new(class))?;
         Ok(Self { region, class, pool: Arc::clone(pool), purpose, bounds: None })
     }
 

@@ -135,8 +135,8 @@ impl MemoryUse {
 ///
 /// Each buffer counts with the size it has in the pool, at most an eighth more than was asked for.
 /// What does not count: the adopted buffers of a host application, the memory of wgpu and its
-/// drivers, a fixed megabyte of kernel parameters on each GPU, and on the CPU the few rows that each
-/// thread works on.
+/// drivers, on each GPU a fixed megabyte of kernel parameters, uploads on their way and up to 64 MiB kept
+/// for further ones, and on the CPU the few rows that each thread works on.
 ///
 /// ```
 /// use wgrad::{Activation, Device, Outputs};

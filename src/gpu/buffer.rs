@@ -1,6 +1,6 @@
 //! The memory of tensors on a GPU.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::context::Context;
@@ -21,8 +21,6 @@ pub(crate) struct Buffer {
     pooled: Option<(u64, Purpose)>,
     /// Whether the last vec4 may be written whole.
     padded: bool,
-    /// The batch of recorded work that used the buffer last.
-    last_batch: AtomicU64,
     /// The bounds of what the host wrote; nothing where recorded work writes.
     bounds: Mutex<Option<Bounds>>,
     /// Whether the caller has the buffer, and may write to it.
@@ -30,13 +28,11 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// `last_batch` is the open one where the buffer comes out of the pool: it may be in use.
     pub(super) fn pooled(
         context: &Arc<Context>,
         raw: wgpu::Buffer,
         class: u64,
         purpose: Purpose,
-        last_batch: u64,
     ) -> Self {
         let context = Arc::clone(context);
         Self {
@@ -44,7 +40,6 @@ impl Buffer {
             context,
             pooled: Some((class, purpose)),
             padded: true,
-            last_batch: AtomicU64::new(last_batch),
             bounds: Mutex::default(),
             shared: AtomicBool::new(false),
         }
@@ -56,7 +51,6 @@ impl Buffer {
             context: Arc::clone(context),
             pooled: None,
             padded: elements.is_multiple_of(4),
-            last_batch: AtomicU64::new(u64::MAX),
             bounds: Mutex::default(),
             shared: AtomicBool::new(true),
         }
@@ -95,17 +89,6 @@ impl Buffer {
 
     pub(super) fn is(&self, other: &Self) -> bool {
         std::ptr::eq(self, other) || self.raw == other.raw
-    }
-
-    pub(super) fn mark_used(&self, batch: u64) {
-        if !self.is_adopted() {
-            self.last_batch.store(batch, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether the open batch may use the buffer. Always for a buffer of the caller's.
-    pub(super) fn is_used_in(&self, batch: u64) -> bool {
-        self.is_adopted() || self.last_batch.load(Ordering::Relaxed) == batch
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::buffer::{Buffer, TENSOR_USAGES};
 use super::conversions::Conversions;
@@ -9,7 +10,8 @@ use super::disk_cache::DiskCache;
 use super::faults::{Faults, guarded};
 use super::pipeline::{Pipelines, layout_entry};
 use super::recorder::Recorder;
-use crate::device::DeviceInfo;
+use super::upload::Uploads;
+use crate::device::{DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
 use crate::pool::{Pool, Purpose, class_of};
 
@@ -23,6 +25,7 @@ pub(super) struct Context {
     pub(super) pool: Pool<wgpu::Buffer>,
     /// The buffers that read-backs are mapped from.
     pub(super) staging: Pool<wgpu::Buffer>,
+    pub(super) uploads: Arc<Uploads>,
     /// Found out when the first kernel with halves is compiled.
     conversions: OnceLock<Conversions>,
     recorder: Mutex<Recorder>,
@@ -45,6 +48,7 @@ impl Context {
             pipelines: Pipelines::new(disk),
             pool: Pool::new(),
             staging: Pool::new(),
+            uploads: Arc::new(Pool::new()),
             conversions: OnceLock::new(),
             recorder,
         }
@@ -108,13 +112,13 @@ impl Context {
                 self.record_at_once(|recorder| recorder.submit(self).map(drop))?;
                 self.wait(None)?;
                 self.staging.trim();
+                self.uploads.trim();
                 self.pool.take(class, purpose, create)
             }
             other => other,
         };
         let taken = taken.map_err(|error| self.explain(error))?;
-        let last_batch = if taken.reused { self.recorder().batch() } else { u64::MAX };
-        Ok(Arc::new(Buffer::pooled(self, taken.buffer, class, purpose, last_batch)))
+        Ok(Arc::new(Buffer::pooled(self, taken, class, purpose)))
     }
 
     pub(super) fn create_buffer(
@@ -156,8 +160,31 @@ impl Context {
 
     /// Blocks until a submission is done; the last one where none is named.
     pub(super) fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        self.poll(wgpu::PollType::Wait { submission_index, timeout: None })?;
+        if !self.is_soon_done(&submission_index) {
+            self.poll(wgpu::PollType::Wait { submission_index, timeout: None })?;
+        }
         self.faults.check()
+    }
+
+    /// Whether a submission is done before long. A GPU often is sooner than a thread that sleeps is woken;
+    /// on a software adapter the processor has better things to do than to ask.
+    fn is_soon_done(&self, submission_index: &Option<wgpu::SubmissionIndex>) -> bool {
+        const SOON: Duration = Duration::from_micros(200);
+        if cfg!(target_arch = "wasm32") || self.info.kind == DeviceKind::Software {
+            return false;
+        }
+        let start = Instant::now();
+        while start.elapsed() < SOON {
+            let (submission_index, timeout) = (submission_index.clone(), Some(Duration::ZERO));
+            let poll = wgpu::PollType::Wait { submission_index, timeout };
+            match catch_unwind(AssertUnwindSafe(|| self.device.poll(poll))) {
+                Ok(Ok(_)) => return true,
+                Ok(Err(wgpu::PollError::Timeout)) => std::thread::yield_now(),
+                // What is wrong is told by the call that waits.
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// Lets wgpu run what is due, and tells only of the loss of the device.

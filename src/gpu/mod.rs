@@ -25,6 +25,7 @@ mod rowwise;
 #[cfg(test)]
 mod shader_tests;
 mod tape;
+mod upload;
 mod variant;
 
 use std::sync::Arc;
@@ -112,6 +113,7 @@ impl Backend for GpuBackend {
     fn trim(&self) {
         self.context.pool.trim();
         self.context.staging.trim();
+        self.context.uploads.trim();
     }
 
     fn flush(&self) -> Result<()> {

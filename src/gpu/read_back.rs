@@ -34,7 +34,7 @@ impl ReadBack {
         let class = class_of(bytes).min(context.info.max_tensor_bytes);
         let create = || context.create_buffer("wgrad read-back", class, STAGING_USAGES);
         let staging = context.staging.take(class, Purpose::Workspace, create);
-        let staging = staging.map_err(|error| context.explain(error))?.buffer;
+        let staging = staging.map_err(|error| context.explain(error))?;
         let (sender, mapped) = oneshot_channel();
         // From here on it goes back when this is dropped, also where a step fails.
         let context = Arc::clone(context);

@@ -9,6 +9,7 @@ use super::faults::guarded;
 use super::kernel::Access;
 use super::pipeline::Pipeline;
 use super::tape::{Command, Dispatch, GpuPlan, Tapes};
+use super::upload::Upload;
 use crate::cpu::Bounds;
 use crate::device::Counters;
 use crate::error::Result;
@@ -28,8 +29,10 @@ const SMALL_UPLOAD: usize = 1 << 16;
 /// Pieces of work in a batch, at most: the GPU should not wait for long.
 const BATCH: usize = 256;
 
-/// The bytes of large uploads that wgpu holds until the next submission, at most.
-const PENDING_UPLOADS: u64 = 1 << 26;
+/// The bytes of the pieces that larger uploads travel in, and the pieces of a batch, at most: the GPU copies
+/// some while the host writes others.
+const UPLOAD: usize = 1 << 21;
+const PENDING_UPLOADS: usize = 4;
 
 /// Batches on their way, at most: memory should not grow where the GPU is slower than the caller.
 const IN_FLIGHT: usize = 16;
@@ -55,23 +58,22 @@ impl Binding<'_> {
 /// A piece of the open batch.
 enum Work {
     Kernel { pipeline: Arc<Pipeline>, group: wgpu::BindGroup, offset: u32, groups: [u32; 3] },
-    Copy { from: wgpu::Buffer, offset: u64, to: wgpu::Buffer, bytes: u64 },
+    Copy { from: wgpu::Buffer, offset: u64, to: wgpu::Buffer, to_offset: u64, bytes: u64 },
     Clear { buffer: wgpu::Buffer, bytes: u64 },
 }
 
-/// The open batch: work, and the bytes that have to be on the GPU before it runs.
+/// The open batch: work, and the bytes that go with it.
 ///
 /// All is encoded when it is submitted: the kernels are compiled by other threads meanwhile.
 ///
-/// Parameters and small uploads are collected in an arena, which is written with one
-/// `write_buffer`, and that runs before the batch's commands. A small upload is a copy out of the
-/// arena among those commands, so it never overtakes recorded work.
+/// Parameters and small uploads are collected in an arena, which the batch's commands begin with. A small
+/// upload is a copy out of the arena among those commands, so it never overtakes recorded work.
 pub(super) struct Recorder {
     arena_buffer: wgpu::Buffer,
     arena: Vec<u8>,
     work: Vec<Work>,
-    batch: u64,
-    pending_uploads: u64,
+    /// What the host has written for the batch.
+    uploads: Vec<Upload>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     /// What has been recorded so far; the pipelines are counted where they are made.
     counters: Counters,
@@ -92,16 +94,11 @@ impl Recorder {
             arena_buffer,
             arena: Vec::new(),
             work: Vec::new(),
-            batch: 0,
-            pending_uploads: 0,
+            uploads: Vec::new(),
             in_flight: VecDeque::new(),
             counters: Counters::default(),
             tapes: Tapes::default(),
         }
-    }
-
-    pub(super) fn batch(&self) -> u64 {
-        self.batch
     }
 
     /// The oldest submission, where more are under way than should be and a new batch begins.
@@ -169,7 +166,6 @@ impl Recorder {
     ) -> Result<()> {
         let mut moved = 0;
         for (Binding { buffer, bytes, .. }, access) in bindings.zip(pipeline.accesses()) {
-            buffer.mark_used(self.batch);
             moved += bytes;
             match access {
                 Access::Read => {}
@@ -206,7 +202,6 @@ impl Recorder {
         if let Some(tape) = self.tapes.of_this_thread() {
             tape.push(Command::Copy { from: Arc::clone(from), to: Arc::clone(to), bytes });
         }
-        to.mark_used(self.batch);
         to.set_bounds(None);
         self.counters.bytes += 2 * bytes;
         self.copy_out(context, from, to.raw(), bytes)
@@ -220,9 +215,8 @@ impl Recorder {
         to: &wgpu::Buffer,
         bytes: u64,
     ) -> Result<()> {
-        from.mark_used(self.batch);
         let (from, to) = (from.raw().clone(), to.clone());
-        self.push(context, Work::Copy { from, offset: 0, to, bytes })
+        self.push(context, Work::Copy { from, offset: 0, to, to_offset: 0, bytes })
     }
 
     /// Records that the first bytes of a buffer become zero, which has these bounds.
@@ -236,7 +230,6 @@ impl Recorder {
         if let Some(tape) = self.tapes.of_this_thread() {
             tape.push(Command::Clear { buffer: Arc::clone(buffer), bytes, bounds });
         }
-        buffer.mark_used(self.batch);
         buffer.set_bounds(bounds);
         self.counters.bytes += bytes;
         self.push(context, Work::Clear { buffer: buffer.raw().clone(), bytes })
@@ -266,41 +259,44 @@ impl Recorder {
             let offset =
                 self.reserve(context, wgpu::COPY_BUFFER_ALIGNMENT as usize, bytes.len())?;
             self.arena[offset..offset + bytes.len()].copy_from_slice(bytes);
-            buffer.mark_used(self.batch);
             let (from, to) = (self.arena_buffer.clone(), buffer.raw().clone());
             let (offset, bytes) = (offset as u64, bytes.len() as u64);
-            return self.push(context, Work::Copy { from, offset, to, bytes });
+            return self.push(context, Work::Copy { from, offset, to, to_offset: 0, bytes });
         }
-        // write_buffer runs before the commands of the open batch, which may still use the buffer.
-        if buffer.is_used_in(self.batch) {
-            self.submit(context)?;
+        for (piece, to_offset) in bytes.chunks(UPLOAD).zip((0..).step_by(UPLOAD)) {
+            let upload = Upload::new(context, piece)?;
+            let (from, to) = (upload.buffer().clone(), buffer.raw().clone());
+            self.uploads.push(upload);
+            let bytes = piece.len() as u64;
+            self.push(context, Work::Copy { from, offset: 0, to, to_offset, bytes })?;
+            if self.uploads.len() >= PENDING_UPLOADS {
+                self.submit(context)?;
+            }
         }
-        guarded(&context.device, bytes.len() as u64, || {
-            context.queue.write_buffer(buffer.raw(), 0, bytes);
-        })?;
-        self.pending_uploads += bytes.len() as u64;
-        if self.pending_uploads > PENDING_UPLOADS { self.submit(context).map(drop) } else { Ok(()) }
+        Ok(())
     }
 
-    /// Submits the open batch and the uploads beside it; nothing where there is neither.
+    /// Submits the open batch; nothing where it is empty.
     pub(super) fn submit(&mut self, context: &Context) -> Result<Option<wgpu::SubmissionIndex>> {
-        if self.work.is_empty() && self.pending_uploads == 0 {
+        if self.work.is_empty() {
             return Ok(None);
         }
-        let mut work = std::mem::take(&mut self.work);
-        let arena = std::mem::take(&mut self.arena);
-        self.batch += 1;
-        self.pending_uploads = 0;
         let submitted = guarded(&context.device, 0, || {
-            let commands = encode(context, &work)?;
-            if !arena.is_empty() {
-                context.queue.write_buffer(&self.arena_buffer, 0, &arena);
+            let descriptor = wgpu::CommandEncoderDescriptor { label: Some("wgrad") };
+            let mut encoder = context.device.create_command_encoder(&descriptor);
+            if !self.arena.is_empty() {
+                let upload = Upload::new(context, &self.arena)?;
+                upload.copy(&mut encoder, &self.arena_buffer);
+                self.uploads.push(upload);
             }
-            Ok(context.queue.submit(commands.map(wgpu::CommandEncoder::finish)))
+            encode(&mut encoder, &self.work)?;
+            Ok(context.queue.submit([encoder.finish()]))
         });
-        work.clear();
-        (self.work, self.arena) = (work, arena);
+        self.work.clear();
         self.arena.clear();
+        // Buffers of a lost device do not come back.
+        let reclaim = || self.uploads.drain(..).for_each(Upload::reclaim);
+        let _ = guarded(&context.device, 0, reclaim);
         let submitted = submitted.flatten();
         // The work is not done: what the tensors hold is not what they should.
         let index = submitted.inspect_err(|error| context.faults.break_down(error.clone()))?;
@@ -321,13 +317,8 @@ impl Recorder {
     }
 }
 
-/// The commands of a batch; nothing where there is no work. Waits for kernels that are being compiled.
-fn encode(context: &Context, work: &[Work]) -> Result<Option<wgpu::CommandEncoder>> {
-    if work.is_empty() {
-        return Ok(None);
-    }
-    let descriptor = wgpu::CommandEncoderDescriptor { label: Some("wgrad") };
-    let mut encoder = context.device.create_command_encoder(&descriptor);
+/// The commands of a batch. Waits for kernels that are being compiled.
+fn encode(encoder: &mut wgpu::CommandEncoder, work: &[Work]) -> Result<()> {
     // Kernels that follow one another share a pass.
     let mut pass: Option<wgpu::ComputePass<'static>> = None;
     for work in work {
@@ -345,9 +336,9 @@ fn encode(context: &Context, work: &[Work]) -> Result<Option<wgpu::CommandEncode
                 pass.set_bind_group(0, group, &[*offset]);
                 pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
             }
-            Work::Copy { from, offset, to, bytes } => {
+            Work::Copy { from, offset, to, to_offset, bytes } => {
                 drop(pass.take());
-                encoder.copy_buffer_to_buffer(from, *offset, to, 0, *bytes);
+                encoder.copy_buffer_to_buffer(from, *offset, to, *to_offset, *bytes);
             }
             Work::Clear { buffer, bytes } => {
                 drop(pass.take());
@@ -355,8 +346,7 @@ fn encode(context: &Context, work: &[Work]) -> Result<Option<wgpu::CommandEncode
             }
         }
     }
-    drop(pass);
-    Ok(Some(encoder))
+    Ok(())
 }
 
 /// The group of a kernel's bindings, after its parameters in this buffer, at an offset that is given when

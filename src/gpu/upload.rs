@@ -1,0 +1,76 @@
+//! Buffers that the host writes and the GPU reads.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::faults::guarded;
+use crate::error::{Error, Result};
+use crate::pool::{Pool, Purpose, class_of};
+
+/// They are mapped while they are unused.
+pub(super) type Uploads = Pool<wgpu::Buffer>;
+
+/// The bytes of unused buffers, at most.
+const KEPT: u64 = 1 << 26;
+
+const UPLOAD_USAGES: wgpu::BufferUsages =
+    wgpu::BufferUsages::MAP_WRITE.union(wgpu::BufferUsages::COPY_SRC);
+
+/// Bytes for the GPU, in a buffer of their own: memory that the GPU and the system know already, where one
+/// is left from before. wgpu's own uploads each take new memory, which the system has to hand out page by
+/// page.
+pub(super) struct Upload {
+    pool: Arc<Uploads>,
+    class: u64,
+    buffer: wgpu::Buffer,
+    bytes: u64,
+}
+
+impl Upload {
+    pub(super) fn new(context: &Context, bytes: &[u8]) -> Result<Self> {
+        let length = bytes.len() as u64;
+        let (pool, class) = (Arc::clone(&context.uploads), class_of(length));
+        let create = || {
+            let descriptor = wgpu::BufferDescriptor {
+                label: Some("wgrad upload"),
+                size: class,
+                usage: UPLOAD_USAGES,
+                mapped_at_creation: true,
+            };
+            guarded(&context.device, class, || context.device.create_buffer(&descriptor))
+        };
+        let buffer = pool.take(class, Purpose::Workspace, create)?;
+        match buffer.get_mapped_range_mut(..length) {
+            Ok(mut range) => range.copy_from_slice(bytes),
+            Err(error) => {
+                pool.lose(class, Purpose::Workspace);
+                return Err(Error::Gpu { description: error.to_string() });
+            }
+        }
+        buffer.unmap();
+        Ok(Self { pool, class, buffer, bytes: length })
+    }
+
+    pub(super) const fn buffer(&self) -> &wgpu::Buffer {
+        &self.buffer
+    }
+
+    /// Records that the bytes are copied to the start of a buffer.
+    pub(super) fn copy(&self, encoder: &mut wgpu::CommandEncoder, to: &wgpu::Buffer) {
+        encoder.copy_buffer_to_buffer(&self.buffer, 0, to, 0, self.bytes);
+    }
+
+    /// Makes the buffer the pool's again when the GPU has read it: what does so has been submitted.
+    pub(super) fn reclaim(self) {
+        let Self { pool, class, buffer, .. } = self;
+        buffer.clone().map_async(wgpu::MapMode::Write, .., move |result| {
+            if result.is_err() {
+                return pool.lose(class, Purpose::Workspace);
+            }
+            if pool.memory().pooled_bytes + class > KEPT {
+                pool.trim();
+            }
+            pool.give(class, Purpose::Workspace, buffer);
+        });
+    }
+}
