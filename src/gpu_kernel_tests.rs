@@ -2,7 +2,7 @@
 //! GPUs run: rows that many invocations share, and tiles.
 
 use crate::common::{Within, adapters, assert_all, cpu, distributions, normal, wide};
-use crate::gpu::with_kernels_of_gpus;
+use crate::gpu::{with_kernels_of_gpus, without_subgroups};
 use crate::loss::Loss;
 use crate::{Activation, Device, OutputLayer, Outputs, Reduction, Rowwise, Targets, Tensor};
 
@@ -42,6 +42,48 @@ fn rows_along_every_axis() {
                     let y = rowwise.forward(&z).unwrap();
                     let dz = rowwise.backward_from_output(&y, &dy).unwrap();
                     vec![y, dz]
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn subgroups_change_no_bit() {
+    // Rows that one invocation has, that a subgroup has, and that a workgroup has; and short ones that lie
+    // across the tensor.
+    let shapes = [([3, 7], 1), ([9, 64], 1), ([5, 1000], 1), ([2, 4100], 1), ([700, 37], 0)];
+    let devices = adapters();
+    let features = |device: &Device| device.wgpu().unwrap().0.features();
+    let able = |device: &&Device| features(device).contains(wgpu::Features::SUBGROUP);
+    assert!(devices.iter().any(|device| able(&device)), "no adapter has subgroups");
+    for device in devices.iter().filter(able) {
+        for (shape, axis) in shapes {
+            let mut values = normal(shape[0] * shape[1], 3.0, 1);
+            values[2] = -0.0;
+            let dy = normal(values.len(), 1.0, 2);
+            let nan = values.len() / 2;
+            values[nan] = f32::NAN;
+            let run = |activation| {
+                let rowwise = Rowwise::new(activation).unwrap().axis(axis);
+                let z = device.tensor(&values, shape).unwrap();
+                let dy = device.tensor(&dy, shape).unwrap();
+                let y = rowwise.forward(&z).unwrap();
+                let dz = rowwise.backward_from_output(&y, &dy).unwrap();
+                let mse = Loss::Mse.forward(&z, &dy, Reduction::Sum).unwrap();
+                [y, dz, mse].map(|tensor| tensor.to_vec().unwrap())
+            };
+            for activation in Activation::all().filter(Activation::is_rowwise) {
+                with_kernels_of_gpus(|| {
+                    let by_subgroups = run(activation);
+                    without_subgroups(|| {
+                        let what = format!("{activation} of {shape:?} on {device:?}");
+                        for (found, expected) in by_subgroups.iter().zip(run(activation)) {
+                            let mut pairs = found.iter().zip(&expected);
+                            let wrong = pairs.position(|(a, b)| a.to_bits() != b.to_bits());
+                            assert_eq!(wrong, None, "{what}");
+                        }
+                    });
                 });
             }
         }

@@ -1,5 +1,7 @@
 // Shared by the kernels that work on rows: LANES invocations work on one row together, so that a
-// workgroup takes 256 / LANES rows. The sums have a fixed tree: the same input gives the same bits.
+// workgroup takes 256 / LANES rows. What they have found is put together by reduce_sum, reduce_sums and
+// reduce_maximum of row_reductions_*.wgsl. The sums have a fixed tree, the same in both of these files: the
+// same input gives the same bits.
 
 // A power of two up to 256.
 override LANES: u32 = 256u;
@@ -7,9 +9,6 @@ override LANES: u32 = 256u;
 // How far apart the invocations of a row are in the workgroup: 1, or 256 / LANES where neighbouring
 // rows lie side by side in memory, so that neighbours read neighbours.
 override LANE_STEP: u32 = 1u;
-
-var<workgroup> exchange: array<f32, 256>;
-var<workgroup> exchange_pairs: array<vec2<f32>, 256>;
 
 // What an output depends on besides its own element: see row_statistics.wgsl.
 struct RowStatistics {
@@ -54,62 +53,20 @@ fn place(group: vec3<u32>, groups: vec3<u32>, local: u32) -> Place {
     return Place(rows_before + local % LANE_STEP, local / LANE_STEP, local);
 }
 
-fn reduce_sum(value: f32, at: Place) -> f32 {
-    if (LANES == 1u) {
-        return value;
-    }
-    exchange[at.local] = value;
-    workgroupBarrier();
-    for (var stride = LANES / 2u; stride > 0u; stride = stride / 2u) {
-        if (at.lane < stride) {
-            exchange[at.local] = exchange[at.local] + exchange[at.local + stride * LANE_STEP];
-        }
-        workgroupBarrier();
-    }
-    let total = exchange[at.local - at.lane * LANE_STEP];
-    workgroupBarrier();
-    return total;
-}
-
-// Two sums at once, with as many barriers as for one.
-fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
-    if (LANES == 1u) {
-        return values;
-    }
-    exchange_pairs[at.local] = values;
-    workgroupBarrier();
-    for (var stride = LANES / 2u; stride > 0u; stride = stride / 2u) {
-        if (at.lane < stride) {
-            let other = exchange_pairs[at.local + stride * LANE_STEP];
-            exchange_pairs[at.local] = exchange_pairs[at.local] + other;
-        }
-        workgroupBarrier();
-    }
-    let totals = exchange_pairs[at.local - at.lane * LANE_STEP];
-    workgroupBarrier();
-    return totals;
-}
-
 // The greater of the two; NaN if one is.
 fn greater(a: f32, b: f32) -> f32 {
     return nan_where(is_nan(a) || is_nan(b), select(b, a, a > b));
 }
 
-fn reduce_maximum(value: f32, at: Place) -> f32 {
-    if (LANES == 1u) {
-        return value;
-    }
-    exchange[at.local] = value;
-    workgroupBarrier();
-    for (var stride = LANES / 2u; stride > 0u; stride = stride / 2u) {
-        if (at.lane < stride) {
-            exchange[at.local] = greater(exchange[at.local], exchange[at.local + stride * LANE_STEP]);
-        }
-        workgroupBarrier();
-    }
-    let maximum = exchange[at.local - at.lane * LANE_STEP];
-    workgroupBarrier();
-    return maximum;
+// A whole number that grows with x, from -0 to 0 too, and is greatest where x is NaN.
+fn rank_of(x: f32) -> i32 {
+    let bits = bitcast<i32>(nan_where(is_nan(x), x));
+    return select(bits, bits ^ 0x7fffffff, bits < 0);
+}
+
+// The number of this rank.
+fn number_of(rank: i32) -> f32 {
+    return bitcast<f32>(select(rank, rank ^ 0x7fffffff, rank < 0));
 }
 
 // A sum that carries what its additions lost (Kahan).

@@ -160,9 +160,10 @@ async fn open_adapter(candidate: Candidate, options: &DeviceOptions) -> Result<G
     let Candidate { adapter, info } = candidate;
     let directory = options.kernel_cache.as_ref();
     let cached = directory.map_or(wgpu::Features::empty(), |_| wgpu::Features::PIPELINE_CACHE);
+    let used = wgpu::Features::SUBGROUP | cached;
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
-        required_features: adapter.features() & cached,
+        required_features: adapter.features() & used,
         required_limits: adapter.limits(),
         ..Default::default()
     };

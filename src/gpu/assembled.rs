@@ -2,7 +2,8 @@
 //! `cargo xtask isa`.
 
 use super::conversions::{self, Conversions};
-use super::kernel::{Kernel, MatMul, TargetKind, Template};
+use super::kernel::{Kernel, MatMul, TargetKind, Template, Uses};
+use super::subgroups::{self, Subgroups};
 use super::variant::Tile;
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
@@ -34,9 +35,16 @@ pub struct AssembledKernel {
     pub constants: Vec<(&'static str, f64)>,
 }
 
-/// The templates and catalogues in every combination that the backend makes.
+/// The templates and catalogues in every combination that the backend makes, for GPUs with all that the
+/// kernels can use.
 #[doc(hidden)]
 pub fn assembled_kernels() -> Vec<AssembledKernel> {
+    let subgroups = Some(Subgroups::usual());
+    assembled(Uses { subgroups, ..Uses::default() })
+}
+
+/// The same for devices on which kernels use these.
+pub(super) fn assembled(uses: Uses) -> Vec<AssembledKernel> {
     let activations: Vec<Activation> = Activation::all().collect();
     let losses: Vec<Loss> = Loss::all().collect();
     let assemble = |kernel: &Kernel| AssembledKernel {
@@ -45,13 +53,14 @@ pub fn assembled_kernels() -> Vec<AssembledKernel> {
         source: kernel.source(),
         constants: kernel.constants.clone(),
     };
-    let conversions = AssembledKernel {
-        label: "Conversions".to_owned(),
+    let probes = [("Conversions", conversions::SOURCE), ("Subgroups", subgroups::SOURCE)];
+    let probes = probes.map(|(label, source)| AssembledKernel {
+        label: label.to_owned(),
         kind: KernelKind::Pointwise,
-        source: conversions::SOURCE.to_owned(),
+        source: source.to_owned(),
         constants: vec![],
-    };
-    kernels(&activations, &losses).iter().map(assemble).chain([conversions]).collect()
+    });
+    kernels(&activations, &losses, uses).iter().map(assemble).chain(probes).collect()
 }
 
 const fn kind(template: Template) -> KernelKind {
@@ -87,7 +96,7 @@ const fn kind(template: Template) -> KernelKind {
     }
 }
 
-fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
+fn kernels(activations: &[Activation], losses: &[Loss], uses: Uses) -> Vec<Kernel> {
     let mut kernels = vec![
         Kernel::new(Template::Sum),
         Kernel::new(Template::ColumnSum),
@@ -145,9 +154,6 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
             kernels.push(kernel);
         }
     }
-    let conversions = Conversions { widens: true, narrows: true };
-    let identity = Kernel::new(Template::Unary(Unary::Forward)).activation(&Activation::Identity);
-    kernels.push(identity.types([DType::F16; 2]).conversions(conversions));
     for types in [[DType::F16, DType::F32], [DType::F32, DType::F16]] {
         for template in [Template::Unary(Unary::Forward), Template::Binary(Binary::Backward)] {
             kernels.push(Kernel::new(template).activation(&Activation::Identity).types(types));
@@ -195,5 +201,9 @@ fn kernels(activations: &[Activation], losses: &[Loss]) -> Vec<Kernel> {
     kernels.push(Kernel::new(Template::TileGradient));
     kernels.push(Kernel::new(Template::TileLosses));
     kernels.push(Kernel::new(Template::MultiMargin).loss(Formula::Of(Loss::multi_margin())));
+    let mut kernels: Vec<Kernel> = kernels.into_iter().map(|kernel| kernel.using(uses)).collect();
+    let conversions = Conversions { widens: true, narrows: true };
+    let identity = Kernel::new(Template::Unary(Unary::Forward)).activation(&Activation::Identity);
+    kernels.push(identity.types([DType::F16; 2]).using(Uses { conversions, ..uses }));
     kernels
 }

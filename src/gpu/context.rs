@@ -10,7 +10,9 @@ use super::disk_cache::DiskCache;
 use super::faults::{Faults, guarded};
 use super::pipeline::{Pipelines, layout_entry};
 use super::recorder::Recorder;
+use super::subgroups::{Subgroups, are_avoided};
 use super::upload::Uploads;
+use super::variant::as_on_gpus;
 use crate::device::{DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
 use crate::pool::{Pool, Purpose, class_of};
@@ -28,6 +30,8 @@ pub(super) struct Context {
     pub(super) uploads: Arc<Uploads>,
     /// Found out when the first kernel with halves is compiled.
     conversions: OnceLock<Conversions>,
+    /// Found out when the first kernel is compiled that works on rows.
+    subgroups: OnceLock<Option<Subgroups>>,
     recorder: Mutex<Recorder>,
 }
 
@@ -50,6 +54,7 @@ impl Context {
             staging: Pool::new(),
             uploads: Arc::new(Pool::new()),
             conversions: OnceLock::new(),
+            subgroups: OnceLock::new(),
             recorder,
         }
     }
@@ -58,6 +63,15 @@ impl Context {
     /// fails: what went wrong shows when the kernel runs.
     pub(super) fn conversions(&self) -> Conversions {
         *self.conversions.get_or_init(|| Conversions::of(self).unwrap_or_default())
+    }
+
+    /// What the invocations of a row reach each other by on a GPU; waits for it at the first time. On a
+    /// processor they are loops, and workgroup memory is memory.
+    pub(super) fn subgroups(&self) -> Option<Subgroups> {
+        if self.info.kind == DeviceKind::Software && !as_on_gpus() || are_avoided() {
+            return None;
+        }
+        *self.subgroups.get_or_init(|| Subgroups::of(self).unwrap_or_default())
     }
 
     pub(super) fn recorder(&self) -> MutexGuard<'_, Recorder> {

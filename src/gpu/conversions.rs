@@ -1,8 +1,8 @@
 //! Whether a device converts halves as IEEE 754 has it.
 
 use super::context::Context;
-use super::faults::guarded;
-use crate::error::{Error, Result};
+use super::probe;
+use crate::error::Result;
 
 /// The kernel that finds out.
 pub(super) const SOURCE: &str = concat!(
@@ -18,7 +18,7 @@ const WIDENING: u32 = 1;
 const NARROWING: u32 = 2;
 
 /// Which conversions kernels may leave to the device.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Conversions {
     pub(super) widens: bool,
     pub(super) narrows: bool,
@@ -31,61 +31,9 @@ impl Conversions {
     }
 
     fn of_kernel(context: &Context, source: &'static str) -> Result<Self> {
-        if cfg!(target_arch = "wasm32") {
-            // A browser cannot wait.
-            return Ok(Self::default());
-        }
-        let size = size_of::<u32>() as u64;
-        let create = |usages| context.create_buffer("wgrad conversions", size, usages);
-        let wrong = create(wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC)?;
-        let staging = create(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?;
-        let submission = guarded(&context.device, size, || {
-            let submission = submit(context, source, &wrong, &staging);
-            // Whether it is mapped shows below.
-            staging.map_async(wgpu::MapMode::Read, .., |_| {});
-            submission
-        })?;
-        context.wait(Some(submission))?;
-        let range = staging.get_mapped_range(..);
-        let bytes = range.map_err(|error| Error::Gpu { description: error.to_string() })?;
-        let wrong: u32 = bytemuck::pod_read_unaligned(&bytes);
+        let wrong = probe::wrong(context, "conversions", source, &[], GROUPS)?;
         Ok(Self { widens: wrong & WIDENING == 0, narrows: wrong & NARROWING == 0 })
     }
-}
-
-/// Submits the kernel and a copy of what it finds.
-fn submit(
-    context: &Context,
-    source: &'static str,
-    wrong: &wgpu::Buffer,
-    staging: &wgpu::Buffer,
-) -> wgpu::SubmissionIndex {
-    let (device, label) = (&context.device, Some("wgrad conversions"));
-    let source = wgpu::ShaderSource::Wgsl(source.into());
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label,
-        layout: None,
-        module: &module,
-        entry_point: Some("main"),
-        compilation_options: wgpu::PipelineCompilationOptions::default(),
-        cache: None,
-    });
-    let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label,
-        layout: &pipeline.get_bind_group_layout(0),
-        entries: &[wgpu::BindGroupEntry { binding: 0, resource: wrong.as_entire_binding() }],
-    });
-    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
-    {
-        let descriptor = wgpu::ComputePassDescriptor { label, timestamp_writes: None };
-        let mut pass = encoder.begin_compute_pass(&descriptor);
-        pass.set_pipeline(&pipeline);
-        pass.set_bind_group(0, &bind_group, &[]);
-        pass.dispatch_workgroups(GROUPS, 1, 1);
-    }
-    encoder.copy_buffer_to_buffer(wrong, 0, staging, 0, wrong.size());
-    context.queue.submit([encoder.finish()])
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Kernels: which files they are made of.
 
 use super::conversions::Conversions;
+use super::subgroups::Subgroups;
 use super::variant::Tile;
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
@@ -270,6 +271,32 @@ impl Template {
         }
     }
 
+    /// Whether invocations put together what they have found in a row.
+    const fn reduces_rows(self) -> bool {
+        matches!(
+            self,
+            Self::RowForward { .. }
+                | Self::RowProduct { .. }
+                | Self::RowJacobian
+                | Self::PreluBackward
+                | Self::RowSum
+                | Self::LossTerms { .. }
+                | Self::SoftmaxCrossEntropy { .. }
+                | Self::MultiMargin
+                | Self::TileStatistics
+                | Self::SquareSums
+                | Self::ClipFactor
+        )
+    }
+
+    /// How it does so.
+    fn reductions(self, subgroups: Option<Subgroups>) -> Option<&'static str> {
+        self.reduces_rows().then_some(match subgroups {
+            Some(_) => shader!("kernels/row_reductions_subgroups"),
+            None => shader!("kernels/row_reductions_memory"),
+        })
+    }
+
     /// How it reads and writes tensors of these types.
     fn access(self, [first, second]: [DType; 2], conversions: Conversions) -> Vec<&'static str> {
         let pick = |dtype, f32_file, f16_file| match dtype {
@@ -334,6 +361,15 @@ impl Template {
     }
 }
 
+/// What a kernel leaves to the device that it is compiled for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Uses {
+    /// The conversions of f16.
+    pub(super) conversions: Conversions,
+    /// What the invocations of a row reach each other by; without them it is workgroup memory.
+    pub(super) subgroups: Option<Subgroups>,
+}
+
 /// A kernel with all that it is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Kernel {
@@ -343,8 +379,7 @@ pub(super) struct Kernel {
     /// The types of the tensors that it reads and writes, or of a product's factors: f32 where the template
     /// has no other.
     types: [DType; 2],
-    /// The conversions of f16 that it leaves to the device.
-    conversions: Conversions,
+    uses: Uses,
     /// The values of `override` constants.
     pub(super) constants: Vec<(&'static str, f64)>,
 }
@@ -356,14 +391,15 @@ pub(super) struct Key {
     activation: &'static str,
     loss: &'static str,
     types: [DType; 2],
+    uses: Uses,
     constants: Vec<(&'static str, u64)>,
 }
 
 impl Kernel {
     pub(super) fn new(template: Template) -> Self {
         let types = [DType::F32; 2];
-        let conversions = Conversions::default();
-        Self { template, activation: None, loss: None, types, conversions, constants: Vec::new() }
+        let (uses, constants) = (Uses::default(), Vec::new());
+        Self { template, activation: None, loss: None, types, uses, constants }
     }
 
     pub(super) fn activation(mut self, activation: &Activation) -> Self {
@@ -382,8 +418,16 @@ impl Kernel {
         Self { types, ..self }
     }
 
-    pub(super) fn conversions(self, conversions: Conversions) -> Self {
-        Self { conversions, ..self }
+    /// For a device on which it uses these.
+    pub(super) fn using(mut self, uses: Uses) -> Self {
+        let subgroups = uses.subgroups.filter(|_| self.reduces_rows());
+        self.constants.extend(subgroups.map(Subgroups::constant));
+        Self { uses: Uses { subgroups, ..uses }, ..self }
+    }
+
+    /// Whether invocations put together what they have found in a row.
+    pub(super) const fn reduces_rows(&self) -> bool {
+        self.template.reduces_rows()
     }
 
     /// Whether it reads or writes tensors of f16.
@@ -396,12 +440,14 @@ impl Kernel {
         self
     }
 
-    pub(super) fn key(&self) -> Key {
+    /// What tells it from others, for a device on which it uses these.
+    pub(super) fn key(&self, uses: Uses) -> Key {
         Key {
             template: self.template,
             activation: self.activation.as_ref().map_or("", Activation::name),
             loss: self.loss.map_or("", |loss| loss.name()),
             types: self.types,
+            uses,
             constants: self
                 .constants
                 .iter()
@@ -411,7 +457,7 @@ impl Kernel {
     }
 
     pub(super) fn label(&self) -> String {
-        let key = self.key();
+        let key = self.key(self.uses);
         let types = match self.types {
             [DType::F32, DType::F32] => String::new(),
             [first, second] => format!("({first}, {second})"),
@@ -430,7 +476,8 @@ impl Kernel {
         parts.extend(self.activation.as_ref().map(Activation::wgsl));
         parts.extend(self.loss.map(|loss| loss.wgsl()));
         parts.extend(self.template.wgsl());
-        parts.extend(self.template.access(self.types, self.conversions));
+        parts.extend(self.template.reductions(self.uses.subgroups));
+        parts.extend(self.template.access(self.types, self.uses.conversions));
         constants + &parts.join("\n")
     }
 }

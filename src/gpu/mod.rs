@@ -19,11 +19,13 @@ mod operations;
 mod optimizer;
 mod pipeline;
 mod prelu;
+mod probe;
 mod read_back;
 mod recorder;
 mod rowwise;
 #[cfg(test)]
 mod shader_tests;
+mod subgroups;
 mod tape;
 mod upload;
 mod variant;
@@ -34,6 +36,8 @@ pub(crate) use adapter::{enumerate, open};
 pub use assembled::{AssembledKernel, KernelKind, assembled_kernels};
 pub(crate) use buffer::Buffer;
 pub(crate) use read_back::ReadBack;
+#[cfg(test)]
+pub(crate) use subgroups::without_subgroups;
 #[cfg(test)]
 pub(crate) use variant::{Family, Tile, Variant, forced, with_kernels_of_gpus};
 

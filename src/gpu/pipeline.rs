@@ -8,7 +8,7 @@ use super::context::Context;
 use super::conversions::Conversions;
 use super::disk_cache::DiskCache;
 use super::faults::guarded;
-use super::kernel::{Access, Kernel, Key};
+use super::kernel::{Access, Kernel, Key, Uses};
 use super::recorder::PARAMETERS;
 use crate::error::{Error, Result};
 
@@ -137,17 +137,20 @@ impl Pipelines {
 
     /// The pipeline of a kernel, from the cache or new.
     pub(super) fn get(&self, context: &Context, kernel: &Kernel) -> Result<Arc<Pipeline>> {
-        let conversions = match kernel.has_halves() {
-            true => context.conversions(),
-            false => Conversions::default(),
+        let uses = Uses {
+            conversions: match kernel.has_halves() {
+                true => context.conversions(),
+                false => Conversions::default(),
+            },
+            subgroups: if kernel.reduces_rows() { context.subgroups() } else { None },
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = kernel.key();
+        let key = kernel.key(uses);
         if let Some(pipeline) = known.get(&key) {
             return Ok(Arc::clone(pipeline));
         }
         let create = || {
-            let kernel = kernel.clone().conversions(conversions);
+            let kernel = kernel.clone().using(uses);
             Pipeline::new(&context.device, self.disk.clone(), kernel)
         };
         let pipeline = guarded(&context.device, 0, create);

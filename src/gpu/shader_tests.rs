@@ -4,21 +4,29 @@ use naga::back::pipeline_constants::process_overrides;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-use super::assembled::{AssembledKernel, assembled_kernels};
+use super::assembled::{AssembledKernel, assembled, assembled_kernels};
+use super::kernel::Uses;
 
 #[test]
 fn every_kernel_is_valid_and_translates_to_spirv_msl_and_hlsl() {
-    let kernels = assembled_kernels();
+    translate(assembled_kernels());
+}
+
+#[test]
+fn so_is_every_kernel_of_devices_without_subgroups() {
+    translate(assembled(Uses::default()));
+}
+
+fn translate(kernels: Vec<AssembledKernel>) {
     assert!(kernels.len() > 50, "{} kernels", kernels.len());
     for AssembledKernel { label, source, .. } in kernels {
         let explain = |error: &dyn std::fmt::Debug| format!("{label}: {error:?}\n{source}");
         let module = naga::front::wgsl::parse_str(&source)
             .unwrap_or_else(|error| panic!("{label}:\n{}", error.emit_to_string(&source)));
-        // The kernels that no device has to compile may convert halves.
-        let needed = match source.contains("pack2x16float") {
-            true => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
-            false => Capabilities::empty(),
-        };
+        // What not every device has to compile.
+        let mut needed = Capabilities::empty();
+        needed.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, source.contains("pack2x16float"));
+        needed.set(Capabilities::SUBGROUP, source.contains("subgroupShuffleXor"));
         let info = Validator::new(ValidationFlags::all(), needed)
             .validate(&module)
             .unwrap_or_else(|error| panic!("{}", explain(&error)));

@@ -1,0 +1,107 @@
+// Reductions among the invocations of a row, through the registers of subgroups and, between these, through
+// workgroup memory: up to 128 invocations meet at two barriers, where row_reductions_memory.wgsl has one for
+// each level of the tree.
+//
+// All invocations of the row go through the whole tree, and all find the same: a + b is b + a.
+
+// Invocations whose numbers in the workgroup differ in the lower bits alone, up to this power of two, are
+// together in a subgroup, in that order: subgroups.wgsl has found so.
+override SUBGROUP: u32 = 32u;
+
+// The subgroups, at most, whose values an invocation gathers by itself. Where there are more, these many are
+// left over by levels as in row_reductions_memory.wgsl; to gather more takes registers that keep others out.
+const GATHERED: u32 = 4u;
+
+var<workgroup> exchange_pairs: array<vec2<f32>, 256>;
+var<workgroup> exchange_ranks: array<i32, 256>;
+
+// The invocations of a row that are in one subgroup.
+fn near_lanes() -> u32 {
+    return clamp(SUBGROUP / LANE_STEP, 1u, LANES);
+}
+
+// Where the first of the values lies that an invocation gathers: the next are as far from it as near_lanes()
+// invocations of the row.
+fn first_gathered(at: Place) -> u32 {
+    return at.local - (at.lane - at.lane % near_lanes()) * LANE_STEP;
+}
+
+fn reduce_sum(value: f32, at: Place) -> f32 {
+    return reduce_sums(vec2<f32>(value, 0.0), at).x;
+}
+
+// Two sums at once, with as many barriers as for one.
+fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
+    let near = near_lanes();
+    var totals = values;
+    if (LANES > near) {
+        exchange_pairs[at.local] = values;
+        workgroupBarrier();
+        for (var stride = LANES / 2u; stride >= GATHERED * near; stride = stride / 2u) {
+            if (at.lane < stride) {
+                let other = exchange_pairs[at.local + stride * LANE_STEP];
+                exchange_pairs[at.local] = exchange_pairs[at.local] + other;
+            }
+            workgroupBarrier();
+        }
+        let first = first_gathered(at);
+        let step = near * LANE_STEP;
+        totals = exchange_pairs[first];
+        if (LANES == 2u * near) {
+            totals = totals + exchange_pairs[first + step];
+        } else {
+            totals = (totals + exchange_pairs[first + 2u * step])
+                + (exchange_pairs[first + step] + exchange_pairs[first + 3u * step]);
+        }
+        workgroupBarrier();
+    }
+    // Drivers know of faster ways than a shuffle where the distance is a constant.
+    if (near > 16u) {
+        totals = totals + subgroupShuffleXor(totals, 16u * LANE_STEP);
+    }
+    if (near > 8u) {
+        totals = totals + subgroupShuffleXor(totals, 8u * LANE_STEP);
+    }
+    if (near > 4u) {
+        totals = totals + subgroupShuffleXor(totals, 4u * LANE_STEP);
+    }
+    if (near > 2u) {
+        totals = totals + subgroupShuffleXor(totals, 2u * LANE_STEP);
+    }
+    if (near > 1u) {
+        totals = totals + subgroupShuffleXor(totals, LANE_STEP);
+    }
+    // What is added next must not be drawn into the last sum.
+    return vec2<f32>(opaque(totals.x), opaque(totals.y));
+}
+
+// NaN if there is one. The order makes no difference: the values are those of all subgroups.
+fn reduce_maximum(value: f32, at: Place) -> f32 {
+    let near = near_lanes();
+    var greatest = rank_of(value);
+    if (near > 16u) {
+        greatest = max(greatest, subgroupShuffleXor(greatest, 16u * LANE_STEP));
+    }
+    if (near > 8u) {
+        greatest = max(greatest, subgroupShuffleXor(greatest, 8u * LANE_STEP));
+    }
+    if (near > 4u) {
+        greatest = max(greatest, subgroupShuffleXor(greatest, 4u * LANE_STEP));
+    }
+    if (near > 2u) {
+        greatest = max(greatest, subgroupShuffleXor(greatest, 2u * LANE_STEP));
+    }
+    if (near > 1u) {
+        greatest = max(greatest, subgroupShuffleXor(greatest, LANE_STEP));
+    }
+    if (LANES > near) {
+        exchange_ranks[at.local] = greatest;
+        workgroupBarrier();
+        let first = first_gathered(at);
+        for (var lane = 0u; lane < LANES; lane = lane + near) {
+            greatest = max(greatest, exchange_ranks[first + lane * LANE_STEP]);
+        }
+        workgroupBarrier();
+    }
+    return number_of(greatest);
+}
