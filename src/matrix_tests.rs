@@ -10,7 +10,7 @@ use crate::backend::{Bias, Epilogue, Matrix, Product, Rows};
 use crate::common::narrow;
 use crate::device::Device;
 use crate::dtype::DType;
-use crate::gpu::{Family, Tile, Variant, forced};
+use crate::gpu::{Family, Patch, Tile, Variant, forced};
 use crate::tensor::Tensor;
 use crate::{on_every_device, reference};
 
@@ -214,6 +214,16 @@ on_every_device! {
                 check_all(device, [3, 40_000, 2], [WHOLE; 3]);
                 for shape in [[4, 0, 6], [0, 3, 2], [3, 2, 0]] {
                     check_all(device, shape, [WHOLE; 3]);
+                }
+            });
+        }
+    }
+
+    fn halves_are_multiplied_by_cooperative_matrices_or_without(device) {
+        for (patch, slices) in Patch::ALL.into_iter().flat_map(|it| [(it, 1), (it, 3)]) {
+            forced(Variant { family: Family::Cooperative(patch), slices }, || {
+                for shape in [[3, 20, 5], [17, 36, 33], [70, 100, 66], [130, 68, 140]] {
+                    check_in_vectors(device, shape, 0..8);
                 }
             });
         }

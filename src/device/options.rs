@@ -22,8 +22,8 @@ pub enum Preference {
 /// What to look for with [`Device::request`](crate::Device::request).
 ///
 /// `DeviceOptions::default()` reads the environment: `WGRAD_DEVICE` (`cpu`, `gpu` or `auto`) and
-/// wgpu's own `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`, and `WGRAD_CHECKED` (`1` or
-/// `0`). What is set here comes before them.
+/// wgpu's own `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`, `WGRAD_CHECKED` and
+/// `WGRAD_COOPERATIVE_MATRICES` (`1` or `0`). What is set here comes before them.
 ///
 /// ```
 /// use wgrad::{Device, DeviceOptions, Preference};
@@ -43,6 +43,7 @@ pub struct DeviceOptions {
     pub(crate) exactly: Option<DeviceInfo>,
     pub(crate) checked: Option<bool>,
     pub(crate) kernel_cache: Option<PathBuf>,
+    pub(crate) cooperative_matrices: Option<bool>,
 }
 
 impl DeviceOptions {
@@ -104,6 +105,23 @@ impl DeviceOptions {
         self
     }
 
+    /// Lets the GPU's units for matrix products, NVIDIA's tensor cores say, multiply factors that are both of
+    /// f16: several times as fast, where the adapter has them for blocks of 16 x 16. Elsewhere it changes
+    /// nothing.
+    ///
+    /// Products are exact there as elsewhere, and are added up in f32, but how each sum is rounded is the
+    /// device's affair: on an H200 sums are off by about twice as much as without.
+    ///
+    /// wgpu calls this experimental: its own checks are not complete, and a driver may fail in ways that
+    /// nobody has seen. wgrad takes care to ask for nothing but what the adapter says it can do.
+    /// [`Device::from_wgpu`](crate::Device::from_wgpu) uses the units where the host application's device
+    /// was opened with `EXPERIMENTAL_COOPERATIVE_MATRIX`, `SHADER_F16` and `SUBGROUP`.
+    #[must_use]
+    pub fn cooperative_matrices(mut self, allow: bool) -> Self {
+        self.cooperative_matrices = Some(allow);
+        self
+    }
+
     /// The preference, from the environment where it is not set.
     pub(crate) fn resolved_preference(&self) -> Result<Preference> {
         if let Some(preference) = self.preference {
@@ -122,6 +140,15 @@ impl DeviceOptions {
         }
         let Some(text) = environment("WGRAD_CHECKED") else { return Ok(false) };
         choose("value of WGRAD_CHECKED", &text, [("1", true), ("0", false)])
+    }
+
+    /// Whether cooperative matrices are allowed, from the environment where it is not set.
+    pub(crate) fn resolved_cooperative_matrices(&self) -> Result<bool> {
+        let name = "WGRAD_COOPERATIVE_MATRICES";
+        let Some(text) = environment(name).filter(|_| self.cooperative_matrices.is_none()) else {
+            return Ok(self.cooperative_matrices.unwrap_or(false));
+        };
+        choose("value of WGRAD_COOPERATIVE_MATRICES", &text, [("1", true), ("0", false)])
     }
 
     pub(crate) fn resolved_adapter_name(&self) -> Option<String> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::GpuBackend;
 use super::disk_cache::DiskCache;
 use super::faults::{Faults, translate};
+use super::variant::Patch;
 use crate::device::{DeviceInfo, DeviceKind, DeviceOptions, Preference};
 use crate::error::{Error, Result};
 
@@ -161,10 +162,15 @@ async fn open_adapter(candidate: Candidate, options: &DeviceOptions) -> Result<G
     let directory = options.kernel_cache.as_ref();
     let cached = directory.map_or(wgpu::Features::empty(), |_| wgpu::Features::PIPELINE_CACHE);
     let used = wgpu::Features::SUBGROUP | cached;
+    let experiments = match options.resolved_cooperative_matrices()? {
+        true => COOPERATIVE,
+        false => wgpu::Features::empty(),
+    };
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
-        required_features: adapter.features() & used,
+        required_features: adapter.features() & (used | experiments),
         required_limits: adapter.limits(),
+        experimental_features: experimental(!experiments.is_empty()),
         ..Default::default()
     };
     let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {
@@ -177,9 +183,39 @@ async fn open_adapter(candidate: Candidate, options: &DeviceOptions) -> Result<G
     });
     let uncaptured = Arc::clone(&faults);
     device.on_uncaptured_error(Arc::new(move |error| uncaptured.report(translate(error, 0))));
+    let cooperates = cooperates(&adapter, &device);
     let adapter = adapter.get_info();
     let disk = directory.and_then(|directory| DiskCache::open(&device, &adapter, directory));
-    Ok(GpuBackend::new(device, queue, info, faults, disk))
+    Ok(GpuBackend::new(device, queue, info, faults, disk, cooperates))
+}
+
+/// What shaders/kernels/matmul_cooperative.wgsl needs.
+const COOPERATIVE: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+    .union(wgpu::Features::SHADER_F16)
+    .union(wgpu::Features::SUBGROUP);
+
+/// The token for features that wgpu calls experimental.
+#[allow(unsafe_code)]
+const fn experimental(wanted: bool) -> wgpu::ExperimentalFeatures {
+    match wanted {
+        // SAFETY: the caller has asked for them, and has been told what wgpu says of them. Products of
+        // halves take a fifth of the time.
+        true => unsafe { wgpu::ExperimentalFeatures::enabled() },
+        false => wgpu::ExperimentalFeatures::disabled(),
+    }
+}
+
+/// Whether the device multiplies blocks of 16 x 16 halves, with sums in f32, by subgroups of 32 invocations.
+fn cooperates(adapter: &wgpu::Adapter, device: &wgpu::Device) -> bool {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let (info, limits) = (adapter.get_info(), device.limits());
+    let fits = |it: &wgpu::CooperativeMatrixProperties| {
+        (it.m_size, it.n_size, it.k_size) == (16, 16, 16) && (it.ab_type, it.cr_type) == (F16, F32)
+    };
+    device.features().contains(COOPERATIVE)
+        && (info.subgroup_min_size, info.subgroup_max_size) == (32, 32)
+        && limits.max_compute_workgroup_storage_size >= Patch::BYTES
+        && adapter.cooperative_matrix_properties().iter().any(fits)
 }
 
 impl GpuBackend {
@@ -199,6 +235,7 @@ impl GpuBackend {
             });
         }
         let info = describe(adapter, &device.limits());
-        Ok(Self::new(device, queue, info, Arc::default(), None))
+        let cooperates = cooperates(adapter, &device);
+        Ok(Self::new(device, queue, info, Arc::default(), None, cooperates))
     }
 }

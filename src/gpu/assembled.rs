@@ -4,6 +4,8 @@
 use super::conversions::{self, Conversions};
 use super::kernel::{Kernel, MatMul, TargetKind, Template, Uses};
 use super::subgroups::{self, Subgroups};
+#[cfg(test)]
+use super::variant::Patch;
 use super::variant::Tile;
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
@@ -63,6 +65,15 @@ pub(super) fn assembled(uses: Uses) -> Vec<AssembledKernel> {
     kernels(&activations, &losses, uses).iter().map(assemble).chain(probes).collect()
 }
 
+/// The kernels with cooperative matrices, which have no translation but for Vulkan.
+#[cfg(test)]
+pub(super) fn cooperative_kernels() -> Vec<Kernel> {
+    let templates = Patch::ALL.into_iter().flat_map(|patch| {
+        [false, true].map(|output_vectors| Template::MatMulCooperative { patch, output_vectors })
+    });
+    templates.map(|it| Kernel::new(it).activation(&Activation::Tanh)).collect()
+}
+
 const fn kind(template: Template) -> KernelKind {
     match template {
         Template::Unary(_)
@@ -92,7 +103,9 @@ const fn kind(template: Template) -> KernelKind {
         | Template::MatMulSlices
         | Template::SquareSums
         | Template::ClipFactor => KernelKind::Reduction,
-        Template::MatMul(_) | Template::MatMulSmall => KernelKind::Product,
+        Template::MatMul(_) | Template::MatMulSmall | Template::MatMulCooperative { .. } => {
+            KernelKind::Product
+        }
     }
 }
 

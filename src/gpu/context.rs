@@ -22,6 +22,8 @@ pub(super) struct Context {
     pub(super) queue: wgpu::Queue,
     pub(super) info: DeviceInfo,
     pub(super) faults: Arc<Faults>,
+    /// Whether the device was opened with cooperative matrices of 16 x 16 halves.
+    cooperative_matrices: bool,
     pub(super) pipelines: Pipelines,
     /// The buffers of tensors.
     pub(super) pool: Pool<wgpu::Buffer>,
@@ -42,6 +44,7 @@ impl Context {
         info: DeviceInfo,
         faults: Arc<Faults>,
         disk: Option<DiskCache>,
+        cooperative_matrices: bool,
     ) -> Self {
         let recorder = Mutex::new(Recorder::new(&device));
         Self {
@@ -49,6 +52,7 @@ impl Context {
             queue,
             info,
             faults,
+            cooperative_matrices,
             pipelines: Pipelines::new(disk),
             pool: Pool::new(),
             staging: Pool::new(),
@@ -72,6 +76,11 @@ impl Context {
             return None;
         }
         *self.subgroups.get_or_init(|| Subgroups::of(self).unwrap_or_default())
+    }
+
+    /// Whether products of halves may be left to cooperative matrices: subgroups are as they need them.
+    pub(super) fn cooperates(&self) -> bool {
+        self.cooperative_matrices && self.subgroups() == Some(Subgroups::usual())
     }
 
     pub(super) fn recorder(&self) -> MutexGuard<'_, Recorder> {

@@ -51,7 +51,7 @@ mod tests {
         let of = |device: &crate::Device| {
             let (raw, queue) = device.wgpu().unwrap();
             let (info, faults) = (device.info().clone(), Arc::new(Faults::default()));
-            let context = Context::new(raw.clone(), queue.clone(), info, faults, None);
+            let context = Context::new(raw.clone(), queue.clone(), info, faults, None, false);
             Conversions::of_kernel(&context, source).unwrap()
         };
         adapters().iter().map(of).collect()

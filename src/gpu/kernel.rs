@@ -2,7 +2,7 @@
 
 use super::conversions::Conversions;
 use super::subgroups::Subgroups;
-use super::variant::Tile;
+use super::variant::{Patch, Tile};
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
 use crate::dtype::DType;
@@ -76,6 +76,10 @@ pub(super) enum Template {
     ColumnSum,
     MatMul(MatMul),
     MatMulSmall,
+    MatMulCooperative {
+        patch: Patch,
+        output_vectors: bool,
+    },
     MatMulSlices,
     LastHalf,
     Sgd,
@@ -251,6 +255,14 @@ impl Template {
                 let output = shader!("kernels/matmul_output_scalars");
                 vec![shader!("kernels/matmul_parameters"), output, shader!("kernels/matmul_small")]
             }
+            Self::MatMulCooperative { output_vectors, .. } => {
+                let output = match output_vectors {
+                    true => shader!("kernels/matmul_output_vectors"),
+                    false => shader!("kernels/matmul_output_scalars"),
+                };
+                let kernel = shader!("kernels/matmul_cooperative");
+                vec![shader!("kernels/matmul_parameters"), output, kernel]
+            }
             Self::MatMulSlices => vec![shader!("kernels/matmul_slices")],
             Self::LastHalf => vec![shader!("kernels/last_half")],
             Self::Sgd => vec![shader!("kernels/sgd")],
@@ -347,7 +359,10 @@ impl Template {
             Self::ClipFactor => &[R, W, W],
             Self::ClipValue => &[C],
             Self::PreluBackward => &[R, R, R, W, W],
-            Self::MatMul(_) | Self::MatMulSmall | Self::RowProduct { .. } => &[R, R, R, W],
+            Self::MatMul(_)
+            | Self::MatMulSmall
+            | Self::MatMulCooperative { .. }
+            | Self::RowProduct { .. } => &[R, R, R, W],
             Self::LossTerms { .. }
             | Self::SoftmaxCrossEntropy { in_place: false, .. }
             | Self::MultiMargin
@@ -470,6 +485,7 @@ impl Kernel {
     pub(super) fn source(&self) -> String {
         let constants = match self.template {
             Template::MatMul(MatMul { tile: Some(tile), .. }) => tile.wgsl(),
+            Template::MatMulCooperative { patch, .. } => patch.wgsl(),
             _ => String::new(),
         };
         let mut parts = vec![shader!("math"), shader!("trigonometry")];

@@ -104,12 +104,15 @@ pub(super) fn matmul(context: &Arc<Context>, product: Product<'_>) -> Result<()>
         Operand::new(context, row, output, 1, columns)
     });
     let bias = bias.transpose()?;
+    let extent = Extent { rows, inner, columns };
     let variant =
-        Variant::of(context.info.kind, Extent { rows, inner, columns }, product.b.transposed);
+        |cooperates| Variant::of(context.info.kind, extent, product.b.transposed, cooperates);
+    let halves = [a.dtype, b.dtype] == [DType::F16; 2];
+    let mut chosen = variant(halves && context.cooperates());
 
     // The longer the rows that a matrix is stored in, the fewer of them a window holds.
     let seen = context.window_elements();
-    let mut inner_step = step(inner, (INNER * variant.slices).min(seen));
+    let mut inner_step = step(inner, (INNER * chosen.slices).min(seen));
     let mut column_step = step(columns, seen);
     if b.matrix.transposed {
         column_step = step(column_step, b.fitting(inner_step, seen));
@@ -131,11 +134,14 @@ pub(super) fn matmul(context: &Arc<Context>, product: Product<'_>) -> Result<()>
         a.find_vectors([along(a.matrix.transposed, row_begins), inner]);
         b.find_vectors([along(!b.matrix.transposed, column_begins), inner]);
     }
+    if matches!(chosen.family, Family::Cooperative(_)) && !(a.vectors && b.vectors) {
+        chosen = variant(false);
+    }
 
     // Nothing to add up still makes an output: the bias, or zeros.
     let inner_pieces: Vec<(usize, usize)> =
         if inner == 0 { vec![(0, 0)] } else { pieces(inner, inner_step).collect() };
-    let call = Call { context, variant, a, b, bias, sums, epilogue };
+    let call = Call { context, variant: chosen, a, b, bias, sums, epilogue };
     for (row, rows) in pieces(rows, row_step) {
         for (column, columns) in pieces(columns, column_step) {
             for (position, &(first, inner)) in inner_pieces.iter().enumerate() {
@@ -205,6 +211,13 @@ impl Call<'_> {
                 .constant("GROUP", group as f64),
             Family::Tiles(tile) => {
                 matmul(Some(tile)).constant("ACTIVATES", flag(*activation != Activation::Identity))
+            }
+            Family::Cooperative(patch) => {
+                Kernel::new(Template::MatMulCooperative { patch, output_vectors })
+                    .activation(activation)
+                    .constant("A_TRANSPOSED", flag(self.a.matrix.transposed))
+                    .constant("B_TRANSPOSED", flag(self.b.matrix.transposed))
+                    .constant("ACTIVATES", flag(*activation != Activation::Identity))
             }
         };
         kernel.types([self.a.dtype, self.b.dtype])

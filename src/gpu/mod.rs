@@ -39,7 +39,7 @@ pub(crate) use read_back::ReadBack;
 #[cfg(test)]
 pub(crate) use subgroups::without_subgroups;
 #[cfg(test)]
-pub(crate) use variant::{Family, Tile, Variant, forced, with_kernels_of_gpus};
+pub(crate) use variant::{Family, Patch, Tile, Variant, forced, with_kernels_of_gpus};
 
 use crate::activation::Activation;
 use crate::backend::{
@@ -68,8 +68,10 @@ impl GpuBackend {
         info: DeviceInfo,
         faults: Arc<Faults>,
         disk: Option<DiskCache>,
+        cooperative_matrices: bool,
     ) -> Self {
-        Self { context: Arc::new(Context::new(device, queue, info, faults, disk)) }
+        let context = Context::new(device, queue, info, faults, disk, cooperative_matrices);
+        Self { context: Arc::new(context) }
     }
 
     fn upload(&self, bytes: &[u8], bounds: Option<Bounds>, buffer: &Arc<Buffer>) -> Result<()> {

@@ -52,8 +52,11 @@ impl Pipeline {
     }
 
     pub(super) const fn is_of_product(&self) -> bool {
-        use super::kernel::Template::{MatMul, MatMulSlices, MatMulSmall};
-        matches!(self.kernel.template, MatMul(_) | MatMulSmall | MatMulSlices)
+        use super::kernel::Template::{MatMul, MatMulCooperative, MatMulSlices, MatMulSmall};
+        matches!(
+            self.kernel.template,
+            MatMul(_) | MatMulSmall | MatMulCooperative { .. } | MatMulSlices
+        )
     }
 
     /// The pipeline; compiles it where no other thread does already.

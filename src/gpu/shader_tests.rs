@@ -4,7 +4,7 @@ use naga::back::pipeline_constants::process_overrides;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-use super::assembled::{AssembledKernel, assembled, assembled_kernels};
+use super::assembled::{AssembledKernel, assembled, assembled_kernels, cooperative_kernels};
 use super::kernel::Uses;
 
 #[test]
@@ -15,6 +15,27 @@ fn every_kernel_is_valid_and_translates_to_spirv_msl_and_hlsl() {
 #[test]
 fn so_is_every_kernel_of_devices_without_subgroups() {
     translate(assembled(Uses::default()));
+}
+
+#[test]
+fn products_by_cooperative_matrices_are_valid_and_translate_to_spirv() {
+    for kernel in cooperative_kernels() {
+        let source = kernel.source();
+        let module = naga::front::wgsl::parse_str(&source)
+            .unwrap_or_else(|error| panic!("{}", error.emit_to_string(&source)));
+        let capabilities = Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16;
+        let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
+        let info = info.unwrap_or_else(|error| panic!("{}", error.emit_to_string(&source)));
+        for transposed in [0.0, 1.0] {
+            let constants =
+                ["A_TRANSPOSED", "B_TRANSPOSED"].map(|name| (name.to_owned(), transposed));
+            let entry = (naga::ShaderStage::Compute, "main");
+            let (module, info) =
+                process_overrides(&module, &info, Some(entry), &constants.into()).unwrap();
+            let options = spv::Options { lang_version: (1, 6), ..Default::default() };
+            assert!(spv::write_vec(&module, &info, &options, None).unwrap().len() > 5);
+        }
+    }
 }
 
 fn translate(kernels: Vec<AssembledKernel>) {

@@ -50,6 +50,8 @@ pub(crate) enum Family {
     Registers { group: usize, blocks: [usize; 2] },
     /// With tiles in workgroup memory.
     Tiles(Tile),
+    /// With tiles in workgroup memory, of halves that subgroups multiply block by block.
+    Cooperative(Patch),
 }
 
 /// The invocations that compute a tile, side by side and one below the other, and the blocks of each in
@@ -80,6 +82,30 @@ impl Tile {
     }
 }
 
+/// The blocks of 16 x 16 that each of two by two subgroups computes, in both directions, two or four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Patch {
+    blocks: usize,
+}
+
+impl Patch {
+    /// For tiles of 64 x 64 and 128 x 128.
+    pub(crate) const SMALL: Self = Self { blocks: 2 };
+    pub(crate) const LARGE: Self = Self { blocks: 4 };
+
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 2] = [Self::SMALL, Self::LARGE];
+
+    /// The bytes of workgroup memory that its kernel needs, at most.
+    pub(super) const BYTES: u32 = 24 << 10;
+
+    /// What its kernel's WGSL begins with.
+    pub(super) fn wgsl(self) -> String {
+        let Self { blocks } = self;
+        format!("enable f16;\nenable wgpu_cooperative_matrix;\nconst BLOCKS: u32 = {blocks}u;\n")
+    }
+}
+
 /// A kernel of the family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
@@ -89,10 +115,18 @@ pub(crate) struct Variant {
 }
 
 impl Variant {
-    /// For a second factor that is stored as its transpose or not.
-    pub(crate) fn of(kind: DeviceKind, extent: Extent, b_transposed: bool) -> Self {
+    /// For a second factor that is stored as its transpose or not, and factors that cooperative matrices can
+    /// multiply or not.
+    pub(crate) fn of(
+        kind: DeviceKind,
+        extent: Extent,
+        b_transposed: bool,
+        cooperates: bool,
+    ) -> Self {
         #[cfg(test)]
-        if let Some(variant) = FORCED.get() {
+        if let Some(variant) = FORCED.get()
+            && (cooperates || !matches!(variant.family, Family::Cooperative(_)))
+        {
             return variant;
         }
         match kind {
@@ -100,7 +134,11 @@ impl Variant {
             _ => {
                 let Extent { rows, inner, columns } = extent;
                 let reads = !b_transposed && rows <= FEW_ROWS && inner * columns >= READERS;
-                if reads { Self::readers(extent) } else { Self::tiles(extent) }
+                match cooperates && rows > FEW_ROWS && columns > FEW_ROWS && inner > FEW_ROWS {
+                    true => Self::cooperative(extent),
+                    false if reads => Self::readers(extent),
+                    false => Self::tiles(extent),
+                }
             }
         }
     }
@@ -159,19 +197,33 @@ impl Variant {
         }
     }
 
+    /// For a GPU with units for products: as for tiles.
+    fn cooperative(extent: Extent) -> Self {
+        let Extent { rows, inner, columns } = extent;
+        let sliced = |patch: Patch| {
+            let variant = Self { family: Family::Cooperative(patch), slices: 1 };
+            let missing = WORTH / variant.workgroups(rows, columns).max(1);
+            let most = if inner < WHOLE { 1 } else { inner / WHOLE };
+            Self { slices: missing.min(most).max(1), ..variant }
+        };
+        let large = sliced(Patch::LARGE);
+        if large.workgroups(rows, columns) >= WORTH { large } else { sliced(Patch::SMALL) }
+    }
+
     /// The rows and columns that one invocation computes, or one workgroup with tiles.
     fn tile(self) -> (usize, usize) {
         let [rows, columns] = match self.family {
             Family::Small => [1, 1],
             Family::Registers { blocks, .. } => blocks,
             Family::Tiles(Tile { blocks, across, down }) => [blocks * down, blocks * across],
+            Family::Cooperative(Patch { blocks }) => [2 * blocks * 16 / BLOCK; 2],
         };
         (rows * BLOCK, columns * BLOCK)
     }
 
     /// Whether the kernel can end with an activation.
     pub(super) const fn activates(self) -> bool {
-        matches!(self.family, Family::Tiles(_))
+        matches!(self.family, Family::Tiles(_) | Family::Cooperative(_))
     }
 
     fn invocations(self, extent: Extent) -> usize {
@@ -184,7 +236,7 @@ impl Variant {
         match self.family {
             Family::Small => tiles.div_ceil(REGISTER_GROUP),
             Family::Registers { group, .. } => tiles.div_ceil(group),
-            Family::Tiles(_) => tiles,
+            Family::Tiles(_) | Family::Cooperative(_) => tiles,
         }
     }
 }
@@ -203,7 +255,7 @@ thread_local! {
     static AS_ON_GPUS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Runs the function with this variant for all products of the thread.
+/// Runs the function with this variant for all products of the thread that it can compute.
 #[cfg(test)]
 pub(crate) fn forced(variant: Variant, run: impl FnOnce()) {
     FORCED.set(Some(variant));
