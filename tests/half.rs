@@ -5,8 +5,9 @@ mod common;
 use common::{EXTREMES, normal, random_labels};
 use wgrad::half::f16;
 use wgrad::{
-    Activation, Adam, DType, Dense, Device, Error, Gated, Loss, OutputLayer, Outputs, Prelu,
-    Reduction, Rowwise, Sgd, Targets, Tensor, clip_gradient_norm, clip_gradient_value, wgpu,
+    Activation, Adam, DType, Dense, Device, DeviceOptions, Error, Gated, Loss, OutputLayer,
+    Outputs, Prelu, Reduction, Rowwise, Sgd, Targets, Tensor, clip_gradient_norm,
+    clip_gradient_value, wgpu,
 };
 
 fn rounded(values: &[f32]) -> Vec<f16> {
@@ -66,6 +67,30 @@ fn awkward() -> Vec<f32> {
         values.extend([value, value.next_up(), midpoint.next_down(), midpoint, midpoint.next_up()]);
     }
     values.iter().flat_map(|&value| [value, -value]).collect()
+}
+
+#[test]
+fn products_of_halves_are_right_where_cooperative_matrices_are_allowed() {
+    let [rows, inner, columns] = [70, 100, 66];
+    for shared in common::adapters() {
+        let options = DeviceOptions::from(shared.info()).cooperative_matrices(true);
+        let device = pollster::block_on(Device::request(options)).unwrap();
+        let x = upload(&device, &normal(rows * inner, 1.0, 1), &[rows, inner]);
+        let w = upload(&device, &normal(inner * columns, 1.0, 2), &[inner, columns]);
+        let forward = Dense::new(Activation::Identity).forward(&x, &w, None).unwrap();
+        let [x, w, y] = [&x, &w, &forward.y].map(|tensor| tensor.to_vec().unwrap());
+        for (i, &found) in y.iter().enumerate() {
+            let (row, column) = (i / columns, i % columns);
+            let terms = (0..inner)
+                .map(|j| f64::from(x[row * inner + j]) * f64::from(w[j * columns + column]));
+            let (exact, size) =
+                terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
+            // The sum's error, and that of the half which it is rounded to.
+            let most = 5e-7 * size + exact.abs() / 2048.0;
+            let off = (f64::from(found) - exact).abs();
+            assert!(off <= most, "{found} instead of {exact} on {device:?}");
+        }
+    }
 }
 
 on_every_device! {

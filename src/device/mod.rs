@@ -49,8 +49,8 @@ impl Device {
     /// [`Device::gpu`], by [`DeviceOptions`], or by the environment (see there).
     ///
     /// # Errors
-    /// `WGRAD_DEVICE` is set to something else than `auto`, `gpu` or `cpu`, `WGRAD_CHECKED` to something
-    /// else than `0` or `1`; or `WGRAD_DEVICE` is `gpu`, or an adapter is named, and there is none.
+    /// `WGRAD_DEVICE` is set to something else than `auto`, `gpu` or `cpu`, `WGRAD_CHECKED` or
+    /// `WGRAD_COOPERATIVE_MATRICES` to something else than `0` or `1`; or `WGRAD_DEVICE` is `gpu`, or an adapter is named, and there is none.
     pub fn new() -> Result<Self> {
         block_on("Device::new", Self::request(DeviceOptions::default()))
     }

@@ -110,15 +110,20 @@ impl MatMul {
             true => shader!("kernels/matmul_b_vectors"),
             false => shader!("kernels/matmul_b_scalars"),
         };
-        let output = match self.output_vectors {
-            true => shader!("kernels/matmul_output_vectors"),
-            false => shader!("kernels/matmul_output_scalars"),
-        };
+        let output = matmul_output(self.output_vectors);
         let kernel = match self.tile {
             Some(_) => shader!("kernels/matmul_tiles"),
             None => shader!("kernels/matmul_registers"),
         };
         vec![shader!("kernels/matmul_parameters"), a, b, output, kernel]
+    }
+}
+
+/// How a product writes its output: as whole vec4s, or number by number.
+const fn matmul_output(vectors: bool) -> &'static str {
+    match vectors {
+        true => shader!("kernels/matmul_output_vectors"),
+        false => shader!("kernels/matmul_output_scalars"),
     }
 }
 
@@ -252,16 +257,12 @@ impl Template {
             Self::ColumnSum => vec![shader!("kernels/column_sum")],
             Self::MatMul(product) => product.wgsl(),
             Self::MatMulSmall => {
-                let output = shader!("kernels/matmul_output_scalars");
-                vec![shader!("kernels/matmul_parameters"), output, shader!("kernels/matmul_small")]
+                let kernel = shader!("kernels/matmul_small");
+                vec![shader!("kernels/matmul_parameters"), matmul_output(false), kernel]
             }
             Self::MatMulCooperative { output_vectors, .. } => {
-                let output = match output_vectors {
-                    true => shader!("kernels/matmul_output_vectors"),
-                    false => shader!("kernels/matmul_output_scalars"),
-                };
                 let kernel = shader!("kernels/matmul_cooperative");
-                vec![shader!("kernels/matmul_parameters"), output, kernel]
+                vec![shader!("kernels/matmul_parameters"), matmul_output(output_vectors), kernel]
             }
             Self::MatMulSlices => vec![shader!("kernels/matmul_slices")],
             Self::LastHalf => vec![shader!("kernels/last_half")],

@@ -133,12 +133,11 @@ impl Variant {
             DeviceKind::Software if !as_on_gpus() => Self::registers(extent),
             _ => {
                 let Extent { rows, inner, columns } = extent;
-                let reads = !b_transposed && rows <= FEW_ROWS && inner * columns >= READERS;
-                match cooperates && rows > FEW_ROWS && columns > FEW_ROWS && inner > FEW_ROWS {
-                    true => Self::cooperative(extent),
-                    false if reads => Self::readers(extent),
-                    false => Self::tiles(extent),
+                if cooperates && rows.min(inner).min(columns) > FEW_ROWS {
+                    return Self::cooperative(extent);
                 }
+                let reads = !b_transposed && rows <= FEW_ROWS && inner * columns >= READERS;
+                if reads { Self::readers(extent) } else { Self::tiles(extent) }
             }
         }
     }

@@ -62,8 +62,9 @@ mod tests {
             let module =
                 compile(&kernel).unwrap_or_else(|error| panic!("{}: {error}", kernel.label));
             assert_eq!(module.words[0], 0x0723_0203, "{}", kernel.label);
-            // The parameters; this one has none, and its result there.
-            let first = Binding { index: 0, uniform: kernel.label != "Conversions" };
+            // The parameters; probes have none, and their result there.
+            let is_probe = ["Conversions", "Subgroups"].contains(&&*kernel.label);
+            let first = Binding { index: 0, uniform: !is_probe };
             assert!(module.bindings.contains(&first), "{}", kernel.label);
         }
         let mut kernel = wgrad::assembled_kernels()
