@@ -1,16 +1,11 @@
 // Reductions among the invocations of a row, through the registers of subgroups and, between these, through
-// workgroup memory: up to 128 invocations meet at two barriers, where row_reductions_memory.wgsl has one for
-// each level of the tree.
+// workgroup memory: row_reductions_memory.wgsl has a barrier for each level of the tree.
 //
 // All invocations of the row go through the whole tree, and all find the same: a + b is b + a.
 
 // Invocations whose numbers in the workgroup differ in the lower bits alone, up to this power of two, are
 // together in a subgroup, in that order: subgroups.wgsl has found so.
 override SUBGROUP: u32 = 32u;
-
-// The subgroups, at most, whose values an invocation gathers by itself. Where there are more, these many are
-// left over by levels as in row_reductions_memory.wgsl; to gather more takes registers that keep others out.
-const GATHERED: u32 = 4u;
 
 var<workgroup> exchange_pairs: array<vec2<f32>, 256>;
 var<workgroup> exchange_ranks: array<i32, 256>;
@@ -37,22 +32,16 @@ fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
     if (LANES > near) {
         exchange_pairs[at.local] = values;
         workgroupBarrier();
-        for (var stride = LANES / 2u; stride >= GATHERED * near; stride = stride / 2u) {
+        for (var stride = LANES / 2u; stride > near; stride = stride / 2u) {
             if (at.lane < stride) {
                 let other = exchange_pairs[at.local + stride * LANE_STEP];
                 exchange_pairs[at.local] = exchange_pairs[at.local] + other;
             }
             workgroupBarrier();
         }
+        // Of the last level each invocation adds its own two: to gather more would take registers.
         let first = first_gathered(at);
-        let step = near * LANE_STEP;
-        totals = exchange_pairs[first];
-        if (LANES == 2u * near) {
-            totals = totals + exchange_pairs[first + step];
-        } else {
-            totals = (totals + exchange_pairs[first + 2u * step])
-                + (exchange_pairs[first + step] + exchange_pairs[first + 3u * step]);
-        }
+        totals = exchange_pairs[first] + exchange_pairs[first + near * LANE_STEP];
         workgroupBarrier();
     }
     // Drivers know of faster ways than a shuffle where the distance is a constant.
