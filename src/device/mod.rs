@@ -50,7 +50,8 @@ impl Device {
     ///
     /// # Errors
     /// `WGRAD_DEVICE` is set to something else than `auto`, `gpu` or `cpu`, `WGRAD_CHECKED` or
-    /// `WGRAD_COOPERATIVE_MATRICES` to something else than `0` or `1`; or `WGRAD_DEVICE` is `gpu`, or an adapter is named, and there is none.
+    /// `WGRAD_COOPERATIVE_MATRICES` to something else than `0` or `1`; or `WGRAD_DEVICE` is `gpu`, or an
+    /// adapter is named, and there is none.
     pub fn new() -> Result<Self> {
         block_on("Device::new", Self::request(DeviceOptions::default()))
     }
@@ -75,10 +76,11 @@ impl Device {
     /// [`Error::NoAdapter`] where no adapter fits.
     pub async fn request(options: DeviceOptions) -> Result<Self> {
         let (preference, checked) = (options.resolved_preference()?, options.resolved_checked()?);
+        let cooperative_matrices = options.resolved_cooperative_matrices()?;
         if preference == Preference::Cpu {
             return Ok(Self { checked, ..Self::cpu() });
         }
-        match gpu::open(&options, preference).await {
+        match gpu::open(&options, preference, cooperative_matrices).await {
             Ok(backend) => Ok(Self { backend: Arc::new(backend), checked }),
             Err(Error::NoAdapter { reason })
                 if preference == Preference::Auto && options.resolved_adapter_name().is_none() =>

@@ -135,20 +135,13 @@ impl DeviceOptions {
 
     /// Whether the device is checked, from the environment where it is not set.
     pub(crate) fn resolved_checked(&self) -> Result<bool> {
-        if let Some(checked) = self.checked {
-            return Ok(checked);
-        }
-        let Some(text) = environment("WGRAD_CHECKED") else { return Ok(false) };
-        choose("value of WGRAD_CHECKED", &text, [("1", true), ("0", false)])
+        resolved_flag(self.checked, "WGRAD_CHECKED", "value of WGRAD_CHECKED")
     }
 
     /// Whether cooperative matrices are allowed, from the environment where it is not set.
     pub(crate) fn resolved_cooperative_matrices(&self) -> Result<bool> {
         let name = "WGRAD_COOPERATIVE_MATRICES";
-        let Some(text) = environment(name).filter(|_| self.cooperative_matrices.is_none()) else {
-            return Ok(self.cooperative_matrices.unwrap_or(false));
-        };
-        choose("value of WGRAD_COOPERATIVE_MATRICES", &text, [("1", true), ("0", false)])
+        resolved_flag(self.cooperative_matrices, name, "value of WGRAD_COOPERATIVE_MATRICES")
     }
 
     pub(crate) fn resolved_adapter_name(&self) -> Option<String> {
@@ -167,6 +160,15 @@ impl From<&DeviceInfo> for DeviceOptions {
         let options = Self { exactly: Some(info.clone()), ..Self::default() };
         options.preference(preference)
     }
+}
+
+/// A flag, from this variable of the environment where it is not set: off where it is in neither.
+fn resolved_flag(set: Option<bool>, name: &str, kind: &'static str) -> Result<bool> {
+    if let Some(set) = set {
+        return Ok(set);
+    }
+    let Some(text) = environment(name) else { return Ok(false) };
+    choose(kind, &text, [("1", true), ("0", false)])
 }
 
 /// The choice of this name.

@@ -99,7 +99,11 @@ pub(crate) async fn enumerate() -> Vec<DeviceInfo> {
 }
 
 /// Opens the best adapter that fits the options.
-pub(crate) async fn open(options: &DeviceOptions, preference: Preference) -> Result<GpuBackend> {
+pub(crate) async fn open(
+    options: &DeviceOptions,
+    preference: Preference,
+    cooperative_matrices: bool,
+) -> Result<GpuBackend> {
     let name = options.resolved_adapter_name().filter(|_| options.exactly.is_none());
     let software_counts = options.software || preference == Preference::Gpu || name.is_some();
     let fits = |info: &DeviceInfo| match (&options.exactly, &name) {
@@ -125,7 +129,7 @@ pub(crate) async fn open(options: &DeviceOptions, preference: Preference) -> Res
         let mut fitting: Vec<Candidate> = fitting.collect();
         fitting.sort_by_key(|candidate| rank(&candidate.info, power));
         for candidate in fitting {
-            match open_adapter(candidate, options).await {
+            match open_adapter(candidate, options, cooperative_matrices).await {
                 Ok(backend) => return Ok(backend),
                 Err(error) => {
                     log::warn!("{error}");
@@ -157,20 +161,24 @@ fn explain(seen: &[String], options: &DeviceOptions, name: Option<&str>) -> Stri
     )
 }
 
-async fn open_adapter(candidate: Candidate, options: &DeviceOptions) -> Result<GpuBackend> {
+async fn open_adapter(
+    candidate: Candidate,
+    options: &DeviceOptions,
+    cooperative_matrices: bool,
+) -> Result<GpuBackend> {
     let Candidate { adapter, info } = candidate;
     let directory = options.kernel_cache.as_ref();
     let cached = directory.map_or(wgpu::Features::empty(), |_| wgpu::Features::PIPELINE_CACHE);
-    let used = wgpu::Features::SUBGROUP | cached;
-    let experiments = match options.resolved_cooperative_matrices()? {
+    let cooperative = match cooperative_matrices {
         true => COOPERATIVE,
         false => wgpu::Features::empty(),
     };
+    let used = wgpu::Features::SUBGROUP | cached | cooperative;
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
-        required_features: adapter.features() & (used | experiments),
+        required_features: adapter.features() & used,
         required_limits: adapter.limits(),
-        experimental_features: experimental(!experiments.is_empty()),
+        experimental_features: experimental(cooperative_matrices),
         ..Default::default()
     };
     let (device, queue) = adapter.request_device(&descriptor).await.map_err(|error| {

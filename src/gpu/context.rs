@@ -17,6 +17,9 @@ use crate::device::{DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
 use crate::pool::{Pool, Purpose, class_of};
 
+/// What wgpu answers to a poll, or that it panicked.
+type Asked = std::thread::Result<std::result::Result<wgpu::PollStatus, wgpu::PollError>>;
+
 pub(super) struct Context {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
@@ -150,8 +153,10 @@ impl Context {
         size: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer> {
+        // What the host writes is mapped until it has.
+        let mapped_at_creation = usage.contains(wgpu::BufferUsages::MAP_WRITE);
         let descriptor =
-            wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+            wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
         guarded(&self.device, size, || self.device.create_buffer(&descriptor))
     }
 
@@ -200,7 +205,7 @@ impl Context {
         while start.elapsed() < SOON {
             let (submission_index, timeout) = (submission_index.clone(), Some(Duration::ZERO));
             let poll = wgpu::PollType::Wait { submission_index, timeout };
-            match catch_unwind(AssertUnwindSafe(|| self.device.poll(poll))) {
+            match self.ask(poll) {
                 Ok(Ok(_)) => return true,
                 Ok(Err(wgpu::PollError::Timeout)) => std::thread::yield_now(),
                 // What is wrong is told by the call that waits.
@@ -212,14 +217,18 @@ impl Context {
 
     /// Lets wgpu run what is due, and tells only of the loss of the device.
     pub(super) fn poll(&self, poll: wgpu::PollType) -> Result<()> {
-        // wgpu panics where the device is lost while it waits; the caller has to read an error. A
-        // program that aborts on panics aborts here.
-        match catch_unwind(AssertUnwindSafe(|| self.device.poll(poll))) {
+        match self.ask(poll) {
             Ok(Ok(_)) => {}
             // A submission that wgpu does not know was never made: its device was lost before.
             Ok(Err(error)) => self.faults.lose(error.to_string()),
             Err(_) => self.faults.lose("the driver stopped while wgrad waited for it"),
         }
         self.faults.check_fatal()
+    }
+
+    /// wgpu panics where the device is lost while it waits; the caller has to read an error. A program that
+    /// aborts on panics aborts here.
+    fn ask(&self, poll: wgpu::PollType) -> Asked {
+        catch_unwind(AssertUnwindSafe(|| self.device.poll(poll)))
     }
 }

@@ -286,7 +286,8 @@ impl Recorder {
             let mut encoder = context.device.create_command_encoder(&descriptor);
             if !self.arena.is_empty() {
                 let upload = Upload::new(context, &self.arena)?;
-                upload.copy(&mut encoder, &self.arena_buffer);
+                let (from, to) = (upload.buffer(), &self.arena_buffer);
+                encoder.copy_buffer_to_buffer(from, 0, to, 0, self.arena.len() as u64);
                 self.uploads.push(upload);
             }
             encode(&mut encoder, &self.work)?;

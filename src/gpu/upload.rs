@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::context::Context;
-use super::faults::guarded;
 use crate::error::{Error, Result};
 use crate::pool::{Pool, Purpose, class_of};
 
@@ -23,22 +22,13 @@ pub(super) struct Upload {
     pool: Arc<Uploads>,
     class: u64,
     buffer: wgpu::Buffer,
-    bytes: u64,
 }
 
 impl Upload {
     pub(super) fn new(context: &Context, bytes: &[u8]) -> Result<Self> {
         let length = bytes.len() as u64;
         let (pool, class) = (Arc::clone(&context.uploads), class_of(length));
-        let create = || {
-            let descriptor = wgpu::BufferDescriptor {
-                label: Some("wgrad upload"),
-                size: class,
-                usage: UPLOAD_USAGES,
-                mapped_at_creation: true,
-            };
-            guarded(&context.device, class, || context.device.create_buffer(&descriptor))
-        };
+        let create = || context.create_buffer("wgrad upload", class, UPLOAD_USAGES);
         let buffer = pool.take(class, Purpose::Workspace, create)?;
         match buffer.get_mapped_range_mut(..length) {
             Ok(mut range) => range.copy_from_slice(bytes),
@@ -48,21 +38,16 @@ impl Upload {
             }
         }
         buffer.unmap();
-        Ok(Self { pool, class, buffer, bytes: length })
+        Ok(Self { pool, class, buffer })
     }
 
     pub(super) const fn buffer(&self) -> &wgpu::Buffer {
         &self.buffer
     }
 
-    /// Records that the bytes are copied to the start of a buffer.
-    pub(super) fn copy(&self, encoder: &mut wgpu::CommandEncoder, to: &wgpu::Buffer) {
-        encoder.copy_buffer_to_buffer(&self.buffer, 0, to, 0, self.bytes);
-    }
-
     /// Makes the buffer the pool's again when the GPU has read it: what does so has been submitted.
     pub(super) fn reclaim(self) {
-        let Self { pool, class, buffer, .. } = self;
+        let Self { pool, class, buffer } = self;
         buffer.clone().map_async(wgpu::MapMode::Write, .., move |result| {
             if result.is_err() {
                 return pool.lose(class, Purpose::Workspace);

@@ -178,13 +178,8 @@ impl Variant {
 
     /// For a GPU: tiles, with slices of as many terms as are worth one where there are few tiles.
     fn tiles(extent: Extent) -> Self {
-        let Extent { rows, inner, columns } = extent;
-        let sliced = |tile: Tile, terms| {
-            let variant = Self { family: Family::Tiles(tile), slices: 1 };
-            let missing = BUSY / variant.workgroups(rows, columns).max(1);
-            let most = if inner < WHOLE { 1 } else { inner / terms };
-            Self { slices: missing.min(most).max(1), ..variant }
-        };
+        let Extent { rows, columns, .. } = extent;
+        let sliced = |tile, terms| Self::sliced(Family::Tiles(tile), extent, BUSY, terms);
         // Slices take a kernel more to add up: those of large tiles are long.
         let large = sliced(Tile::LARGE, 1024);
         let is_worth = large.workgroups(rows, columns) * large.slices >= WORTH;
@@ -198,15 +193,19 @@ impl Variant {
 
     /// For a GPU with units for products: as for tiles.
     fn cooperative(extent: Extent) -> Self {
-        let Extent { rows, inner, columns } = extent;
-        let sliced = |patch: Patch| {
-            let variant = Self { family: Family::Cooperative(patch), slices: 1 };
-            let missing = WORTH / variant.workgroups(rows, columns).max(1);
-            let most = if inner < WHOLE { 1 } else { inner / WHOLE };
-            Self { slices: missing.min(most).max(1), ..variant }
-        };
+        let sliced = |patch| Self::sliced(Family::Cooperative(patch), extent, WORTH, WHOLE);
         let large = sliced(Patch::LARGE);
-        if large.workgroups(rows, columns) >= WORTH { large } else { sliced(Patch::SMALL) }
+        let is_worth = large.workgroups(extent.rows, extent.columns) >= WORTH;
+        if is_worth { large } else { sliced(Patch::SMALL) }
+    }
+
+    /// With slices of so many terms or more, until so many workgroups are busy.
+    fn sliced(family: Family, extent: Extent, busy: usize, terms: usize) -> Self {
+        let Extent { rows, inner, columns } = extent;
+        let variant = Self { family, slices: 1 };
+        let missing = busy / variant.workgroups(rows, columns).max(1);
+        let most = if inner < WHOLE { 1 } else { inner / terms };
+        Self { slices: missing.min(most).max(1), ..variant }
     }
 
     /// The rows and columns that one invocation computes, or one workgroup with tiles.

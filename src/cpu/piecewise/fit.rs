@@ -132,7 +132,8 @@ impl Interval {
 
 /// The polynomial with these coefficients, the constant first.
 fn value(coefficients: &[f64], u: f64) -> f64 {
-    coefficients.iter().rev().fold(0.0, |value, coefficient| value * u + coefficient)
+    let [value] = values(coefficients, [u]);
+    value
 }
 
 /// Its values at many places, all of which are worked at together.
