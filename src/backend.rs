@@ -47,6 +47,16 @@ impl Storage {
         }
     }
 
+    /// Where the words are: the same of storages that share them.
+    pub(crate) fn place(&self) -> Place {
+        match self {
+            Self::Cpu(cell) => Place::Own(Arc::as_ptr(cell).addr()),
+            Self::Gpu(buffer) if buffer.is_adopted() => Place::Adopted(buffer.raw().clone()),
+            Self::Gpu(buffer) => Place::Own(Arc::as_ptr(buffer).addr()),
+            Self::Halves(halves) => halves.words.place(),
+        }
+    }
+
     /// The type of storages that all have the same.
     pub(crate) fn common_type<const N: usize>(storages: [&Self; N]) -> Result<DType> {
         let first = storages.first().map_or(DType::F32, |storage| storage.dtype());
@@ -83,6 +93,14 @@ impl Storage {
             },
         }
     }
+}
+
+/// Where the words of a storage are, as long as it lives.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    Own(usize),
+    /// A buffer of the caller's, in whichever tensor it comes.
+    Adopted(wgpu::Buffer),
 }
 
 /// Tells whether a storage is one that was seen before, without keeping its memory.
@@ -532,6 +550,8 @@ pub(crate) struct AdamStep {
     pub(crate) weight_decay: f32,
     /// Times the weight, taken from the weight.
     pub(crate) decoupled_decay: f32,
+    /// 1 less that, which the weight is multiplied by where the difference loses digits or overflows.
+    pub(crate) kept: f32,
     pub(crate) betas: [f32; 2],
     pub(crate) one_minus_betas: [f32; 2],
     /// The learning rate over 1 − β1^t.
@@ -693,8 +713,8 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Makes sure that there is memory for these updates, one after the other.
     fn reserve(&self, updates: &[Update<'_>]) -> Result<()>;
-    /// The velocity is the optimizer's own: nobody else sees it.
-    fn sgd(&self, step: SgdStep, update: Update<'_>, velocity: &Storage) -> Result<()>;
+    /// The velocity is the optimizer's own: nobody else sees it. Without momentum there is none.
+    fn sgd(&self, step: SgdStep, update: Update<'_>, velocity: Option<&Storage>) -> Result<()>;
     /// The moments are the optimizer's own, too.
     fn adam(&self, step: AdamStep, update: Update<'_>, moments: [&Storage; 2]) -> Result<()>;
     /// Multiplies gradients, of so many elements each, by min(1, max_norm / (norm + 1e-6)), and writes

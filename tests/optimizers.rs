@@ -4,7 +4,8 @@ mod common;
 
 use common::{EXTREMES, Within, assert_all, normal, wide};
 use wgrad::{
-    Adam, AdamW, Device, Error, Result, Sgd, Tensor, clip_gradient_norm, clip_gradient_value, wgpu,
+    Adam, AdamW, DType, Device, Error, Result, Sgd, Tensor, clip_gradient_norm,
+    clip_gradient_value, wgpu,
 };
 
 fn tensor(device: &Device, values: &[f32]) -> Tensor {
@@ -79,7 +80,7 @@ impl Exact {
         let (gamma, lambda) = (f64::from(rule.gamma), f64::from(rule.lambda));
         let mut g = f64::from(gradient);
         if rule.decoupled {
-            self.theta -= if lambda == 0.0 { 0.0 } else { gamma * lambda * self.theta };
+            self.theta *= 1.0 - gamma * lambda;
         } else if lambda != 0.0 {
             g += lambda * self.theta;
         }
@@ -157,6 +158,108 @@ on_every_device! {
         }
         let within = Within::Approx { relative: 1e-5, absolute: 1e-6 };
         assert_all("weights", &weights.to_vec().unwrap(), &exact, within);
+    }
+
+    fn sgd_without_momentum_has_no_memory(device) {
+        for dtype in [DType::F32, DType::F16] {
+            let [w, dw] = [&[1.0; 5], &[f32::INFINITY; 5]].map(|it| tensor(device, it).to_dtype(dtype).unwrap());
+            let mut sgd = Sgd::new(0.5);
+            sgd.step(&[(&w, &dw)]).unwrap();
+            assert_eq!(w.to_vec().unwrap(), [f32::NEG_INFINITY; 5]);
+            w.write(&[1.0; 5]).unwrap();
+            dw.write(&[0.5; 5]).unwrap();
+            sgd.step(&[(&w, &dw)]).unwrap();
+            assert_eq!(w.to_vec().unwrap(), [0.75; 5]);
+            // A device of its own: other tests take memory too.
+            let own = Device::open(device.info()).unwrap();
+            let [w, dw] = [&[1.0; 5000], &[0.5; 5000]].map(|it| tensor(&own, it).to_dtype(dtype).unwrap());
+            let used = own.memory().in_use_bytes;
+            let mut plain = Sgd::new(0.5);
+            plain.step(&[(&w, &dw)]).unwrap();
+            assert_eq!(own.memory().in_use_bytes, used);
+        }
+    }
+
+    fn momentum_may_change_between_steps(device) {
+        let (w, dw) = (tensor(device, &[1.0; 6]), tensor(device, &[1.0; 6]));
+        let (other, slope) = (tensor(device, &[1.0; 3]), tensor(device, &[1.0; 3]));
+        let mut sgd = Sgd::new(0.25).momentum(0.5);
+        sgd.step(&[(&w, &dw), (&other, &slope)]).unwrap();
+        sgd.step(&[(&w, &dw), (&other, &slope)]).unwrap();
+        assert_eq!(w.to_vec().unwrap(), [0.375; 6]);
+        // Without it, the velocity of these weights is forgotten.
+        let mut sgd = sgd.momentum(0.0);
+        sgd.step(&[(&w, &dw)]).unwrap();
+        assert_eq!(w.to_vec().unwrap(), [0.125; 6]);
+        let mut sgd = sgd.momentum(0.5);
+        sgd.step(&[(&w, &dw), (&other, &slope)]).unwrap();
+        assert_eq!(w.to_vec().unwrap(), [-0.125; 6]);
+        assert_eq!(other.to_vec().unwrap(), [0.375 - 0.25 * 1.75; 3]);
+    }
+
+    fn factors_of_zero_are_none_also_of_infinity(device) {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        let start = [-inf, inf, 1.0, -2.0, 1.0];
+        let check = |what: &str, dtype, exact: [f32; 5], step: &mut dyn FnMut(&Tensor)| {
+            let w = tensor(device, &start).to_dtype(dtype).unwrap();
+            step(&w);
+            let exact = tensor(device, &exact).to_dtype(dtype).unwrap().to_vec().unwrap();
+            let within = Within::Approx { relative: 1e-6, absolute: 0.0 };
+            assert_all(format!("{what} {dtype} on {device:?}"), &w.to_vec().unwrap(), &wide(&exact), within);
+        };
+        for dtype in [DType::F32, DType::F16] {
+            let dw = tensor(device, &[0.0, 0.0, 0.5, inf, nan]).to_dtype(dtype).unwrap();
+            let zero = tensor(device, &[0.0; 5]).to_dtype(dtype).unwrap();
+            for momentum in [0.0, 0.5] {
+                check("sgd", dtype, [-inf, inf, 0.95, -inf, nan], &mut |w| {
+                    Sgd::new(0.1).momentum(momentum).step(&[(w, &dw)]).unwrap();
+                });
+                // A learning rate of 0 moves nothing.
+                check("sgd at rest", dtype, start, &mut |w| {
+                    Sgd::new(0.0).momentum(momentum).step(&[(w, &dw)]).unwrap();
+                });
+            }
+            check("adam", dtype, [-inf, inf, 0.9, nan, nan], &mut |w| {
+                Adam::new(0.1).step(&[(w, &dw)]).unwrap();
+            });
+            for rule in [Rule::ADAM, Rule::ADAMW] {
+                check("adam at rest", dtype, start, &mut |w| {
+                    Rule { gamma: 0.0, epsilon: 0.0, ..rule }.optimizer().step(&[(w, &dw)]).unwrap();
+                });
+            }
+            // A moment that keeps nothing of the last step forgets an infinite gradient.
+            check("adam without memory", dtype, [-0.1, -0.1, -0.1, -0.1, -0.1], &mut |w| {
+                let rule = Rule { gamma: 0.1, betas: [0.0, 0.0], ..Rule::ADAM };
+                let mut adam = rule.optimizer();
+                adam.step(&[(w, &dw)]).unwrap();
+                w.write(&[0.0; 5]).unwrap();
+                adam.step(&[(w, &tensor(device, &[0.5; 5]))]).unwrap();
+            });
+            check("adamw", dtype, [-inf, inf, 0.999, -1.998, 0.999], &mut |w| {
+                AdamW::new(0.1).step(&[(w, &zero)]).unwrap();
+            });
+            check("adamw without decay", dtype, start, &mut |w| {
+                AdamW::new(0.1).weight_decay(0.0).step(&[(w, &zero)]).unwrap();
+            });
+            // As in PyTorch, where 0 is left of a weight.
+            check("adamw with all decay", dtype, [nan, nan, 0.0, 0.0, 0.0], &mut |w| {
+                AdamW::new(0.5).weight_decay(2.0).step(&[(w, &zero)]).unwrap();
+            });
+        }
+    }
+
+    fn adamw_multiplies_the_weight_by_what_is_kept(device) {
+        let start = [3e38, -3e38, 1.0, -0.3, 0.0, 1e-30];
+        for (gamma, lambda) in
+            [(0.1, 0.01), (0.5, 4.0), (1.0, 2.0), (0.999, 1.0), (0.99999, 1.0), (2.0, 0.25), (3.0, 1e-3)]
+        {
+            let w = tensor(device, &start);
+            let rule = Rule { gamma, lambda, ..Rule::ADAMW };
+            rule.optimizer().step(&[(&w, &tensor(device, &[0.0; 6]))]).unwrap();
+            let exact: Vec<f64> =
+                start.iter().map(|&w| (1.0 - f64::from(gamma) * f64::from(lambda)) * f64::from(w)).collect();
+            assert_all(format!("{gamma} {lambda}"), &w.to_vec().unwrap(), &exact, Within::Ulps(1.5));
+        }
     }
 
     fn sgd_keeps_a_velocity_for_each_weight_and_refuses_what_does_not_fit(device) {
@@ -276,12 +379,7 @@ on_every_device! {
             rule.optimizer().step(&[(&weights, &tensor(device, &gradient))]).unwrap();
             exact.iter_mut().zip(gradient).for_each(|(exact, g)| exact.step(rule, g));
             let within = Within::Approx { relative: 1e-6, absolute: 0.0 };
-            let mut exact = thetas(&exact);
-            // An infinite weight less its decay.
-            if rule.decoupled && rule.lambda > 0.0 {
-                exact[41..43].fill(f64::NAN);
-            }
-            assert_all("weights", &weights.to_vec().unwrap(), &exact, within);
+            assert_all("weights", &weights.to_vec().unwrap(), &thetas(&exact), within);
         }
     }
 
@@ -408,6 +506,50 @@ on_every_device! {
                 check_clipping(device, values, max_norm);
             }
         }
+    }
+
+    fn factors_out_of_range_are_right_down_to_the_last_results(device) {
+        let limits = [1e-5, 1e-10, 1e-20, 7.3e-27, 1e-32, 1.1e-37, 1e-38, 1e-40, 1e-44, 0.0];
+        for values in [[3e30, 4e30], [3e38, 1e38], [1.0, 3e37], [3e-3, 4e-3], [f32::MAX, 0.0], [2.5e20, 1e-3]] {
+            limits.into_iter().for_each(|limit| check_clipping(device, &[values.to_vec()], limit));
+        }
+        // Every power of two.
+        let values: Vec<f32> = (-126..127).map(|e| 1.7 * 2f64.powi(e) as f32).collect();
+        for e in -149..127 {
+            check_clipping(device, &[values.clone()], 1.3 * 2f64.powi(e) as f32);
+        }
+    }
+
+    fn each_element_is_clipped_once(device) {
+        for dtype in [DType::F32, DType::F16] {
+            let gradient = |values: &[f32]| tensor(device, values).to_dtype(dtype).unwrap();
+            let (one, other) = (gradient(&[3.0, 0.0, 0.0, 0.0]), gradient(&[4.0]));
+            let (same, shaped) = (one.clone(), one.reshape([2, 2]).unwrap());
+            let all = [&one, &other, &one, &same, &shaped, &other];
+            let norm = clip_gradient_norm(&all, 0.625).unwrap();
+            assert_eq!(norm.item().unwrap(), 5.0, "{dtype} on {device:?}");
+            let within = Within::Approx { relative: if dtype == DType::F16 { 1e-3 } else { 1e-6 }, absolute: 0.0 };
+            assert_all("one", &one.to_vec().unwrap(), &[0.375, 0.0, 0.0, 0.0], within);
+            assert_all("other", &other.to_vec().unwrap(), &[0.5], within);
+            clip_gradient_value(&all, 0.25).unwrap();
+            assert_eq!(one.to_vec().unwrap(), [0.25, 0.0, 0.0, 0.0]);
+            assert_eq!(other.to_vec().unwrap(), [0.25]);
+            // The same numbers elsewhere are others.
+            let twin = gradient(&other.to_vec().unwrap());
+            assert_all("twins", &clip_gradient_norm(&[&other, &twin], 1.0).unwrap().to_vec().unwrap(), &[0.125f64.sqrt()], within);
+        }
+        // A buffer of the caller's, in several tensors: the longest holds the others.
+        let Some(buffer) = host_buffer(device, &[3.0, 4.0, 12.0]) else { return };
+        let adopt = |length: usize| device.tensor_from_buffer(buffer.clone(), [length]).unwrap();
+        let (short, long, again) = (adopt(2), adopt(3), adopt(2));
+        let norm = clip_gradient_norm(&[&short, &again, &long, &short], 1.3).unwrap();
+        assert_eq!(norm.item().unwrap(), 13.0);
+        let within = Within::Approx { relative: 1e-6, absolute: 0.0 };
+        assert_all("long", &long.to_vec().unwrap(), &[0.3, 0.4, 1.2], within);
+        let norm = clip_gradient_norm(&[&short, &again], 1.0).unwrap();
+        assert_all("norm", &norm.to_vec().unwrap(), &[0.5], within);
+        clip_gradient_value(&[&short, &again], 0.125).unwrap();
+        assert_all("short", &long.to_vec().unwrap(), &[0.125, 0.125, 1.2], within);
     }
 
     fn norms_out_of_range_follow_pytorchs_formula(device) {

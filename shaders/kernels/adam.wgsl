@@ -1,7 +1,7 @@
 // A step of Adam, in place, four elements an invocation:
 //   g = gradient + weight_decay * w
 //   m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2
-//   w = w - decoupled_decay * w - step_size * m / (root_scale * sqrt(v) + epsilon)
+//   w = (1 - decoupled_decay) * w - step_size * m / (root_scale * sqrt(v) + epsilon)
 // The last two factors hold the bias corrections.
 
 struct Parameters {
@@ -9,6 +9,8 @@ struct Parameters {
     zero: u32,
     weight_decay: f32,
     decoupled_decay: f32,
+    // 1 - decoupled_decay
+    kept: f32,
     beta1: f32,
     one_minus_beta1: f32,
     beta2: f32,
@@ -30,25 +32,26 @@ struct State {
     second: f32,
 }
 
-// A decay of 0 is none, also of an infinite weight.
-fn decay(rate: f32, weight: f32) -> f32 {
-    return select(rate * weight, 0.0, rate == 0.0);
-}
-
 fn next(gradient: f32, state: State) -> State {
     let weight = state.weight;
-    let slope = gradient + decay(parameters.weight_decay, weight);
-    let first = parameters.beta1 * state.first + parameters.one_minus_beta1 * slope;
+    let slope = gradient + part(parameters.weight_decay, weight);
+    let first = part(parameters.beta1, state.first) + parameters.one_minus_beta1 * slope;
     let square = opaque(parameters.one_minus_beta2 * slope) * slope;
-    let second = parameters.beta2 * state.second + square;
+    let second = part(parameters.beta2, state.second) + square;
     let denominator = opaque(math_sqrt(second) * parameters.root_scale) + parameters.epsilon;
     // Nothing moves where the gradient was always 0, also with an epsilon of 0, or one that the driver takes
     // for 0; nor where its square overflowed.
     let stopped = first == 0.0 || is_infinite(second) || is_infinite(denominator);
     let ratio = select(math_divide(first, denominator), 0.0, stopped);
-    let change = decay(parameters.decoupled_decay, weight) + parameters.step_size * ratio;
-    let undefined = !is_finite(first) || is_nan(second) || is_nan(weight);
-    return State(nan_where(undefined, weight - change), first, second);
+    let step = part(parameters.step_size, ratio);
+    let moved = weight - (part(parameters.decoupled_decay, weight) + step);
+    // Rounded once, but where most of the weight decays, or the decay of one is out of range.
+    let rest = parameters.kept * weight - step;
+    let next = select(rest, moved, parameters.kept >= 0.5 && is_finite(moved));
+    let stepped = !is_finite(first) || is_nan(second);
+    let undefined = (stepped && parameters.step_size != 0.0) || is_nan(weight)
+        || (is_infinite(weight) && parameters.kept == 0.0);
+    return State(nan_where(undefined, next), first, second);
 }
 
 @compute @workgroup_size(256)

@@ -5,6 +5,9 @@ struct Parameters {
     chunks: u32,
     zero: u32,
     max_norm: f32,
+    // The same as mantissa * 2^exponent, where it is finite: 0, or a mantissa from 1 to 2.
+    mantissa: f32,
+    exponent: i32,
 }
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
@@ -12,19 +15,22 @@ struct Parameters {
 @group(0) @binding(2) var<storage, read_write> norm: array<f32>;
 @group(0) @binding(3) var<storage, read_write> factors: array<f32>;
 
-// min(1, max_norm / (norm + 1e-6)) as the product of two: one factor alone may be subnormal, and flushed.
+// min(1, max_norm / (norm + 1e-6)) as first * 2^second: the factor may be out of the range of f32. Where it
+// is less than 1, the first is from a half to 1, so that no product with it overflows.
 fn factors_of(norm: f32) -> vec2<f32> {
     let limit = parameters.max_norm;
     let total = norm + 1e-6;
-    // By 2^60 and back.
-    let tiny = limit < total * SMALL;
-    let raised = limit * select(1.0, 1.152921504606847e18, tiny);
-    // The reciprocal of a great divisor may be flushed, too: 2^-30 keeps it in range.
-    let shrink = select(1.0, 9.313225746154785e-10, total > 1e30);
-    let ratio = select(math_divide(raised * shrink, total * shrink), 0.0, is_infinite(total));
+    let power = exponent_of(total);
+    // Twice the mantissa below the other: from a quarter to 1.
+    let quotient = math_divide(parameters.mantissa, scaled_to(power, total));
+    let small = quotient < 0.5;
+    let ratio = select(quotient, 2.0 * quotient, small);
+    let exponent = parameters.exponent - (power - 127) + select(1, 0, small);
     let undefined = is_nan(norm) || (is_infinite(limit) && is_infinite(total));
-    let first = nan_where(undefined, select(ratio, 1.0, limit >= total));
-    return vec2<f32>(first, select(1.0, 8.673617379884035e-19, tiny));
+    if (undefined || limit >= total) {
+        return vec2<f32>(nan_where(undefined, 1.0), 0.0);
+    }
+    return select(vec2<f32>(ratio, f32(exponent)), vec2<f32>(), is_infinite(total));
 }
 
 @compute @workgroup_size(256)

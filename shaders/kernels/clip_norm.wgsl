@@ -1,4 +1,4 @@
-// values = factor * values, in place, four elements an invocation, for a factor that is the product of two.
+// values = factor * values, in place, four elements an invocation, for a factor first * 2^second of at most 1.
 // One of 1 leaves them as they are.
 
 struct Parameters {
@@ -19,7 +19,11 @@ fn main(
 ) {
     opaque_zero = parameters.zero;
     let first = factors[0];
-    let second = factors[1];
+    // In three steps, so that no power leaves the range.
+    let exponent = i32(factors[1]);
+    let high = max(exponent, -126);
+    let middle = max(exponent - high, -126);
+    let low = exponent - high - middle;
     if (first == 1.0) {
         return;
     }
@@ -29,6 +33,8 @@ fn main(
         let value = values[parameters.base + i];
         // Beside an infinite element the factor is 0.
         let undefined = is_nan(first) || !is_finite(value);
-        values[parameters.base + i] = nan_where(undefined, opaque(first * value) * second);
+        let scaled = opaque(opaque(first * value) * power_of_two(high));
+        let product = opaque(scaled * power_of_two(middle)) * power_of_two(low);
+        values[parameters.base + i] = nan_where(undefined, product);
     }
 }

@@ -1,5 +1,6 @@
-// A step of stochastic gradient descent with momentum, in place, four elements an invocation:
-//   g = gradient + weight_decay * p;  v = momentum * v + g;  p = p - learning_rate * v
+// A step of stochastic gradient descent, in place, four elements an invocation:
+//   g = gradient + weight_decay * p;  p = p - learning_rate * v
+// where sgd_momentum.wgsl or sgd_plain.wgsl has v.
 
 struct Parameters {
     vectors: u32,
@@ -12,7 +13,6 @@ struct Parameters {
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read> gradients: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> weights: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> velocities: array<vec4<f32>>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -26,8 +26,6 @@ fn main(
         return;
     }
     let weight = weights[index];
-    let slope = gradients[index] + parameters.weight_decay * weight;
-    let velocity = parameters.momentum * velocities[index] + slope;
-    velocities[index] = velocity;
-    weights[index] = weight - parameters.learning_rate * velocity;
+    let slope = gradients[index] + parts(parameters.weight_decay, weight);
+    weights[index] = weight - parts(parameters.learning_rate, velocity_of(index, slope));
 }

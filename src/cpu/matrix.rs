@@ -224,7 +224,8 @@ pub(super) fn write(values: &[f32], output: &mut [f32], accumulate: bool) {
 /// The sum of all elements: of pieces first, so that all threads may work at it.
 pub(super) fn sum(input: &[f32]) -> f32 {
     let sums = of_pieces(input, CHUNK, |values| vectorised(Sum { values }));
-    sums.iter().sum::<f64>() as f32
+    // From 0: the sum of nothing would be −0.
+    sums.iter().fold(0.0, |total, sum| total + sum) as f32
 }
 
 struct Sum<'a> {
@@ -270,6 +271,7 @@ pub(super) fn column_sum(input: &[f32], rows: Rows, output: &mut [f32]) {
     let block = ROWS_PER_SUM * rows.width.max(1);
     let partials = of_pieces(input, block, partial);
     for (column, output) in output.iter_mut().enumerate() {
-        *output = partials.iter().map(|sums| f64::from(sums[column])).sum::<f64>() as f32;
+        let sums = partials.iter().map(|sums| f64::from(sums[column]));
+        *output = sums.fold(0.0, |total, sum| total + sum) as f32;
     }
 }

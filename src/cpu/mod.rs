@@ -550,14 +550,14 @@ impl Backend for CpuBackend {
         optimizer::reserve(&self.pool, updates.iter().map(|update| update.elements))
     }
 
-    fn sgd(&self, step: SgdStep, update: Update<'_>, velocity: &Storage) -> Result<()> {
+    fn sgd(&self, step: SgdStep, update: Update<'_>, velocity: Option<&Storage>) -> Result<()> {
         self.count();
         let (gradient, old) = (read(update.gradient)?, read(update.weights)?);
-        let velocity = velocity.cpu()?;
-        update.weights.cpu()?.overwrite(|weights| {
-            velocity.rewrite(|velocity| {
+        update.weights.cpu()?.overwrite(|weights| match velocity {
+            None => Ok(optimizer::descent(step, &gradient, &old, weights)),
+            Some(velocity) => velocity.cpu()?.rewrite(|velocity| {
                 optimizer::sgd(step, &gradient, (&old, weights), velocity);
-            })
+            }),
         })?
     }
 

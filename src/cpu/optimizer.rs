@@ -24,7 +24,16 @@ pub(super) fn reserve(
     blocks.collect::<Result<Vec<_>>>().map(drop)
 }
 
-/// One step of gradient descent.
+/// One step of gradient descent without momentum.
+pub(super) fn descent(step: SgdStep, gradient: &[f32], old: &[f32], new: &mut [f32]) {
+    over_pieces(new, [], |start, weights, []| {
+        let range = start..start + weights.len();
+        let (gradient, old) = (&gradient[range.clone()], &old[range]);
+        vectorised(DescentPiece { step, gradient, old, weights });
+    });
+}
+
+/// One step of gradient descent with momentum.
 pub(super) fn sgd(
     step: SgdStep,
     gradient: &[f32],
@@ -69,6 +78,33 @@ fn over_pieces<const N: usize>(
     on_all_threads(pieces, |(i, (weights, state))| run(i * piece, weights, state));
 }
 
+/// factor · value, where a factor of 0 is none, also of an infinite value.
+#[inline(always)]
+fn part(factor: f32, value: f32) -> f32 {
+    if factor == 0.0 { 0.0 } else { factor * value }
+}
+
+struct DescentPiece<'a> {
+    step: SgdStep,
+    gradient: &'a [f32],
+    old: &'a [f32],
+    weights: &'a mut [f32],
+}
+
+impl NullaryFnOnce for DescentPiece<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let SgdStep { learning_rate, weight_decay, .. } = self.step;
+        let inputs = self.gradient.iter().zip(self.old);
+        for ((&gradient, &weight), new_weight) in inputs.zip(self.weights) {
+            let slope = gradient + part(weight_decay, weight);
+            *new_weight = weight - part(learning_rate, slope);
+        }
+    }
+}
+
 struct SgdPiece<'a> {
     step: SgdStep,
     gradient: &'a [f32],
@@ -86,8 +122,8 @@ impl NullaryFnOnce for SgdPiece<'_> {
         let inputs = self.gradient.iter().zip(self.old);
         let outputs = self.weights.iter_mut().zip(self.velocity);
         for ((&gradient, &weight), (new_weight, velocity)) in inputs.zip(outputs) {
-            *velocity = momentum * *velocity + (gradient + weight_decay * weight);
-            *new_weight = weight - learning_rate * *velocity;
+            *velocity = momentum * *velocity + (gradient + part(weight_decay, weight));
+            *new_weight = weight - part(learning_rate, *velocity);
         }
     }
 }
@@ -106,20 +142,22 @@ impl NullaryFnOnce for AdamPiece<'_> {
     #[inline(always)]
     fn call(self) {
         let AdamStep { betas, one_minus_betas, step_size, root_scale, epsilon, .. } = self.step;
-        // A decay of 0 is none, also of an infinite weight.
-        let decay = |rate: f32, weight: f32| if rate == 0.0 { 0.0 } else { rate * weight };
         let inputs = self.gradient.iter().zip(self.old);
         let [first, second] = self.moments;
         let outputs = self.weights.iter_mut().zip(first.iter_mut().zip(second));
         for ((&gradient, &weight), (new_weight, (first, second))) in inputs.zip(outputs) {
-            let slope = gradient + decay(self.step.weight_decay, weight);
-            *first = betas[0] * *first + one_minus_betas[0] * slope;
-            *second = betas[1] * *second + one_minus_betas[1] * slope * slope;
+            let slope = gradient + part(self.step.weight_decay, weight);
+            *first = part(betas[0], *first) + one_minus_betas[0] * slope;
+            *second = part(betas[1], *second) + one_minus_betas[1] * slope * slope;
             // Nothing moves where the gradient was always 0, also with an epsilon of 0.
             let ratio = *first / (second.sqrt() * root_scale + epsilon);
             let ratio = if *first == 0.0 { 0.0 } else { ratio };
-            let change = decay(self.step.decoupled_decay, weight) + step_size * ratio;
-            *new_weight = weight - change;
+            let step = part(step_size, ratio);
+            let moved = weight - (part(self.step.decoupled_decay, weight) + step);
+            // Rounded once, but where most of the weight decays, or the decay of one is out of range.
+            let kept = self.step.kept;
+            *new_weight =
+                if kept >= 0.5 && moved.is_finite() { moved } else { kept * weight - step };
         }
     }
 }

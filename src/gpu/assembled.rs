@@ -82,7 +82,7 @@ const fn kind(template: Template) -> KernelKind {
         | Template::GatedBackward
         | Template::PreluForward
         | Template::LastHalf
-        | Template::Sgd
+        | Template::Sgd { .. }
         | Template::Adam
         | Template::ClipNorm
         | Template::ClipValue
@@ -114,7 +114,8 @@ fn kernels(activations: &[Activation], losses: &[Loss], uses: Uses) -> Vec<Kerne
         Kernel::new(Template::Sum),
         Kernel::new(Template::ColumnSum),
         Kernel::new(Template::LastHalf),
-        Kernel::new(Template::Sgd),
+        Kernel::new(Template::Sgd { momentum: false }),
+        Kernel::new(Template::Sgd { momentum: true }),
         Kernel::new(Template::Adam),
         Kernel::new(Template::SquareSums),
         Kernel::new(Template::ClipFactor),

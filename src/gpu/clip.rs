@@ -44,7 +44,9 @@ pub(super) fn norm(
 
     let kernel = Kernel::new(Template::ClipFactor);
     let bindings = [window(&sums, 0, 2 * chunks), window(norm, 0, 1), window(&factors, 0, 2)];
-    let parameters = [chunks as u32, ZERO, max_norm.to_bits()];
+    let (mantissa, exponent) = normalised(max_norm);
+    let limit = [max_norm.to_bits(), mantissa.to_bits(), exponent as u32];
+    let parameters: Vec<u32> = [chunks as u32, ZERO].into_iter().chain(limit).collect();
     run(context, &kernel, &bindings.map(|window| window.binding), &parameters, groups(1))?;
 
     let kernel = Kernel::new(Template::ClipNorm);
@@ -57,6 +59,17 @@ pub(super) fn norm(
         }
     }
     Ok(())
+}
+
+/// A finite number as mantissa · 2^exponent, with the mantissa 0 or from 1 to 2: a driver may take a
+/// subnormal one for 0.
+fn normalised(number: f32) -> (f32, i32) {
+    let wide = f64::from(number);
+    if wide == 0.0 || !wide.is_finite() {
+        return (number, 0);
+    }
+    let exponent = (wide.to_bits() >> 52) as i32 - 1023;
+    ((wide / 2f64.powi(exponent)) as f32, exponent)
 }
 
 pub(super) fn value(context: &Context, gradients: &[(&Storage, usize)], limit: f32) -> Result<()> {

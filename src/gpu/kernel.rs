@@ -82,7 +82,9 @@ pub(super) enum Template {
     },
     MatMulSlices,
     LastHalf,
-    Sgd,
+    Sgd {
+        momentum: bool,
+    },
     Adam,
     SquareSums,
     ClipFactor,
@@ -154,6 +156,7 @@ impl Template {
         const LOSS: &str = shader!("kernels/loss_parameters");
         const NUMBERS: &str = shader!("kernels/loss_scalars");
         const VECTORS: &str = shader!("kernels/loss_vectors");
+        const PART: &str = shader!("kernels/part");
         const SQUARES: &str = shader!("kernels/squares");
         const UNARY: &str = shader!("kernels/pointwise_unary");
         const BINARY: &str = shader!("kernels/pointwise_binary");
@@ -266,8 +269,14 @@ impl Template {
             }
             Self::MatMulSlices => vec![shader!("kernels/matmul_slices")],
             Self::LastHalf => vec![shader!("kernels/last_half")],
-            Self::Sgd => vec![shader!("kernels/sgd")],
-            Self::Adam => vec![shader!("kernels/adam")],
+            Self::Sgd { momentum } => {
+                let velocity = match momentum {
+                    true => shader!("kernels/sgd_momentum"),
+                    false => shader!("kernels/sgd_plain"),
+                };
+                vec![PART, velocity, shader!("kernels/sgd")]
+            }
+            Self::Adam => vec![PART, shader!("kernels/adam")],
             Self::SquareSums => vec![ROWS, SQUARES, shader!("kernels/square_sums")],
             Self::ClipFactor => vec![ROWS, SQUARES, shader!("kernels/clip_factor")],
             Self::ClipNorm => vec![shader!("kernels/clip_norm")],
@@ -353,7 +362,8 @@ impl Template {
             | Self::MatMulSlices
             | Self::GatedBackward
             | Self::PreluForward => &[R, R, W],
-            Self::Sgd => &[R, C, C],
+            Self::Sgd { momentum: false } => &[R, C],
+            Self::Sgd { momentum: true } => &[R, C, C],
             Self::Adam => &[R, C, C, C],
             Self::SquareSums => &[R, W],
             Self::LastHalf | Self::ClipNorm => &[R, C],

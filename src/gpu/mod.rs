@@ -341,8 +341,8 @@ impl Backend for GpuBackend {
         optimizer::reserve(&self.context, updates)
     }
 
-    fn sgd(&self, step: SgdStep, update: Update<'_>, velocity: &Storage) -> Result<()> {
-        optimizer::sgd(&self.context, step, update, velocity.gpu()?)
+    fn sgd(&self, step: SgdStep, update: Update<'_>, velocity: Option<&Storage>) -> Result<()> {
+        optimizer::sgd(&self.context, step, update, velocity.map(Storage::gpu).transpose()?)
     }
 
     fn adam(&self, step: AdamStep, update: Update<'_>, moments: [&Storage; 2]) -> Result<()> {

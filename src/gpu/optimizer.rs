@@ -52,11 +52,15 @@ pub(super) fn sgd(
     context: &Arc<Context>,
     parameters: SgdStep,
     update: Update<'_>,
-    velocity: &Arc<Buffer>,
+    velocity: Option<&Arc<Buffer>>,
 ) -> Result<()> {
     let SgdStep { learning_rate, momentum, weight_decay } = parameters;
-    let kernel = Kernel::new(Template::Sgd);
-    step(context, &kernel, update, [velocity], &[learning_rate, momentum, weight_decay])
+    let kernel = Kernel::new(Template::Sgd { momentum: velocity.is_some() });
+    let rates = [learning_rate, momentum, weight_decay];
+    match velocity {
+        Some(velocity) => step(context, &kernel, update, [velocity], &rates),
+        None => step(context, &kernel, update, [], &rates),
+    }
 }
 
 pub(super) fn adam(
@@ -65,10 +69,11 @@ pub(super) fn adam(
     update: Update<'_>,
     moments: [&Arc<Buffer>; 2],
 ) -> Result<()> {
-    let AdamStep { weight_decay, decoupled_decay, betas, one_minus_betas, .. } = parameters;
+    let AdamStep { weight_decay, decoupled_decay, kept, betas, one_minus_betas, .. } = parameters;
     let rates = [
         weight_decay,
         decoupled_decay,
+        kept,
         betas[0],
         one_minus_betas[0],
         betas[1],

@@ -16,6 +16,10 @@ use crate::tensor::Tensor;
 /// with an eps of 0; nor where g² has left the range of f32 once, past 5.8·10²⁰ with the default β2, as v
 /// is infinite then.
 ///
+/// A factor of 0 is none, also of an infinite number: a learning rate of 0 leaves the weights as they are, a
+/// weight decay of 0 the gradient, and with a β of 0 the moment is that of the step alone. A weight tensor
+/// that is listed twice takes two steps, one after the other.
+///
 /// ```
 /// use wgrad::{Adam, Device};
 ///
@@ -108,11 +112,14 @@ impl Adam {
         check_not_negative("weight_decay", self.weight_decay)?;
         let Self { learning_rate, betas, epsilon, weight_decay, decoupled, .. } = *self;
         let op = if decoupled { "adamw step" } else { "adam step" };
+        let (weight_decay, decoupled_decay) =
+            if decoupled { (0.0, weight_decay) } else { (weight_decay, 0.0) };
         self.states.step(op, pairs, Moments::start, |backend, update, moments| {
             let steps = moments.steps + 1;
             let step = AdamStep {
-                weight_decay: if decoupled { 0.0 } else { weight_decay },
-                decoupled_decay: if decoupled { learning_rate * weight_decay } else { 0.0 },
+                weight_decay,
+                decoupled_decay: learning_rate * decoupled_decay,
+                kept: kept(learning_rate, decoupled_decay),
                 betas,
                 one_minus_betas: betas.map(|beta| 1.0 - beta),
                 step_size: (f64::from(learning_rate) / correction(betas[0], steps)) as f32,
@@ -131,6 +138,11 @@ fn correction(beta: f32, steps: u64) -> f64 {
     1.0 - f64::from(beta).powf(steps as f64)
 }
 
+/// 1 − learning_rate·decay: what is left of a weight. In f64, as PyTorch computes it.
+fn kept(learning_rate: f32, decay: f32) -> f32 {
+    (1.0 - f64::from(learning_rate) * f64::from(decay)) as f32
+}
+
 fn check_beta(name: &str, beta: f32) -> Result<()> {
     if (0.0..1.0).contains(&beta) {
         return Ok(());
@@ -142,9 +154,10 @@ fn check_beta(name: &str, beta: f32) -> Result<()> {
 /// [Decoupled weight decay regularization](https://arxiv.org/abs/1711.05101), 2019), as PyTorch defines
 /// it: [`Adam`]'s step with g = dE/dw, from the weights
 ///
-/// `w = w − learning_rate·weight_decay·w`
+/// `w = (1 − learning_rate·weight_decay)·w`
 ///
-/// so that all weights decay at the same rate, however large their gradients are.
+/// so that all weights decay at the same rate, however large their gradients are. An infinite weight stays
+/// so, but where learning_rate·weight_decay is 1: it is NaN then, as in PyTorch.
 ///
 /// ```
 /// use wgrad::{AdamW, Device};

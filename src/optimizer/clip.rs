@@ -1,5 +1,8 @@
 //! Gradients that are too large, made smaller.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use crate::backend::Storage;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -13,6 +16,10 @@ use crate::tensor::{Tensor, check_devices};
 /// read back.
 ///
 /// `norm = √Σ g²` over all elements of all tensors; `g = g · min(1, max_norm / (norm + 10⁻⁶))`
+///
+/// Each element counts once and is scaled once: a tensor that is listed twice, or beside its reshape, or of
+/// the same wgpu buffer as another, is taken as one. Of tensors of several lengths of one buffer, the longest
+/// is, which holds the others.
 ///
 /// The norm is right wherever it fits f32, also where the squares do not; it is 0, on the CPU, for no
 /// gradients at all. A `max_norm` of infinity leaves the gradients as they are.
@@ -48,7 +55,7 @@ pub fn clip_gradient_norm(gradients: &[&Tensor], max_norm: f32) -> Result<Tensor
 }
 
 /// Keeps each element of the gradients, in place, within ±`limit`, as PyTorch's `clip_grad_value_` does.
-/// NaN stays NaN.
+/// NaN stays NaN. A tensor may be listed more than once.
 ///
 /// `g = min(max(g, −limit), limit)`
 ///
@@ -73,15 +80,37 @@ pub fn clip_gradient_value(gradients: &[&Tensor], limit: f32) -> Result<()> {
     change_all(gradients, |all| backend.clip_value(all, limit.abs()))
 }
 
+/// The gradients without those whose elements are in another: of a place in memory, the longest.
+fn distinct<'a>(gradients: &[&'a Tensor]) -> Vec<&'a Tensor> {
+    let mut known = HashMap::with_capacity(gradients.len());
+    let mut distinct: Vec<&Tensor> = Vec::with_capacity(gradients.len());
+    for &gradient in gradients {
+        match known.entry((gradient.storage().place(), gradient.dtype())) {
+            Entry::Vacant(entry) => {
+                entry.insert(distinct.len());
+                distinct.push(gradient);
+            }
+            Entry::Occupied(entry) => {
+                let longest = &mut distinct[*entry.get()];
+                if gradient.len() > longest.len() {
+                    *longest = gradient;
+                }
+            }
+        }
+    }
+    distinct
+}
+
 /// Changes gradients of any type in f32.
 fn change_all(
     gradients: &[&Tensor],
     change: impl FnOnce(&[(&Storage, usize)]) -> Result<()>,
 ) -> Result<()> {
+    let gradients = distinct(gradients);
     let wide = gradients.iter().map(|gradient| gradient.wide()).collect::<Result<Vec<_>>>()?;
     let all: Vec<_> = wide.iter().map(|wide| (wide.storage(), wide.len())).collect();
     change(&all)?;
-    wide.iter().zip(gradients).try_for_each(|(wide, gradient)| wide.store_in(gradient))
+    wide.iter().zip(&gradients).try_for_each(|(wide, gradient)| wide.store_in(gradient))
 }
 
 fn check_limit(name: &str, limit: f32) -> Result<()> {

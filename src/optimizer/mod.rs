@@ -50,36 +50,28 @@ impl<S> States<S> {
         create: impl Fn(&Tensor) -> Result<S>,
         run: impl Fn(&dyn Backend, Update<'_>, &mut S) -> Result<()>,
     ) -> Result<()> {
-        for (weights, gradient) in pairs {
-            if weights.device().backend.is_recording() {
-                return Err(Error::Unsupported {
-                    what: format!("an {op} in a plan"),
-                    reason: "its factors change from step to step; take it after Plan::run".into(),
-                });
-            }
-            check_devices(op, [weights.device(), gradient.device()])?;
-            check_shape(op, "a gradient", gradient, weights.shape())?;
-        }
+        check_pairs(op, pairs)?;
         let places = self.places(pairs, create)?;
-        for pairs in pairs.chunk_by(|(one, _), (next, _)| one.device() == next.device()) {
-            let updates: Vec<Update<'_>> =
-                pairs.iter().filter(|pair| is_wide(pair)).map(|&(w, dw)| update(w, dw)).collect();
-            pairs[0].0.device().backend.reserve(&updates)?;
-        }
-        for (weights, gradient) in pairs.iter().filter(|pair| !is_wide(pair)) {
-            // Those to compute in: the pool has them afterwards.
-            let copy = |tensor: &Tensor| tensor.device().workspace(tensor.dimensions().clone());
-            [weights, gradient]
-                .map(|tensor| copy(tensor))
-                .into_iter()
-                .collect::<Result<Vec<_>>>()?;
-        }
-        for ((weights, gradient), place) in pairs.iter().zip(places) {
-            let (backend, state) = (&weights.device().backend, &mut self.known[place].state);
-            let gradient = gradient.wide()?;
-            change_in_f32(weights, |weights| run(&**backend, update(weights, &gradient), state))?;
+        reserve(pairs)?;
+        for (&pair, place) in pairs.iter().zip(places) {
+            let state = &mut self.known[place].state;
+            change(pair, |backend, update| run(backend, update, state))?;
         }
         Ok(())
+    }
+
+    /// The same of weights that need no state: what there was is forgotten.
+    fn step_without(
+        &mut self,
+        op: &'static str,
+        pairs: &[(&Tensor, &Tensor)],
+        run: impl Fn(&dyn Backend, Update<'_>) -> Result<()>,
+    ) -> Result<()> {
+        check_pairs(op, pairs)?;
+        reserve(pairs)?;
+        let stepped = |known: &Known<S>| pairs.iter().any(|(weights, _)| known.is(weights));
+        self.known.retain(|known| known.weights.is_alive() && !stepped(known));
+        pairs.iter().try_for_each(|&pair| change(pair, &run))
     }
 
     /// Where the state of each pair's weights is.
@@ -104,6 +96,46 @@ impl<S> States<S> {
         }
         Ok(places)
     }
+}
+
+/// That each pair of weights and gradient fits, and is not in a plan.
+fn check_pairs(op: &'static str, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
+    for (weights, gradient) in pairs {
+        if weights.device().backend.is_recording() {
+            return Err(Error::Unsupported {
+                what: format!("an {op} in a plan"),
+                reason: "its factors change from step to step; take it after Plan::run".into(),
+            });
+        }
+        check_devices(op, [weights.device(), gradient.device()])?;
+        check_shape(op, "a gradient", gradient, weights.shape())?;
+    }
+    Ok(())
+}
+
+/// Makes sure that there is memory for the steps of all pairs, one after the other.
+fn reserve(pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
+    for pairs in pairs.chunk_by(|(one, _), (next, _)| one.device() == next.device()) {
+        let updates: Vec<Update<'_>> =
+            pairs.iter().filter(|pair| is_wide(pair)).map(|&(w, dw)| update(w, dw)).collect();
+        pairs[0].0.device().backend.reserve(&updates)?;
+    }
+    for (weights, gradient) in pairs.iter().filter(|pair| !is_wide(pair)) {
+        // Those to compute in: the pool has them afterwards.
+        let copy = |tensor: &Tensor| tensor.device().workspace(tensor.dimensions().clone());
+        [weights, gradient].map(|tensor| copy(tensor)).into_iter().collect::<Result<Vec<_>>>()?;
+    }
+    Ok(())
+}
+
+/// Changes the weights of a pair in f32.
+fn change(
+    (weights, gradient): (&Tensor, &Tensor),
+    run: impl FnOnce(&dyn Backend, Update<'_>) -> Result<()>,
+) -> Result<()> {
+    let backend = &weights.device().backend;
+    let gradient = gradient.wide()?;
+    change_in_f32(weights, |weights| run(&**backend, update(weights, &gradient)))
 }
 
 fn is_wide((weights, gradient): &(&Tensor, &Tensor)) -> bool {

@@ -1,7 +1,7 @@
 //! Gradient descent with momentum.
 
 use super::{States, check_not_negative};
-use crate::backend::SgdStep;
+use crate::backend::{Backend, SgdStep, Update};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
@@ -10,7 +10,13 @@ use crate::tensor::Tensor;
 /// `g = dE/dw + weight_decay·w; v = momentum·v + g; w = w − learning_rate·v`
 ///
 /// The velocity v starts at 0 and is kept for each weight tensor that has been stepped, for as long as
-/// that tensor lives.
+/// that tensor lives. Without momentum there is none: a step is `w = w − learning_rate·g`, takes no memory
+/// beside the weights and their gradient, and forgets the velocities of its weights, so that they start at
+/// 0 again where momentum is set later.
+///
+/// A factor of 0 is none, also of an infinite number: a learning rate of 0 leaves the weights as they are, and
+/// a weight decay of 0 the gradient. A weight tensor that is listed twice takes two steps, one after
+/// the other.
 ///
 /// ```
 /// use wgrad::{Device, Sgd};
@@ -65,13 +71,18 @@ impl Sgd {
     /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where a pair does not fit;
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory). No weight is changed then.
     pub fn step(&mut self, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
+        const OP: &str = "sgd step";
         let step = self.step;
         check_not_negative("learning_rate", step.learning_rate)?;
         check_not_negative("momentum", step.momentum)?;
         check_not_negative("weight_decay", step.weight_decay)?;
+        if step.momentum == 0.0 {
+            let run = |backend: &dyn Backend, update: Update<'_>| backend.sgd(step, update, None);
+            return self.velocities.step_without(OP, pairs, run);
+        }
         let start = |weights: &Tensor| weights.device().zeros(weights.shape());
-        self.velocities.step("sgd step", pairs, start, |backend, update, velocity| {
-            backend.sgd(step, update, velocity.storage())
+        self.velocities.step(OP, pairs, start, |backend, update, velocity| {
+            backend.sgd(step, update, Some(velocity.storage()))
         })
     }
 }
