@@ -239,6 +239,32 @@ on_every_device! {
         }
     }
 
+    fn hard_sigmoid_by_default_is_relu6_of_z_and_3_over_6(device) {
+        let parsed: Activation = "hard_sigmoid(slope=0.16666667, offset=0.5)".parse().unwrap();
+        assert_eq!(parsed, Activation::hard_sigmoid());
+        let mut values = vec![-2.95, -3.0f32.next_down(), -3.0f32.next_up(), 3.0f32.next_down(), 3.0f32.next_up()];
+        values.extend(EXTREMES);
+        values.extend((-40_000..40_000).map(|i| i as f32 * 1e-4));
+        values.extend((1..60).map(|e| 2f64.powi(-e) as f32).flat_map(|d| [d, -d, d - 3.0, 3.0 - d]));
+        let exact = |z: f64| if z.is_nan() { z } else { (z + 3.0).clamp(0.0, 6.0) / 6.0 };
+        let line: Vec<f64> = wide(&values).into_iter().map(exact).collect();
+        let slopes: Vec<f64> =
+            wide(&values).iter().map(|z| if z.is_nan() { *z } else if z.abs() < 3.0 { 1.0 / 6.0 } else { 0.0 }).collect();
+        let z = upload(device, &values);
+        let what = |part: &str| format!("{part} on {device:?}");
+        let y = parsed.forward(&z).unwrap();
+        assert_all(what("forward"), &y.to_vec().unwrap(), &line, Within::Ulps(0.51));
+        let oracle = reference::forward(&parsed, &wide(&values), 1);
+        assert!(oracle.iter().zip(&line).all(|(a, b)| (a - b).abs() <= 1e-15 * b.abs() || b.is_nan()));
+        let found = parsed.derivative(&z).unwrap().to_vec().unwrap();
+        assert_all(what("derivative"), &found, &slopes, Within::Ulps(0.5));
+        let found = Activation::HardSwish.forward(&z).unwrap().to_vec().unwrap();
+        let finite: Vec<usize> = (0..values.len()).filter(|&i| values[i].is_finite()).collect();
+        let pick = |all: &[f32]| finite.iter().map(|&i| all[i]).collect::<Vec<_>>();
+        let products: Vec<f64> = finite.iter().map(|&i| f64::from(values[i]) * line[i]).collect();
+        assert_all(what("hard_swish"), &pick(&found), &products, Within::Ulps(3.0));
+    }
+
     fn kinks_are_pytorchs(device) {
         let kinks: [(Activation, &[f32], &[f32]); 17] = [
             (Activation::Relu, &[0.0, -0.0], &[0.0, 0.0]),

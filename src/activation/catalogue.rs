@@ -276,7 +276,8 @@ activations! {
         ulp [0.5, 0.5, 0.5];
 
         /// The sigmoid's piecewise linear stand-in (Courbariaux, Bengio and David 2015): PyTorch's by
-        /// default, ONNX's and Keras 2's with slope = 0.2.
+        /// default, ONNX's and Keras 2's with slope = 0.2. The default is relu6(z + 3)/6 to the last digit: its
+        /// slope counts as 1/6, which is no f32.
         pointwise HardSigmoid = hard_sigmoid(
             /// The slope between the bounds.
             slope = 0.166_666_67;

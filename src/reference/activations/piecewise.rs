@@ -224,7 +224,7 @@ impl<R: Real> Pointwise<R> for HardTanh<R> {
     }
 }
 
-/// `min(max(slope·z + offset, 0), 1)`.
+/// `min(max(slope·z + offset, 0), 1)`, with the slope 1/6 where it is the f32 next to it and the offset ½.
 #[derive(Clone, Copy, Debug)]
 pub struct HardSigmoid<R> {
     /// The slope between the bounds.
@@ -234,8 +234,33 @@ pub struct HardSigmoid<R> {
 }
 
 impl<R: Real> HardSigmoid<R> {
+    /// Whether it is relu6(z + 3)/6, for which no float has the slope: the parameters are the nearest ones.
+    #[inline(always)]
+    fn is_default(&self) -> bool {
+        self.slope == number(f64::from(1.0f32 / 6.0)) && self.offset == number(0.5)
+    }
+
+    #[inline(always)]
+    fn exact_slope(&self) -> R {
+        if self.is_default() { number(1.0 / 6.0) } else { self.slope }
+    }
+
+    /// (z + 3)/6, with all digits between the bounds.
+    #[inline(always)]
+    fn default_line(z: R) -> R {
+        let near = if z > number(-4.0) { z } else { number(-4.0) };
+        let near = if near < number(4.0) { near } else { number(4.0) };
+        let sum = near + number(3.0);
+        let lost = near - (sum - number(3.0));
+        let line = sum.times_constant(1.0 / 6.0);
+        line.high + (line.low + lost * number(1.0 / 6.0))
+    }
+
     #[inline(always)]
     fn line(&self, z: R) -> R {
+        if self.is_default() {
+            return Self::default_line(z);
+        }
         // A slope of 0 has the limit 0 at ±∞, where the product has none.
         let flat = self.slope == number(0.0);
         let line = self.slope.multiply_add(z, self.offset);
@@ -245,6 +270,9 @@ impl<R: Real> HardSigmoid<R> {
     /// Whether the line is, before it is rounded: to 1, for the last numbers before the kink.
     #[inline(always)]
     fn is_below_one(&self, z: R) -> bool {
+        if self.is_default() {
+            return z < number(3.0);
+        }
         let shifted = self.offset - number(1.0);
         let lost = self.offset - (shifted + number(1.0));
         let flat = self.slope == number(0.0);
@@ -264,7 +292,7 @@ impl<R: Real> Pointwise<R> for HardSigmoid<R> {
     #[inline(always)]
     fn derivative(&self, z: R) -> R {
         let inside = self.line(z) > number(0.0) && self.is_below_one(z);
-        if inside { self.slope } else { number(0.0) }
+        if inside { self.exact_slope() } else { number(0.0) }
     }
 
     #[inline(always)]
@@ -275,7 +303,7 @@ impl<R: Real> Pointwise<R> for HardSigmoid<R> {
     #[inline(always)]
     fn derivative_from_output(&self, y: R) -> R {
         let inside = y > number(0.0) && y < number(1.0);
-        if inside { self.slope } else { number(0.0) }
+        if inside { self.exact_slope() } else { number(0.0) }
     }
 
     fn has_derivative_from_output(&self) -> bool {
