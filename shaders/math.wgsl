@@ -644,3 +644,57 @@ fn silu_second(factor: f32, x: Parts) -> f32 {
     let q = logistic_above(a);
     return logistic_slope(2.0 * factor * bump(Parts(0.5 * a.high, 0.5 * a.low), q), q);
 }
+
+// mantissa * 2^exponent: products of such numbers neither overflow nor vanish on the way to one that f32 holds.
+struct Ranged {
+    // From 1 to 2 in magnitude, or the product of some that are; or 0, infinite or NaN.
+    mantissa: f32,
+    exponent: i32,
+}
+
+fn ranged(x: f32) -> Ranged {
+    let bits = bitcast<u32>(x) & 0x7fffffffu;
+    // Subnormal numbers through their integer value, x * 2^149, for drivers that flush them.
+    let subnormal = bits < 0x00800000u;
+    let magnitude = select(bits, bitcast<u32>(f32(bits)), subnormal);
+    if (bits == 0u || bits >= 0x7f800000u) {
+        return Ranged(x, 0);
+    }
+    let mantissa = bitcast<f32>((magnitude & 0x007fffffu) | 0x3f800000u);
+    let exponent = i32(magnitude >> 23u) - 127 - select(0, 149, subnormal);
+    return Ranged(with_sign_of(mantissa, x), exponent);
+}
+
+fn ranged_product(a: Ranged, b: Ranged) -> Ranged {
+    return Ranged(a.mantissa * opaque(b.mantissa), a.exponent + b.exponent);
+}
+
+fn ranged_quotient(a: Ranged, b: Ranged) -> Ranged {
+    return Ranged(math_divide(a.mantissa, b.mantissa), a.exponent - b.exponent);
+}
+
+// a - b, also where that is beyond f32.
+fn ranged_difference(a: f32, b: f32) -> Ranged {
+    return ranged_power(ranged(0.5 * a - 0.5 * b), 1);
+}
+
+// x * 2^power
+fn ranged_power(x: Ranged, power: i32) -> Ranged {
+    return Ranged(x.mantissa, x.exponent + power);
+}
+
+// e^x, for x that is not negative.
+fn ranged_exp(x: f32) -> Ranged {
+    // From 256 on no product is in range; infinite where it is so in f64, as on the CPU.
+    let e = exponential(Parts(min(x, 256.0), 0.0));
+    return Ranged(select(1.0 + e.fraction, infinity(), x > 709.78), e.exponent);
+}
+
+// In three steps, so that no power leaves the range.
+fn unranged(x: Ranged) -> f32 {
+    let first = clamp(x.exponent, -126, 127);
+    let second = clamp(x.exponent - first, -126, 127);
+    let third = clamp(x.exponent - first - second, -126, 127);
+    let scaled = opaque(opaque(x.mantissa * power_of_two(first)) * power_of_two(second));
+    return scaled * power_of_two(third);
+}

@@ -51,3 +51,23 @@ fn derivative_from_output(y: f32) -> f32 {
     let a = abs(y);
     return math_exp(a) + (2.0 + math_exp(-a));
 }
+
+fn forward_ranged(y: f32, z: f32) -> Ranged {
+    return ranged(y);
+}
+
+fn derivative_ranged(slope: f32, z: f32) -> Ranged {
+    let magnitude = bitcast<u32>(z) & 0x7fffffffu;
+    // 1/z for the smallest numbers.
+    if (magnitude == 0u || magnitude >= 0x00800000u) {
+        return ranged(slope);
+    }
+    return ranged_quotient(ranged(1.0), ranged(z));
+}
+
+fn derivative_from_output_ranged(slope: f32, y: f32) -> Ranged {
+    if (is_finite(slope)) {
+        return ranged(slope);
+    }
+    return ranged_exp(abs(y));
+}

@@ -19,3 +19,18 @@ fn second_derivative(z: f32) -> f32 {
 fn derivative_from_output(y: f32) -> f32 {
     return derivative(y);
 }
+
+fn forward_ranged(y: f32, z: f32) -> Ranged {
+    if (is_finite(y)) {
+        return ranged(y);
+    }
+    return ranged_product(ranged(g_weight), ranged(z));
+}
+
+fn derivative_ranged(slope: f32, z: f32) -> Ranged {
+    return ranged(slope);
+}
+
+fn derivative_from_output_ranged(slope: f32, y: f32) -> Ranged {
+    return ranged(slope);
+}

@@ -27,3 +27,17 @@ fn derivative_from_output(y: f32) -> f32 {
     let difference = opaque(a_square.high - y_square.high) + (a_square.low - y_square.low);
     return math_divide(g_b * difference, g_a);
 }
+
+fn forward_ranged(y: f32, z: f32) -> Ranged {
+    return ranged(y);
+}
+
+// Where a * b is beyond f32.
+fn derivative_ranged(slope: f32, z: f32) -> Ranged {
+    let unit = ranged(tanh_slope(1.0, math_scaled(g_b, z)));
+    return ranged_product(unit, ranged_product(ranged(g_a), ranged(g_b)));
+}
+
+fn derivative_from_output_ranged(slope: f32, y: f32) -> Ranged {
+    return ranged(slope);
+}

@@ -28,3 +28,18 @@ fn derivative_from_output(y: f32) -> f32 {
     // In two parts: near y = -scale·alpha the sum cancels.
     return select(opaque(y + SCALE_ALPHA) + SCALE_ALPHA_REST, SCALE, is_positive(y));
 }
+
+fn forward_ranged(y: f32, z: f32) -> Ranged {
+    if (is_finite(y)) {
+        return ranged(y);
+    }
+    return ranged_product(ranged(SCALE), ranged(z));
+}
+
+fn derivative_ranged(slope: f32, z: f32) -> Ranged {
+    return ranged(slope);
+}
+
+fn derivative_from_output_ranged(slope: f32, y: f32) -> Ranged {
+    return ranged(slope);
+}

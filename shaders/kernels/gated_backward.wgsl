@@ -18,9 +18,14 @@ fn main(
     let value = x[parameters.x_base + at + parameters.value_offset];
     let gate = x[parameters.x_base + at + parameters.gate_offset];
     let upstream = dy[parameters.y_base + index];
-    // Hidden, so that a product with 0 or 1 is not turned into a selection that loses 0 * infinity.
-    let dvalue = upstream * opaque(forward(gate));
-    let dgate = opaque(upstream * value) * opaque(derivative(gate));
+    let dvalue = times_value(upstream, forward(gate), gate);
+    let slope = derivative(gate);
+    let product = opaque(upstream * value);
+    var dgate = times_derivative(product, slope, gate);
+    if ((is_infinite(product) || is_infinite(slope)) && is_finite(upstream) && is_finite(value)) {
+        let factor = ranged_product(ranged(upstream), ranged(value));
+        dgate = unranged(ranged_product(factor, derivative_ranged(slope, gate)));
+    }
     let undefined = is_nan(gate) || is_nan(upstream);
     dx[parameters.dx_base + at + parameters.value_offset] = nan_where(undefined, dvalue);
     dx[parameters.dx_base + at + parameters.gate_offset] =

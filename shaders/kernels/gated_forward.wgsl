@@ -16,7 +16,6 @@ fn main(
     let at = place_in_x(index);
     let value = x[parameters.x_base + at + parameters.value_offset];
     let gate = x[parameters.x_base + at + parameters.gate_offset];
-    // Hidden, so that a product with 0 or 1 is not turned into a selection that loses 0 * infinity.
-    let product = value * opaque(forward(gate));
+    let product = times_value(value, forward(gate), gate);
     y[parameters.y_base + index] = nan_where(is_nan(value) || is_nan(gate), product);
 }

@@ -1,5 +1,9 @@
 // A loss that is a sum of terms, with the pointwise activation below it: from z the loss of each row,
-// y = g(z) and dE/dz in one pass.
+// y = g(z) and dE/dz in one pass; in a second one where a sum is beyond f32, which it may not be once scaled.
+
+// What the second pass multiplies by.
+const LOWER: i32 = -96;
+const LOWERED: f32 = 1.262177448353619e-29;
 
 @compute @workgroup_size(256)
 fn main(
@@ -15,47 +19,76 @@ fn main(
     let counts = inside && row_counts(select(0u, at.row, inside));
     let scale = reduction_scale();
     var sum = Sum(0.0, 0.0);
-    for (var i = TOGETHER * at.lane; i < width; i = i + TOGETHER * LANES) {
-        let arguments = z[(parameters.z_base + start + i) / TOGETHER];
-        var terms = Numbers();
-        var outs = Numbers();
-        var slopes = Numbers();
-        // A loop: once in the code, where that is long.
-        for (var k = 0u; k < TOGETHER; k = k + 1u) {
-            let argument = part(arguments, k);
-            let out = nan_where(is_nan(argument), forward(argument));
-            let t = target_at(at.row, i + k);
-            let beside = extra_at(at.row, i + k);
-            let weight = weight_at(at.row, i + k);
-            let undefined = is_nan(out) || is_nan(t) || is_nan(beside);
-            outs = with_part(outs, k, out);
-            if (WANT_LOSS || WANT_TERMS) {
-                let value = nan_where(undefined, weight * opaque(term(argument, out, t, beside)));
-                if (counts) {
-                    sum = add(sum, value);
+    var plain = 0.0;
+    var lowers = false;
+    for (var turn = 0u; turn < 2u; turn = turn + 1u) {
+        if (turn == 1u) {
+            plain = sum.value - sum.lost;
+            if (!WANT_LOSS || is_finite(plain)) {
+                break;
+            }
+            lowers = true;
+            sum = Sum(0.0, 0.0);
+        }
+        for (var i = TOGETHER * at.lane; i < width; i = i + TOGETHER * LANES) {
+            let arguments = z[(parameters.z_base + start + i) / TOGETHER];
+            var terms = Numbers();
+            var outs = Numbers();
+            var slopes = Numbers();
+            // A loop: once in the code, where that is long.
+            for (var k = 0u; k < TOGETHER; k = k + 1u) {
+                let argument = part(arguments, k);
+                let out = nan_where(is_nan(argument), forward(argument));
+                let t = target_at(at.row, i + k);
+                let beside = extra_at(at.row, i + k);
+                let weight = weight_at(at.row, i + k);
+                let undefined = is_nan(out) || is_nan(t) || is_nan(beside);
+                outs = with_part(outs, k, out);
+                if (WANT_LOSS || WANT_TERMS) {
+                    let one = opaque(term(argument, out, t, beside));
+                    var value = nan_where(undefined, weight * one);
+                    var scaled = scale * value;
+                    if ((lowers || !is_finite(value)) && !undefined) {
+                        let exact = ranged_product(ranged(weight), term_ranged(one, argument, out, t, beside));
+                        scaled = unranged(ranged_product(ranged(scale), exact));
+                        value = select(value, unranged(ranged_power(exact, LOWER)), lowers);
+                    }
+                    if (counts) {
+                        sum = add(sum, value);
+                    }
+                    terms = with_part(terms, k, select(0.0, scaled, counts));
                 }
-                terms = with_part(terms, k, select(0.0, scale * value, counts));
+                if (WANT_DZ) {
+                    let factors = slope_factors(argument, out, t, beside);
+                    let slope = weight * opaque(factors.x * opaque(factors.y));
+                    var value = nan_where(undefined, scale * opaque(slope));
+                    if (!is_finite(value) && !undefined) {
+                        let exact = ranged_product(ranged(weight), slope_ranged(factors, argument, out, t, beside));
+                        value = unranged(ranged_product(ranged(scale), exact));
+                    }
+                    slopes = with_part(slopes, k, select(0.0, value, counts));
+                }
+            }
+            if (WANT_TERMS) {
+                y[(parameters.y_base + start + i) / TOGETHER] = terms;
+            }
+            if (WANT_Y) {
+                y[(parameters.y_base + start + i) / TOGETHER] = outs;
             }
             if (WANT_DZ) {
-                let slope = weight * opaque(term_slope(argument, out, t, beside));
-                let value = nan_where(undefined, scale * opaque(slope));
-                slopes = with_part(slopes, k, select(0.0, value, counts));
+                dz[(parameters.dz_base + start + i) / TOGETHER] = slopes;
             }
-        }
-        if (WANT_TERMS) {
-            y[(parameters.y_base + start + i) / TOGETHER] = terms;
-        }
-        if (WANT_Y) {
-            y[(parameters.y_base + start + i) / TOGETHER] = outs;
-        }
-        if (WANT_DZ) {
-            dz[(parameters.dz_base + start + i) / TOGETHER] = slopes;
         }
     }
     if (WANT_LOSS) {
-        let total = reduce_sum(sum.value - sum.lost, at);
+        let lowered = select(plain * LOWERED, sum.value - sum.lost, lowers);
+        let totals = reduce_sums(vec2<f32>(plain, lowered), at);
+        var total = scale * totals.x;
+        if (!is_finite(totals.x)) {
+            total = unranged(ranged_power(ranged_product(ranged(scale), ranged(totals.y)), -LOWER));
+        }
         if (inside && at.lane == 0u) {
-            losses[parameters.losses_base + at.row] = select(0.0, scale * total, counts);
+            losses[parameters.losses_base + at.row] = select(0.0, total, counts);
         }
     }
 }

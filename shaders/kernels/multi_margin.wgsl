@@ -10,6 +10,28 @@ fn shortfall(z_label: f32, z_i: f32) -> f32 {
     return nan_where(is_nan(value), select(0.0, value, value > 0.0));
 }
 
+fn hinge_loss(hinge: f32) -> Ranged {
+    if (l_p == 1u) {
+        return ranged(hinge);
+    }
+    return ranged_product(ranged(hinge), ranged(hinge));
+}
+
+fn hinge_slope(hinge: f32) -> Ranged {
+    if (l_p == 1u) {
+        return ranged(math_sign(hinge));
+    }
+    return ranged_power(ranged(hinge), 1);
+}
+
+// scale * value, from the ranged one where the value is beyond f32.
+fn scaled(scale: f32, value: f32, exact: Ranged) -> f32 {
+    if (is_infinite(value)) {
+        return unranged(ranged_product(ranged(scale), exact));
+    }
+    return scale * value;
+}
+
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -34,6 +56,9 @@ fn main(
     var loss = Sum(0.0, 0.0);
     // What the gradient at the label takes from the others.
     var slopes = Sum(0.0, 0.0);
+    // Both once more, times 2^-96: sums may be beyond f32 where they are not once scaled.
+    var lowered_loss = 0.0;
+    var lowered_slopes = 0.0;
     for (var i = at.lane; i < width; i = i + LANES) {
         if (i == label) {
             continue;
@@ -46,12 +71,15 @@ fn main(
             loss = add(loss, hinge * hinge);
             slopes = add(slopes, 2.0 * hinge);
         }
+        lowered_loss = lowered_loss + unranged(ranged_power(hinge_loss(hinge), -96));
+        lowered_slopes = lowered_slopes + unranged(ranged_power(hinge_slope(hinge), -96));
     }
     let totals = reduce_sums(vec2<f32>(loss.value - loss.lost, slopes.value - slopes.lost), at);
-    let row_loss = totals.x;
-    let row_slopes = totals.y;
+    let lowered = reduce_sums(vec2<f32>(lowered_loss, lowered_slopes), at);
+    let row_slopes = scaled(scale, totals.y, ranged_power(ranged(lowered.y), 96));
     if (WANT_LOSS && inside && at.lane == 0u) {
-        losses[parameters.losses_base + at.row] = scale * row_loss;
+        losses[parameters.losses_base + at.row] =
+            scaled(scale, totals.x, ranged_power(ranged(lowered.x), 96));
     }
     if (!WANT_DZ) {
         return;
@@ -59,6 +87,7 @@ fn main(
     for (var i = at.lane; i < width; i = i + LANES) {
         let hinge = shortfall(z_label, z[parameters.z_base + row + i]);
         let slope = select(2.0 * hinge, math_sign(hinge), l_p == 1u);
-        dz[parameters.dz_base + row + i] = scale * select(slope, -row_slopes, i == label);
+        let value = scaled(scale, slope, hinge_slope(hinge));
+        dz[parameters.dz_base + row + i] = select(value, -row_slopes, i == label);
     }
 }

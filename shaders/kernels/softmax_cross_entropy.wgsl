@@ -70,10 +70,18 @@ fn main(
 
     // The row's loss, sum_k -t_k ln p_k, and the sum of its targets.
     var totals = vec2<f32>();
+    // scale * totals.x
+    var entropy = 0.0;
     if (one_target) {
         if (label < width) {
             let t = target_at(at.row, label);
             totals = vec2<f32>(loss_term(t, label_logit, statistics.maximum, log_sum), t);
+            entropy = scale * totals.x;
+            if (is_infinite(totals.x)) {
+                let distance = opaque(log_sum - (label_logit - statistics.maximum));
+                let product = ranged_product(ranged(t), ranged(distance));
+                entropy = unranged(ranged_product(ranged(scale), product));
+            }
         }
     } else {
         var loss = Sum(0.0, 0.0);
@@ -90,6 +98,7 @@ fn main(
             }
         }
         totals = reduce_sums(vec2<f32>(loss.value - loss.lost, mass.value - mass.lost), at);
+        entropy = scale * totals.x;
     }
     var row_loss = totals.x;
     let unit_mass = TARGETS_ADD_UP_TO_ONE && !has(HAS_CLASS_WEIGHTS);
@@ -100,7 +109,15 @@ fn main(
         z_slope = 2.0 * coefficient * normalizer;
     }
     if (WANT_LOSS && inside && at.lane == 0u) {
-        let value = nan_where(statistics.undefined, scale * row_loss);
+        var scaled = scale * row_loss;
+        if (!is_finite(row_loss)) {
+            // What is beyond f32 need not be so once it is scaled.
+            scaled = entropy;
+            if (coefficient != 0.0) {
+                scaled = scaled + opaque(scale * coefficient * normalizer) * normalizer;
+            }
+        }
+        let value = nan_where(statistics.undefined, scaled);
         losses[parameters.losses_base + at.row] = select(0.0, value, counts);
     }
     if (WANT_Y || WANT_DZ) {

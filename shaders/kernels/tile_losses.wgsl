@@ -24,11 +24,18 @@ fn main(
         let share = parameters.smoothing / f32(parameters.classes);
         loss = loss + share * (log_sum * state.mass + state.spread);
     }
-    if (parameters.z_loss != 0.0) {
-        let normalizer = state.maximum + log_sum;
-        loss = loss + parameters.z_loss * weight * normalizer * normalizer;
-    }
     let undefined = is_nan(state.maximum) || is_infinite(state.maximum);
     let scale = reduction_scale() * weight_at(row, 0u);
-    losses[parameters.losses_base + row] = nan_where(undefined, scale * loss);
+    var scaled = scale * loss;
+    if (parameters.z_loss != 0.0) {
+        let normalizer = state.maximum + log_sum;
+        let coefficient = parameters.z_loss * weight;
+        let square = coefficient * normalizer * normalizer;
+        scaled = scale * (loss + square);
+        if (!is_finite(square)) {
+            // It may be beyond f32 where it is not once scaled.
+            scaled = scale * loss + opaque(scale * coefficient * normalizer) * normalizer;
+        }
+    }
+    losses[parameters.losses_base + row] = nan_where(undefined, scaled);
 }

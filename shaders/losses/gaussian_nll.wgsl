@@ -17,3 +17,16 @@ fn loss(y: f32, t: f32, variance: f32) -> f32 {
 fn gradient(y: f32, t: f32, variance: f32) -> f32 {
     return math_divide(y - t, at_least_eps(variance));
 }
+
+// The logarithm is nothing beside what is beyond f32.
+fn loss_ranged(loss: f32, y: f32, t: f32, variance: f32) -> Ranged {
+    if (is_finite(loss)) {
+        return ranged(loss);
+    }
+    let error = ranged_difference(y, t);
+    return ranged_power(ranged_product(error, gradient_ranged(loss, y, t, variance)), -1);
+}
+
+fn gradient_ranged(gradient: f32, y: f32, t: f32, variance: f32) -> Ranged {
+    return ranged_quotient(ranged_difference(y, t), ranged(at_least_eps(variance)));
+}

@@ -11,3 +11,15 @@ fn gradient(y: f32, t: f32, extra: f32) -> f32 {
     let error = y - t;
     return select(l_delta * math_sign(error), error, abs(error) < l_delta);
 }
+
+fn loss_ranged(loss: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    let half = abs(0.5 * y - 0.5 * t);
+    if (half < 0.5 * l_delta) {
+        return ranged_power(ranged_product(ranged(half), ranged(half)), 1);
+    }
+    return ranged_power(ranged_product(ranged(l_delta), ranged(half - 0.25 * l_delta)), 1);
+}
+
+fn gradient_ranged(gradient: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    return ranged(gradient);
+}

@@ -15,3 +15,18 @@ fn gradient(y: f32, t: f32, extra: f32) -> f32 {
     }
     return -t;
 }
+
+fn loss_ranged(loss: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    if (l_log_target && t > 88.0) {
+        return ranged_product(ranged_exp(t), ranged_difference(t, y));
+    }
+    return ranged(loss);
+}
+
+fn gradient_ranged(gradient: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    if (l_log_target && t > 88.0) {
+        let slope = ranged_exp(t);
+        return Ranged(-slope.mantissa, slope.exponent);
+    }
+    return ranged(gradient);
+}

@@ -24,3 +24,30 @@ fn loss(y: f32, t: f32, extra: f32) -> f32 {
 fn gradient(y: f32, t: f32, extra: f32) -> f32 {
     return select(1.0 - math_divide(t, y + l_eps), math_exp(y) - t, l_log_input);
 }
+
+// e^y - t * factor, also where e^y is beyond f32.
+fn rate_less(y: f32, t: f32, factor: f32) -> Ranged {
+    // Once e^y is beyond 2^190, the rest is nothing beside it.
+    if (y > 131.0) {
+        return ranged_exp(y);
+    }
+    let rate = unranged(ranged_power(ranged_exp(y), -64));
+    return ranged_power(ranged(rate - times(5.421010862427522e-20 * t, factor)), 64);
+}
+
+fn loss_ranged(loss: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    if (l_log_input && y > 88.0) {
+        return rate_less(y, t, y);
+    }
+    return ranged(loss);
+}
+
+fn gradient_ranged(gradient: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    if (l_log_input && y > 88.0) {
+        return rate_less(y, t, 1.0);
+    }
+    if (!l_log_input && is_infinite(gradient)) {
+        return ranged_quotient(ranged(-t), ranged(y + l_eps));
+    }
+    return ranged(gradient);
+}

@@ -9,3 +9,22 @@ fn gradient(y: f32, t: f32, extra: f32) -> f32 {
     let shortfall = math_multiply_add(-t, y, 1.0);
     return select(0.0, -2.0 * t * shortfall, shortfall > 0.0);
 }
+
+// The shortfall, also where it is beyond f32.
+fn shortfall_ranged(y: f32, t: f32) -> Ranged {
+    let shortfall = math_multiply_add(-t, y, 1.0);
+    if (is_finite(shortfall)) {
+        return ranged(max(shortfall, 0.0));
+    }
+    let product = ranged_product(ranged(-t), ranged(y));
+    return Ranged(select(product.mantissa, 0.0, product.mantissa < 0.0), product.exponent);
+}
+
+fn loss_ranged(loss: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    let shortfall = shortfall_ranged(y, t);
+    return ranged_product(shortfall, shortfall);
+}
+
+fn gradient_ranged(gradient: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    return ranged_power(ranged_product(ranged(-t), shortfall_ranged(y, t)), 1);
+}

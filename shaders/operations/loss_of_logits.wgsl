@@ -4,6 +4,15 @@ fn term(z: f32, y: f32, t: f32, extra: f32) -> f32 {
     return loss(z, t, extra);
 }
 
-fn term_slope(z: f32, y: f32, t: f32, extra: f32) -> f32 {
-    return gradient(z, t, extra);
+// With respect to z: the product of both.
+fn slope_factors(z: f32, y: f32, t: f32, extra: f32) -> vec2<f32> {
+    return vec2<f32>(gradient(z, t, extra), 1.0);
+}
+
+fn term_ranged(term: f32, z: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    return loss_ranged(term, z, t, extra);
+}
+
+fn slope_ranged(factors: vec2<f32>, z: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    return gradient_ranged(factors.x, z, t, extra);
 }

@@ -4,8 +4,15 @@ fn term(z: f32, y: f32, t: f32, extra: f32) -> f32 {
     return loss(y, t, extra);
 }
 
-fn term_slope(z: f32, y: f32, t: f32, extra: f32) -> f32 {
-    let dy = nan_where(is_nan(y), gradient(y, t, extra));
-    // Hidden, so that a product with 0 or 1 is not turned into a selection that loses 0 * infinity.
-    return dy * opaque(derivative(z));
+// With respect to z: the product of both.
+fn slope_factors(z: f32, y: f32, t: f32, extra: f32) -> vec2<f32> {
+    return vec2<f32>(nan_where(is_nan(y), gradient(y, t, extra)), derivative(z));
+}
+
+fn term_ranged(term: f32, z: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    return loss_ranged(term, y, t, extra);
+}
+
+fn slope_ranged(factors: vec2<f32>, z: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    return ranged_product(gradient_ranged(factors.x, y, t, extra), derivative_ranged(factors.y, z));
 }

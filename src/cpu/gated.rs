@@ -5,7 +5,7 @@ use pulp::NullaryFnOnce;
 use super::parallel::{over_pieces, vectorised};
 use crate::activation::PointwiseVisitor;
 use crate::backend::GatedCall;
-use crate::reference::Pointwise;
+use crate::reference::{self, Pointwise};
 
 pub(super) fn forward(call: GatedCall<'_>, x: &[f32], y: &mut [f32]) {
     call.activation.visit_pointwise(Forward { call, x, y });
@@ -36,6 +36,19 @@ fn parts(
         at += length;
         Some((number, offset, part))
     })
+}
+
+/// A product with g(gate), or with g'(gate), in f64: where the factor is out of the range of f32, or the product
+/// of the others is, the whole may be in it.
+#[cold]
+fn exact(others: [f32; 2], factor: f64) -> f32 {
+    (f64::from(others[0]) * f64::from(others[1]) * factor) as f32
+}
+
+/// Whether a product of numbers should be computed once more: not where one of them is no number, or infinite.
+#[inline(always)]
+fn overflowed(product: f32, factors: [f32; 3]) -> bool {
+    !product.is_finite() && factors.iter().all(|factor| factor.is_finite())
 }
 
 struct Forward<'a> {
@@ -72,10 +85,22 @@ impl<F: Pointwise<f32>> NullaryFnOnce for ForwardPiece<'_, F> {
         let (value, gate) = self.call.offsets();
         for (row, offset, y) in parts(self.start, self.piece, width) {
             let at = 2 * row * width + offset;
-            let (value, gate) = (&self.x[at + value..], &self.x[at + gate..]);
-            for ((y, &value), &gate) in y.iter_mut().zip(value).zip(gate) {
+            let (values, gates) = (&self.x[at + value..], &self.x[at + gate..]);
+            let mut any_special = false;
+            for ((y, &value), &gate) in y.iter_mut().zip(values).zip(gates) {
                 let product = value * self.formula.forward(gate);
                 *y = if value.is_nan() || gate.is_nan() { f32::NAN } else { product };
+                any_special |= !y.is_finite();
+            }
+            if any_special {
+                for ((y, &value), &gate) in y.iter_mut().zip(values).zip(gates) {
+                    if overflowed(*y, [value, gate, 1.0]) {
+                        *y = exact(
+                            [value, 1.0],
+                            reference::value(self.call.activation, gate.into()),
+                        );
+                    }
+                }
             }
         }
     }
@@ -121,16 +146,36 @@ impl<F: Pointwise<f32>> NullaryFnOnce for BackwardPiece<'_, F> {
             let values = &self.x[at + value..];
             let gates = &self.x[at + gate..];
             let dy = &self.dy[row * width + offset..];
+            let activation = self.call.activation;
+            let mut any_special = false;
             if half % 2 * width == value {
                 for ((dx, &dy), &gate) in dx.iter_mut().zip(dy).zip(gates) {
                     let product = dy * self.formula.forward(gate);
                     *dx = if dy.is_nan() || gate.is_nan() { f32::NAN } else { product };
+                    any_special |= !dx.is_finite();
+                }
+                if any_special {
+                    for ((dx, &dy), &gate) in dx.iter_mut().zip(dy).zip(gates) {
+                        if overflowed(*dx, [dy, gate, 1.0]) {
+                            *dx = exact([dy, 1.0], reference::value(activation, gate.into()));
+                        }
+                    }
                 }
             } else {
                 for (((dx, &dy), &gate), &value) in dx.iter_mut().zip(dy).zip(gates).zip(values) {
                     let product = (dy * value) * self.formula.derivative(gate);
                     let undefined = dy.is_nan() || gate.is_nan() || value.is_nan();
                     *dx = if undefined { f32::NAN } else { product };
+                    any_special |= !dx.is_finite();
+                }
+                if any_special {
+                    let inputs = dy.iter().zip(gates).zip(values);
+                    for (dx, ((&dy, &gate), &value)) in dx.iter_mut().zip(inputs) {
+                        if overflowed(*dx, [dy, gate, value]) {
+                            let slope = reference::derivative(activation, gate.into());
+                            *dx = exact([dy, value], slope);
+                        }
+                    }
                 }
             }
         }

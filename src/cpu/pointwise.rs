@@ -7,7 +7,7 @@ use super::parallel::vectorised;
 use super::piecewise::Evaluator;
 use crate::activation::{Activation, PointwiseVisitor};
 use crate::backend::{Binary, Unary};
-use crate::reference::Pointwise;
+use crate::reference::{self, Pointwise};
 
 pub(super) fn unary(map: Unary, activation: &Activation, input: Values<'_>, output: ValuesMut<'_>) {
     let polynomials = Evaluator::new(activation, map);
@@ -24,7 +24,7 @@ pub(super) fn binary(
         Binary::Backward => Evaluator::new(activation, Unary::Derivative),
         Binary::BackwardFromOutput => None,
     };
-    activation.visit_pointwise(BinaryCall { map, polynomials, inputs, output });
+    activation.visit_pointwise(BinaryCall { map, activation, polynomials, inputs, output });
 }
 
 /// In place.
@@ -102,6 +102,7 @@ impl PointwiseVisitor<f32> for UnaryCall<'_> {
 
 struct BinaryCall<'a> {
     map: Binary,
+    activation: &'a Activation,
     polynomials: Option<Evaluator>,
     inputs: [Values<'a>; 2],
     output: ValuesMut<'a>,
@@ -147,10 +148,16 @@ impl UnaryCall<'_> {
 
 impl BinaryCall<'_> {
     fn run(self, f: impl Map) {
-        let polynomials = self.polynomials;
+        let (polynomials, activation) = (self.polynomials, self.activation);
+        let exact = |x: f32| match self.map {
+            Binary::Backward => reference::derivative(activation, x.into()),
+            Binary::BackwardFromOutput => {
+                reference::derivative_from_output(activation, x.into()).unwrap_or(f64::NAN)
+            }
+        };
         map(self.inputs, self.output, &|[x, dy], output| match polynomials {
             Some(polynomials) => polynomials.map(x, Some(dy), output, &elsewhere(f)),
-            None => vectorised(MappedTimes { f, inputs: [x, dy], output }),
+            None => vectorised(MappedTimes { f, exact: &exact, inputs: [x, dy], output }),
         });
     }
 }
@@ -209,6 +216,8 @@ impl<F: Map> NullaryFnOnce for MapInPlace<'_, F> {
 /// The chain rule on top of a derivative.
 struct MappedTimes<'a, F> {
     f: F,
+    /// For a derivative that is out of the range of f32, where the product may be in it.
+    exact: &'a dyn Fn(f32) -> f64,
     inputs: [&'a [f32]; 2],
     output: &'a mut [f32],
 }
@@ -218,15 +227,19 @@ impl<F: Map> NullaryFnOnce for MappedTimes<'_, F> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { f, inputs: [left, right], output } = self;
-        let mut any_nan = false;
+        let Self { f, exact, inputs: [left, right], output } = self;
+        let mut any_special = false;
         for ((output, &x), &dy) in output.iter_mut().zip(left).zip(right) {
             *output = dy * f.apply(x);
-            any_nan |= x.is_nan() || dy.is_nan();
+            any_special |= x.is_nan() || dy.is_nan() || !output.is_finite();
         }
-        if any_nan {
+        if any_special {
             for ((output, &x), &dy) in output.iter_mut().zip(left).zip(right) {
-                *output = if x.is_nan() || dy.is_nan() { f32::NAN } else { *output };
+                if x.is_nan() || dy.is_nan() {
+                    *output = f32::NAN;
+                } else if !output.is_finite() && f.apply(x).is_infinite() {
+                    *output = (f64::from(dy) * exact(x)) as f32;
+                }
             }
         }
     }

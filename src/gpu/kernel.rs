@@ -492,6 +492,26 @@ impl Kernel {
         label.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
+    /// What its products are made with, which may be in the range of f32 where a factor is not: an activation or
+    /// a loss of which that is so brings its own functions for it.
+    fn products(&self) -> Vec<&'static str> {
+        let source = self.activation.as_ref().map_or("", Activation::wgsl);
+        let has_own = source.contains("fn derivative_ranged(");
+        let activation = (!has_own).then_some(shader!("activations/ranged"));
+        let products = match self.template {
+            Template::Binary(_) if !has_own => return vec![shader!("operations/products")],
+            Template::Binary(_) | Template::GatedForward | Template::GatedBackward => {
+                Some(shader!("operations/ranged_products"))
+            }
+            Template::LossTerms { .. } => {
+                let source = self.loss.map_or("", |loss| loss.wgsl());
+                (!source.contains("fn loss_ranged(")).then_some(shader!("losses/ranged"))
+            }
+            _ => return vec![],
+        };
+        activation.into_iter().chain(products).collect()
+    }
+
     /// The WGSL: a plain concatenation.
     pub(super) fn source(&self) -> String {
         let constants = match self.template {
@@ -502,6 +522,7 @@ impl Kernel {
         let mut parts = vec![shader!("math"), shader!("trigonometry")];
         parts.extend(self.activation.as_ref().map(Activation::wgsl));
         parts.extend(self.loss.map(|loss| loss.wgsl()));
+        parts.extend(self.products());
         parts.extend(self.template.wgsl());
         parts.extend(self.template.reductions(self.uses.subgroups));
         parts.extend(self.template.access(self.types, self.uses.conversions));

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::loss::{Formula, Loss, LossVisitor, Structure, Unit};
 use crate::reduction::Reduction;
 
-use super::LossTerm;
+use super::{LossTerm, sum};
 
 /// What the outputs are compared with.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +132,7 @@ pub(super) fn evaluate(
     let terms: Vec<f64> = evaluated.iter().flat_map(|row| row.terms.iter().copied()).collect();
     let slope = |slope: f64| if any { slope / divisor } else { 0.0 };
     let dy = evaluated.iter().flat_map(|row| row.slopes.iter().copied()).map(slope).collect();
-    Ok(LossGradient { loss: terms.iter().sum::<f64>() / divisor, terms, dy, counts })
+    Ok(LossGradient { loss: sum(terms.iter().copied()) / divisor, terms, dy, counts })
 }
 
 /// The number of rows, where all slices go together.
@@ -262,7 +262,7 @@ impl Row<'_> {
             (weight * term, weight * slope)
         };
         let (terms, slopes): (Vec<f64>, Vec<f64>) = y.iter().enumerate().map(term).unzip();
-        let terms = if self.loss.unit() == Unit::Row { vec![terms.iter().sum()] } else { terms };
+        let terms = if self.loss.unit() == Unit::Row { vec![sum(terms)] } else { terms };
         (terms, slopes)
     }
 
@@ -332,7 +332,7 @@ fn rest_without(p: f64, greatest: bool, rest: f64) -> f64 {
 }
 
 /// A term and its derivative; NaN where an argument is.
-fn term(formula: Formula, y: f64, t: f64, extra: f64) -> (f64, f64) {
+pub(crate) fn term(formula: Formula, y: f64, t: f64, extra: f64) -> (f64, f64) {
     if [y, t, extra].iter().any(|value| value.is_nan()) {
         return (f64::NAN, f64::NAN);
     }

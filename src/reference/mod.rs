@@ -19,6 +19,7 @@ mod row;
 mod special;
 
 pub use activations::{Pointwise, Rowwise};
+pub(crate) use loss::term;
 pub use loss::{
     LossGradient, LossProblem, TargetValues, Targets, loss, loss_term, loss_term_gradient,
 };
@@ -112,12 +113,17 @@ pub fn prelu(z: f64, weight: f64) -> f64 {
 pub fn matmul(a: &[f64], b: &[f64], rows: usize, inner: usize, columns: usize) -> Vec<f64> {
     let at = |matrix: &[f64], index: usize| matrix.get(index).copied().unwrap_or(f64::NAN);
     let element = |row: usize, column: usize| -> f64 {
-        (0..inner).map(|k| at(a, row * inner + k) * at(b, k * columns + column)).sum()
+        sum((0..inner).map(|k| at(a, row * inner + k) * at(b, k * columns + column)))
     };
     (0..rows)
         .flat_map(|row| (0..columns).map(move |column| (row, column)))
         .map(|(row, column)| element(row, column))
         .collect()
+}
+
+/// Of nothing 0, where that of an iterator is −0.
+fn sum(terms: impl IntoIterator<Item = f64>) -> f64 {
+    terms.into_iter().fold(0.0, |total, term| total + term)
 }
 
 #[derive(Clone, Copy)]

@@ -6,7 +6,7 @@ use crate::loss::{Formula, Loss};
 use crate::reduction::Reduction;
 
 use super::loss::{Targets, evaluate};
-use super::{backward, forward, matmul};
+use super::{backward, forward, matmul, sum};
 
 /// An output layer and its data: x of shape [batch, inputs], w of shape [inputs, classes].
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +92,7 @@ pub fn output_layer(problem: &Problem<'_>) -> Result<Gradients> {
     let rows = dz.chunks_mut(classes).zip(&evaluated.counts);
     rows.filter(|(_, counts)| !**counts).for_each(|(row, _)| row.fill(0.0));
     let dw = matmul(&transpose(problem.x, inputs), &dz, inputs, batch, classes);
-    let db = (0..classes).map(|k| dz.iter().skip(k).step_by(classes).sum()).collect();
+    let db = (0..classes).map(|k| sum(dz.iter().skip(k).step_by(classes).copied())).collect();
     let dx = matmul(&dz, &transpose(problem.w, classes), batch, classes, inputs);
     Ok(Gradients { loss, y, dz, dw, db, dx })
 }

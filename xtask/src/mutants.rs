@@ -171,8 +171,8 @@ const MUTANTS: [Mutant; 23] = [
     // The gradient with respect to y.
     Mutant {
         file: "operations/loss_of_output.wgsl",
-        right: "return dy * opaque(derivative(z));",
-        wrong: "return dy;",
+        right: "gradient(y, t, extra)), derivative(z));",
+        wrong: "gradient(y, t, extra)), 1.0);",
         test: "output_layer",
     },
 ];

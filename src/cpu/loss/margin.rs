@@ -33,11 +33,25 @@ impl Pass<'_> {
             };
             if let Some(loss) = loss {
                 let term = |i: usize| if p == 1 { hinge(i) } else { hinge(i) * hinge(i) };
-                *loss = (f64::from(scale) * sum_of(z.len(), term)) as f32;
+                let sum = sum_of(z.len(), term);
+                let wide = |i: usize| {
+                    let hinge = f64::from(hinge(i));
+                    if p == 1 { hinge } else { hinge * hinge }
+                };
+                let sum = if sum.is_finite() { sum } else { (0..z.len()).map(wide).sum() };
+                *loss = (f64::from(scale) * sum) as f32;
             }
             if !dz.is_empty() {
                 let slopes = sum_of(z.len(), slope);
-                dz.iter_mut().enumerate().for_each(|(i, dz)| *dz = scale * slope(i));
+                // Twice a hinge may overflow where the scaled one does not.
+                let wide =
+                    |i: usize| if p == 1 { f64::from(slope(i)) } else { 2.0 * f64::from(hinge(i)) };
+                let slopes = if slopes.is_finite() { slopes } else { (0..z.len()).map(wide).sum() };
+                dz.iter_mut().enumerate().for_each(|(i, dz)| {
+                    let scaled = scale * slope(i);
+                    let exact = f64::from(scale) * wide(i);
+                    *dz = if scaled.is_finite() { scaled } else { exact as f32 };
+                });
                 dz[label] = -(f64::from(scale) * slopes) as f32;
             }
         }

@@ -5,7 +5,7 @@ use pulp::NullaryFnOnce;
 use super::super::parallel::vectorised;
 use super::{Outputs, Pass};
 use crate::loss::{Formula, Loss, LossVisitor};
-use crate::reference::LossTerm;
+use crate::reference::{self, LossTerm};
 
 impl Pass<'_> {
     /// Whether each row has but one term. Where all terms are wanted, they are computed one by one.
@@ -80,6 +80,7 @@ impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
         let Self { formula, rows: Rows { pass, number, z, losses, dz } } = self;
         let (targets, scale, width) = (pass.targets, pass.scale, pass.rows.width);
         losses.fill(0.0);
+        let exact = |y: f32, t: f32| reference::term(pass.formula, y.into(), t.into(), 1.0);
         for (i, row) in z.chunks(width.max(1)).enumerate() {
             let Some(target) = targets.row(number + i) else { continue };
             let Some((label, y)) = target.label().and_then(|at| Some((at, *row.get(at)?))) else {
@@ -87,11 +88,18 @@ impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
             };
             let (t, weight) = (target.at(label), targets.row_weight(number + i));
             if let Some(loss) = losses.get_mut(i) {
-                let term = weight * formula.loss(y, t, 1.0);
-                *loss = (f64::from(scale) * f64::from(term)) as f32;
+                let term = formula.loss(y, t, 1.0);
+                let weighted = weight * term;
+                // Out of the range of f32, it may be in it once it is scaled.
+                let exact = || f64::from(weight) * exact(y, t).0;
+                let term = if weighted.is_finite() { weighted.into() } else { exact() };
+                *loss = (f64::from(scale) * term) as f32;
             }
             if let Some(slope) = dz.get_mut(i * width + label) {
-                *slope = scale * (weight * formula.gradient(y, t, 1.0));
+                let gradient = formula.gradient(y, t, 1.0);
+                let scaled = scale * (weight * gradient);
+                let exact = || f64::from(scale) * f64::from(weight) * exact(y, t).1;
+                *slope = if scaled.is_finite() { scaled } else { exact() as f32 };
             }
         }
     }

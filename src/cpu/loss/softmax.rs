@@ -116,6 +116,13 @@ fn z_loss(coefficient: f32, log_sum_exp: f32) -> (f64, f32) {
     if coefficient == 0.0 { (0.0, 0.0) } else { (value, derivative) }
 }
 
+/// target·distance as f32 has it, but where that is out of its range, which the scaled one need not be.
+#[inline(always)]
+fn entropy(target: f32, distance: f32) -> f64 {
+    let product = times(target, distance);
+    if product.is_infinite() { f64::from(target) * f64::from(distance) } else { product.into() }
+}
+
 /// What dE/dz of the elements of a row has in common.
 pub(super) struct Slope {
     /// What the targets add up to.
@@ -167,8 +174,8 @@ impl NullaryFnOnce for LabelRow<'_> {
         let log_sum = if needs_logarithm { ln_1p(rest) } else { 0.0 };
         let (z_loss, pull) = z_loss(coefficient, maximum + log_sum);
         let logit = z.get(label).copied().unwrap_or(f32::NAN);
-        let error = times(t, log_sum - (logit - maximum));
-        let loss = (f64::from(scale) * (f64::from(error) + z_loss)) as f32;
+        let entropy = entropy(t, log_sum - (logit - maximum));
+        let loss = (f64::from(scale) * (entropy + z_loss)) as f32;
         let e = exponentials.as_flattened();
         if !maximum.is_finite() {
             y.fill(f32::NAN);
@@ -352,7 +359,11 @@ impl<const ACROSS: bool> Group<'_, ACROSS> {
             others[lane] = mass[lane] * (rest[lane] / sum[lane]);
             let (z_loss, derivative) = z_loss(coefficient[lane], maximum[lane] + log_sum[lane]);
             pull[lane] = derivative;
-            let value = (f64::from(scale[lane]) * (totals.of_lane(lane) + z_loss)) as f32;
+            let mut total = totals.of_lane(lane);
+            if has_labels && !total.is_finite() {
+                total = entropy(target[lane], log_sum[lane] - (logit[lane] - maximum[lane]));
+            }
+            let value = (f64::from(scale[lane]) * (total + z_loss)) as f32;
             loss[lane] = if undefined[lane] { f32::NAN } else { value };
         }
         for values in [&mut mass, &mut others, &mut pull] {

@@ -9,7 +9,7 @@ use super::super::pointwise;
 use super::{Pass, Row};
 use crate::backend::Binary;
 use crate::loss::LossVisitor;
-use crate::reference::LossTerm;
+use crate::reference::{self, LossTerm};
 
 /// The elements of a block.
 const BLOCK: usize = 1024;
@@ -76,7 +76,7 @@ impl Pass<'_> {
             row.y[range.clone()].copy_from_slice(y);
         }
         let (wants_terms, wants_dz) = (!row.terms.is_empty(), !row.dz.is_empty());
-        let Some(targets) = self.targets.row(row.number) else {
+        let Some(target_row) = self.targets.row(row.number) else {
             for output in [&mut *row.terms, &mut *row.dz] {
                 if !output.is_empty() {
                     output[range.clone()].fill(0.0);
@@ -84,16 +84,20 @@ impl Pass<'_> {
             }
             return 0.0;
         };
+        let targets = target_row.block(start, target);
+        let extra = self.targets.extra(row.number, start, extra);
+        let weights = self.targets.weights(row.number, start, weights);
         let dz = if wants_dz { &mut row.dz[range.clone()] } else { &mut [] };
+        let argument = if composed { &*y } else { z };
         let block = Block {
-            argument: if composed { y } else { z },
-            targets: targets.block(start, target),
-            extra: self.targets.extra(row.number, start, extra),
-            weights: self.targets.weights(row.number, start, weights),
+            argument,
+            targets,
+            extra,
+            weights,
             scale: self.scale,
             wants_total: row.loss.is_some(),
             losses,
-            terms: if wants_terms { &mut row.terms[range] } else { &mut [] },
+            terms: if wants_terms { &mut row.terms[range.clone()] } else { &mut [] },
             slopes: match (wants_dz, composed) {
                 (false, _) => &mut [],
                 (true, true) => &mut *dy,
@@ -105,7 +109,59 @@ impl Pass<'_> {
             let inputs = [Values::F32(z), Values::F32(dy)];
             pointwise::binary(Binary::Backward, self.activation, inputs, ValuesMut::F32(dz));
         }
-        total
+        let terms = row.terms.get_mut(range).unwrap_or_default();
+        let overflowed = !total.is_finite() || !vectorised(AllFinite([&*terms, &*dz]));
+        if !overflowed {
+            return total;
+        }
+        let weights = weights.map_or(&[][..], |weights| weights);
+        self.in_f64([z, argument, targets, extra, weights], [terms, dz], total)
+    }
+
+    /// What is out of the range of f32 before it is scaled, and may be in it then, once more: the terms, dE/dz
+    /// and the total, as they are given.
+    #[cold]
+    fn in_f64(
+        &self,
+        [z, argument, targets, extra, weights]: [&[f32]; 5],
+        [terms, dz]: [&mut [f32]; 2],
+        total: f64,
+    ) -> f64 {
+        let scale = f64::from(self.scale);
+        let mut exact_total = 0.0;
+        for (i, &z) in z.iter().enumerate() {
+            let weight = f64::from(weights.get(i).copied().unwrap_or(1.0));
+            let (y, slope) = match self.is_composed() {
+                false => (argument[i].into(), 1.0),
+                // Where the function has no value in f32, the loss has none either.
+                true if argument[i].is_nan() => (f64::NAN, f64::NAN),
+                true => {
+                    let y = reference::value(self.activation, z.into());
+                    (y, reference::derivative(self.activation, z.into()))
+                }
+            };
+            let (term, gradient) =
+                reference::term(self.formula, y, targets[i].into(), extra[i].into());
+            exact_total += weight * term;
+            if let Some(output) = terms.get_mut(i).filter(|output| !output.is_finite()) {
+                *output = (scale * weight * term) as f32;
+            }
+            if let Some(output) = dz.get_mut(i).filter(|output| !output.is_finite()) {
+                *output = (scale * weight * gradient * slope) as f32;
+            }
+        }
+        if total.is_finite() { total } else { exact_total }
+    }
+}
+
+struct AllFinite<'a>([&'a [f32]; 2]);
+
+impl NullaryFnOnce for AllFinite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn call(self) -> bool {
+        self.0.iter().all(|values| values.iter().fold(true, |all, value| all & value.is_finite()))
     }
 }
 

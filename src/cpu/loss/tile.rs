@@ -121,8 +121,21 @@ impl Tile<'_> {
             let row = self.first_row + i;
             let scale = self.scale * self.targets.row_weight(row);
             let target = self.targets.row(row);
-            *loss = target.map_or(0.0, |target| scale * self.loss(target, State::load(state)));
+            *loss =
+                target.map_or(0.0, |target| self.scaled_loss(scale, target, State::load(state)));
         }
+    }
+
+    fn scaled_loss(&self, scale: f32, target: TargetRow<'_>, state: State) -> f32 {
+        let scaled = scale * self.loss(target, state);
+        if scaled.is_finite() || state.is_undefined() || self.z_loss == 0.0 {
+            return scaled;
+        }
+        // The square of a great log-sum-exp is out of range, and may be in it where it is scaled.
+        let others = Self { z_loss: 0.0, ..*self }.loss(target, state);
+        let normalizer = f64::from(state.maximum + ln_1p(state.rest));
+        let coefficient = f64::from(self.z_loss) * f64::from(target.label_weight());
+        (f64::from(scale) * (f64::from(others) + coefficient * normalizer * normalizer)) as f32
     }
 
     fn loss(&self, target: TargetRow<'_>, state: State) -> f32 {
