@@ -14,7 +14,7 @@ pub enum Reduction {
     /// Their sum.
     Sum,
     /// Their mean, as PyTorch's: over all elements for losses on elements; over the rows that are not
-    /// ignored for losses on rows.
+    /// ignored for losses on rows. It is right where f32 holds it, also where it does not hold their sum.
     #[default]
     Mean,
     /// Their sum, divided by the length of the first axis, B.

@@ -99,7 +99,8 @@ impl Activation {
         self.unary("second_derivative", Unary::SecondDerivative, z, d)
     }
 
-    /// `dE/dz` from z and `dy = dE/dy`: dy ⊙ g'(z), or the product with the Jacobian along each row.
+    /// `dE/dz` from z and `dy = dE/dy`: dy ⊙ g'(z), or the product with the Jacobian along each row. A product
+    /// that f32 holds is right also where it does not hold g'(z), as that of `exponential` from 89 on.
     ///
     /// ```
     /// use wgrad::{Activation, Device};
