@@ -554,7 +554,10 @@ impl Backend for CpuBackend {
         self.count();
         let (gradient, old) = (read(update.gradient)?, read(update.weights)?);
         update.weights.cpu()?.overwrite(|weights| match velocity {
-            None => Ok(optimizer::descent(step, &gradient, &old, weights)),
+            None => {
+                optimizer::descent(step, &gradient, &old, weights);
+                Ok(())
+            }
             Some(velocity) => velocity.cpu()?.rewrite(|velocity| {
                 optimizer::sgd(step, &gradient, (&old, weights), velocity);
             }),

@@ -81,6 +81,7 @@ pub fn clip_gradient_value(gradients: &[&Tensor], limit: f32) -> Result<()> {
 }
 
 /// The gradients without those whose elements are in another: of a place in memory, the longest.
+#[expect(clippy::mutable_key_type, reason = "buffers are told apart by their addresses")]
 fn distinct<'a>(gradients: &[&'a Tensor]) -> Vec<&'a Tensor> {
     let mut known = HashMap::with_capacity(gradients.len());
     let mut distinct: Vec<&Tensor> = Vec::with_capacity(gradients.len());
