@@ -10,8 +10,24 @@ pub(crate) trait Parameter: Copy {
     fn print(self) -> String;
     /// That the value is one to compute with.
     fn check(self, name: &str) -> Result<()>;
-    /// The value as a shader's constant; nothing for what does not take part in the arithmetic.
-    fn constant(self) -> Option<f64>;
+    /// The value as a shader's constant of this name; nothing for what does not take part in the arithmetic.
+    fn constant(self, name: &'static str, default: Self) -> Option<Constant>;
+}
+
+/// A parameter as the kernels know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Constant {
+    pub(crate) name: &'static str,
+    pub(crate) value: f64,
+    pub(crate) kind: ConstantKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConstantKind {
+    /// One of few values.
+    Choice,
+    /// A number, which may be another one at every step.
+    Number { is_default: bool },
 }
 
 impl Parameter for f32 {
@@ -32,8 +48,9 @@ impl Parameter for f32 {
         if self.is_finite() { Ok(()) } else { Err(Error::parameter(name, self, "must be finite")) }
     }
 
-    fn constant(self) -> Option<f64> {
-        Some(self.into())
+    fn constant(self, name: &'static str, default: Self) -> Option<Constant> {
+        let kind = ConstantKind::Number { is_default: self.to_bits() == default.to_bits() };
+        Some(Constant { name, value: self.into(), kind })
     }
 }
 
@@ -54,7 +71,7 @@ impl Parameter for Option<i32> {
         Ok(())
     }
 
-    fn constant(self) -> Option<f64> {
+    fn constant(self, _name: &'static str, _default: Self) -> Option<Constant> {
         None
     }
 }
@@ -76,8 +93,8 @@ macro_rules! plain_parameter {
                 Ok(())
             }
 
-            fn constant(self) -> Option<f64> {
-                Some(self.into())
+            fn constant(self, name: &'static str, _default: Self) -> Option<Constant> {
+                Some(Constant { name, value: self.into(), kind: ConstantKind::Choice })
             }
         }
     };

@@ -1,6 +1,6 @@
 //! The catalogue of activations: one row each.
 
-use crate::catalogue::catalogue;
+use crate::catalogue::{Constant, Parameter, catalogue};
 use crate::reference::activations as formulas;
 use crate::reference::{Pointwise, Real, Rowwise};
 
@@ -144,13 +144,14 @@ macro_rules! activations {
                 )+ }
             }
 
-            /// The values of the parameters, for the `override` constants of the WGSL: g_slope is slope.
-            pub(crate) fn constants(&self) -> Vec<(&'static str, f64)> {
-                match *self { $(
+            /// The parameters, for the `override` constants of the WGSL: g_slope is slope.
+            pub(crate) fn constants(&self) -> Vec<Constant> {
+                let all: Vec<Option<Constant>> = match *self { $(
                     Self::$Variant { $( $( $parameter ),+ )? } => vec![
-                        $( $( (concat!("g_", stringify!($parameter)), f64::from($parameter)) ),+ )?
+                        $( $( $parameter.constant(concat!("g_", stringify!($parameter)), $default) ),+ )?
                     ],
-                )+ }
+                )+ };
+                all.into_iter().flatten().collect()
             }
 
             /// Whether each output row depends on a whole input row, as in softmax.

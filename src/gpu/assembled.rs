@@ -47,14 +47,6 @@ pub fn assembled_kernels() -> Vec<AssembledKernel> {
 
 /// The same for devices on which kernels use these.
 pub(super) fn assembled(uses: Uses) -> Vec<AssembledKernel> {
-    let activations: Vec<Activation> = Activation::all().collect();
-    let losses: Vec<Loss> = Loss::all().collect();
-    let assemble = |kernel: &Kernel| AssembledKernel {
-        label: kernel.label(),
-        kind: kind(kernel.template),
-        source: kernel.source(),
-        constants: kernel.constants.clone(),
-    };
     let probes = [("Conversions", conversions::SOURCE), ("Subgroups", subgroups::SOURCE)];
     let probes = probes.map(|(label, source)| AssembledKernel {
         label: label.to_owned(),
@@ -62,7 +54,23 @@ pub(super) fn assembled(uses: Uses) -> Vec<AssembledKernel> {
         source: source.to_owned(),
         constants: vec![],
     });
-    kernels(&activations, &losses, uses).iter().map(assemble).chain(probes).collect()
+    kernels(uses).iter().map(assemble).chain(probes).collect()
+}
+
+/// Those of activations and losses with numbers, for any numbers: they have other sources.
+#[cfg(test)]
+pub(super) fn kernels_of_any_numbers() -> Vec<AssembledKernel> {
+    let kernels = kernels(Uses::default()).into_iter().map(Kernel::of_any_numbers);
+    kernels.filter(|kernel| !kernel.numbers.is_empty()).map(|kernel| assemble(&kernel)).collect()
+}
+
+fn assemble(kernel: &Kernel) -> AssembledKernel {
+    AssembledKernel {
+        label: kernel.label(),
+        kind: kind(kernel.template),
+        source: kernel.source(),
+        constants: kernel.constants.clone(),
+    }
 }
 
 /// The kernels with cooperative matrices, which have no translation but for Vulkan.
@@ -109,7 +117,9 @@ const fn kind(template: Template) -> KernelKind {
     }
 }
 
-fn kernels(activations: &[Activation], losses: &[Loss], uses: Uses) -> Vec<Kernel> {
+fn kernels(uses: Uses) -> Vec<Kernel> {
+    let activations: Vec<Activation> = Activation::all().collect();
+    let losses: Vec<Loss> = Loss::all().collect();
     let mut kernels = vec![
         Kernel::new(Template::Sum),
         Kernel::new(Template::ColumnSum),
@@ -125,7 +135,7 @@ fn kernels(activations: &[Activation], losses: &[Loss], uses: Uses) -> Vec<Kerne
         Kernel::new(Template::PreluBackward),
         Kernel::new(Template::RowSum),
     ];
-    for activation in activations {
+    for activation in &activations {
         let from_output = activation.has_derivative_from_output();
         let templates = if activation.is_rowwise() {
             vec![

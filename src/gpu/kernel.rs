@@ -5,6 +5,7 @@ use super::subgroups::Subgroups;
 use super::variant::{Patch, Tile};
 use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
+use crate::catalogue::{Constant, ConstantKind};
 use crate::dtype::DType;
 use crate::loss::Formula;
 
@@ -408,9 +409,12 @@ pub(super) struct Kernel {
     uses: Uses,
     /// The values of `override` constants.
     pub(super) constants: Vec<(&'static str, f64)>,
+    /// Numbers that it is given with every dispatch, after the other parameters, instead of constants of
+    /// these names: a number that changes at every step needs no kernel of its own.
+    pub(super) numbers: Vec<(&'static str, f32)>,
 }
 
-/// What tells kernels apart.
+/// What tells kernels apart. Of functions with numbers it is also whether those are among the constants.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Key {
     template: Template,
@@ -424,19 +428,32 @@ pub(super) struct Key {
 impl Kernel {
     pub(super) fn new(template: Template) -> Self {
         let types = [DType::F32; 2];
-        let (uses, constants) = (Uses::default(), Vec::new());
-        Self { template, activation: None, loss: None, types, uses, constants }
+        let (uses, constants, numbers) = (Uses::default(), Vec::new(), Vec::new());
+        Self { template, activation: None, loss: None, types, uses, constants, numbers }
     }
 
     pub(super) fn activation(mut self, activation: &Activation) -> Self {
         self.activation = Some(*activation);
-        self.constants.extend(activation.constants());
-        self
+        self.parameters(activation.constants())
     }
 
     pub(super) fn loss(mut self, loss: Formula) -> Self {
         self.loss = Some(loss);
-        self.constants.extend(loss.constants());
+        self.parameters(loss.constants())
+    }
+
+    /// With the parameters of a function. There is one kernel for the default numbers, which are constants
+    /// that drivers make use of, and one for all others.
+    fn parameters(mut self, parameters: Vec<Constant>) -> Self {
+        let is_other =
+            |parameter: &Constant| parameter.kind == ConstantKind::Number { is_default: false };
+        let others = parameters.iter().any(is_other);
+        for Constant { name, value, kind } in parameters {
+            match kind {
+                ConstantKind::Number { .. } if others => self.numbers.push((name, value as f32)),
+                _ => self.constants.push((name, value)),
+            }
+        }
         self
     }
 
@@ -466,6 +483,18 @@ impl Kernel {
         self
     }
 
+    /// With all numbers given with every dispatch, also default ones.
+    #[cfg(test)]
+    pub(super) fn of_any_numbers(mut self) -> Self {
+        let activation = self.activation.iter().flat_map(Activation::constants);
+        let parameters = activation.chain(self.loss.iter().flat_map(Formula::constants));
+        let numbers: Vec<Constant> =
+            parameters.filter(|it| matches!(it.kind, ConstantKind::Number { .. })).collect();
+        self.constants.retain(|(name, _)| numbers.iter().all(|number| number.name != *name));
+        self.numbers = numbers.iter().map(|number| (number.name, number.value as f32)).collect();
+        self
+    }
+
     /// What tells it from others, for a device on which it uses these.
     pub(super) fn key(&self, uses: Uses) -> Key {
         Key {
@@ -488,7 +517,9 @@ impl Kernel {
             [DType::F32, DType::F32] => String::new(),
             [first, second] => format!("({first}, {second})"),
         };
-        let label = format!("{:?} {} {} {types}", key.template, key.activation, key.loss);
+        let numbers: String = self.numbers.iter().map(|(name, _)| format!(" any {name}")).collect();
+        let label =
+            format!("{:?} {} {} {types}", key.template, key.activation, key.loss) + &numbers;
         label.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
@@ -512,8 +543,14 @@ impl Kernel {
         activation.into_iter().chain(products).collect()
     }
 
-    /// The WGSL: a plain concatenation.
+    /// The WGSL to compile.
     pub(super) fn source(&self) -> String {
+        let wgsl = self.wgsl();
+        if self.numbers.is_empty() { wgsl } else { with_numbers(&wgsl, &self.numbers) }
+    }
+
+    /// The WGSL with all parameters of functions as constants: a plain concatenation.
+    pub(super) fn wgsl(&self) -> String {
         let constants = match self.template {
             Template::MatMul(MatMul { tile: Some(tile), .. }) => tile.wgsl(),
             Template::MatMulCooperative { patch, .. } => patch.wgsl(),
@@ -528,4 +565,30 @@ impl Kernel {
         parts.extend(self.template.access(self.types, self.uses.conversions));
         constants + &parts.join("\n")
     }
+}
+
+/// The WGSL with these numbers as the last parameters of each dispatch, in place of constants.
+fn with_numbers(wgsl: &str, numbers: &[(&str, f32)]) -> String {
+    let mut lines = Vec::new();
+    let mut is_in_parameters = false;
+    for line in wgsl.lines() {
+        let constant = line.strip_prefix("override ").and_then(|rest| rest.split_once(':'));
+        let is_number = |&(name, _): &(&str, f32)| constant.is_some_and(|it| it.0 == name);
+        if let Some((name, _)) = numbers.iter().find(|number| is_number(number)) {
+            lines.push(format!("var<private> {name}: f32;"));
+            continue;
+        }
+        is_in_parameters |= line == "struct Parameters {";
+        if is_in_parameters && line == "}" {
+            lines.extend(numbers.iter().map(|(name, _)| format!("    {name}: f32,")));
+            is_in_parameters = false;
+        }
+        lines.push(line.to_owned());
+        // What main begins with.
+        if line == "    opaque_zero = parameters.zero;" {
+            lines
+                .extend(numbers.iter().map(|(name, _)| format!("    {name} = parameters.{name};")));
+        }
+    }
+    lines.join("\n") + "\n"
 }

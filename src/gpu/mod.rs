@@ -84,7 +84,7 @@ impl GpuBackend {
 
 /// The WGSL of the kernel that maps each element.
 pub(crate) fn unary_source(map: Unary, activation: &Activation) -> String {
-    Kernel::new(Template::Unary(map)).activation(activation).source()
+    Kernel::new(Template::Unary(map)).activation(activation).wgsl()
 }
 
 impl Drop for GpuBackend {

@@ -28,7 +28,9 @@ pub(super) fn run(
     groups: [u32; 3],
 ) -> Result<()> {
     let pipeline = context.pipelines.get(context, kernel)?;
-    let parameters = bytemuck::cast_slice(parameters);
+    let numbers = kernel.numbers.iter().map(|(_, number)| number.to_bits());
+    let parameters: Vec<u32> = parameters.iter().copied().chain(numbers).collect();
+    let parameters = bytemuck::cast_slice(&parameters);
     context.record(|recorder| recorder.dispatch(context, &pipeline, bindings, parameters, groups))
 }
 

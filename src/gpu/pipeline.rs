@@ -110,10 +110,7 @@ impl Pipeline {
     }
 }
 
-/// The kernels that the cache keeps: a parameter that changes at every step makes a kernel a step.
-const CAPACITY: usize = 1024;
-
-/// The cache of compiled kernels.
+/// The cache of compiled kernels: of those that there are, no number being part of a kernel but the defaults.
 pub(super) struct Pipelines {
     known: Mutex<HashMap<Key, Arc<Pipeline>>>,
     count: AtomicU64,
@@ -159,9 +156,6 @@ impl Pipelines {
         let pipeline = guarded(&context.device, 0, create);
         let pipeline = Arc::new(pipeline.map_err(|error| context.explain(error))?);
         self.count.fetch_add(1, Ordering::Relaxed);
-        if known.len() >= CAPACITY {
-            known.clear();
-        }
         known.insert(key, Arc::clone(&pipeline));
         #[cfg(not(target_arch = "wasm32"))]
         {

@@ -4,8 +4,11 @@ use naga::back::pipeline_constants::process_overrides;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-use super::assembled::{AssembledKernel, assembled, assembled_kernels, cooperative_kernels};
+use super::assembled::{
+    AssembledKernel, assembled, assembled_kernels, cooperative_kernels, kernels_of_any_numbers,
+};
 use super::kernel::Uses;
+use super::recorder::PARAMETERS;
 
 #[test]
 fn every_kernel_is_valid_and_translates_to_spirv_msl_and_hlsl() {
@@ -15,6 +18,32 @@ fn every_kernel_is_valid_and_translates_to_spirv_msl_and_hlsl() {
 #[test]
 fn so_is_every_kernel_of_devices_without_subgroups() {
     translate(assembled(Uses::default()));
+}
+
+#[test]
+fn so_is_every_kernel_of_any_numbers() {
+    let kernels = kernels_of_any_numbers();
+    for AssembledKernel { label, source, constants, .. } in &kernels {
+        // What is a choice among few stays a constant.
+        let is_parameter = |name: &str| name.starts_with("g_") || name.starts_with("l_");
+        let module = naga::front::wgsl::parse_str(source).unwrap();
+        for (_, constant) in module.overrides.iter() {
+            let name = constant.name.as_deref().unwrap();
+            let is_choice = constants.iter().any(|it| it.0 == name);
+            assert!(!is_parameter(name) || is_choice, "{name} is a constant of {label}");
+        }
+        let (_, parameters) =
+            module.types.iter().find(|it| it.1.name.as_deref() == Some("Parameters")).unwrap();
+        let naga::TypeInner::Struct { members, span } = &parameters.inner else {
+            panic!("{label}")
+        };
+        assert!(*span as usize <= PARAMETERS, "{label} has {span} bytes of parameters");
+        // The numbers come last, close together: the host adds them to the other parameters.
+        let last = members.last().unwrap();
+        assert!(is_parameter(last.name.as_deref().unwrap()), "{label}");
+        assert_eq!(last.offset as usize, size_of::<u32>() * (members.len() - 1), "{label}");
+    }
+    translate(kernels);
 }
 
 #[test]

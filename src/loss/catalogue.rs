@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::catalogue::{Parameter, catalogue};
+use crate::catalogue::{Constant, Parameter, catalogue};
 use crate::reference::losses as formulas;
 use crate::reference::{LossTerm, Real};
 
@@ -115,16 +115,15 @@ macro_rules! losses {
                 match self { $( Self::$Variant { .. } => losses!(@wgsl $kind $name), )+ }
             }
 
-            /// The values of the options, for the `override` constants of the WGSL: l_delta is delta.
-            pub(crate) fn constants(&self) -> Vec<(&'static str, f64)> {
-                let all: Vec<(&'static str, Option<f64>)> = match *self { $(
+            /// The options, for the `override` constants of the WGSL: l_delta is delta.
+            pub(crate) fn constants(&self) -> Vec<Constant> {
+                let all: Vec<Option<Constant>> = match *self { $(
                     Self::$Variant { $( $( $parameter ),+ )? } => vec![
-                        $( $( (concat!("l_", stringify!($parameter)), Parameter::constant($parameter)) ),+ )?
+                        $( $( $parameter.constant(concat!("l_", stringify!($parameter)), $default) ),+ )?
                     ],
                 )+ };
                 // The smoothing goes with the targets.
-                let all = all.into_iter().filter(|(name, _)| *name != "l_label_smoothing");
-                all.filter_map(|(name, value)| Some((name, value?))).collect()
+                all.into_iter().flatten().filter(|it| it.name != "l_label_smoothing").collect()
             }
 
             pub(crate) const fn unit(&self) -> Unit {

@@ -2,6 +2,7 @@
 
 use super::{Loss, LossVisitor, Structure};
 use crate::activation::Activation;
+use crate::catalogue::Constant;
 use crate::reference::Real;
 use crate::reference::losses as formulas;
 
@@ -64,8 +65,8 @@ impl Formula {
         }
     }
 
-    /// The values of the `override` constants of the WGSL.
-    pub(crate) fn constants(&self) -> Vec<(&'static str, f64)> {
+    /// The `override` constants of the WGSL.
+    pub(crate) fn constants(&self) -> Vec<Constant> {
         match self {
             Self::Of(loss) => loss.constants(),
             Self::SigmoidBce | Self::SigmoidCrossEntropy => Vec::new(),
