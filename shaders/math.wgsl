@@ -15,6 +15,10 @@
 // Zero, in a way that the compiler cannot know: each entry point sets it from its parameters.
 var<private> opaque_zero: u32;
 
+// Whether the numbers of activations and losses are constants of the kernel, so that a test of one costs
+// nothing; or come with each dispatch, where some drivers follow both branches.
+const NUMBERS_ARE_CONSTANTS: bool = true;
+
 // x, through an operation that the optimiser cannot see through.
 fn opaque(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) ^ opaque_zero);
@@ -40,6 +44,11 @@ fn is_positive(x: f32) -> bool {
 // Whether a < b, also for subnormal numbers; -0 and 0 are one.
 fn is_less(a: f32, b: f32) -> bool {
     return order(a) < order(b);
+}
+
+// -x, also for subnormal x.
+fn opposite(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) ^ 0x80000000u);
 }
 
 // A number that grows with x.

@@ -5,7 +5,7 @@ mod common;
 
 use std::str::FromStr;
 
-use common::{Within, adapters, assert_all, normal, wide};
+use common::{EXTREMES, Within, adapters, assert_all, normal, wide};
 use wgrad::{
     Activation, Adam, DType, Dense, Device, Gated, Loss, OutputLayer, Reduction, Rowwise, Sgd,
     Targets, Tensor, clip_gradient_norm, clip_gradient_value, reference,
@@ -192,6 +192,74 @@ fn a_function_has_a_kernel_for_its_defaults_and_one_for_all_other_numbers() {
 }
 
 on_every_device! {
+    fn values_are_the_reference_for_numbers_of_every_size(device) {
+        // Products of others may be subnormal, or angles that overflow.
+        let is_ordinary =
+            |z: f32| z == 0.0 || !z.is_finite() || (1e-30..1e30).contains(&z.abs());
+        let mut arguments: Vec<f32> = EXTREMES.into_iter().filter(|z| is_ordinary(*z)).collect();
+        for (seed, deviation) in [(1, 0.01), (2, 1.0), (3, 40.0), (4, 1e4)] {
+            arguments.extend(normal(101, deviation, seed));
+        }
+        let z = device.tensor(&arguments, [arguments.len()]).unwrap();
+        for entry in Activation::all().filter(|entry| !entry.is_rowwise()) {
+            let names = numbers::<Activation>(entry.name(), entry.parameters());
+            let values = [0.0, 1e-20, 0.003, 0.7, 30.0, 1e4, -0.7, -30.0];
+            let texts = names.iter().flat_map(|(parameter, _)| {
+                values.map(|value| format!("{}({parameter}={value:e})", entry.name()))
+            });
+            // What a function does not allow is told when the text is read.
+            for g in texts.filter_map(|text| text.parse::<Activation>().ok()) {
+                let found = [
+                    g.forward(&z).unwrap(),
+                    g.derivative(&z).unwrap(),
+                    g.second_derivative(&z).unwrap(),
+                ];
+                let exact = |z: &f32| {
+                    let z = f64::from(*z);
+                    [
+                        reference::forward(&g, &[z], 1)[0],
+                        reference::derivative(&g, z),
+                        reference::second_derivative(&g, z),
+                    ]
+                };
+                let exact: Vec<[f64; 3]> = arguments.iter().map(exact).collect();
+                for (order, bound) in [4.0, 4.0, 8.0].into_iter().enumerate() {
+                    let exact: Vec<f64> = exact.iter().map(|exact| exact[order]).collect();
+                    let what = format!("{g}, derivative {order} on {device:?}");
+                    assert_all(what, &found[order].to_vec().unwrap(), &exact, Within::Ulps(bound));
+                }
+            }
+        }
+    }
+
+    fn the_greatest_and_least_numbers_are_right_and_break_nothing(device) {
+        let arguments = [f32::NEG_INFINITY, -1.0, -0.5, 0.0, 0.5, 1.0, f32::INFINITY];
+        let z = device.tensor(&arguments, [arguments.len()]).unwrap();
+        for text in [
+            "scaled_tanh(b=0)",
+            "scaled_tanh(a=3e38, b=3e38)",
+            "scaled_tanh(a=-1e20, b=1e20)",
+            "rrelu(lower=3e38, upper=3e38)",
+            "hard_tanh(min=-3e38, max=3e38)",
+            "softplus(beta=1e-30, threshold=3e38)",
+            "squareplus(b=3e38)",
+            "swish(beta=-3e38)",
+        ] {
+            let g: Activation = text.parse().unwrap();
+            let exact = reference::forward(&g, &wide(&arguments), 1);
+            let found = g.forward(&z).unwrap().to_vec().unwrap();
+            assert_all(format!("{g} on {device:?}"), &found, &exact, Within::Ulps(4.0));
+            g.derivative(&z).unwrap().to_vec().unwrap();
+            g.second_derivative(&z).unwrap().to_vec().unwrap();
+        }
+        let z = device.tensor(&[-1e-45, 1e-45], [2]).unwrap();
+        for text in ["softshrink(lambda=1e-40)", "hardshrink(lambda=1e-40)", "shrink(lambda=1e-40)"] {
+            let g: Activation = text.parse().unwrap();
+            let slopes = g.derivative(&z).unwrap().to_vec().unwrap();
+            assert_eq!(slopes, [0.0, 0.0], "{g} on {device:?}");
+        }
+    }
+
     fn a_plan_keeps_the_numbers_that_it_was_recorded_with(device) {
         let z = tensor(device, [6, 6], 1);
         let swish = |beta: f32| Activation::Swish { beta }.forward(&z).unwrap();

@@ -8,10 +8,17 @@ fn slope_at_zero() -> f32 {
     return opaque(g_a) * g_b;
 }
 
+// Whether the slope leads to 0 * infinity at some z.
+fn has_no_line(slope: f32) -> bool {
+    return g_b == 0.0 || is_infinite(slope);
+}
+
 fn forward(z: f32) -> f32 {
     let scaled = math_scaled(g_b, z);
+    let slope = slope_at_zero();
+    let line = select(slope * z, g_a * scaled.high, has_no_line(slope));
     // A product that is too small to have all its digits is not needed.
-    return select(g_a * tanh_of(scaled), slope_at_zero() * z, abs(scaled.high) < TINY);
+    return select(g_a * tanh_of(scaled), line, abs(scaled.high) < TINY);
 }
 
 fn derivative(z: f32) -> f32 {
@@ -22,7 +29,10 @@ fn second_derivative(z: f32) -> f32 {
     let scaled = math_scaled(g_b, z);
     let factor = -2.0 * slope_at_zero() * g_b;
     let curved = tanh_slope(factor * tanh_of(scaled), scaled);
-    return select(curved, (factor * g_b) * z, abs(scaled.high) < TINY);
+    let slope = factor * g_b;
+    let steep = -2.0 * (g_a * (g_b * (g_b * scaled.high)));
+    let line = select(slope * z, steep, has_no_line(slope));
+    return select(curved, line, abs(scaled.high) < TINY);
 }
 
 fn derivative_from_output(y: f32) -> f32 {

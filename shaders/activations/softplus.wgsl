@@ -11,7 +11,7 @@ fn is_over(scaled: Parts) -> bool {
 }
 
 fn forward(z: f32) -> f32 {
-    if (g_beta == 1.0 && g_threshold > 17.0) {
+    if (NUMBERS_ARE_CONSTANTS && g_beta == 1.0 && g_threshold > 17.0) {
         // From 17 on the curve is the line, to the last bit.
         return math_softplus(z);
     }

@@ -3,12 +3,12 @@
 override g_lambda: f32 = 0.5;
 
 fn forward(z: f32) -> f32 {
-    let raised = select(0.0, z + g_lambda, is_less(z, -g_lambda));
+    let raised = select(0.0, z + g_lambda, is_less(z, opposite(g_lambda)));
     return select(raised, z - g_lambda, is_less(g_lambda, z));
 }
 
 fn derivative(z: f32) -> f32 {
-    return select(0.0, 1.0, is_less(g_lambda, z) || is_less(z, -g_lambda));
+    return select(0.0, 1.0, is_less(g_lambda, z) || is_less(z, opposite(g_lambda)));
 }
 
 fn second_derivative(z: f32) -> f32 {

@@ -414,7 +414,7 @@ pub(super) struct Kernel {
     pub(super) numbers: Vec<(&'static str, f32)>,
 }
 
-/// What tells kernels apart. Of functions with numbers it is also whether those are among the constants.
+/// What tells kernels apart. A number that is none of the constants comes with each dispatch.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Key {
     template: Template,
@@ -442,15 +442,14 @@ impl Kernel {
         self.parameters(loss.constants())
     }
 
-    /// With the parameters of a function. There is one kernel for the default numbers, which are constants
-    /// that drivers make use of, and one for all others.
+    /// With the parameters of a function. There is a kernel for the default of each number, a constant that
+    /// drivers make use of, and one for all others.
     fn parameters(mut self, parameters: Vec<Constant>) -> Self {
-        let is_other =
-            |parameter: &Constant| parameter.kind == ConstantKind::Number { is_default: false };
-        let others = parameters.iter().any(is_other);
         for Constant { name, value, kind } in parameters {
             match kind {
-                ConstantKind::Number { .. } if others => self.numbers.push((name, value as f32)),
+                ConstantKind::Number { is_default: false } => {
+                    self.numbers.push((name, value as f32));
+                }
                 _ => self.constants.push((name, value)),
             }
         }
@@ -576,6 +575,10 @@ fn with_numbers(wgsl: &str, numbers: &[(&str, f32)]) -> String {
         let is_number = |&(name, _): &(&str, f32)| constant.is_some_and(|it| it.0 == name);
         if let Some((name, _)) = numbers.iter().find(|number| is_number(number)) {
             lines.push(format!("var<private> {name}: f32;"));
+            continue;
+        }
+        if line == "const NUMBERS_ARE_CONSTANTS: bool = true;" {
+            lines.push(line.replace("true", "false"));
             continue;
         }
         is_in_parameters |= line == "struct Parameters {";

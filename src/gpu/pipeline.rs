@@ -110,7 +110,8 @@ impl Pipeline {
     }
 }
 
-/// The cache of compiled kernels: of those that there are, no number being part of a kernel but the defaults.
+/// The cache of compiled kernels. They are not many: of a number that can have any value, only the default is
+/// part of a kernel.
 pub(super) struct Pipelines {
     known: Mutex<HashMap<Key, Arc<Pipeline>>>,
     count: AtomicU64,

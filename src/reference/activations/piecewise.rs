@@ -153,7 +153,8 @@ impl<R: Real> Leaky for Rrelu<R> {
 
     #[inline(always)]
     fn slope(&self) -> R {
-        number::<R>(0.5) * (self.lower + self.upper)
+        // The sum of both may overflow.
+        number::<R>(0.5) * self.lower + number::<R>(0.5) * self.upper
     }
 }
 
