@@ -16,13 +16,36 @@ fn forward_held(d: Parts, raised: f32, row: RowStatistics) -> f32 {
     return forward(d, row);
 }
 
-// What the backward pass adds up along the row.
-fn backward_term(y: f32, dy: f32) -> f32 {
-    return dy;
+// The product of the transposed Jacobian with dy changes where the same is added to all of dy.
+const SHIFTS_BACKWARD: bool = false;
+
+// An output without a part in any sum.
+fn no_output() -> f32 {
+    return -infinity();
 }
 
-fn backward(y: f32, dy: f32, total: f32) -> f32 {
-    return dy - math_exp(y) * total;
+// Whether the probability is more than a half.
+fn outweighs(y: f32) -> bool {
+    return y > -0.6931472;
+}
+
+// What the backward pass adds up along the row: dy but for one that the product would take from dy again.
+fn backward_term(y: f32, dy: f32) -> f32 {
+    return select(dy, 0.0, outweighs(y));
+}
+
+// From the greatest output, and dy there.
+fn backward_totals(total: f32, y: f32, dy: f32) -> RowTotals {
+    if (outweighs(y)) {
+        return RowTotals(total, total + dy, -math_expm1(y));
+    }
+    return RowTotals(total, total, 1.0);
+}
+
+fn backward(y: f32, dy: f32, row: RowTotals) -> f32 {
+    let apart = outweighs(y);
+    let own = select(dy, dy * row.others, apart);
+    return own - math_exp(y) * select(row.whole, row.total, apart);
 }
 
 // The Jacobian is not symmetric.
@@ -34,7 +57,11 @@ fn jvp(y: f32, dz: f32, total: f32) -> f32 {
     return dz - total;
 }
 
-fn jacobian(y_i: f32, y_j: f32, diagonal: bool, support: f32) -> f32 {
-    let softmax = math_exp(y_j);
-    return select(-softmax, 1.0 - softmax, diagonal);
+// The Jacobian adds up nothing along the row.
+fn jacobian_term(y: f32) -> f32 {
+    return 0.0;
+}
+
+fn jacobian(y_i: f32, y_j: f32, diagonal: bool, total: f32) -> f32 {
+    return select(-math_exp(y_j), -math_expm1(y_j), diagonal);
 }

@@ -16,13 +16,25 @@ fn forward_held(d: Parts, raised: f32, row: RowStatistics) -> f32 {
     return raised_softmax_of(raised, row);
 }
 
+// The product of the transposed Jacobian with dy stays as it is where the same is added to all of dy.
+const SHIFTS_BACKWARD: bool = true;
+
+// An output without a part in any sum.
+fn no_output() -> f32 {
+    return 0.0;
+}
+
 // What the backward pass adds up along the row.
 fn backward_term(y: f32, dy: f32) -> f32 {
     return y * dy;
 }
 
-fn backward(y: f32, dy: f32, total: f32) -> f32 {
-    return y * (total - dy);
+fn backward_totals(total: f32, y: f32, dy: f32) -> RowTotals {
+    return RowTotals(total, total, 1.0);
+}
+
+fn backward(y: f32, dy: f32, row: RowTotals) -> f32 {
+    return y * (row.total - dy);
 }
 
 // The Jacobian is symmetric.
@@ -31,9 +43,14 @@ fn jvp_term(y: f32, dz: f32) -> f32 {
 }
 
 fn jvp(y: f32, dz: f32, total: f32) -> f32 {
-    return backward(y, dz, total);
+    return backward(y, dz, RowTotals(total, total, 1.0));
 }
 
-fn jacobian(y_i: f32, y_j: f32, diagonal: bool, support: f32) -> f32 {
-    return select(y_i * y_j, y_i * (y_j - 1.0), diagonal);
+// What the Jacobian adds up along the row: the outputs but for one that outweighs all others.
+fn jacobian_term(y: f32) -> f32 {
+    return select(y, 0.0, y > 0.5);
+}
+
+fn jacobian(y_i: f32, y_j: f32, diagonal: bool, others: f32) -> f32 {
+    return select(y_i * y_j, -(y_i * select(1.0 - y_i, others, y_i > 0.5)), diagonal);
 }

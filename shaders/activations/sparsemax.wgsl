@@ -17,13 +17,25 @@ fn forward_held(d: Parts, raised: f32, row: RowStatistics) -> f32 {
     return forward(d, row);
 }
 
+// The product of the transposed Jacobian with dy stays as it is where the same is added to all of dy.
+const SHIFTS_BACKWARD: bool = true;
+
+// An output without a part in any sum.
+fn no_output() -> f32 {
+    return 0.0;
+}
+
 // What the backward pass takes the mean of, over the support.
 fn backward_term(y: f32, dy: f32) -> f32 {
     return select(0.0, dy, is_positive(y));
 }
 
-fn backward(y: f32, dy: f32, mean: f32) -> f32 {
-    return select(0.0, dy - mean, is_positive(y));
+fn backward_totals(mean: f32, y: f32, dy: f32) -> RowTotals {
+    return RowTotals(mean, mean, 1.0);
+}
+
+fn backward(y: f32, dy: f32, row: RowTotals) -> f32 {
+    return select(0.0, dy - row.total, is_positive(y));
 }
 
 // The Jacobian is symmetric.
@@ -32,7 +44,12 @@ fn jvp_term(y: f32, dz: f32) -> f32 {
 }
 
 fn jvp(y: f32, dz: f32, mean: f32) -> f32 {
-    return backward(y, dz, mean);
+    return backward(y, dz, RowTotals(mean, mean, 1.0));
+}
+
+// What the Jacobian adds up along the row: the size of the support.
+fn jacobian_term(y: f32) -> f32 {
+    return select(0.0, 1.0, is_positive(y));
 }
 
 fn jacobian(y_i: f32, y_j: f32, diagonal: bool, support: f32) -> f32 {

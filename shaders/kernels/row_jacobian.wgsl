@@ -15,22 +15,20 @@ fn main(
     let inside = at.row < parameters.rows;
     let width = select(0u, parameters.width, inside);
     let row = row_start(parameters.first_row + at.row / parameters.width);
-    var support = 0.0;
-    if (PROJECTS) {
-        for (var j = at.lane; j < width; j = j + LANES) {
-            let index = row + j * parameters.inner;
-            let positive = kept(index) && is_positive(y[parameters.input_base + index]);
-            support = support + select(0.0, 1.0, positive);
-        }
-        support = reduce_sum(support, at);
+    var sum = Sum(0.0, 0.0);
+    for (var j = at.lane; j < width; j = j + LANES) {
+        let index = row + j * parameters.inner;
+        let term = jacobian_term(y[parameters.input_base + index]);
+        sum = add(sum, select(0.0, term, kept(index)));
     }
+    let total = reduce_sum(sum.value - sum.lost, at);
     let i = at.row % parameters.width;
     let i_index = row + i * parameters.inner;
     for (var j = at.lane; j < width; j = j + LANES) {
         let j_index = row + j * parameters.inner;
         let y_i = y[parameters.input_base + i_index];
         let y_j = y[parameters.input_base + j_index];
-        var value = jacobian(y_i, y_j, i == j, support);
+        var value = jacobian(y_i, y_j, i == j, total);
         if (SCALED) {
             value = value * parameters.slope;
         }

@@ -1,9 +1,16 @@
 // For kernels/row_product.wgsl: the change of y along dz, the product with the Jacobian.
 
+// y stays as it is where the same is added to all of z.
+const SHIFTS: bool = true;
+
 fn term(y: f32, dz: f32) -> f32 {
     return jvp_term(y, dz);
 }
 
-fn product_element(y: f32, dz: f32, total: f32) -> f32 {
-    return jvp(y, dz, total);
+fn totals_of(total: f32, y: f32, dz: f32) -> RowTotals {
+    return RowTotals(total, total, 1.0);
+}
+
+fn product_element(y: f32, dz: f32, row: RowTotals) -> f32 {
+    return jvp(y, dz, row.total);
 }

@@ -8,7 +8,7 @@ use super::short_forward;
 use super::short_rows::{are_short, over_short_rows};
 use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Temperature};
-use crate::reference::activations::{RowStatistics, Shifted};
+use crate::reference::activations::{RowStatistics, RowTotals, Shifted};
 use crate::reference::{Real, Rowwise, Sum};
 
 /// A row-wise function and its mask.
@@ -494,25 +494,35 @@ impl RowwiseVisitor<f32> for Product<'_> {
         let RowCall { lines, temperature, .. } = call;
         let slope = temperature.slope;
         match product {
-            RowProduct::Backward => {
-                let term = |y, dy| formula.backward_term(y, dy);
-                let element = |y, dy, total| formula.backward(y, dy, total);
-                let kernel = ProductKernel { projects: F::PROJECTS, term, element, slope };
-                kernel.over(output, [y, vector], lines, mask);
+            RowProduct::Backward if F::SHIFTS_BACKWARD => ProductKernel::<_, _, _, true> {
+                projects: F::PROJECTS,
+                nothing: formula.nothing(),
+                term: |y, dy| formula.backward_term(y, dy),
+                totals: |total, _, _| RowTotals::of(total),
+                element: |y, dy, totals| formula.backward(y, dy, totals),
+                slope,
             }
-            RowProduct::Jvp => {
-                let term = |y, dz| formula.jvp_term(y, dz);
-                let element = |y, dz, total| formula.jvp(y, dz, total);
-                let kernel = ProductKernel { projects: F::PROJECTS, term, element, slope };
-                kernel.over(output, [y, vector], lines, mask);
+            .over(output, [y, vector], lines, mask),
+            RowProduct::Backward => ProductKernel::<_, _, _, false> {
+                projects: F::PROJECTS,
+                nothing: formula.nothing(),
+                term: |y, dy| formula.backward_term(y, dy),
+                totals: |total, y, dy| formula.backward_totals(total, y, dy),
+                element: |y, dy, totals| formula.backward(y, dy, totals),
+                slope,
             }
+            .over(output, [y, vector], lines, mask),
+            RowProduct::Jvp => ProductKernel::<_, _, _, true> {
+                projects: F::PROJECTS,
+                nothing: formula.nothing(),
+                term: |y, dz| formula.jvp_term(y, dz),
+                totals: |total, _, _| RowTotals::of(total),
+                element: |y, dz, totals: RowTotals<f32>| formula.jvp(y, dz, totals.total),
+                slope,
+            }
+            .over(output, [y, vector], lines, mask),
         }
     }
-}
-
-/// How many outputs are positive.
-fn support(y: &[f32]) -> f64 {
-    sum_of(y.len(), |i| if y[i] > 0.0 { 1.0 } else { 0.0 })
 }
 
 struct Jacobian<'a> {
@@ -535,12 +545,13 @@ impl RowwiseVisitor<f32> for Jacobian<'_> {
             if !call.keeps(start + i * inner) {
                 return output.fill(0.0);
             }
-            let kept = |index: usize| if call.keeps(index) { y[index] } else { 0.0 };
+            let nothing = formula.nothing();
+            let kept = |index: usize| if call.keeps(index) { y[index] } else { nothing };
             let line: Vec<f32> = call.line(start).map(kept).collect();
-            let support = if F::PROJECTS { support(&line) as f32 } else { 0.0 };
+            let total = sum_of(line.len(), |j| formula.jacobian_term(line[j])) as f32;
             for (j, (output, index)) in output.iter_mut().zip(call.line(start)).enumerate() {
                 let (y_i, y_j) = (line[i], line[j]);
-                let value = temperature.slope * formula.jacobian(y_i, y_j, i == j, support);
+                let value = temperature.slope * formula.jacobian(y_i, y_j, i == j, total);
                 let value = if y_i.is_nan() || y_j.is_nan() { f32::NAN } else { value };
                 *output = if call.keeps(index) { value } else { 0.0 };
             }

@@ -200,10 +200,10 @@ pub(super) fn product(
     let words = dtype.words(call.lines.elements());
     let y = input(context, y, &[output], words)?;
     let vector = input(context, vector, &[output], words)?;
-    let spread = Spread::of(context, call.lines, 2);
+    let spread = Spread::of(context, call.lines, 3);
     let template = Template::RowProduct { product, vectors: in_vectors(call.lines) };
     let pass = Pass::new(context, template, call, dtype, spread, output)?;
-    pass.run_all(2, &[&y, &vector], output)
+    pass.run_all(3, &[&y, &vector], output)
 }
 
 pub(super) fn jacobian(

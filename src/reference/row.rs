@@ -91,6 +91,8 @@ impl RowwiseVisitor<f64> for Evaluation<'_> {
     fn visit<F: Rowwise<f64>>(self, formula: F) -> Vec<f64> {
         let y = self.forward(formula);
         let kept = || (0..y.len()).filter(|&i| self.row.keeps(i));
+        let greatest = kept().reduce(|a, b| if y[b] > y[a] { b } else { a });
+        let at_greatest = |vector: &[f64]| greatest.map_or((0.0, 0.0), |m| (y[m], vector[m]));
         let support = kept().filter(|&i| y[i] > 0.0).count() as f64;
         let total = |term: &dyn Fn(usize) -> f64| {
             kept().map(term).sum::<f64>() / if F::PROJECTS { support } else { 1.0 }
@@ -107,21 +109,52 @@ impl RowwiseVisitor<f64> for Evaluation<'_> {
         match self.what {
             What::Forward => y,
             What::Backward(dy) => {
-                let total = total(&|i| formula.backward_term(y[i], dy[i]));
-                each(&|i| formula.backward(y[i], dy[i], total))
+                let (y_greatest, dy_greatest) = at_greatest(dy);
+                let shift = match F::SHIFTS_BACKWARD {
+                    true => Shift::to(dy_greatest),
+                    false => Shift::NONE,
+                };
+                let total = total(&|i| formula.backward_term(y[i], shift.apply(dy[i])));
+                let totals = formula.backward_totals(total, y_greatest, dy_greatest);
+                each(&|i| formula.backward(y[i], shift.apply(dy[i]), totals) / shift.scale)
             }
             What::Jvp(dz) => {
-                let total = total(&|i| formula.jvp_term(y[i], dz[i]));
-                each(&|i| formula.jvp(y[i], dz[i], total))
+                let shift = Shift::to(at_greatest(dz).1);
+                let total = total(&|i| formula.jvp_term(y[i], shift.apply(dz[i])));
+                each(&|i| formula.jvp(y[i], shift.apply(dz[i]), total) / shift.scale)
             }
             What::Jacobian => {
+                let total: f64 = kept().map(|i| formula.jacobian_term(y[i])).sum();
                 let row = |i: usize| match self.row.keeps(i) {
-                    true => each(&|j| formula.jacobian(y[i], y[j], i == j, support)),
+                    true => each(&|j| formula.jacobian(y[i], y[j], i == j, total)),
                     false => vec![0.0; y.len()],
                 };
                 (0..y.len()).flat_map(row).collect()
             }
         }
+    }
+}
+
+/// A vector relative to one of its elements, times a power of two where that keeps it finite.
+#[derive(Clone, Copy)]
+struct Shift {
+    scale: f64,
+    origin: f64,
+}
+
+impl Shift {
+    const NONE: Self = Self { scale: 1.0, origin: 0.0 };
+
+    fn to(element: f64) -> Self {
+        if !element.is_finite() {
+            return Self::NONE;
+        }
+        let scale = if element.abs() >= 1e300 { 0.25 } else { 1.0 };
+        Self { scale, origin: scale * element }
+    }
+
+    fn apply(self, value: f64) -> f64 {
+        self.scale * value - self.origin
     }
 }
 

@@ -66,12 +66,23 @@ pub trait Rowwise<R: Real>: Copy + Send + Sync {
     /// `y_i` from the row's statistics.
     fn forward(&self, element: Shifted<R>, row: RowStatistics<R>) -> R;
 
+    /// Whether Jᵀ·dy stays as it is where the same is added to all of dy, as J·dz does with dz: the vector of
+    /// such a product is given relative to its element at the greatest output, so that no 1 − p is taken from
+    /// a p that was rounded to 1.
+    const SHIFTS_BACKWARD: bool = true;
+
     /// What the backward pass adds up along the row, from `y_i` and `dE/dy_i`.
     fn backward_term(&self, y: R, dy: R) -> R;
 
-    /// `dE/dz_i`, the product Jᵀ·dy, from `y_i`, `dE/dy_i` and the row's total of
-    /// [`backward_term`](Self::backward_term).
-    fn backward(&self, y: R, dy: R, total: R) -> R;
+    /// What the row's total of [`backward_term`](Self::backward_term) stands for, with the greatest output
+    /// and `dE/dy` there.
+    #[inline(always)]
+    fn backward_totals(&self, total: R, _y: R, _dy: R) -> RowTotals<R> {
+        RowTotals::of(total)
+    }
+
+    /// `dE/dz_i`, the product Jᵀ·dy, from `y_i`, `dE/dy_i` and what the row adds up to.
+    fn backward(&self, y: R, dy: R, row: RowTotals<R>) -> R;
 
     /// What the product J·dz adds up along the row. As the backward pass, where J is symmetric.
     #[inline(always)]
@@ -83,11 +94,44 @@ pub trait Rowwise<R: Real>: Copy + Send + Sync {
     /// backward pass, where J is symmetric.
     #[inline(always)]
     fn jvp(&self, y: R, dz: R, total: R) -> R {
-        self.backward(y, dz, total)
+        self.backward(y, dz, RowTotals::of(total))
     }
 
-    /// `∂y_i/∂z_j` from `y_i`, `y_j`, whether `i = j`, and the size of the support.
-    fn jacobian(&self, y_i: R, y_j: R, diagonal: bool, support: R) -> R;
+    /// An output that takes no part in any sum.
+    #[inline(always)]
+    fn nothing(&self) -> R {
+        number(0.0)
+    }
+
+    /// What the Jacobian adds up along the row: the size of the support, or the outputs but for one that
+    /// outweighs all others.
+    #[inline(always)]
+    fn jacobian_term(&self, y: R) -> R {
+        if y > number(0.5) { number(0.0) } else { y }
+    }
+
+    /// `∂y_i/∂z_j` from `y_i`, `y_j`, whether `i = j`, and the row's total of
+    /// [`jacobian_term`](Self::jacobian_term).
+    fn jacobian(&self, y_i: R, y_j: R, diagonal: bool, total: R) -> R;
+}
+
+/// What a product with the Jacobian adds up along a row.
+#[derive(Clone, Copy, Debug)]
+pub struct RowTotals<R> {
+    /// The sum of the terms, or their mean over the support.
+    pub total: R,
+    /// The same with what an output that outweighs all others adds to it.
+    pub whole: R,
+    /// The other outputs together: 1 − p, for an output p that outweighs them.
+    pub others: R,
+}
+
+impl<R: Real> RowTotals<R> {
+    /// Where no output is treated apart.
+    #[inline(always)]
+    pub fn of(total: R) -> Self {
+        Self { total, whole: total, others: number(1.0) }
+    }
 }
 
 /// An element of a row, relative to the greatest one.

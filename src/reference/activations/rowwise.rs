@@ -1,6 +1,6 @@
 //! Activations of whole rows.
 
-use super::{RowStatistics, Rowwise, Shifted, number};
+use super::{RowStatistics, RowTotals, Rowwise, Shifted, number};
 use crate::reference::Real;
 
 /// `e^(z_i) / Σ_j e^(z_j)`.
@@ -20,14 +20,14 @@ impl<R: Real> Rowwise<R> for Softmax {
     }
 
     #[inline(always)]
-    fn backward(&self, y: R, dy: R, total: R) -> R {
-        y * (dy - total)
+    fn backward(&self, y: R, dy: R, row: RowTotals<R>) -> R {
+        y * (dy - row.total)
     }
 
     #[inline(always)]
-    fn jacobian(&self, y_i: R, y_j: R, diagonal: bool, _support: R) -> R {
-        let off_diagonal = -(y_i * y_j);
-        if diagonal { y_i * (number::<R>(1.0) - y_j) } else { off_diagonal }
+    fn jacobian(&self, y_i: R, y_j: R, diagonal: bool, others: R) -> R {
+        let others = if y_i > number(0.5) { others } else { number::<R>(1.0) - y_i };
+        if diagonal { y_i * others } else { -(y_i * y_j) }
     }
 }
 
@@ -35,8 +35,15 @@ impl<R: Real> Rowwise<R> for Softmax {
 #[derive(Clone, Copy, Debug)]
 pub struct LogSoftmax {}
 
+/// Whether the probability is more than ½, given its logarithm.
+#[inline(always)]
+fn outweighs<R: Real>(y: R) -> bool {
+    y > number(-std::f64::consts::LN_2)
+}
+
 impl<R: Real> Rowwise<R> for LogSoftmax {
     const TAKES_LOGARITHM: bool = true;
+    const SHIFTS_BACKWARD: bool = false;
 
     #[inline(always)]
     fn forward(&self, element: Shifted<R>, row: RowStatistics<R>) -> R {
@@ -44,13 +51,29 @@ impl<R: Real> Rowwise<R> for LogSoftmax {
     }
 
     #[inline(always)]
-    fn backward_term(&self, _y: R, dy: R) -> R {
-        dy
+    fn nothing(&self) -> R {
+        number(f64::NEG_INFINITY)
+    }
+
+    /// `Σ dy` but for one that p·Σ dy would take from dy again.
+    #[inline(always)]
+    fn backward_term(&self, y: R, dy: R) -> R {
+        if outweighs(y) { number(0.0) } else { dy }
     }
 
     #[inline(always)]
-    fn backward(&self, y: R, dy: R, total: R) -> R {
-        dy - y.exp() * total
+    fn backward_totals(&self, total: R, y: R, dy: R) -> RowTotals<R> {
+        match outweighs(y) {
+            true => RowTotals { total, whole: total + dy, others: number::<R>(0.0) - y.exp_m1() },
+            false => RowTotals::of(total),
+        }
+    }
+
+    #[inline(always)]
+    fn backward(&self, y: R, dy: R, row: RowTotals<R>) -> R {
+        let apart = outweighs(y);
+        let own = if apart { dy * row.others } else { dy };
+        own - y.exp() * if apart { row.total } else { row.whole }
     }
 
     #[inline(always)]
@@ -64,9 +87,8 @@ impl<R: Real> Rowwise<R> for LogSoftmax {
     }
 
     #[inline(always)]
-    fn jacobian(&self, _y_i: R, y_j: R, diagonal: bool, _support: R) -> R {
-        let softmax = y_j.exp();
-        if diagonal { number::<R>(1.0) - softmax } else { -softmax }
+    fn jacobian(&self, _y_i: R, y_j: R, diagonal: bool, _total: R) -> R {
+        if diagonal { number::<R>(0.0) - y_j.exp_m1() } else { -y_j.exp() }
     }
 }
 
@@ -91,13 +113,13 @@ impl<R: Real> Rowwise<R> for Softmin {
     }
 
     #[inline(always)]
-    fn backward(&self, y: R, dy: R, total: R) -> R {
-        y * (total - dy)
+    fn backward(&self, y: R, dy: R, row: RowTotals<R>) -> R {
+        y * (row.total - dy)
     }
 
     #[inline(always)]
-    fn jacobian(&self, y_i: R, y_j: R, diagonal: bool, support: R) -> R {
-        -Softmax {}.jacobian(y_i, y_j, diagonal, support)
+    fn jacobian(&self, y_i: R, y_j: R, diagonal: bool, others: R) -> R {
+        -Softmax {}.jacobian(y_i, y_j, diagonal, others)
     }
 }
 
@@ -121,8 +143,13 @@ impl<R: Real> Rowwise<R> for Sparsemax {
     }
 
     #[inline(always)]
-    fn backward(&self, y: R, dy: R, total: R) -> R {
-        if y > number(0.0) { dy - total } else { number(0.0) }
+    fn backward(&self, y: R, dy: R, row: RowTotals<R>) -> R {
+        if y > number(0.0) { dy - row.total } else { number(0.0) }
+    }
+
+    #[inline(always)]
+    fn jacobian_term(&self, y: R) -> R {
+        if y > number(0.0) { number(1.0) } else { number(0.0) }
     }
 
     #[inline(always)]
