@@ -308,6 +308,13 @@ pub(crate) enum TargetStorage<'a> {
     Labels(&'a Storage),
 }
 
+/// The rows of a batch that count in nothing: those with this label.
+#[derive(Clone, Copy)]
+pub(crate) struct Ignored<'a> {
+    pub(crate) labels: &'a Storage,
+    pub(crate) label: i32,
+}
+
 /// A loss, what it compares with, and what its reduction multiplies by.
 #[derive(Clone, Copy)]
 pub(crate) struct LossCall<'a> {
@@ -692,6 +699,25 @@ pub(crate) trait Backend: Send + Sync {
     fn tile(&self, step: TileStep<'_>, pass: TilePass<'_>) -> Result<()>;
     /// What each row weighs in a mean: its weight times that of its label, 0 where it is ignored.
     fn row_weights(&self, call: LossCall<'_>, rows: Rows, output: &Storage) -> Result<()>;
+
+    /// Copies the rows of a batch from this one on to the beginning of a workspace, with zeros in the place of
+    /// those that are ignored.
+    fn keep_rows(
+        &self,
+        ignored: Ignored<'_>,
+        input: &Storage,
+        first_row: usize,
+        rows: Rows,
+        output: &Storage,
+    ) -> Result<()>;
+    /// Puts zeros in the place of the ignored among these rows of a batch, in what an operation made itself.
+    fn clear_rows(
+        &self,
+        ignored: Ignored<'_>,
+        output: &Storage,
+        first_row: usize,
+        rows: Rows,
+    ) -> Result<()>;
 
     /// The sum of all elements; 0 for none.
     fn sum(&self, input: &Storage, output: &Storage, elements: usize) -> Result<()>;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::activation::Activation;
-use crate::backend::{Bias, Epilogue, Matrix, Product, Rows, Storage};
+use crate::backend::{Bias, Epilogue, Ignored, Matrix, Product, Rows, Storage};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape};
@@ -19,7 +19,13 @@ pub(crate) struct Linear<'a> {
     pub(crate) outputs: usize,
     /// w is stored as its transpose, [K, M].
     pub(crate) transposed: bool,
+    /// The rows that count in no gradient, whatever x holds there.
+    pub(crate) ignored: Option<Ignored<'a>>,
 }
+
+/// The elements of x that are copied at a time, at most, to leave rows out: in tiles, the workspace stays below
+/// 64 MiB.
+const KEPT: usize = 1 << 20;
 
 /// The operands of `x·w + b`, as f32 unless the backend takes them as they are.
 pub(crate) struct Operands<'a> {
@@ -91,7 +97,7 @@ impl<'a> Linear<'a> {
         if let Some(b) = b {
             check_shape(op, "b", b, &[outputs])?;
         }
-        Ok(Self { x, w, b, batch, inputs, outputs, transposed })
+        Ok(Self { x, w, b, batch, inputs, outputs, transposed, ignored: None })
     }
 
     /// All logits.
@@ -168,9 +174,36 @@ impl<'a> Linear<'a> {
         dw: &Storage,
         accumulate: bool,
     ) -> Result<()> {
+        let dz = Matrix::whole(dz, tile.columns.len());
+        let Some(ignored) = self.ignored.filter(|_| !tile.rows.is_empty()) else {
+            return self.add_products(tile, self.x_from(tile), dz, dw, accumulate);
+        };
+        // A zero in dz is none in the product with what is infinite in x, or NaN.
+        let step = (KEPT / self.inputs.max(1)).clamp(1, tile.rows.len());
+        let device = self.x.device();
+        let kept = device.scratch(step * self.inputs)?;
+        for first in tile.rows.clone().step_by(step) {
+            let rows = first..tile.rows.end.min(first + step);
+            let shape = Rows { count: rows.len(), width: self.inputs };
+            device.backend.keep_rows(ignored, self.x.storage(), first, shape, &kept)?;
+            let (x, dz) = (Matrix::whole(&kept, self.inputs), dz.at(first - tile.rows.start, 0));
+            let adds = accumulate || first > tile.rows.start;
+            self.add_products(&Tile { rows, columns: tile.columns.clone() }, x, dz, dw, adds)?;
+        }
+        Ok(())
+    }
+
+    /// The product of the rows of x that a tile is computed from, transposed, and dE/dz of the tile.
+    fn add_products(
+        &self,
+        tile: &Tile,
+        x: Matrix<'_>,
+        dz: Matrix<'_>,
+        dw: &Storage,
+        accumulate: bool,
+    ) -> Result<()> {
         let Rows { count, width } = tile.shape();
         let column = tile.columns.start;
-        let (x, dz) = (self.x_from(tile), Matrix::whole(dz, width));
         // Stored as [K, M], dw is dzᵀ·x.
         let (rows, columns, a, b, output) = if self.transposed {
             let output = Matrix::whole(dw, self.inputs).at(column, 0);
@@ -214,7 +247,19 @@ impl<'a> Linear<'a> {
             output: Matrix::whole(dx, self.inputs).at(tile.rows.start, 0),
             epilogue: Epilogue::NONE,
             accumulate,
-        })
+        })?;
+        self.clear_ignored(dx, tile.rows.start, Rows { count, width: self.inputs })
+    }
+
+    /// Puts zeros in the place of ignored rows, in the gradient of a whole batch that has these rows.
+    pub(crate) fn clear_ignored(
+        &self,
+        gradient: &Storage,
+        first_row: usize,
+        rows: Rows,
+    ) -> Result<()> {
+        let Some(ignored) = self.ignored else { return Ok(()) };
+        self.x.device().backend.clear_rows(ignored, gradient, first_row, rows)
     }
 
     /// The rows of x that a tile is computed from.

@@ -188,6 +188,7 @@ impl<'a> Layer<'a> {
         }
         let wants_dz = wants_dw || wants_db || !dz_output.is_empty() || !dx.is_empty();
         let mut losses = [0.0; CHUNK];
+        let runs = self.runs(rows);
         let (rows, first_row) = if self.pass.elementwise {
             (Rows { count: 1, width: CHUNK * width }, first / CHUNK)
         } else {
@@ -227,7 +228,31 @@ impl<'a> Layer<'a> {
             sums.db.iter_mut().zip(db).for_each(|(sum, db)| *sum += f64::from(db));
         }
         let dw = if wants_dw { dw } else { &mut [] };
-        vectorised(Gradients { x, w, dz, inputs, dx, dw });
+        let (mut dx, mut done) = (dx, 0);
+        for run in runs {
+            // What lies between is ignored: a zero in dz is none times what is infinite, or NaN.
+            let wanted = if dx.is_empty() { 0 } else { inputs };
+            let (between, rest) = dx.split_at_mut((run.start - done) * wanted);
+            let (here, rest) = rest.split_at_mut(run.len() * wanted);
+            (dx, done) = (rest, run.end);
+            between.fill(0.0);
+            let x = &x[run.start * inputs..run.end * inputs];
+            let dz = &dz[run.start * width..run.end * width];
+            vectorised(Gradients { x, w, dz, inputs, dx: here, dw });
+        }
+        dx.fill(0.0);
+    }
+
+    /// The rows that count, of these, as runs that are counted from the first: all of them, where no row is
+    /// ignored.
+    fn runs(&self, rows: std::ops::Range<usize>) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let counts = move |row: &usize| self.pass.elementwise || !self.targets.ignores(*row);
+        let (first, mut next) = (rows.start, rows.start);
+        std::iter::from_fn(move || {
+            let start = (next..rows.end).find(counts)?;
+            next = (start..rows.end).find(|row| !counts(row)).unwrap_or(rows.end);
+            Some(start - first..next - first)
+        })
     }
 }
 

@@ -5,6 +5,7 @@ mod cell;
 mod clip;
 mod gated;
 mod halves;
+mod ignored;
 mod layer;
 mod lines;
 mod loss;
@@ -31,16 +32,16 @@ pub(crate) use bounds::{Bounds, Extreme};
 pub(crate) use cell::Cell;
 use cell::{Block, Snapshot};
 use half::f16;
-use halves::{Held, map_rows};
+use halves::{Held, ValuesMut, map_rows};
 use layer::Layer;
 use region::Region;
 use tape::Tapes;
 
 use crate::activation::Activation;
 use crate::backend::{
-    AdamStep, Backend, Binary, Channels, Check, FusedLayer, GatedCall, LayerPass, LossCall,
-    LossPass, Product, Reading, Replay, RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage,
-    TargetStorage, TilePass, TileStep, Unary, Update,
+    AdamStep, Backend, Binary, Channels, Check, FusedLayer, GatedCall, Ignored, LayerPass,
+    LossCall, LossPass, Product, Reading, Replay, RowCall, RowProduct, Rows, STATE, SgdStep,
+    Spread, Storage, TargetStorage, TilePass, TileStep, Unary, Update,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::dtype::DType;
@@ -505,6 +506,42 @@ impl Backend for CpuBackend {
         self.count();
         let held = HeldTargets::hold(call)?;
         output.cpu()?.overwrite(|output| loss::row_weights(held.targets(rows.width), output))
+    }
+
+    fn keep_rows(
+        &self,
+        ignored: Ignored<'_>,
+        input: &Storage,
+        first_row: usize,
+        rows: Rows,
+        output: &Storage,
+    ) -> Result<()> {
+        self.count();
+        let (labels, input) = (read(ignored.labels)?, Held::new(input)?);
+        let labels = &bytemuck::cast_slice(&labels)[first_row..];
+        let input = input.values().from(first_row * rows.width);
+        output.cpu()?.rewrite(|output| {
+            let output = &mut output[..rows.elements()];
+            halves::map([input], ValuesMut::F32(output), &|[x], y| y.copy_from_slice(x));
+            ignored::clear(labels, ignored.label, rows.width, output);
+        })
+    }
+
+    fn clear_rows(
+        &self,
+        ignored: Ignored<'_>,
+        output: &Storage,
+        first_row: usize,
+        rows: Rows,
+    ) -> Result<()> {
+        self.count();
+        let labels = read(ignored.labels)?;
+        let labels = &bytemuck::cast_slice(&labels)[first_row..];
+        let start = first_row * rows.width;
+        output.cpu()?.rewrite(|output| {
+            let output = &mut output[start..start + rows.elements()];
+            ignored::clear(labels, ignored.label, rows.width, output);
+        })
     }
 
     fn sum(&self, input: &Storage, output: &Storage, elements: usize) -> Result<()> {

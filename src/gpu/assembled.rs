@@ -96,7 +96,9 @@ const fn kind(template: Template) -> KernelKind {
         | Template::ClipValue
         | Template::TileGradient
         | Template::TileLosses
-        | Template::RowWeights(_) => KernelKind::Pointwise,
+        | Template::RowWeights(_)
+        | Template::KeepRows
+        | Template::ClearRows => KernelKind::Pointwise,
         Template::RowForward { .. }
         | Template::RowProduct { .. }
         | Template::RowJacobian
@@ -134,6 +136,9 @@ fn kernels(uses: Uses) -> Vec<Kernel> {
         Kernel::new(Template::PreluForward),
         Kernel::new(Template::PreluBackward),
         Kernel::new(Template::RowSum),
+        Kernel::new(Template::KeepRows),
+        Kernel::new(Template::KeepRows).types([DType::F16, DType::F32]),
+        Kernel::new(Template::ClearRows),
     ];
     for activation in &activations {
         let from_output = activation.has_derivative_from_output();

@@ -73,6 +73,8 @@ pub(super) enum Template {
     TileGradient,
     TileLosses,
     RowWeights(TargetKind),
+    KeepRows,
+    ClearRows,
     Sum,
     ColumnSum,
     MatMul(MatMul),
@@ -257,6 +259,12 @@ impl Template {
             Self::RowWeights(targets) => {
                 vec![LOSS, NUMBERS, targets.wgsl(), shader!("kernels/row_weights")]
             }
+            Self::KeepRows => {
+                vec![shader!("kernels/ignored_rows"), shader!("kernels/keep_rows")]
+            }
+            Self::ClearRows => {
+                vec![shader!("kernels/ignored_rows"), shader!("kernels/clear_rows")]
+            }
             Self::Sum => vec![shader!("kernels/sum")],
             Self::ColumnSum => vec![shader!("kernels/column_sum")],
             Self::MatMul(product) => product.wgsl(),
@@ -327,7 +335,7 @@ impl Template {
             DType::F16 => f16_file,
         };
         let mut files = match self {
-            Self::MatMul(_) | Self::MatMulSmall => vec![
+            Self::MatMul(_) | Self::MatMulSmall | Self::KeepRows => vec![
                 pick(first, shader!("kernels/matmul_a_f32"), shader!("kernels/matmul_a_f16")),
                 pick(second, shader!("kernels/matmul_b_f32"), shader!("kernels/matmul_b_f16")),
             ],
@@ -362,12 +370,13 @@ impl Template {
             | Self::RowJacobian
             | Self::MatMulSlices
             | Self::GatedBackward
-            | Self::PreluForward => &[R, R, W],
+            | Self::PreluForward
+            | Self::KeepRows => &[R, R, W],
             Self::Sgd { momentum: false } => &[R, C],
             Self::Sgd { momentum: true } => &[R, C, C],
             Self::Adam => &[R, C, C, C],
             Self::SquareSums => &[R, W],
-            Self::LastHalf | Self::ClipNorm => &[R, C],
+            Self::LastHalf | Self::ClipNorm | Self::ClearRows => &[R, C],
             Self::ClipFactor => &[R, W, W],
             Self::ClipValue => &[C],
             Self::PreluBackward => &[R, R, R, W, W],

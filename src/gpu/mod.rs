@@ -11,6 +11,7 @@ mod disk_cache;
 mod faults;
 mod gated;
 mod halves;
+mod ignored;
 mod kernel;
 mod loss;
 mod matrix;
@@ -43,8 +44,9 @@ pub(crate) use variant::{Family, Patch, Tile, Variant, forced, with_kernels_of_g
 
 use crate::activation::Activation;
 use crate::backend::{
-    AdamStep, Backend, Binary, Channels, Check, GatedCall, LossCall, LossPass, Product, Reading,
-    Replay, RowCall, RowProduct, Rows, SgdStep, Storage, TilePass, TileStep, Unary, Update,
+    AdamStep, Backend, Binary, Channels, Check, GatedCall, Ignored, LossCall, LossPass, Product,
+    Reading, Replay, RowCall, RowProduct, Rows, SgdStep, Storage, TilePass, TileStep, Unary,
+    Update,
 };
 use crate::cpu::Bounds;
 use crate::device::{Counters, DeviceInfo, Memory};
@@ -308,6 +310,27 @@ impl Backend for GpuBackend {
 
     fn row_weights(&self, call: LossCall<'_>, rows: Rows, output: &Storage) -> Result<()> {
         loss::row_weights(&self.context, call, rows, output)
+    }
+
+    fn keep_rows(
+        &self,
+        ignored: Ignored<'_>,
+        input: &Storage,
+        first_row: usize,
+        rows: Rows,
+        output: &Storage,
+    ) -> Result<()> {
+        ignored::keep(&self.context, ignored, input, first_row, rows, output)
+    }
+
+    fn clear_rows(
+        &self,
+        ignored: Ignored<'_>,
+        output: &Storage,
+        first_row: usize,
+        rows: Rows,
+    ) -> Result<()> {
+        ignored::clear(&self.context, ignored, output, first_row, rows)
     }
 
     fn sum(&self, input: &Storage, output: &Storage, elements: usize) -> Result<()> {

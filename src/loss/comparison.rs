@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::targets::TargetValues;
 use super::{Formula, Loss, Structure, Targets, Unit, check_values};
-use crate::backend::{LossCall, Rows, Spread, Storage, TargetStorage};
+use crate::backend::{Ignored, LossCall, Rows, Spread, Storage, TargetStorage};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::reduction::Reduction;
@@ -28,6 +28,8 @@ pub(crate) struct Comparison<'a> {
     extra: Option<Spreading<'a>>,
     scale: f32,
     divisor: Option<Storage>,
+    /// Whether rows are ignored, or may be when a plan is run.
+    ignores: bool,
     /// The loss where nothing counts: 0, or 0/0 for a mean over nothing, as in PyTorch.
     pub(crate) empty: Option<f32>,
 }
@@ -75,6 +77,7 @@ impl<'a> Comparison<'a> {
             extra,
             scale: divisor.map_or(1.0, |divisor| (1.0 / divisor.max(1) as f64) as f32),
             divisor: None,
+            ignores: counted < rows.count || device.backend.is_recording(),
             empty: nothing.then_some(if divisor == Some(0) { f32::NAN } else { 0.0 }),
         };
         let labels = matches!(targets.values, TargetValues::Labels(_));
@@ -136,6 +139,13 @@ impl<'a> Comparison<'a> {
             spreading.is_none_or(|(_, row, column)| (row == 0) == (column == 0))
         };
         self.loss.unit() == Unit::Element && elementwise(self.weights) && elementwise(self.extra)
+    }
+
+    /// The rows that count in nothing, where there are some.
+    pub(crate) fn ignored(&self) -> Option<Ignored<'a>> {
+        let TargetValues::Labels(labels) = &self.targets.values else { return None };
+        let label = self.loss.ignore_index().filter(|_| self.ignores)?;
+        Some(Ignored { labels: labels.storage(), label })
     }
 
     pub(crate) fn has_labels(&self) -> bool {

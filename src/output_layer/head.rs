@@ -2,7 +2,7 @@
 
 use super::{OutputLayer, Outputs, Parts};
 use crate::activation::Activation;
-use crate::backend::{Argument, LayerPass, LossOutputs, LossPass};
+use crate::backend::{Argument, LayerPass, LossOutputs, LossPass, Rows};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
@@ -214,6 +214,9 @@ impl OutputLayer {
             } else {
                 self.activation.backward_into(&z, &dy, &dz)?;
             }
+            // Where y has no value, the product with its Jacobian has none.
+            let rows = Rows { count: linear.batch, width: linear.outputs };
+            linear.clear_ignored(dz.storage(), 0, rows)?;
             parts.write_bias(linear, &dz)?;
             Some(dz)
         } else {

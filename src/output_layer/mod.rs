@@ -299,10 +299,11 @@ impl OutputLayer {
             ));
         }
         let Operands { x, w, .. } = operands;
-        let linear = Linear::new(OP, x, w, operands.b(), self.transposed_weights)?;
+        let mut linear = Linear::new(OP, x, w, operands.b(), self.transposed_weights)?;
         let (shape, targets) = (linear.output_shape(), given.wide()?);
         let (device, loss, reduction) = (x.device(), &self.loss, self.reduction);
         let comparison = Comparison::new(OP, loss, device, &shape, given, &targets, reduction)?;
+        linear.ignored = comparison.ignored();
         let of_logits = Formula::of_logits(&self.activation, &self.loss);
         self.check_z_loss(of_logits)?;
         let tiled = self.is_tiled(&linear, &comparison, of_logits)?;

@@ -46,6 +46,14 @@ pub(super) enum Values<'a> {
 }
 
 impl<'a> Values<'a> {
+    /// Those from `start` on.
+    pub(super) fn from(self, start: usize) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(&values[start..]),
+            Self::F16(values) => Self::F16(&values[start..]),
+        }
+    }
+
     /// As many elements as the buffer has, which those of f16 are converted to.
     fn wide<'b>(self, start: usize, buffer: &'b mut [f32]) -> &'b [f32]
     where

@@ -55,12 +55,21 @@ impl<'a> Targets<'a> {
                 let start = row * self.width;
                 RowValues::Dense(&values[start..values.len().min(start + self.width)])
             }
-            TargetValues::Labels(labels) if Some(labels[row]) == self.ignore_index => return None,
+            TargetValues::Labels(_) if self.ignores(row) => return None,
             TargetValues::Labels(labels) => RowValues::Label(labels[row] as usize),
         };
         let share = self.smoothing / self.width as f32;
         let class_weights = self.class_weights;
         Some(TargetRow { values, keep: 1.0 - self.smoothing, share, class_weights })
+    }
+
+    /// Whether the row counts in nothing.
+    #[inline(always)]
+    pub(in crate::cpu) fn ignores(&self, row: usize) -> bool {
+        match self.values {
+            TargetValues::Dense(_) => false,
+            TargetValues::Labels(labels) => Some(labels[row]) == self.ignore_index,
+        }
     }
 
     /// The same, where each element stands for itself, for rows that are as wide as several.
