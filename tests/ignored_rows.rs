@@ -4,6 +4,7 @@ mod common;
 
 use common::{Within, assert_all, normal, wide};
 use wgrad::half::f16;
+use wgrad::reference;
 use wgrad::{
     Activation, DType, Device, Logits, Loss, OutputGradients, OutputLayer, Outputs, Reduction,
     Targets, Tensor,
@@ -318,6 +319,38 @@ on_every_device! {
                 let found = values(&layer.gradients(&x, &w, None, &labels).unwrap());
                 assert!(found.iter().flatten().all(|&value| value == 0.0), "{layer:?} on {device:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn the_reference_leaves_them_out_too() {
+    let batch = Batch::new(12, 3, 4);
+    let (w, b) = (wide(&batch.w), wide(&batch.b));
+    for (activation, loss) in [
+        (Activation::Softmax, loss("cross_entropy(ignore_index=-100)")),
+        (Activation::LogSigmoid, loss("nll(ignore_index=-100)")),
+    ] {
+        let run = |x: &[f32]| {
+            let targets = reference::Targets::labels(&batch.labels);
+            let found = reference::output_layer(&reference::Problem {
+                activation: &activation,
+                loss: &loss,
+                reduction: Reduction::Mean,
+                x: &wide(x),
+                w: &w,
+                b: &b,
+                targets,
+                inputs: 3,
+                z_loss: 0.0,
+            });
+            let reference::Gradients { loss, dz, dw, db, dx, .. } = found.unwrap();
+            [vec![loss], dz, dw, db, dx]
+        };
+        let clean = run(&batch.x_with(&[0.0]));
+        assert!(clean.iter().flatten().all(|value| value.is_finite()));
+        for broken in BROKEN {
+            assert_eq!(run(&batch.x_with(&[broken])), clean, "{activation} with {broken}");
         }
     }
 }

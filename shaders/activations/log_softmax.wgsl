@@ -19,11 +19,6 @@ fn forward_held(d: Parts, raised: f32, row: RowStatistics) -> f32 {
 // The product of the transposed Jacobian with dy changes where the same is added to all of dy.
 const SHIFTS_BACKWARD: bool = false;
 
-// An output without a part in any sum.
-fn no_output() -> f32 {
-    return -infinity();
-}
-
 // Whether the probability is more than a half.
 fn outweighs(y: f32) -> bool {
     return y > -0.6931472;
@@ -34,12 +29,9 @@ fn backward_term(y: f32, dy: f32) -> f32 {
     return select(dy, 0.0, outweighs(y));
 }
 
-// From the greatest output, and dy there.
+// From the output that outweighs all others, and dy there, or zeros.
 fn backward_totals(total: f32, y: f32, dy: f32) -> RowTotals {
-    if (outweighs(y)) {
-        return RowTotals(total, total + dy, -math_expm1(y));
-    }
-    return RowTotals(total, total, 1.0);
+    return RowTotals(total, total + dy, -math_expm1(y));
 }
 
 fn backward(y: f32, dy: f32, row: RowTotals) -> f32 {
@@ -48,12 +40,12 @@ fn backward(y: f32, dy: f32, row: RowTotals) -> f32 {
     return own - math_exp(y) * select(row.whole, row.total, apart);
 }
 
-// The Jacobian is not symmetric.
-fn jvp_term(y: f32, dz: f32) -> f32 {
-    return math_exp(y) * dz;
+// The Jacobian is not symmetric. From the exponential of the output.
+fn jvp_term(p: f32, dz: f32) -> f32 {
+    return p * dz;
 }
 
-fn jvp(y: f32, dz: f32, total: f32) -> f32 {
+fn jvp(p: f32, dz: f32, total: f32) -> f32 {
     return dz - total;
 }
 

@@ -19,9 +19,9 @@ fn forward_held(d: Parts, raised: f32, row: RowStatistics) -> f32 {
 // The product of the transposed Jacobian with dy stays as it is where the same is added to all of dy.
 const SHIFTS_BACKWARD: bool = true;
 
-// An output without a part in any sum.
-fn no_output() -> f32 {
-    return 0.0;
+// Whether an output has more weight in the sums than all others together.
+fn outweighs(y: f32) -> bool {
+    return y > 0.5;
 }
 
 // What the backward pass adds up along the row.

@@ -20,9 +20,9 @@ fn forward_held(d: Parts, raised: f32, row: RowStatistics) -> f32 {
 // The product of the transposed Jacobian with dy stays as it is where the same is added to all of dy.
 const SHIFTS_BACKWARD: bool = true;
 
-// An output without a part in any sum.
-fn no_output() -> f32 {
-    return 0.0;
+// Whether an output has more weight in the mean than all others together: they weigh the same.
+fn outweighs(y: f32) -> bool {
+    return false;
 }
 
 // What the backward pass takes the mean of, over the support.

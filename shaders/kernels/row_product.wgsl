@@ -5,13 +5,19 @@ fn counts(row: u32, i: u32, width: u32) -> bool {
     return i < width && kept(row + i * parameters.inner);
 }
 
-// The greatest output so far, and the vector's element there.
-fn greatest_of(a: vec2<f32>, out: f32, v: f32, counts: bool) -> vec2<f32> {
-    return select(a, vec2<f32>(out, v), counts && out > a.x);
+// What is known of a row before its sum: sums without much care, as they are of one number, or as any number
+// near it will do. The vector's element at the output that outweighs all others, or 0; and that output, or 0.
+// Where the kernel shifts, it is the sum of the terms instead.
+fn add_apart(apart: vec2<f32>, out: f32, v: f32, counts: bool) -> vec2<f32> {
+    let outweighs = has_more_weight(out);
+    let element = select(0.0, v, outweighs);
+    let other = select(select(0.0, out, outweighs), term(out, v), SHIFTS);
+    return apart + select(vec2<f32>(), vec2<f32>(element, other), counts);
 }
 
-// The vector is taken relative to its element at the greatest output, times a power of two where that keeps
-// it finite: no 1 - p is taken from a p that was rounded to 1 then.
+// The vector is taken relative to its element at the output that outweighs all others, so that no 1 - p is
+// taken from a p that was rounded to 1. Where there is none, it is taken relative to about what the terms add
+// up to, so that little is taken from it afterwards. Times a power of two where that keeps it finite.
 struct Shift {
     scale: f32,
     origin: f32,
@@ -23,12 +29,12 @@ fn scale_for(x: f32) -> f32 {
     return select(1.0, 0.25, abs(x) >= 1.2676506e30);
 }
 
-fn shift_to(element: f32) -> Shift {
-    if (!SHIFTS || !is_finite(element)) {
+fn shift_to(origin: f32) -> Shift {
+    if (!SHIFTS || !is_finite(origin)) {
         return Shift(1.0, 0.0);
     }
-    let scale = scale_for(element);
-    return Shift(scale, scale * element);
+    let scale = scale_for(origin);
+    return Shift(scale, scale * origin);
 }
 
 fn shifted(v: f32, shift: Shift) -> f32 {
@@ -69,19 +75,37 @@ fn main(
     let at = place(group, groups, local);
     let width = select(0u, parameters.width, at.row < parameters.rows);
     let row = row_start(at.row);
-    var greatest = vec2<f32>(-infinity(), 0.0);
+    var apart = vec2<f32>();
+    var support = 0.0;
     for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
         let out = load_y(row, i, width);
         let v = load_vector(row, i, width);
-        greatest = greatest_of(greatest, out.x, v.x, counts(row, i, width));
-        greatest = greatest_of(greatest, out.y, v.y, counts(row, i + 1u, width));
-        greatest = greatest_of(greatest, out.z, v.z, counts(row, i + 2u, width));
-        greatest = greatest_of(greatest, out.w, v.w, counts(row, i + 3u, width));
+        let x_counts = counts(row, i, width);
+        let y_counts = counts(row, i + 1u, width);
+        let z_counts = counts(row, i + 2u, width);
+        let w_counts = counts(row, i + 3u, width);
+        apart = add_apart(apart, out.x, v.x, x_counts);
+        apart = add_apart(apart, out.y, v.y, y_counts);
+        apart = add_apart(apart, out.z, v.z, z_counts);
+        apart = add_apart(apart, out.w, v.w, w_counts);
+        if (PROJECTS) {
+            support = support + (support_of(out.x, x_counts) + support_of(out.y, y_counts));
+            support = support + (support_of(out.z, z_counts) + support_of(out.w, w_counts));
+        }
     }
-    greatest = reduce_greatest(greatest, at);
-    var shift = shift_to(greatest.y);
+    apart = reduce_sums(apart, at);
+    if (PROJECTS) {
+        support = max(reduce_sum(support, at), 1.0);
+    }
+    var origin = apart.x;
+    if ((bitcast<u32>(origin) & 0x7fffffffu) == 0u) {
+        origin = apart.y;
+        if (PROJECTS) {
+            origin = origin / support;
+        }
+    }
+    var shift = shift_to(origin);
     var sum = Sum(0.0, 0.0);
-    var support = 0.0;
     for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
         let out = load_y(row, i, width);
         let v = load_vector(row, i, width);
@@ -96,14 +120,10 @@ fn main(
             term_of(out.w, v.w, shift, w_counts),
         );
         sum = add_four(sum, terms);
-        if (PROJECTS) {
-            support = support + (support_of(out.x, x_counts) + support_of(out.y, y_counts));
-            support = support + (support_of(out.z, z_counts) + support_of(out.w, w_counts));
-        }
     }
     var total = reduce_sum(sum.value - sum.lost, at);
     if (PROJECTS) {
-        total = total / max(reduce_sum(support, at), 1.0);
+        total = total / support;
     }
     if (SHIFTS && shift.scale == 1.0) {
         // So that elements less the total do not overflow either.
@@ -111,7 +131,7 @@ fn main(
         shift = Shift(scale, scale * shift.origin);
         total = scale * total;
     }
-    let totals = totals_of(total, greatest.x, greatest.y);
+    let totals = totals_of(total, apart.y, apart.x);
     for (var i = 4u * at.lane; i < width; i = i + 4u * LANES) {
         let out = load_y(row, i, width);
         let v = load_vector(row, i, width);

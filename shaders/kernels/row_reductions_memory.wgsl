@@ -40,25 +40,6 @@ fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
     return totals;
 }
 
-// The greatest of numbers with a companion each.
-fn reduce_greatest(pair: vec2<f32>, at: Place) -> vec2<f32> {
-    if (LANES == 1u) {
-        return pair;
-    }
-    exchange_pairs[at.local] = pair;
-    workgroupBarrier();
-    for (var stride = LANES / 2u; stride > 0u; stride = stride / 2u) {
-        if (at.lane < stride) {
-            let other = exchange_pairs[at.local + stride * LANE_STEP];
-            exchange_pairs[at.local] = greater_pair(exchange_pairs[at.local], other);
-        }
-        workgroupBarrier();
-    }
-    let greatest = exchange_pairs[at.local - at.lane * LANE_STEP];
-    workgroupBarrier();
-    return greatest;
-}
-
 // NaN if there is one.
 fn reduce_maximum(value: f32, at: Place) -> f32 {
     let rank = rank_of(value);

@@ -64,37 +64,6 @@ fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
     return vec2<f32>(opaque(totals.x), opaque(totals.y));
 }
 
-// The greatest of numbers with a companion each. The order makes no difference.
-fn reduce_greatest(pair: vec2<f32>, at: Place) -> vec2<f32> {
-    let near = near_lanes();
-    var greatest = pair;
-    if (near > 16u) {
-        greatest = greater_pair(greatest, subgroupShuffleXor(greatest, 16u * LANE_STEP));
-    }
-    if (near > 8u) {
-        greatest = greater_pair(greatest, subgroupShuffleXor(greatest, 8u * LANE_STEP));
-    }
-    if (near > 4u) {
-        greatest = greater_pair(greatest, subgroupShuffleXor(greatest, 4u * LANE_STEP));
-    }
-    if (near > 2u) {
-        greatest = greater_pair(greatest, subgroupShuffleXor(greatest, 2u * LANE_STEP));
-    }
-    if (near > 1u) {
-        greatest = greater_pair(greatest, subgroupShuffleXor(greatest, LANE_STEP));
-    }
-    if (LANES > near) {
-        exchange_pairs[at.local] = greatest;
-        workgroupBarrier();
-        let first = first_gathered(at);
-        for (var lane = 0u; lane < LANES; lane = lane + near) {
-            greatest = greater_pair(greatest, exchange_pairs[first + lane * LANE_STEP]);
-        }
-        workgroupBarrier();
-    }
-    return greatest;
-}
-
 // NaN if there is one. The order makes no difference: the values are those of all subgroups.
 fn reduce_maximum(value: f32, at: Place) -> f32 {
     let near = near_lanes();

@@ -1,6 +1,6 @@
 // Shared by the kernels that work on rows: LANES invocations work on one row together, so that a
-// workgroup takes 256 / LANES rows. What they have found is put together by reduce_sum, reduce_sums,
-// reduce_maximum and reduce_greatest of row_reductions_*.wgsl. The sums have a fixed tree, the same in both of these files: the
+// workgroup takes 256 / LANES rows. What they have found is put together by reduce_sum, reduce_sums and
+// reduce_maximum of row_reductions_*.wgsl. The sums have a fixed tree, the same in both of these files: the
 // same input gives the same bits.
 
 // A power of two up to 256.
@@ -66,11 +66,6 @@ fn place(group: vec3<u32>, groups: vec3<u32>, local: u32) -> Place {
 // The greater of the two; NaN if one is.
 fn greater(a: f32, b: f32) -> f32 {
     return nan_where(is_nan(a) || is_nan(b), select(b, a, a > b));
-}
-
-// Of two numbers with a companion each the greater; of equal ones that with the greater companion.
-fn greater_pair(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
-    return select(b, a, a.x > b.x || (a.x == b.x && a.y >= b.y));
 }
 
 // A whole number that grows with x, from -0 to 0 too, and is greatest where x is NaN.

@@ -2,6 +2,10 @@
 
 const SHIFTS: bool = SHIFTS_BACKWARD;
 
+fn has_more_weight(y: f32) -> bool {
+    return outweighs(y);
+}
+
 fn term(y: f32, dy: f32) -> f32 {
     return backward_term(y, dy);
 }

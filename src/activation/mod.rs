@@ -133,7 +133,8 @@ impl Activation {
         self.binary("backward", Binary::Backward, [z, dy], dz)
     }
 
-    /// `dE/dz` from `y = g(z)` and `dy = dE/dy`, without computing g again.
+    /// `dE/dz` from `y = g(z)` and `dy = dE/dy`, without computing g again. What y has lost is lost: see
+    /// [`Rowwise::backward_from_output`].
     ///
     /// # Errors
     /// [`Error::NotAFunctionOfOutput`] where y does not tell; [`Error::ShapeMismatch`],

@@ -18,21 +18,27 @@ const WIDTHS: RangeInclusive<usize> = FEW..=255;
 /// their first elements, one over their second ones and so on.
 const LONG: usize = 8 * FEW;
 
-/// What becomes of an output y and an element of the vector, with sums over their row. Where the kernel
-/// `SHIFTS`, the vector is taken relative to its element at the greatest output.
-pub(super) struct ProductKernel<T, S, E, const SHIFTS: bool> {
+/// What becomes of an output y and an element of the vector, with sums over their row.
+///
+/// Where the kernel `SHIFTS`, the vector is taken relative to its element at an output that outweighs all
+/// others, so that no 1 − p is taken from a p that was rounded to 1. Where there is none, it is taken relative
+/// to about what the terms add up to, so that little is taken from it afterwards.
+pub(super) struct ProductKernel<O, T, S, E, const SHIFTS: bool> {
     /// The sum is divided by the number of outputs that are positive.
     pub(super) projects: bool,
     /// An output without a part in the sums.
     pub(super) nothing: f32,
+    /// Whether an output has more weight in the sum than all others together.
+    pub(super) outweighs: O,
     pub(super) term: T,
-    /// What the sum stands for, with the greatest output and the vector's element there.
+    /// What the sum stands for, with the output that outweighs all others and the vector's element there, or
+    /// zeros.
     pub(super) totals: S,
     pub(super) element: E,
     pub(super) slope: f32,
 }
 
-/// A vector relative to one of its elements, times a power of two where that keeps it finite.
+/// A vector relative to a number, times a power of two where that keeps it finite.
 #[derive(Clone, Copy)]
 struct Shift {
     scale: f32,
@@ -52,9 +58,9 @@ impl Shift {
     }
 
     #[inline(always)]
-    fn to(element: f32) -> Self {
-        let scale = Self::scale_for(element);
-        if element.is_finite() { Self { scale, origin: scale * element } } else { Self::NONE }
+    fn to(origin: f32) -> Self {
+        let scale = Self::scale_for(origin);
+        if origin.is_finite() { Self { scale, origin: scale * origin } } else { Self::NONE }
     }
 
     #[inline(always)]
@@ -119,8 +125,9 @@ struct Row {
     totals: RowTotals<f32>,
 }
 
-impl<T, S, E, const SHIFTS: bool> ProductKernel<T, S, E, SHIFTS>
+impl<O, T, S, E, const SHIFTS: bool> ProductKernel<O, T, S, E, SHIFTS>
 where
+    O: Fn(f32) -> bool + Sync,
     T: Fn(f32, f32) -> f32 + Sync,
     S: Fn(f32, f32, f32) -> RowTotals<f32> + Sync,
     E: Fn(f32, f32, RowTotals<f32>) -> f32 + Sync,
@@ -143,10 +150,26 @@ where
         }
     }
 
-    /// The shift to the vector's element at the greatest output.
+    /// Adds an output and the vector's element there to what is known of a row before its sum.
     #[inline(always)]
-    fn shift(at_greatest: f32) -> Shift {
-        if SHIFTS { Shift::to(at_greatest) } else { Shift::NONE }
+    fn add_to(&self, apart: &mut Apart, y: f32, v: f32) {
+        let outweighs = (self.outweighs)(y);
+        apart.vector += if outweighs { v } else { 0.0 };
+        if SHIFTS {
+            apart.other += (self.term)(y, v);
+        } else {
+            apart.other += if outweighs { y } else { 0.0 };
+        }
+    }
+
+    /// The shift of a row of which so many outputs are positive.
+    #[inline(always)]
+    fn shift(&self, apart: Apart, support: f32) -> Shift {
+        match SHIFTS {
+            true if apart.vector != 0.0 => Shift::to(apart.vector),
+            true => Shift::to(apart.other / support),
+            false => Shift::NONE,
+        }
     }
 
     #[inline(always)]
@@ -154,14 +177,11 @@ where
         (self.term)(y, if SHIFTS { shift.apply(v) } else { v })
     }
 
-    /// What a row's elements are computed with, from its greatest output, the vector there and the sum.
+    /// What a row's elements are computed with, from the sum.
     #[inline(always)]
-    fn row(&self, y: f32, v: f32, total: f32) -> Row {
-        let (shift, total) = match SHIFTS {
-            true => Self::shift(v).beside(total),
-            false => (Shift::NONE, total),
-        };
-        let totals = (self.totals)(total, y, v);
+    fn row(&self, apart: Apart, shift: Shift, total: f32) -> Row {
+        let (shift, total) = if SHIFTS { shift.beside(total) } else { (shift, total) };
+        let totals = (self.totals)(total, apart.other, apart.vector);
         Row { shift, slope: self.slope / shift.scale, totals }
     }
 
@@ -172,45 +192,14 @@ where
     }
 }
 
-/// The greater of two outputs, with the vector's elements there.
-#[inline(always)]
-fn greater(a: (f32, f32), b: (f32, f32)) -> (f32, f32) {
-    if b.0 > a.0 { b } else { a }
-}
-
-/// The greatest output of each line, and an element of the vector where it is.
-#[inline(always)]
-fn greatest<const ACROSS: bool>(y: [&[Lanes]; 2], vector: [&[Lanes]; 2]) -> [Lanes; 2] {
-    let (mut greatest, mut at_greatest) = ([f32::NEG_INFINITY; LANES], [0.0; LANES]);
-    for (y, vector) in y.into_iter().zip(vector) {
-        // Several at once: what is kept of all lanes is in memory.
-        let ((fours, rest), (vectors, vector_rest)) = (y.as_chunks::<4>(), vector.as_chunks::<4>());
-        for (y, v) in fours.iter().zip(vectors) {
-            for lane in 0..LANES {
-                let at = |i: usize| (y[i][lane], v[i][lane]);
-                let found = greater(greater(at(0), at(1)), greater(at(2), at(3)));
-                (greatest[lane], at_greatest[lane]) =
-                    greater((greatest[lane], at_greatest[lane]), found);
-            }
-        }
-        for (y, v) in rest.iter().zip(vector_rest) {
-            for lane in 0..LANES {
-                (greatest[lane], at_greatest[lane]) =
-                    greater((greatest[lane], at_greatest[lane]), (y[lane], v[lane]));
-            }
-        }
-    }
-    if ACROSS {
-        let mut of_line = greatest;
-        across::<ACROSS, _>(&mut of_line, |a, b| if b > a { b } else { a });
-        for lane in 0..LANES {
-            let is_there = greatest[lane] == of_line[lane];
-            at_greatest[lane] = if is_there { at_greatest[lane] } else { f32::NEG_INFINITY };
-        }
-        across::<ACROSS, _>(&mut at_greatest, |a, b| if b > a { b } else { a });
-        greatest = of_line;
-    }
-    [greatest, at_greatest]
+/// What is known of a row before its sum: sums without much care, as they are of one number, or as any number
+/// near it will do.
+#[derive(Clone, Copy, Default)]
+struct Apart {
+    /// The vector's element at the output that outweighs all others, or 0. A 0 there needs no shift.
+    vector: f32,
+    /// That output, or 0; where the kernel shifts, the sum of the terms instead.
+    other: f32,
 }
 
 /// Sets each output to f(x, y), with an f for each lane; NaN in lines that hold it.
@@ -250,8 +239,9 @@ fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
     }
 }
 
-impl<T, S, E, const SHIFTS: bool> Kernel<2> for ProductKernel<T, S, E, SHIFTS>
+impl<O, T, S, E, const SHIFTS: bool> Kernel<2> for ProductKernel<O, T, S, E, SHIFTS>
 where
+    O: Fn(f32) -> bool + Sync,
     T: Fn(f32, f32) -> f32 + Sync,
     S: Fn(f32, f32, f32) -> RowTotals<f32> + Sync,
     E: Fn(f32, f32, RowTotals<f32>) -> f32 + Sync,
@@ -267,17 +257,16 @@ where
 
     #[inline(always)]
     fn run<const ACROSS: bool>(&self, [y, vector]: [[&[Lanes]; 2]; 2], output: [&mut [Lanes]; 2]) {
-        let [greatest, at_greatest] = greatest::<ACROSS>(y, vector);
-        let (mut scale, mut origin) = ([0.0; LANES], [0.0; LANES]);
-        for lane in 0..LANES {
-            Shift { scale: scale[lane], origin: origin[lane] } = Self::shift(at_greatest[lane]);
-        }
-        let (mut totals, mut support) = (Totals::<ACROSS>::ZERO, [0.0f32; LANES]);
+        let (mut vectors, mut others) = ([0.0f32; LANES], [0.0f32; LANES]);
+        let mut support = [0.0f32; LANES];
         for (y, vector) in y.into_iter().zip(vector) {
-            add(&mut totals, y.len(), |i, lane| {
-                let shift = Shift { scale: scale[lane], origin: origin[lane] };
-                self.term(y[i][lane], vector[i][lane], shift)
-            });
+            for (y, vector) in y.iter().zip(vector) {
+                for lane in 0..LANES {
+                    let mut apart = Apart { vector: vectors[lane], other: others[lane] };
+                    self.add_to(&mut apart, y[lane], vector[lane]);
+                    Apart { vector: vectors[lane], other: others[lane] } = apart;
+                }
+            }
         }
         if self.projects {
             for y in y.into_iter().flatten() {
@@ -285,14 +274,28 @@ where
                     support[lane] += if y[lane] > 0.0 { 1.0 } else { 0.0 };
                 }
             }
-            across::<ACROSS, _>(&mut support, |a, b| a + b);
+        }
+        for sums in [&mut vectors, &mut others, &mut support] {
+            across::<ACROSS, _>(sums, |a, b| a + b);
+        }
+        let apart = |lane: usize| Apart { vector: vectors[lane], other: others[lane] };
+        let divisor = |lane: usize| if self.projects { support[lane].max(1.0) } else { 1.0 };
+        let (mut scale, mut origin) = ([0.0; LANES], [0.0; LANES]);
+        for lane in 0..LANES {
+            let shift = self.shift(apart(lane), divisor(lane));
+            Shift { scale: scale[lane], origin: origin[lane] } = shift;
+        }
+        let shift = |lane: usize| Shift { scale: scale[lane], origin: origin[lane] };
+        let mut totals = Totals::<ACROSS>::ZERO;
+        for (y, vector) in y.into_iter().zip(vector) {
+            add(&mut totals, y.len(), |i, lane| {
+                self.term(y[i][lane], vector[i][lane], shift(lane))
+            });
         }
         let mut rows = RowSet::<LANES>::ZERO;
         for lane in 0..lines(ACROSS) {
-            let total = totals.of_lane(lane);
-            let divisor = if self.projects { f64::from(support[lane].max(1.0)) } else { 1.0 };
-            let total = (total / divisor) as f32;
-            rows.set(lane, self.row(greatest[lane], at_greatest[lane], total));
+            let total = (totals.of_lane(lane) / f64::from(divisor(lane))) as f32;
+            rows.set(lane, self.row(apart(lane), shift(lane), total));
         }
         combine::<ACROSS, _>([y, vector], output, |lane| {
             let row = rows.row(lane);
@@ -304,9 +307,10 @@ where
 /// The product for short rows, `BY_ELEMENTS` or by vectors.
 struct ShortProduct<'a, K, const BY_ELEMENTS: bool>(&'a K);
 
-impl<T, S, E, const SHIFTS: bool, const BY_ELEMENTS: bool> ShortKernel<2>
-    for ShortProduct<'_, ProductKernel<T, S, E, SHIFTS>, BY_ELEMENTS>
+impl<O, T, S, E, const SHIFTS: bool, const BY_ELEMENTS: bool> ShortKernel<2>
+    for ShortProduct<'_, ProductKernel<O, T, S, E, SHIFTS>, BY_ELEMENTS>
 where
+    O: Fn(f32) -> bool + Sync,
     T: Fn(f32, f32) -> f32 + Sync,
     S: Fn(f32, f32, f32) -> RowTotals<f32> + Sync,
     E: Fn(f32, f32, RowTotals<f32>) -> f32 + Sync,
@@ -316,16 +320,17 @@ where
     #[inline(always)]
     fn run_group(&self, rows: Rows, [y, vector]: [&[f32]; 2], output: &mut [f32], (): &mut ()) {
         let count = output.len() / rows.width;
-        let [greatest, at_greatest] = greatest_of_rows(rows, count, [y, vector]);
+        let apart = self.0.apart(rows, count, [y, vector]);
+        // Short rows are not projected.
+        let shifts = apart.map(|apart| self.0.shift(apart, 1.0));
         let mut sums = [RowSum::ZERO; GROUP];
         for (n, sum) in sums.iter_mut().enumerate().take(count) {
-            let shift = ProductKernel::<T, S, E, SHIFTS>::shift(at_greatest[n]);
-            *sum = self.0.sum_of_row(rows, [rows.row(y, n), rows.row(vector, n)], shift);
+            *sum = self.0.sum_of_row(rows, [rows.row(y, n), rows.row(vector, n)], shifts[n]);
         }
         let totals = RowSum::totals(&sums);
         let mut set = RowSet::<GROUP>::ZERO;
         for n in 0..GROUP {
-            set.set(n, self.0.row(greatest[n], at_greatest[n], totals[n] as f32));
+            set.set(n, self.0.row(apart[n], shifts[n], totals[n] as f32));
         }
         for (n, output) in output.chunks_exact_mut(rows.width).enumerate() {
             let inputs = [rows.row(y, n), rows.row(vector, n)];
@@ -334,38 +339,39 @@ where
     }
 }
 
-/// The greatest output of each of some rows, and an element of the vector where it is.
-#[inline(always)]
-fn greatest_of_rows(rows: Rows, count: usize, [y, vector]: [&[f32]; 2]) -> [[f32; GROUP]; 2] {
-    let mut greatest = [[f32::NEG_INFINITY; FEW]; GROUP];
-    let mut at_greatest = [[0.0; FEW]; GROUP];
-    for n in 0..count {
-        let ((whole_y, last_y), (whole_v, last_v)) =
-            (parts(rows.row(y, n)), parts(rows.row(vector, n)));
-        let (mut here, mut at) = ([f32::NEG_INFINITY; FEW], [0.0; FEW]);
-        for (y, v) in whole_y.iter().chain(last_y).zip(whole_v.iter().chain(last_v)) {
-            for i in 0..FEW {
-                (here[i], at[i]) = greater((here[i], at[i]), (y[i], v[i]));
-            }
-        }
-        (greatest[n], at_greatest[n]) = (here, at);
-    }
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
-    let of_rows = fold_rows(&greatest, larger);
-    for ((at, greatest), of_row) in at_greatest.iter_mut().zip(&greatest).zip(of_rows) {
-        for i in 0..FEW {
-            at[i] = if greatest[i] == of_row { at[i] } else { f32::NEG_INFINITY };
-        }
-    }
-    [of_rows, fold_rows(&at_greatest, larger)]
-}
-
-impl<T, S, E, const SHIFTS: bool> ProductKernel<T, S, E, SHIFTS>
+impl<O, T, S, E, const SHIFTS: bool> ProductKernel<O, T, S, E, SHIFTS>
 where
+    O: Fn(f32) -> bool + Sync,
     T: Fn(f32, f32) -> f32 + Sync,
     S: Fn(f32, f32, f32) -> RowTotals<f32> + Sync,
     E: Fn(f32, f32, RowTotals<f32>) -> f32 + Sync,
 {
+    /// What is known of each of some rows before its sum.
+    #[inline(always)]
+    fn apart(&self, rows: Rows, count: usize, [y, v]: [&[f32]; 2]) -> [Apart; GROUP] {
+        let (mut vectors, mut others) = ([[0.0f32; FEW]; GROUP], [[0.0f32; FEW]; GROUP]);
+        for n in 0..count {
+            let ((whole_y, last_y), (whole_v, last_v)) =
+                (parts(rows.row(y, n)), parts(rows.row(v, n)));
+            let (mut vector, mut other) = ([0.0; FEW], [0.0; FEW]);
+            let mut add = |y: &Few, v: &Few| {
+                for i in 0..FEW {
+                    let mut apart = Apart { vector: vector[i], other: other[i] };
+                    self.add_to(&mut apart, y[i], v[i]);
+                    Apart { vector: vector[i], other: other[i] } = apart;
+                }
+            };
+            whole_y.iter().zip(whole_v).for_each(|(y, v)| add(y, v));
+            if let (Some(y), Some(v)) = (last_y, last_v) {
+                add(&rows.only_new_or(y, self.nothing), &rows.only_new_or(v, 0.0));
+            }
+            (vectors[n], others[n]) = (vector, other);
+        }
+        let vectors = fold_rows(&vectors, |a, b| a + b);
+        let others = fold_rows(&others, |a, b| a + b);
+        std::array::from_fn(|n| Apart { vector: vectors[n], other: others[n] })
+    }
+
     /// Adds up the terms of a row.
     #[inline(always)]
     fn sum_of_row(&self, rows: Rows, [y, v]: [&[f32]; 2], shift: Shift) -> RowSum {

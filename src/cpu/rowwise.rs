@@ -494,30 +494,34 @@ impl RowwiseVisitor<f32> for Product<'_> {
         let RowCall { lines, temperature, .. } = call;
         let slope = temperature.slope;
         match product {
-            RowProduct::Backward if F::SHIFTS_BACKWARD => ProductKernel::<_, _, _, true> {
+            RowProduct::Backward if F::SHIFTS_BACKWARD => ProductKernel::<_, _, _, _, true> {
                 projects: F::PROJECTS,
-                nothing: formula.nothing(),
+                nothing: 0.0,
+                outweighs: |y| formula.outweighs(y),
                 term: |y, dy| formula.backward_term(y, dy),
                 totals: |total, _, _| RowTotals::of(total),
                 element: |y, dy, totals| formula.backward(y, dy, totals),
                 slope,
             }
             .over(output, [y, vector], lines, mask),
-            RowProduct::Backward => ProductKernel::<_, _, _, false> {
+            RowProduct::Backward => ProductKernel::<_, _, _, _, false> {
                 projects: F::PROJECTS,
-                nothing: formula.nothing(),
+                nothing: f32::NEG_INFINITY,
+                outweighs: |y| formula.outweighs(y),
                 term: |y, dy| formula.backward_term(y, dy),
                 totals: |total, y, dy| formula.backward_totals(total, y, dy),
                 element: |y, dy, totals| formula.backward(y, dy, totals),
                 slope,
             }
             .over(output, [y, vector], lines, mask),
-            RowProduct::Jvp => ProductKernel::<_, _, _, true> {
+            // From outputs that are no logarithms.
+            RowProduct::Jvp => ProductKernel::<_, _, _, _, true> {
                 projects: F::PROJECTS,
-                nothing: formula.nothing(),
-                term: |y, dz| formula.jvp_term(y, dz),
+                nothing: 0.0,
+                outweighs: |p| !F::PROJECTS && p > 0.5,
+                term: |p, dz| formula.jvp_term(p, dz),
                 totals: |total, _, _| RowTotals::of(total),
-                element: |y, dz, totals: RowTotals<f32>| formula.jvp(y, dz, totals.total),
+                element: |p, dz, totals: RowTotals<f32>| formula.jvp(p, dz, totals.total),
                 slope,
             }
             .over(output, [y, vector], lines, mask),
@@ -545,7 +549,7 @@ impl RowwiseVisitor<f32> for Jacobian<'_> {
             if !call.keeps(start + i * inner) {
                 return output.fill(0.0);
             }
-            let nothing = formula.nothing();
+            let nothing = if F::TAKES_LOGARITHM { f32::NEG_INFINITY } else { 0.0 };
             let kept = |index: usize| if call.keeps(index) { y[index] } else { nothing };
             let line: Vec<f32> = call.line(start).map(kept).collect();
             let total = sum_of(line.len(), |j| formula.jacobian_term(line[j])) as f32;

@@ -58,6 +58,9 @@ impl Targets {
     /// for losses on elements also [1, K]. A vector is always one for each row: where PyTorch would spread
     /// one over the columns, reshape it to [1, K]. Losses on rows take one for each row; the mean of
     /// cross_entropy, cross_entropy_with_logits and nll divides by them.
+    ///
+    /// A weight of 0 multiplies, as PyTorch's does: what is NaN or infinite in such a row stays so. Rows that are
+    /// to count in nothing, whatever they hold, have a label that the loss ignores.
     #[must_use]
     pub fn weights(mut self, weights: &Tensor) -> Self {
         self.weights = Some(weights.clone());

@@ -48,6 +48,10 @@ bitflags::bitflags! {
 /// cross_entropy and focal likewise. Every other pair is composed, row-wise activations by the product
 /// with their Jacobian.
 ///
+/// Rows whose label the loss ignores count in nothing, whatever x holds there: their part of the loss, of dw and
+/// of db is none, and their rows of dz and dx are 0. Where there are such rows, or there may be in a plan, the
+/// product for dw takes a copy of x in which they are 0, by at most 4 MiB at a time.
+///
 /// ```
 /// use wgrad::{Activation, Device, Loss, OutputLayer, Reduction};
 ///

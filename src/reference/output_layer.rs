@@ -88,12 +88,18 @@ pub fn output_layer(problem: &Problem<'_>) -> Result<Gradients> {
     let (loss, dy) = (evaluated.loss, evaluated.dy);
     let mut dz =
         if of_logits.is_some() { dy } else { backward(problem.activation, &z, &dy, classes) };
-    // Also where y has no value.
-    let rows = dz.chunks_mut(classes).zip(&evaluated.counts);
-    rows.filter(|(_, counts)| !**counts).for_each(|(row, _)| row.fill(0.0));
-    let dw = matmul(&transpose(problem.x, inputs), &dz, inputs, batch, classes);
+    // Also where y has no value, x is infinite, or w.
+    let clear_ignored = |matrix: &mut [f64], width: usize| {
+        let rows = matrix.chunks_mut(width).zip(&evaluated.counts);
+        rows.filter(|(_, counts)| !**counts).for_each(|(row, _)| row.fill(0.0));
+    };
+    clear_ignored(&mut dz, classes);
+    let mut x = problem.x.to_vec();
+    clear_ignored(&mut x, inputs);
+    let dw = matmul(&transpose(&x, inputs), &dz, inputs, batch, classes);
     let db = (0..classes).map(|k| sum(dz.iter().skip(k).step_by(classes).copied())).collect();
-    let dx = matmul(&dz, &transpose(problem.w, classes), batch, classes, inputs);
+    let mut dx = matmul(&dz, &transpose(problem.w, classes), batch, classes, inputs);
+    clear_ignored(&mut dx, inputs);
     Ok(Gradients { loss, y, dz, dw, db, dx })
 }
 

@@ -91,8 +91,6 @@ impl RowwiseVisitor<f64> for Evaluation<'_> {
     fn visit<F: Rowwise<f64>>(self, formula: F) -> Vec<f64> {
         let y = self.forward(formula);
         let kept = || (0..y.len()).filter(|&i| self.row.keeps(i));
-        let greatest = kept().reduce(|a, b| if y[b] > y[a] { b } else { a });
-        let at_greatest = |vector: &[f64]| greatest.map_or((0.0, 0.0), |m| (y[m], vector[m]));
         let support = kept().filter(|&i| y[i] > 0.0).count() as f64;
         let total = |term: &dyn Fn(usize) -> f64| {
             kept().map(term).sum::<f64>() / if F::PROJECTS { support } else { 1.0 }
@@ -109,19 +107,27 @@ impl RowwiseVisitor<f64> for Evaluation<'_> {
         match self.what {
             What::Forward => y,
             What::Backward(dy) => {
-                let (y_greatest, dy_greatest) = at_greatest(dy);
+                let apart = kept().find(|&i| formula.outweighs(y[i]));
+                let (y_apart, dy_apart) = apart.map_or((0.0, 0.0), |i| (y[i], dy[i]));
                 let shift = match F::SHIFTS_BACKWARD {
-                    true => Shift::to(dy_greatest),
+                    true => Shift::to(match apart {
+                        Some(_) => dy_apart,
+                        None => total(&|i| formula.backward_term(y[i], dy[i])),
+                    }),
                     false => Shift::NONE,
                 };
                 let total = total(&|i| formula.backward_term(y[i], shift.apply(dy[i])));
-                let totals = formula.backward_totals(total, y_greatest, dy_greatest);
+                let totals = formula.backward_totals(total, y_apart, dy_apart);
                 each(&|i| formula.backward(y[i], shift.apply(dy[i]), totals) / shift.scale)
             }
             What::Jvp(dz) => {
-                let shift = Shift::to(at_greatest(dz).1);
-                let total = total(&|i| formula.jvp_term(y[i], shift.apply(dz[i])));
-                each(&|i| formula.jvp(y[i], shift.apply(dz[i]), total) / shift.scale)
+                let p = |i: usize| if F::TAKES_LOGARITHM { y[i].exp() } else { y[i] };
+                let shift = Shift::to(match kept().find(|&i| formula.outweighs(y[i])) {
+                    Some(i) => dz[i],
+                    None => total(&|i| formula.jvp_term(p(i), dz[i])),
+                });
+                let total = total(&|i| formula.jvp_term(p(i), shift.apply(dz[i])));
+                each(&|i| formula.jvp(p(i), shift.apply(dz[i]), total) / shift.scale)
             }
             What::Jacobian => {
                 let total: f64 = kept().map(|i| formula.jacobian_term(y[i])).sum();
@@ -135,7 +141,7 @@ impl RowwiseVisitor<f64> for Evaluation<'_> {
     }
 }
 
-/// A vector relative to one of its elements, times a power of two where that keeps it finite.
+/// A vector relative to a number, times a power of two where that keeps it finite.
 #[derive(Clone, Copy)]
 struct Shift {
     scale: f64,
@@ -145,12 +151,12 @@ struct Shift {
 impl Shift {
     const NONE: Self = Self { scale: 1.0, origin: 0.0 };
 
-    fn to(element: f64) -> Self {
-        if !element.is_finite() {
+    fn to(origin: f64) -> Self {
+        if !origin.is_finite() {
             return Self::NONE;
         }
-        let scale = if element.abs() >= 1e300 { 0.25 } else { 1.0 };
-        Self { scale, origin: scale * element }
+        let scale = if origin.abs() >= 1e300 { 0.25 } else { 1.0 };
+        Self { scale, origin: scale * origin }
     }
 
     fn apply(self, value: f64) -> f64 {

@@ -66,16 +66,22 @@ pub trait Rowwise<R: Real>: Copy + Send + Sync {
     /// `y_i` from the row's statistics.
     fn forward(&self, element: Shifted<R>, row: RowStatistics<R>) -> R;
 
-    /// Whether Jᵀ·dy stays as it is where the same is added to all of dy, as J·dz does with dz: the vector of
-    /// such a product is given relative to its element at the greatest output, so that no 1 − p is taken from
-    /// a p that was rounded to 1.
+    /// Whether Jᵀ·dy stays as it is where the same is added to all of dy, as J·dz does with dz. The vector of
+    /// such a product is given relative to its element where an output [outweighs](Self::outweighs) all
+    /// others, so that no 1 − p is taken from a p that was rounded to 1; elsewhere to the row's total.
     const SHIFTS_BACKWARD: bool = true;
+
+    /// Whether the output has more weight in the totals than all others together.
+    #[inline(always)]
+    fn outweighs(&self, y: R) -> bool {
+        y > number(0.5)
+    }
 
     /// What the backward pass adds up along the row, from `y_i` and `dE/dy_i`.
     fn backward_term(&self, y: R, dy: R) -> R;
 
-    /// What the row's total of [`backward_term`](Self::backward_term) stands for, with the greatest output
-    /// and `dE/dy` there.
+    /// What the row's total of [`backward_term`](Self::backward_term) stands for, with the output that
+    /// outweighs all others and `dE/dy` there, or zeros.
     #[inline(always)]
     fn backward_totals(&self, total: R, _y: R, _dy: R) -> RowTotals<R> {
         RowTotals::of(total)
@@ -84,30 +90,25 @@ pub trait Rowwise<R: Real>: Copy + Send + Sync {
     /// `dE/dz_i`, the product Jᵀ·dy, from `y_i`, `dE/dy_i` and what the row adds up to.
     fn backward(&self, y: R, dy: R, row: RowTotals<R>) -> R;
 
-    /// What the product J·dz adds up along the row. As the backward pass, where J is symmetric.
+    /// What the product J·dz adds up along the row, from `y_i`, or `e^y_i` where the activation [takes a
+    /// logarithm](Self::TAKES_LOGARITHM). As the backward pass, where J is symmetric.
     #[inline(always)]
     fn jvp_term(&self, y: R, dz: R) -> R {
         self.backward_term(y, dz)
     }
 
-    /// Element i of J·dz from `y_i`, `dz_i` and the row's total of [`jvp_term`](Self::jvp_term). As the
-    /// backward pass, where J is symmetric.
+    /// Element i of J·dz from the same and the row's total of [`jvp_term`](Self::jvp_term). As the backward
+    /// pass, where J is symmetric.
     #[inline(always)]
     fn jvp(&self, y: R, dz: R, total: R) -> R {
         self.backward(y, dz, RowTotals::of(total))
-    }
-
-    /// An output that takes no part in any sum.
-    #[inline(always)]
-    fn nothing(&self) -> R {
-        number(0.0)
     }
 
     /// What the Jacobian adds up along the row: the size of the support, or the outputs but for one that
     /// outweighs all others.
     #[inline(always)]
     fn jacobian_term(&self, y: R) -> R {
-        if y > number(0.5) { number(0.0) } else { y }
+        if self.outweighs(y) { number(0.0) } else { y }
     }
 
     /// `∂y_i/∂z_j` from `y_i`, `y_j`, whether `i = j`, and the row's total of

@@ -35,12 +35,6 @@ impl<R: Real> Rowwise<R> for Softmax {
 #[derive(Clone, Copy, Debug)]
 pub struct LogSoftmax {}
 
-/// Whether the probability is more than ½, given its logarithm.
-#[inline(always)]
-fn outweighs<R: Real>(y: R) -> bool {
-    y > number(-std::f64::consts::LN_2)
-}
-
 impl<R: Real> Rowwise<R> for LogSoftmax {
     const TAKES_LOGARITHM: bool = true;
     const SHIFTS_BACKWARD: bool = false;
@@ -51,34 +45,31 @@ impl<R: Real> Rowwise<R> for LogSoftmax {
     }
 
     #[inline(always)]
-    fn nothing(&self) -> R {
-        number(f64::NEG_INFINITY)
+    fn outweighs(&self, y: R) -> bool {
+        y > number(-std::f64::consts::LN_2)
     }
 
     /// `Σ dy` but for one that p·Σ dy would take from dy again.
     #[inline(always)]
     fn backward_term(&self, y: R, dy: R) -> R {
-        if outweighs(y) { number(0.0) } else { dy }
+        if self.outweighs(y) { number(0.0) } else { dy }
     }
 
     #[inline(always)]
     fn backward_totals(&self, total: R, y: R, dy: R) -> RowTotals<R> {
-        match outweighs(y) {
-            true => RowTotals { total, whole: total + dy, others: number::<R>(0.0) - y.exp_m1() },
-            false => RowTotals::of(total),
-        }
+        RowTotals { total, whole: total + dy, others: number::<R>(0.0) - y.exp_m1() }
     }
 
     #[inline(always)]
     fn backward(&self, y: R, dy: R, row: RowTotals<R>) -> R {
-        let apart = outweighs(y);
+        let apart = self.outweighs(y);
         let own = if apart { dy * row.others } else { dy };
         own - y.exp() * if apart { row.total } else { row.whole }
     }
 
     #[inline(always)]
-    fn jvp_term(&self, y: R, dz: R) -> R {
-        y.exp() * dz
+    fn jvp_term(&self, p: R, dz: R) -> R {
+        p * dz
     }
 
     #[inline(always)]
@@ -129,6 +120,12 @@ pub struct Sparsemax {}
 
 impl<R: Real> Rowwise<R> for Sparsemax {
     const PROJECTS: bool = true;
+
+    /// All weigh the same.
+    #[inline(always)]
+    fn outweighs(&self, _y: R) -> bool {
+        false
+    }
 
     #[inline(always)]
     fn forward(&self, element: Shifted<R>, row: RowStatistics<R>) -> R {
