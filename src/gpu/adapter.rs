@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::GpuBackend;
 use super::disk_cache::DiskCache;
-use super::faults::{Faults, translate};
+use super::faults::{Faults, reason_of, translate};
+use super::recorder::{ALIGNMENT, PARAMETERS};
 use super::variant::Patch;
 use crate::device::{DeviceInfo, DeviceKind, DeviceOptions, Preference};
 use crate::error::{Error, Result};
@@ -14,6 +15,7 @@ const STORAGE_BUFFERS: u32 = 8;
 const INVOCATIONS: u32 = 256;
 const WORKGROUP_BYTES: u32 = 16_384;
 const BINDING_BYTES: u64 = 1 << 20;
+const WORKGROUPS: u32 = 65_535;
 
 /// An adapter that can compute.
 struct Candidate {
@@ -54,6 +56,9 @@ fn can_compute(limits: &wgpu::Limits, capabilities: &wgpu::DownlevelCapabilities
         && limits.max_compute_workgroup_size_x >= INVOCATIONS
         && limits.max_compute_workgroup_storage_size >= WORKGROUP_BYTES
         && limits.max_storage_buffer_binding_size >= BINDING_BYTES
+        && limits.max_buffer_size >= BINDING_BYTES
+        && limits.max_uniform_buffer_binding_size >= PARAMETERS as u64
+        && limits.max_compute_workgroups_per_dimension >= WORKGROUPS
 }
 
 fn describe(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> DeviceInfo {
@@ -63,8 +68,9 @@ fn describe(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> DeviceInfo {
         kind: info.device_type.into(),
         backend: Some(info.backend),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-        max_tensor_bytes: limits.max_buffer_size,
-        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        // Whole vectors, at any place where one may begin: what lies beyond cannot be bound.
+        max_tensor_bytes: limits.max_buffer_size & !(ALIGNMENT as u64 - 1),
+        max_binding_bytes: limits.max_storage_buffer_binding_size & !(ALIGNMENT as u64 - 1),
         threads: None,
         features: adapter.features(),
         ordinal: 0,
@@ -187,7 +193,7 @@ async fn open_adapter(
     let faults = Arc::new(Faults::default());
     let lost = Arc::clone(&faults);
     device.set_device_lost_callback(move |reason, message| {
-        lost.lose(format!("{reason:?} {message}").trim_end());
+        lost.lose(reason_of(reason, &message));
     });
     let uncaptured = Arc::clone(&faults);
     device.on_uncaptured_error(Arc::new(move |error| uncaptured.report(translate(error, 0))));
@@ -237,13 +243,18 @@ impl GpuBackend {
             return Err(Error::Unsupported {
                 what: "this wgpu device".to_owned(),
                 reason: format!(
-                    "compute shaders with {STORAGE_BUFFERS} storage buffers and {INVOCATIONS} \
-                     invocations a workgroup are needed; request the adapter's own limits"
+                    "compute shaders with {STORAGE_BUFFERS} storage buffers, {INVOCATIONS} \
+                     invocations a workgroup, {WORKGROUPS} workgroups a dimension and buffers of \
+                     {BINDING_BYTES} bytes are needed; request the adapter's own limits"
                 ),
             });
         }
         let info = describe(adapter, &device.limits());
         let cooperates = cooperates(adapter, &device);
-        Ok(Self::new(device, queue, info, Arc::default(), None, cooperates))
+        let backend = Self::new(device, queue, info, Arc::default(), None, cooperates);
+        backend.context.expose();
+        // It may be gone already.
+        backend.context.check()?;
+        Ok(backend)
     }
 }

@@ -1,6 +1,6 @@
 //! The memory of tensors on a GPU.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::context::Context;
@@ -11,7 +11,7 @@ pub(super) const TENSOR_USAGES: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
     .union(wgpu::BufferUsages::COPY_SRC)
     .union(wgpu::BufferUsages::COPY_DST);
 
-/// A wgpu buffer that goes back to the pool when its tensor is dropped.
+/// A wgpu buffer that goes back to the pool when its tensor is dropped, unless the caller has it too.
 ///
 /// That is safe while recorded work still uses it: what is recorded later runs later.
 pub(crate) struct Buffer {
@@ -23,7 +23,9 @@ pub(crate) struct Buffer {
     padded: bool,
     /// The bounds of what the host wrote; nothing where recorded work writes.
     bounds: Mutex<Option<Bounds>>,
-    /// Whether the caller has the buffer, and may write to it.
+    /// The piece of recorded work that writes to it last; 0 where none does.
+    written_by: AtomicU64,
+    /// Whether the caller has the buffer, and may write to it or destroy it.
     shared: AtomicBool,
 }
 
@@ -41,6 +43,7 @@ impl Buffer {
             pooled: Some((class, purpose)),
             padded: true,
             bounds: Mutex::default(),
+            written_by: AtomicU64::new(0),
             shared: AtomicBool::new(false),
         }
     }
@@ -52,6 +55,7 @@ impl Buffer {
             pooled: None,
             padded: elements.is_multiple_of(4),
             bounds: Mutex::default(),
+            written_by: AtomicU64::new(0),
             shared: AtomicBool::new(true),
         }
     }
@@ -60,7 +64,7 @@ impl Buffer {
         &self.raw
     }
 
-    /// The buffer for the caller, who may write to it from here on.
+    /// The buffer for the caller, who may write to it or destroy it from here on.
     pub(crate) fn share(&self) -> &wgpu::Buffer {
         self.shared.store(true, Ordering::Relaxed);
         &self.raw
@@ -69,13 +73,25 @@ impl Buffer {
     /// The bounds of the elements, where the host wrote them.
     pub(crate) fn bounds(&self) -> Option<Bounds> {
         let known = *self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
-        known.filter(|_| !self.shared.load(Ordering::Relaxed))
+        known.filter(|_| !self.is_shared())
     }
 
-    /// What the elements will be bounded by; nothing where that is not known. To be called while the
-    /// write is being recorded, so that writes and bounds have the same order.
-    pub(super) fn set_bounds(&self, bounds: Option<Bounds>) {
+    /// That this piece of work writes to it, and what the elements will be bounded by; nothing where that is
+    /// not known. To be called while the write is being recorded, so that writes and bounds have the same
+    /// order.
+    pub(super) fn set_written(&self, piece: u64, bounds: Option<Bounds>) {
+        self.written_by.store(piece, Ordering::Relaxed);
         *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
+    }
+
+    /// The piece of recorded work that writes to it last; 0 where none does.
+    pub(super) fn written_by(&self) -> u64 {
+        self.written_by.load(Ordering::Relaxed)
+    }
+
+    /// Whether the caller has the buffer, and may have destroyed it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
     }
 
     /// Whether the buffer is the caller's.
@@ -94,8 +110,11 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some((class, purpose)) = self.pooled {
-            self.context.pool.give(class, purpose, self.raw.clone());
+        match self.pooled {
+            // The caller may write to it at any time, or has destroyed it.
+            Some((class, purpose)) if self.is_shared() => self.context.pool.lose(class, purpose),
+            Some((class, purpose)) => self.context.pool.give(class, purpose, self.raw.clone()),
+            None => {}
         }
     }
 }

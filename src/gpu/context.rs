@@ -1,14 +1,15 @@
 //! What the parts of the GPU backend share.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::buffer::{Buffer, TENSOR_USAGES};
 use super::conversions::Conversions;
 use super::disk_cache::DiskCache;
-use super::faults::{Faults, guarded};
+use super::faults::{Faults, GONE, guarded, is_lost, unusable};
 use super::pipeline::{Pipelines, layout_entry};
+use super::poller::{self, Poller};
 use super::recorder::Recorder;
 use super::subgroups::{Subgroups, are_avoided};
 use super::upload::Uploads;
@@ -16,9 +17,6 @@ use super::variant::as_on_gpus;
 use crate::device::{DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
 use crate::pool::{Pool, Purpose, class_of};
-
-/// What wgpu answers to a poll, or that it panicked.
-type Asked = std::thread::Result<std::result::Result<wgpu::PollStatus, wgpu::PollError>>;
 
 pub(super) struct Context {
     pub(super) device: wgpu::Device,
@@ -31,13 +29,18 @@ pub(super) struct Context {
     /// The buffers of tensors.
     pub(super) pool: Pool<wgpu::Buffer>,
     /// The buffers that read-backs are mapped from.
-    pub(super) staging: Pool<wgpu::Buffer>,
+    pub(super) staging: Arc<Pool<wgpu::Buffer>>,
+    pub(super) poller: Poller,
     pub(super) uploads: Arc<Uploads>,
     /// Found out when the first kernel with halves is compiled.
     conversions: OnceLock<Conversions>,
     /// Found out when the first kernel is compiled that works on rows.
     subgroups: OnceLock<Option<Subgroups>>,
     recorder: Mutex<Recorder>,
+    /// Whether the host has the wgpu device, and may destroy it.
+    exposed: AtomicBool,
+    /// The layout of one buffer, to see whether it can be bound.
+    alone: OnceLock<wgpu::BindGroupLayout>,
 }
 
 impl Context {
@@ -58,12 +61,24 @@ impl Context {
             cooperative_matrices,
             pipelines: Pipelines::new(disk),
             pool: Pool::new(),
-            staging: Pool::new(),
+            staging: Arc::new(Pool::new()),
+            poller: Poller::new(),
             uploads: Arc::new(Pool::new()),
             conversions: OnceLock::new(),
             subgroups: OnceLock::new(),
             recorder,
+            exposed: AtomicBool::new(false),
+            alone: OnceLock::new(),
         }
+    }
+
+    /// That the host has the wgpu device from here on.
+    pub(super) fn expose(&self) {
+        self.exposed.store(true, Ordering::Relaxed);
+    }
+
+    fn can_be_destroyed(&self) -> bool {
+        self.exposed.load(Ordering::Relaxed)
     }
 
     /// Which conversions of halves the device does right; waits for it at the first time. None where that
@@ -98,24 +113,107 @@ impl Context {
         if excess.is_some() {
             self.wait(excess)?;
         }
-        self.record_at_once(run)
+        self.check()?;
+        let (result, full) = {
+            let mut recorder = self.recorder();
+            (run(&mut recorder), recorder.is_full())
+        };
+        let result = result.map_err(|error| self.explain(error));
+        if full {
+            self.submit(None)?;
+        }
+        result
     }
 
-    /// [`record`](Self::record) that never waits.
-    pub(super) fn record_at_once<T>(
-        &self,
-        run: impl FnOnce(&mut Recorder) -> Result<T>,
-    ) -> Result<T> {
-        self.faults.check()?;
-        let result = run(&mut self.recorder());
-        result.map_err(|error| self.explain(error))
+    /// What there is to report before anything is done.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.can_be_destroyed() && is_lost(&self.device) {
+            // The device's own callback knows more, once it is polled.
+            let _ = self.poll(wgpu::PollType::Poll);
+            self.faults.lose(GONE);
+        }
+        self.faults.check()
     }
 
     /// The error itself, or the loss of the device that it follows from.
     pub(super) fn explain(&self, error: Error) -> Error {
         // wgpu tells of a loss only when it is polled.
         let _ = self.poll(wgpu::PollType::Poll);
-        self.faults.check_fatal().err().unwrap_or(error)
+        if is_lost(&self.device) {
+            self.faults.lose(GONE);
+        }
+        self.faults.check_lost().err().unwrap_or(error)
+    }
+
+    /// Submits a piece of work with all before it, if that has not been done, and all that is recorded where
+    /// none is named: returns a submission that it is done with. Where there is no memory for it, frees
+    /// what can be; where that is not enough, the open batch is dropped.
+    pub(super) fn submit(&self, piece: Option<u64>) -> Result<Option<wgpu::SubmissionIndex>> {
+        let submitted = self.submit_with_room(piece);
+        self.recorder().forget_destroyed();
+        submitted
+    }
+
+    fn submit_with_room(&self, piece: Option<u64>) -> Result<Option<wgpu::SubmissionIndex>> {
+        let submitted = self.recorder().submit_piece(self, piece);
+        let submitted = match submitted {
+            Err(Error::OutOfMemory { .. }) => {
+                self.make_room()?;
+                let mut recorder = self.recorder();
+                let again = recorder.submit_piece(self, piece);
+                if let Err(error @ Error::OutOfMemory { .. }) = &again {
+                    recorder.discard(self, error);
+                }
+                again
+            }
+            submitted => submitted,
+        };
+        submitted.map_err(|error| self.explain(error))
+    }
+
+    /// Submits all that is recorded, and tells what could not be done.
+    pub(super) fn flush(&self) -> Result<()> {
+        self.check()?;
+        self.submit_with_room(None)?;
+        self.recorder().take_untold()
+    }
+
+    /// Frees all memory that nobody uses.
+    pub(super) fn trim(&self) {
+        self.pool.trim();
+        self.staging.trim();
+        self.uploads.trim();
+    }
+
+    /// Frees all memory that nobody uses, also what the GPU still works with: waits for it.
+    fn make_room(&self) -> Result<()> {
+        self.trim();
+        self.wait(None)?;
+        // What has come back meanwhile.
+        self.trim();
+        self.poll(wgpu::PollType::Poll)
+    }
+
+    /// What the function makes. Where there is no memory for it, frees what can be and tries again, at last
+    /// without the open batch, which keeps buffers too.
+    pub(super) fn with_room<T>(&self, make: impl Fn() -> Result<T>) -> Result<T> {
+        let mut made = make();
+        for submit in [false, true] {
+            if !matches!(made, Err(Error::OutOfMemory { .. })) {
+                break;
+            }
+            if submit {
+                self.submit(None)?;
+            }
+            self.make_room()?;
+            made = make();
+        }
+        made.map_err(|error| self.explain(error))
+    }
+
+    /// The bytes that a buffer for the given bytes has.
+    pub(super) fn class_of(&self, bytes: u64) -> u64 {
+        class_of(bytes).min(self.info.max_tensor_bytes)
     }
 
     /// A buffer that an operation needs while it runs.
@@ -128,22 +226,10 @@ impl Context {
         elements: usize,
         purpose: Purpose,
     ) -> Result<Arc<Buffer>> {
-        self.faults.check()?;
-        let (bytes, limit) = (self.info.tensor_bytes(elements)?, self.info.max_tensor_bytes);
-        let class = class_of(bytes).min(limit & !255).max(bytes.next_multiple_of(16).min(limit));
+        self.check()?;
+        let class = self.class_of(self.info.tensor_bytes(elements)?);
         let create = || self.create_buffer("wgrad tensor", class, TENSOR_USAGES);
-        let taken = match self.pool.take(class, purpose, create) {
-            // What the GPU still works with is freed when it is done.
-            Err(Error::OutOfMemory { .. }) => {
-                self.record_at_once(|recorder| recorder.submit(self).map(drop))?;
-                self.wait(None)?;
-                self.staging.trim();
-                self.uploads.trim();
-                self.pool.take(class, purpose, create)
-            }
-            other => other,
-        };
-        let taken = taken.map_err(|error| self.explain(error))?;
+        let taken = self.with_room(|| self.pool.take(class, purpose, create))?;
         Ok(Arc::new(Buffer::pooled(self, taken, class, purpose)))
     }
 
@@ -160,30 +246,35 @@ impl Context {
         guarded(&self.device, size, || self.device.create_buffer(&descriptor))
     }
 
-    /// That a buffer of the caller's belongs to this device: wgpu tells when it is bound.
-    pub(super) fn check_ownership(&self, buffer: &Buffer) -> Result<()> {
-        let bound = guarded(&self.device, 0, || {
+    /// That a buffer which the caller has is there, and belongs to this device: wgpu tells when it is bound.
+    pub(super) fn check_shared(&self, buffer: &Buffer) -> Result<()> {
+        if !buffer.is_shared() {
+            return Ok(());
+        }
+        let layout = || {
             let storage = wgpu::BufferBindingType::Storage { read_only: false };
-            let entry = layout_entry(0, storage, None);
-            let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some("wgrad tensor_from_buffer"),
-                entries: &[entry],
-            });
+            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some("wgrad tensor"),
+                entries: &[layout_entry(0, storage, None)],
+            })
+        };
+        let bound = guarded(&self.device, 0, || {
+            let layout = self.alone.get_or_init(layout);
             let binding = wgpu::BufferBinding {
                 buffer: buffer.raw(),
                 offset: 0,
                 size: wgpu::BufferSize::new(size_of::<f32>() as u64),
             };
             self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("wgrad tensor_from_buffer"),
-                layout: &layout,
+                label: Some("wgrad tensor"),
+                layout,
                 entries: &[wgpu::BindGroupEntry {
                     binding: 0,
                     resource: wgpu::BindingResource::Buffer(binding),
                 }],
             })
         });
-        bound.map(drop).map_err(|error| self.explain(error))
+        bound.map(drop).map_err(|error| self.explain(unusable(error)))
     }
 
     /// Blocks until a submission is done; the last one where none is named.
@@ -191,7 +282,7 @@ impl Context {
         if !self.is_soon_done(&submission_index) {
             self.poll(wgpu::PollType::Wait { submission_index, timeout: None })?;
         }
-        self.faults.check()
+        self.check()
     }
 
     /// Whether a submission is done before long. A GPU often is sooner than a thread that sleeps is woken;
@@ -205,7 +296,7 @@ impl Context {
         while start.elapsed() < SOON {
             let (submission_index, timeout) = (submission_index.clone(), Some(Duration::ZERO));
             let poll = wgpu::PollType::Wait { submission_index, timeout };
-            match self.ask(poll) {
+            match poller::ask(&self.device, poll) {
                 Ok(Ok(_)) => return true,
                 Ok(Err(wgpu::PollError::Timeout)) => std::thread::yield_now(),
                 // What is wrong is told by the call that waits.
@@ -217,18 +308,6 @@ impl Context {
 
     /// Lets wgpu run what is due, and tells only of the loss of the device.
     pub(super) fn poll(&self, poll: wgpu::PollType) -> Result<()> {
-        match self.ask(poll) {
-            Ok(Ok(_)) => {}
-            // A submission that wgpu does not know was never made: its device was lost before.
-            Ok(Err(error)) => self.faults.lose(error.to_string()),
-            Err(_) => self.faults.lose("the driver stopped while wgrad waited for it"),
-        }
-        self.faults.check_fatal()
-    }
-
-    /// wgpu panics where the device is lost while it waits; the caller has to read an error. A program that
-    /// aborts on panics aborts here.
-    fn ask(&self, poll: wgpu::PollType) -> Asked {
-        catch_unwind(AssertUnwindSafe(|| self.device.poll(poll)))
+        poller::poll(&self.device, &self.faults, poll)
     }
 }

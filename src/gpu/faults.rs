@@ -12,9 +12,8 @@ pub(super) struct Faults {
 
 #[derive(Default)]
 struct State {
-    /// Final, and told at every call: the device is gone, or recorded work was not done, so that
-    /// tensors do not hold what they should.
-    fatal: Option<Error>,
+    /// Final, and told at every call.
+    lost: Option<Error>,
     /// Told once.
     pending: Option<Error>,
 }
@@ -26,31 +25,73 @@ impl Faults {
 
     /// The error to return instead of going on, if there is one.
     pub(super) fn check(&self) -> Result<()> {
-        self.check_fatal()?;
+        self.check_lost()?;
         self.state().pending.take().map_or(Ok(()), Err)
     }
 
-    /// As [`check`](Self::check), for what no call can get past.
-    pub(super) fn check_fatal(&self) -> Result<()> {
-        self.state().fatal.clone().map_or(Ok(()), Err)
+    /// As [`check`](Self::check), for the loss of the device alone: no call can get past it.
+    pub(super) fn check_lost(&self) -> Result<()> {
+        self.state().lost.clone().map_or(Ok(()), Err)
     }
 
+    /// Keeps the first reason: the later ones often follow from it.
     pub(super) fn lose(&self, reason: impl Into<String>) {
-        self.break_down(Error::DeviceLost { reason: reason.into() });
-    }
-
-    /// Keeps the first error, but for a lost device, which explains all others.
-    pub(super) fn break_down(&self, error: Error) {
-        let mut state = self.state();
-        let lost = |error: &Error| matches!(error, Error::DeviceLost { .. });
-        if state.fatal.is_none() || (lost(&error) && !state.fatal.as_ref().is_some_and(lost)) {
-            state.fatal = Some(error);
-        }
+        self.state().lost.get_or_insert(Error::DeviceLost { reason: reason.into() });
     }
 
     /// Keeps the first error: the later ones often follow from it.
     pub(super) fn report(&self, error: Error) {
         self.state().pending.get_or_insert(error);
+    }
+}
+
+/// Why a device is gone, where nobody tells.
+pub(super) const GONE: &str =
+    "the application destroyed its wgpu device, or the driver lost it; open another";
+
+/// Why a device is gone, in our words.
+pub(super) fn reason_of(reason: wgpu::DeviceLostReason, message: &str) -> String {
+    match reason {
+        wgpu::DeviceLostReason::Destroyed => {
+            "the application destroyed its wgpu device; open another".to_owned()
+        }
+        wgpu::DeviceLostReason::Unknown => format!("the driver lost it: {message}; open another"),
+    }
+}
+
+/// Whether a device is gone. wgpu tells that to whoever has set the device's callback, which is the host
+/// application where the device is its own; to others the calls seem to succeed.
+pub(super) fn is_lost(device: &wgpu::Device) -> bool {
+    if cfg!(target_arch = "wasm32") {
+        return false;
+    }
+    // No device makes such a buffer; one that is gone does not even refuse.
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    drop(device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("wgrad asks whether the device is there"),
+        size: u64::MAX & !255,
+        usage: wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    }));
+    pollster::block_on(scope.pop()).is_none()
+}
+
+/// Whether an error is that the caller has destroyed a buffer.
+pub(super) fn tells_of_destroyed(error: &Error) -> bool {
+    matches!(error, Error::Gpu { description } if description.contains("has been destroyed"))
+}
+
+/// Why a buffer that the caller has cannot be used.
+pub(super) fn unusable(error: Error) -> Error {
+    let destroyed = tells_of_destroyed(&error);
+    match error {
+        Error::Gpu { description } if destroyed => {
+            let description = format!(
+                "the buffer of a tensor was destroyed by the application; use another tensor. {description}"
+            );
+            Error::Gpu { description }
+        }
+        other => other,
     }
 }
 

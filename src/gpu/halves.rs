@@ -44,7 +44,7 @@ pub(super) fn copy_odd(
     let whole = halves / 2;
     if whole > 0 {
         let bytes = (whole * size_of::<u32>()) as u64;
-        context.record(|recorder| recorder.copy(context, from, to, bytes))?;
+        context.record(|recorder| recorder.copy(from, to, bytes))?;
     }
     let (from, to) = (window(from, whole, 1), window(to, whole, 1));
     let parameters = [from.base, to.base];

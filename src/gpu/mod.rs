@@ -19,6 +19,7 @@ mod operand;
 mod operations;
 mod optimizer;
 mod pipeline;
+mod poller;
 mod prelu;
 mod probe;
 mod read_back;
@@ -80,7 +81,17 @@ impl GpuBackend {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.context.record(|recorder| recorder.upload(&self.context, bytes, bounds, buffer))
+        self.context.check_shared(buffer)?;
+        // What has been uploaded is uploaded again: nobody can have used it.
+        let upload = || {
+            let context = &self.context;
+            match context.record(|recorder| Ok(recorder.upload(context, bytes, bounds, buffer))) {
+                Ok(uploaded) => uploaded.map(Ok),
+                // It is another's work that failed, or the device.
+                Err(error) => Ok(Err(error)),
+            }
+        };
+        self.context.with_room(upload).flatten()
     }
 }
 
@@ -119,13 +130,11 @@ impl Backend for GpuBackend {
     }
 
     fn trim(&self) {
-        self.context.pool.trim();
-        self.context.staging.trim();
-        self.context.uploads.trim();
+        self.context.trim();
     }
 
     fn flush(&self) -> Result<()> {
-        self.context.record_at_once(|recorder| recorder.submit(&self.context).map(drop))
+        self.context.flush()
     }
 
     fn synchronize(&self) -> Result<()> {
@@ -165,9 +174,13 @@ impl Backend for GpuBackend {
         if elements == 0 {
             return Ok(());
         }
+        self.context.check_shared(buffer)?;
         let bytes = (elements * size_of::<f32>()) as u64;
         let bounds = Bounds::of_zeros(elements);
-        self.context.record(|recorder| recorder.clear(&self.context, buffer, bytes, bounds))
+        self.context.record(|recorder| {
+            recorder.clear(buffer, bytes, bounds);
+            Ok(())
+        })
     }
 
     fn read(&self, input: &Storage, elements: usize) -> Result<Reading> {
@@ -192,7 +205,7 @@ impl Backend for GpuBackend {
             });
         }
         let buffer = Buffer::adopted(&self.context, buffer, elements);
-        self.context.check_ownership(&buffer)?;
+        self.context.check_shared(&buffer)?;
         Ok(Storage::Gpu(Arc::new(buffer)))
     }
 
@@ -209,6 +222,7 @@ impl Backend for GpuBackend {
     }
 
     fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        self.context.expose();
         Some((&self.context.device, &self.context.queue))
     }
 

@@ -36,7 +36,9 @@ fn bytes_of(elements: usize) -> u64 {
 }
 
 fn copy(context: &Context, from: &Arc<Buffer>, to: &Arc<Buffer>, bytes: u64) -> Result<()> {
-    context.record(|recorder| recorder.copy(context, from, to, bytes))
+    context.check_shared(from)?;
+    context.check_shared(to)?;
+    context.record(|recorder| recorder.copy(from, to, bytes))
 }
 
 /// An input as it is now: a copy where the kernel writes to the same buffer.

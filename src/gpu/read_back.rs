@@ -1,25 +1,135 @@
 //! From the GPU to the host.
 
-use std::sync::Arc;
-
-use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 use super::buffer::Buffer;
 use super::context::Context;
 use super::faults::guarded;
 use crate::error::{Error, Result};
-use crate::pool::{Purpose, class_of};
+use crate::pool::{Pool, Purpose};
 
 const STAGING_USAGES: wgpu::BufferUsages =
     wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST);
 
+/// A buffer of the pool that is mapped, or will be. wgpu may be about to map it at any time until it has
+/// called back: only then is the buffer free for others.
+pub(super) struct Mapping {
+    device: wgpu::Device,
+    pool: Arc<Pool<wgpu::Buffer>>,
+    buffer: wgpu::Buffer,
+    class: u64,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// wgpu has not been asked.
+    Unmapped,
+    /// wgpu has not called back; the reader, if he waits.
+    UnderWay(Option<Waker>),
+    Mapped,
+    Failed,
+    /// The reader is gone, and wgpu has not called back.
+    Abandoned,
+    /// The buffer has been given back, or given up.
+    Gone,
+}
+
+impl Mapping {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(*self.state(), State::UnderWay(_))
+    }
+
+    /// Asks wgpu.
+    fn start(self: &Arc<Self>, bytes: u64) -> Result<()> {
+        *self.state() = State::UnderWay(None);
+        guarded(&self.device, 0, || {
+            let mapping = Arc::clone(self);
+            let resolve = move |result: Result<(), _>| mapping.resolve(result.is_ok());
+            self.buffer.map_async(wgpu::MapMode::Read, 0..bytes, resolve);
+        })
+    }
+
+    /// What wgpu calls back.
+    fn resolve(&self, mapped: bool) {
+        let resolved = if mapped { State::Mapped } else { State::Failed };
+        let mut state = self.state();
+        match &mut *state {
+            State::UnderWay(waker) => {
+                let waker = waker.take();
+                *state = resolved;
+                drop(state);
+                waker.into_iter().for_each(Waker::wake);
+            }
+            State::Abandoned => {
+                *state = State::Gone;
+                drop(state);
+                self.give_back(&resolved);
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells the reader that nothing comes any more. wgpu may still call back.
+    pub(super) fn fail(&self) {
+        let mut state = self.state();
+        if let State::UnderWay(waker) = &mut *state {
+            let waker = waker.take();
+            *state = State::Failed;
+            drop(state);
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// The reader needs the buffer no more. Whether wgpu still has to call back.
+    fn abandon(&self) -> bool {
+        let mut state = self.state();
+        if let State::UnderWay(_) = *state {
+            *state = State::Abandoned;
+            return true;
+        }
+        let last = std::mem::replace(&mut *state, State::Gone);
+        drop(state);
+        self.give_back(&last);
+        false
+    }
+
+    fn give_back(&self, state: &State) {
+        let reusable = match state {
+            State::Unmapped => true,
+            State::Mapped => guarded(&self.device, 0, || self.buffer.unmap()).is_ok(),
+            _ => false,
+        };
+        if reusable {
+            self.pool.give(self.class, Purpose::Workspace, self.buffer.clone());
+        } else {
+            self.pool.lose(self.class, Purpose::Workspace);
+        }
+    }
+
+    /// Whether the buffer was mapped, once that is known.
+    async fn resolved(&self) -> bool {
+        poll_fn(|task| match &mut *self.state() {
+            State::UnderWay(waker) => {
+                *waker = Some(task.waker().clone());
+                Poll::Pending
+            }
+            state => Poll::Ready(matches!(state, State::Mapped)),
+        })
+        .await
+    }
+}
+
 /// Elements that have been copied, or will be, to a buffer that the host can read.
 pub(crate) struct ReadBack {
     context: Arc<Context>,
-    staging: wgpu::Buffer,
-    class: u64,
+    mapping: Arc<Mapping>,
     bytes: u64,
-    mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
     submission: Option<wgpu::SubmissionIndex>,
 }
 
@@ -31,26 +141,29 @@ impl ReadBack {
         elements: usize,
     ) -> Result<Self> {
         let bytes = elements as u64 * size_of::<f32>() as u64;
-        let class = class_of(bytes).min(context.info.max_tensor_bytes);
+        context.check_shared(buffer)?;
+        let class = context.class_of(bytes);
         let create = || context.create_buffer("wgrad read-back", class, STAGING_USAGES);
-        let staging = context.staging.take(class, Purpose::Workspace, create);
-        let staging = staging.map_err(|error| context.explain(error))?;
-        let (sender, mapped) = oneshot_channel();
+        let take = || context.staging.take(class, Purpose::Workspace, create);
+        let staging = context.with_room(take)?;
+        let mapping = Mapping {
+            device: context.device.clone(),
+            pool: Arc::clone(&context.staging),
+            buffer: staging,
+            class,
+            state: Mutex::new(State::Unmapped),
+        };
         // From here on it goes back when this is dropped, also where a step fails.
-        let context = Arc::clone(context);
-        let mut reading = Self { context, staging, class, bytes, mapped, submission: None };
-        let (context, staging) = (&reading.context, &reading.staging);
-        let submission = context.record_at_once(|recorder| {
-            recorder.copy_out(context, buffer, staging, bytes)?;
-            recorder.submit(context)
+        let (context, mapping) = (Arc::clone(context), Arc::new(mapping));
+        let mut reading = Self { context, mapping, bytes, submission: None };
+        let (context, mapping) = (&reading.context, &reading.mapping);
+        // Where reads are dropped one after the other, they must not pile up on the GPU either.
+        let copy = context.record(|recorder| {
+            recorder.copy_out(buffer, &mapping.buffer, bytes)?;
+            Ok(recorder.last_piece())
         })?;
-        let told = guarded(&context.device, 0, || {
-            staging.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-                // The reader may have lost interest; then nobody listens.
-                let _ = sender.send(result);
-            });
-        });
-        told.map_err(|error| context.explain(error))?;
+        let submission = context.submit(Some(copy))?;
+        mapping.start(bytes).map_err(|error| context.explain(error))?;
         reading.submission = submission;
         Ok(reading)
     }
@@ -64,48 +177,35 @@ impl ReadBack {
             });
         }
         self.context.wait(self.submission.clone())?;
-        let mapped = pollster::block_on(self.mapped.receive());
-        self.take(mapped)
+        // The thread that polled last may be about to call back.
+        pollster::block_on(self.resolve())
     }
 
     /// Never blocks: natively a thread drives the device meanwhile, as nothing else may.
     pub(crate) async fn resolve(self) -> Result<Vec<f32>> {
-        #[cfg(not(target_arch = "wasm32"))]
-        {
-            let (context, submission) = (Arc::clone(&self.context), self.submission.clone());
-            let drive = move || {
-                // A loss is told to the reader, whose mapping fails then.
-                let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
-                let _ = context.poll(poll);
-            };
-            let spawned = std::thread::Builder::new().name("wgrad read-back".into()).spawn(drive);
-            spawned.map_err(|error| Error::Gpu { description: error.to_string() })?;
+        let Self { context, mapping, submission, .. } = &self;
+        if let Some(submission) = submission.clone().filter(|_| mapping.is_under_way()) {
+            context.poller.await_mapping(&context.device, &context.faults, submission, mapping)?;
         }
-        let mapped = self.mapped.receive().await;
-        self.take(mapped)
-    }
-
-    fn take(self, mapped: Option<Result<(), wgpu::BufferAsyncError>>) -> Result<Vec<f32>> {
-        let failed = |description: String| self.context.explain(Error::Gpu { description });
-        match mapped {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(failed(error.to_string())),
-            None => return Err(failed("a read-back was cancelled".to_owned())),
+        let mapped = mapping.resolved().await;
+        let failed = |description: String| context.explain(Error::Gpu { description });
+        if !mapped {
+            return Err(failed("the buffer of a read could not be mapped".to_owned()));
         }
         let values = {
-            let range = self.staging.get_mapped_range(0..self.bytes);
+            let range = mapping.buffer.get_mapped_range(0..self.bytes);
             let bytes = range.map_err(|error| failed(error.to_string()))?;
             bytemuck::pod_collect_to_vec(&bytes)
         };
-        self.context.faults.check()?;
+        context.faults.check()?;
         Ok(values)
     }
 }
 
 impl Drop for ReadBack {
     fn drop(&mut self) {
-        // Cancels a mapping that is still under way; one that failed has nothing to unmap.
-        let _ = guarded(&self.context.device, 0, || self.staging.unmap());
-        self.context.staging.give(self.class, Purpose::Workspace, self.staging.clone());
+        if self.mapping.abandon() {
+            self.context.poller.abandon(&self.context.device, &self.context.faults);
+        }
     }
 }

@@ -1,24 +1,28 @@
 //! One open batch of recorded work.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::buffer::Buffer;
 use super::context::Context;
-use super::faults::guarded;
+use super::faults::{guarded, tells_of_destroyed, unusable};
 use super::kernel::Access;
 use super::pipeline::Pipeline;
 use super::tape::{Command, Dispatch, GpuPlan, Tapes};
 use super::upload::Upload;
 use crate::cpu::Bounds;
 use crate::device::Counters;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The bytes of parameters and small uploads that a batch can carry.
 const ARENA: usize = 1 << 20;
 
 /// The bytes of a kernel's parameters, at most.
 pub(super) const PARAMETERS: usize = 128;
+
+/// The storage bindings of a kernel, at most.
+const BINDINGS: usize = 8;
 
 /// The offset of a binding is a multiple of this on every device.
 pub(super) const ALIGNMENT: usize = 256;
@@ -55,7 +59,12 @@ impl Binding<'_> {
     }
 }
 
-/// A piece of the open batch.
+/// A piece of the open batch, and the pieces that wrote what it reads.
+struct Piece {
+    work: Work,
+    after: [u64; BINDINGS],
+}
+
 enum Work {
     Kernel { pipeline: Arc<Pipeline>, group: wgpu::BindGroup, offset: u32, groups: [u32; 3] },
     Copy { from: wgpu::Buffer, offset: u64, to: wgpu::Buffer, to_offset: u64, bytes: u64 },
@@ -71,10 +80,17 @@ enum Work {
 pub(super) struct Recorder {
     arena_buffer: wgpu::Buffer,
     arena: Vec<u8>,
-    work: Vec<Work>,
+    work: Vec<Piece>,
     /// What the host has written for the batch.
     uploads: Vec<Upload>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
+    latest: Option<wgpu::SubmissionIndex>,
+    /// The number of the next piece of work, from 1 on.
+    next: u64,
+    /// Pieces that could not be done, and why. What they should have written is not there.
+    failed: VecDeque<(Range<u64>, Error)>,
+    /// What nobody has been told who asked for all work.
+    untold: Option<Error>,
     /// What has been recorded so far; the pipelines are counted where they are made.
     counters: Counters,
     pub(super) tapes: Tapes,
@@ -96,6 +112,10 @@ impl Recorder {
             work: Vec::new(),
             uploads: Vec::new(),
             in_flight: VecDeque::new(),
+            latest: None,
+            next: 1,
+            failed: VecDeque::new(),
+            untold: None,
             counters: Counters::default(),
             tapes: Tapes::default(),
         }
@@ -111,6 +131,54 @@ impl Recorder {
         self.counters
     }
 
+    /// The number of the piece that was recorded last.
+    pub(super) const fn last_piece(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// What could not be done, where nobody has been told.
+    pub(super) fn take_untold(&mut self) -> Result<()> {
+        self.untold.take().map_or(Ok(()), Err)
+    }
+
+    /// Forgets what the caller knows: that he has destroyed a buffer.
+    pub(super) fn forget_destroyed(&mut self) {
+        self.untold.take_if(|error| tells_of_destroyed(error));
+    }
+
+    /// Whether the open batch should be submitted: the next piece of work needs some room in the arena.
+    pub(super) fn is_full(&self) -> bool {
+        self.work.len() >= BATCH || self.arena.len() > ARENA - 2 * SMALL_UPLOAD
+    }
+
+    /// Why a piece could not be done, if it is so.
+    fn failure(&self, piece: u64) -> Option<&Error> {
+        self.failed.iter().find(|(pieces, _)| pieces.contains(&piece)).map(|(_, error)| error)
+    }
+
+    /// That a buffer holds what it should: the work that writes to it has not failed.
+    fn check_written(&self, buffer: &Buffer) -> Result<()> {
+        let Some(error) = self.failure(buffer.written_by()) else { return Ok(()) };
+        let description = format!(
+            "a tensor does not hold what it should, as the work that writes to it could not be done; \
+             write to it anew. It was this: {error}"
+        );
+        Err(Error::Gpu { description })
+    }
+
+    /// That a kernel's inputs hold what they should.
+    fn check_inputs<'a>(
+        &self,
+        pipeline: &Pipeline,
+        bindings: impl Iterator<Item = Binding<'a>>,
+    ) -> Result<()> {
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        let inputs = bindings.zip(pipeline.accesses()).filter(|(_, a)| **a != Access::Write);
+        inputs.map(|(binding, _)| self.check_written(binding.buffer)).collect()
+    }
+
     /// Records a kernel. The first binding of its group is its parameters.
     pub(super) fn dispatch(
         &mut self,
@@ -120,13 +188,15 @@ impl Recorder {
         parameters: &[u8],
         groups: [u32; 3],
     ) -> Result<()> {
+        self.check_inputs(pipeline, bindings.iter().copied())?;
         let offset = self.reserve(context, ALIGNMENT, PARAMETERS.max(parameters.len()))?;
         self.arena[offset..offset + parameters.len()].copy_from_slice(parameters);
         let group = bind_group(context, pipeline, &self.arena_buffer, bindings)?;
         if let Some(tape) = self.tapes.of_this_thread() {
             tape.push(Command::Dispatch(Dispatch::new(pipeline, bindings, parameters, groups)));
         }
-        self.kernel(context, pipeline, group, offset, bindings.iter().copied(), groups)
+        self.kernel(pipeline, group, offset, bindings.iter().copied(), groups);
+        Ok(())
     }
 
     /// Records all commands of a plan once more.
@@ -140,16 +210,19 @@ impl Recorder {
                         tape.push(command.clone());
                     }
                     let Dispatch { pipeline, groups, .. } = dispatch;
-                    let bindings = dispatch.bindings();
-                    self.kernel(context, pipeline, group.clone(), offset, bindings, *groups)?;
+                    self.check_inputs(pipeline, dispatch.bindings())?;
+                    self.kernel(pipeline, group.clone(), offset, dispatch.bindings(), *groups);
                 }
-                Command::Copy { from, to, bytes } => self.copy(context, from, to, *bytes)?,
+                Command::Copy { from, to, bytes } => self.copy(from, to, *bytes)?,
                 Command::Clear { buffer, bytes, bounds } => {
-                    self.clear(context, buffer, *bytes, *bounds)?;
+                    self.clear(buffer, *bytes, *bounds);
                 }
                 Command::Upload { buffer, bytes, bounds } => {
                     self.upload(context, bytes, *bounds, buffer)?;
                 }
+            }
+            if self.is_full() {
+                self.submit(context)?;
             }
         }
         Ok(())
@@ -157,23 +230,25 @@ impl Recorder {
 
     fn kernel<'a>(
         &mut self,
-        context: &Context,
         pipeline: &Arc<Pipeline>,
         group: wgpu::BindGroup,
         offset: usize,
         bindings: impl Iterator<Item = Binding<'a>>,
         groups: [u32; 3],
-    ) -> Result<()> {
+    ) {
         let mut moved = 0;
-        for (Binding { buffer, bytes, .. }, access) in bindings.zip(pipeline.accesses()) {
+        let mut after = [0; BINDINGS];
+        let bindings = bindings.zip(pipeline.accesses());
+        for ((Binding { buffer, bytes, .. }, access), after) in bindings.zip(&mut after) {
             moved += bytes;
-            match access {
-                Access::Read => {}
-                Access::Write => buffer.set_bounds(None),
-                Access::Change => {
-                    buffer.set_bounds(None);
-                    moved += bytes;
-                }
+            if *access != Access::Write {
+                *after = buffer.written_by();
+            }
+            if *access == Access::Change {
+                moved += bytes;
+            }
+            if *access != Access::Read {
+                buffer.set_written(self.next, None);
             }
         }
         self.counters.dispatches += 1;
@@ -182,57 +257,43 @@ impl Recorder {
             self.counters.product_bytes += moved;
         }
         let (pipeline, offset) = (Arc::clone(pipeline), offset as u32);
-        self.push(context, Work::Kernel { pipeline, group, offset, groups })
+        self.push(Work::Kernel { pipeline, group, offset, groups }, after);
     }
 
-    /// Adds to the open batch; submits it where it is full.
-    fn push(&mut self, context: &Context, work: Work) -> Result<()> {
-        self.work.push(work);
-        if self.work.len() >= BATCH { self.submit(context).map(drop) } else { Ok(()) }
+    fn push(&mut self, work: Work, after: [u64; BINDINGS]) {
+        self.work.push(Piece { work, after });
+        self.next += 1;
     }
 
     /// Records a copy from the start of one buffer to the start of another.
-    pub(super) fn copy(
-        &mut self,
-        context: &Context,
-        from: &Arc<Buffer>,
-        to: &Arc<Buffer>,
-        bytes: u64,
-    ) -> Result<()> {
+    pub(super) fn copy(&mut self, from: &Arc<Buffer>, to: &Arc<Buffer>, bytes: u64) -> Result<()> {
         if let Some(tape) = self.tapes.of_this_thread() {
             tape.push(Command::Copy { from: Arc::clone(from), to: Arc::clone(to), bytes });
         }
-        to.set_bounds(None);
+        self.copy_out(from, to.raw(), bytes)?;
+        to.set_written(self.last_piece(), None);
         self.counters.bytes += 2 * bytes;
-        self.copy_out(context, from, to.raw(), bytes)
+        Ok(())
     }
 
     /// Records a copy to a buffer that no tensor has: no part of a plan.
-    pub(super) fn copy_out(
-        &mut self,
-        context: &Context,
-        from: &Buffer,
-        to: &wgpu::Buffer,
-        bytes: u64,
-    ) -> Result<()> {
+    pub(super) fn copy_out(&mut self, from: &Buffer, to: &wgpu::Buffer, bytes: u64) -> Result<()> {
+        self.check_written(from)?;
+        let mut after = [0; BINDINGS];
+        after[0] = from.written_by();
         let (from, to) = (from.raw().clone(), to.clone());
-        self.push(context, Work::Copy { from, offset: 0, to, to_offset: 0, bytes })
+        self.push(Work::Copy { from, offset: 0, to, to_offset: 0, bytes }, after);
+        Ok(())
     }
 
     /// Records that the first bytes of a buffer become zero, which has these bounds.
-    pub(super) fn clear(
-        &mut self,
-        context: &Context,
-        buffer: &Arc<Buffer>,
-        bytes: u64,
-        bounds: Option<Bounds>,
-    ) -> Result<()> {
+    pub(super) fn clear(&mut self, buffer: &Arc<Buffer>, bytes: u64, bounds: Option<Bounds>) {
         if let Some(tape) = self.tapes.of_this_thread() {
             tape.push(Command::Clear { buffer: Arc::clone(buffer), bytes, bounds });
         }
-        buffer.set_bounds(bounds);
+        buffer.set_written(self.next, bounds);
         self.counters.bytes += bytes;
-        self.push(context, Work::Clear { buffer: buffer.raw().clone(), bytes })
+        self.push(Work::Clear { buffer: buffer.raw().clone(), bytes }, [0; BINDINGS]);
     }
 
     /// Uploads bytes, of values with these bounds, to the start of a buffer, after what is recorded so
@@ -244,9 +305,9 @@ impl Recorder {
         bounds: Option<Bounds>,
         buffer: &Arc<Buffer>,
     ) -> Result<()> {
-        buffer.set_bounds(None);
+        buffer.set_written(self.next, None);
         self.upload_bytes(context, bytes, buffer)?;
-        buffer.set_bounds(bounds);
+        buffer.set_written(self.last_piece(), bounds);
         if let Some(tape) = self.tapes.of_this_thread() {
             let (buffer, bytes) = (Arc::clone(buffer), bytes.to_vec());
             tape.push(Command::Upload { buffer, bytes, bounds });
@@ -261,14 +322,16 @@ impl Recorder {
             self.arena[offset..offset + bytes.len()].copy_from_slice(bytes);
             let (from, to) = (self.arena_buffer.clone(), buffer.raw().clone());
             let (offset, bytes) = (offset as u64, bytes.len() as u64);
-            return self.push(context, Work::Copy { from, offset, to, to_offset: 0, bytes });
+            self.push(Work::Copy { from, offset, to, to_offset: 0, bytes }, [0; BINDINGS]);
+            return Ok(());
         }
-        for (piece, to_offset) in bytes.chunks(UPLOAD).zip((0..).step_by(UPLOAD)) {
+        let size = UPLOAD.min(context.info.max_tensor_bytes as usize);
+        for (piece, to_offset) in bytes.chunks(size).zip((0..).step_by(size)) {
             let upload = Upload::new(context, piece)?;
             let (from, to) = (upload.buffer().clone(), buffer.raw().clone());
             self.uploads.push(upload);
             let bytes = piece.len() as u64;
-            self.push(context, Work::Copy { from, offset: 0, to, to_offset, bytes })?;
+            self.push(Work::Copy { from, offset: 0, to, to_offset, bytes }, [0; BINDINGS]);
             if self.uploads.len() >= PENDING_UPLOADS {
                 self.submit(context)?;
             }
@@ -276,34 +339,122 @@ impl Recorder {
         Ok(())
     }
 
-    /// Submits the open batch; nothing where it is empty.
-    pub(super) fn submit(&mut self, context: &Context) -> Result<Option<wgpu::SubmissionIndex>> {
-        if self.work.is_empty() {
-            return Ok(None);
+    /// Submits the open batch if this piece is in it, or without fail where none is named: returns a
+    /// submission that it is done with, or why the piece could not be done.
+    pub(super) fn submit_piece(
+        &mut self,
+        context: &Context,
+        piece: Option<u64>,
+    ) -> Result<Option<wgpu::SubmissionIndex>> {
+        if piece.is_none_or(|piece| piece + self.work.len() as u64 >= self.next) {
+            self.submit(context)?;
         }
+        piece
+            .and_then(|piece| self.failure(piece))
+            .map_or_else(|| Ok(self.latest.clone()), |error| Err(error.clone()))
+    }
+
+    /// Submits the open batch. Where there is no memory for it, it stays open; pieces that cannot be done for
+    /// another reason are left out.
+    fn submit(&mut self, context: &Context) -> Result<()> {
+        if self.work.is_empty() {
+            return Ok(());
+        }
+        let arena = match self.arena.is_empty() {
+            true => None,
+            false => Some(Upload::new(context, &self.arena)?),
+        };
+        let mut submitted = self.submit_pieces(context, arena.as_ref(), &self.work);
+        if let Err(Error::Gpu { .. }) = submitted {
+            submitted = self.submit_what_can_be(context, arena.as_ref());
+        }
+        // Buffers of a lost device do not come back.
+        let _ = guarded(&context.device, 0, || arena.map(Upload::reclaim));
+        match submitted {
+            Ok(index) => {
+                self.close(context);
+                self.counters.submissions += 1;
+                self.in_flight.push_back(index.clone());
+                self.latest = Some(index);
+                Ok(())
+            }
+            Err(error @ Error::OutOfMemory { .. }) => Err(error),
+            Err(error) => {
+                self.discard(context, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Submits pieces of the batch, after the arena.
+    fn submit_pieces(
+        &self,
+        context: &Context,
+        arena: Option<&Upload>,
+        work: &[Piece],
+    ) -> Result<wgpu::SubmissionIndex> {
         let submitted = guarded(&context.device, 0, || {
             let descriptor = wgpu::CommandEncoderDescriptor { label: Some("wgrad") };
             let mut encoder = context.device.create_command_encoder(&descriptor);
-            if !self.arena.is_empty() {
-                let upload = Upload::new(context, &self.arena)?;
-                let (from, to) = (upload.buffer(), &self.arena_buffer);
+            if let Some(arena) = arena {
+                let (from, to) = (arena.buffer(), &self.arena_buffer);
                 encoder.copy_buffer_to_buffer(from, 0, to, 0, self.arena.len() as u64);
-                self.uploads.push(upload);
             }
-            encode(&mut encoder, &self.work)?;
+            encode(&mut encoder, work)?;
             Ok(context.queue.submit([encoder.finish()]))
         });
+        submitted.flatten()
+    }
+
+    /// Submits the pieces one by one, but for those that cannot be done, as the caller has destroyed a
+    /// buffer say, and those that read what they should have written.
+    fn submit_what_can_be(
+        &mut self,
+        context: &Context,
+        arena: Option<&Upload>,
+    ) -> Result<wgpu::SubmissionIndex> {
+        let mut index = self.submit_pieces(context, arena, &[])?;
+        let first = self.next - self.work.len() as u64;
+        for (piece, number) in (0..self.work.len()).zip(first..) {
+            let lacks = |&after: &u64| self.failure(after).cloned();
+            let done = match self.work[piece].after.iter().find_map(lacks) {
+                Some(error) => Err(error),
+                None => self.submit_pieces(context, None, &self.work[piece..=piece]),
+            };
+            match done {
+                Ok(submitted) => index = submitted,
+                Err(error) => {
+                    let error = unusable(error);
+                    self.untold.get_or_insert(error.clone());
+                    self.fail(number..number + 1, error);
+                }
+            }
+        }
+        Ok(index)
+    }
+
+    /// Drops the open batch, which cannot be done.
+    pub(super) fn discard(&mut self, context: &Context, error: &Error) {
+        self.fail(self.next - self.work.len() as u64..self.next, error.clone());
+        self.close(context);
+    }
+
+    fn fail(&mut self, pieces: Range<u64>, error: Error) {
+        /// How many failures to keep in mind: whoever has more hardly waits for the first.
+        const KEPT: usize = 4096;
+        if self.failed.len() == KEPT {
+            self.failed.pop_front();
+        }
+        self.failed.push_back((pieces, error));
+    }
+
+    /// Begins a new batch.
+    fn close(&mut self, context: &Context) {
         self.work.clear();
         self.arena.clear();
         // Buffers of a lost device do not come back.
         let reclaim = || self.uploads.drain(..).for_each(Upload::reclaim);
         let _ = guarded(&context.device, 0, reclaim);
-        let submitted = submitted.flatten();
-        // The work is not done: what the tensors hold is not what they should.
-        let index = submitted.inspect_err(|error| context.faults.break_down(error.clone()))?;
-        self.counters.submissions += 1;
-        self.in_flight.push_back(index.clone());
-        Ok(Some(index))
     }
 
     /// A place in the arena; submits the open batch where there is none left.
@@ -319,11 +470,11 @@ impl Recorder {
 }
 
 /// The commands of a batch. Waits for kernels that are being compiled.
-fn encode(encoder: &mut wgpu::CommandEncoder, work: &[Work]) -> Result<()> {
+fn encode(encoder: &mut wgpu::CommandEncoder, work: &[Piece]) -> Result<()> {
     // Kernels that follow one another share a pass.
     let mut pass: Option<wgpu::ComputePass<'static>> = None;
-    for work in work {
-        match work {
+    for piece in work {
+        match &piece.work {
             Work::Kernel { pipeline, group, offset, groups } => {
                 let compiled = pipeline.compiled()?;
                 let pass = pass.get_or_insert_with(|| {
@@ -374,7 +525,9 @@ pub(super) fn bind_group(
     let descriptor =
         wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
     let create = || context.device.create_bind_group(&descriptor);
-    // The caller may have destroyed a buffer of his own.
-    let adopted = bindings.iter().any(|binding| binding.buffer.is_adopted());
-    if adopted { guarded(&context.device, 0, create) } else { Ok(create()) }
+    // The caller may have destroyed a buffer that he has.
+    if bindings.iter().any(|binding| binding.buffer.is_shared()) {
+        return guarded(&context.device, 0, create).map_err(unusable);
+    }
+    Ok(create())
 }

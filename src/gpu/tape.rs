@@ -20,6 +20,19 @@ pub(super) enum Command {
     Upload { buffer: Arc<Buffer>, bytes: Vec<u8>, bounds: Option<Bounds> },
 }
 
+impl Command {
+    /// Checks the buffers that it reads and writes.
+    fn check_buffers(&self, check: impl Fn(&Buffer) -> Result<()>) -> Result<()> {
+        match self {
+            Self::Dispatch(dispatch) => {
+                dispatch.bindings.iter().try_for_each(|held| check(&held.buffer))
+            }
+            Self::Copy { from, to, .. } => check(from).and_then(|()| check(to)),
+            Self::Clear { buffer, .. } | Self::Upload { buffer, .. } => check(buffer),
+        }
+    }
+}
+
 /// A kernel and what it is run with.
 #[derive(Clone)]
 pub(super) struct Dispatch {
@@ -183,6 +196,10 @@ impl Replay for GpuPlan {
         for check in &self.checks {
             check()?;
             self.context.recorder().tapes.keep_check(Arc::clone(check));
+        }
+        // wgpu tells too late of groups with buffers that the caller has destroyed.
+        for command in &self.commands {
+            command.check_buffers(|buffer| self.context.check_shared(buffer))?;
         }
         self.context.record(|recorder| recorder.replay(&self.context, self))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::context::Context;
 use crate::error::{Error, Result};
-use crate::pool::{Pool, Purpose, class_of};
+use crate::pool::{Pool, Purpose};
 
 /// They are mapped while they are unused.
 pub(super) type Uploads = Pool<wgpu::Buffer>;
@@ -27,7 +27,7 @@ pub(super) struct Upload {
 impl Upload {
     pub(super) fn new(context: &Context, bytes: &[u8]) -> Result<Self> {
         let length = bytes.len() as u64;
-        let (pool, class) = (Arc::clone(&context.uploads), class_of(length));
+        let (pool, class) = (Arc::clone(&context.uploads), context.class_of(length));
         let create = || context.create_buffer("wgrad upload", class, UPLOAD_USAGES);
         let buffer = pool.take(class, Purpose::Workspace, create)?;
         match buffer.get_mapped_range_mut(..length) {
