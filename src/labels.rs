@@ -21,9 +21,9 @@ pub struct Labels {
 }
 
 impl Labels {
-    pub(crate) fn new(device: Device, storage: Storage, labels: &[i32]) -> Self {
-        let host = Arc::new(Mutex::new(labels.to_vec()));
-        Self { device, storage, host, rows: labels.len() }
+    pub(crate) fn new(device: Device, storage: Storage, labels: Vec<i32>) -> Self {
+        let rows = labels.len();
+        Self { device, storage, host: Arc::new(Mutex::new(labels)), rows }
     }
 
     /// The number of rows.

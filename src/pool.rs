@@ -1,9 +1,10 @@
 //! Buffers by size class, kept for reuse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::device::Memory;
+use crate::error::{Error, Result};
 
 /// The smallest buffer, also the alignment of every size: whole vec4s fit in any class.
 const SMALLEST: u64 = 256;
@@ -23,20 +24,84 @@ pub(crate) enum Purpose {
     Workspace,
 }
 
+/// A vector with room for so many elements, where there is the memory for it.
+pub(crate) fn room<T>(elements: usize) -> Result<Vec<T>> {
+    let mut room = Vec::new();
+    match room.try_reserve_exact(elements) {
+        Ok(()) => Ok(room),
+        Err(_) => Err(Error::OutOfMemory {
+            bytes: (elements as u64).saturating_mul(size_of::<T>() as u64),
+        }),
+    }
+}
+
+/// A copy of elements, where there is the memory for it.
+pub(crate) fn copied<T: Copy>(elements: &[T]) -> Result<Vec<T>> {
+    let mut copy = room(elements.len())?;
+    copy.extend_from_slice(elements);
+    Ok(copy)
+}
+
+/// What the function makes; where there is no memory for it, once more after this has freed some.
+pub(crate) fn with_memory<T>(free: impl FnOnce(), make: impl Fn() -> Result<T>) -> Result<T> {
+    match make() {
+        Err(Error::OutOfMemory { .. }) => {
+            free();
+            make()
+        }
+        made => made,
+    }
+}
+
+/// The bytes that a pool may have in any case.
+const ALWAYS: u64 = 64 << 20;
+
 /// Unused buffers by their class, and the account of all.
+///
+/// In use and unused, the buffers have at most twice the bytes that have been in use at one time, or
+/// [`ALWAYS`]; the oldest go first. A step that is done again and again finds what it gave back, unless it
+/// uses many sizes one after the other, and none for long.
 pub(crate) struct Pool<B> {
     state: Mutex<State<B>>,
 }
 
 struct State<B> {
-    unused: BTreeMap<u64, Vec<B>>,
+    /// The oldest of a class first, each with when it came back.
+    unused: BTreeMap<u64, VecDeque<(u64, B)>>,
     memory: Memory,
+    /// The most bytes that have been in use at one time, whatever peak is measured.
+    most: u64,
+    returned: u64,
+}
+
+impl<B> State<B> {
+    /// Takes the oldest buffers out until there are few enough.
+    fn excess(&mut self) -> Vec<B> {
+        let limit = ALWAYS.max(2 * self.most).saturating_sub(self.memory.in_use_bytes);
+        let mut excess = Vec::new();
+        while self.memory.pooled_bytes > limit {
+            let age = |unused: &VecDeque<(u64, B)>| unused.front().map(|&(returned, _)| returned);
+            let aged = self
+                .unused
+                .iter_mut()
+                .filter_map(|(class, unused)| Some((age(unused)?, class, unused)));
+            let Some((_, &class, unused)) = aged.min_by_key(|&(returned, ..)| returned) else {
+                break;
+            };
+            excess.extend(unused.pop_front().map(|(_, buffer)| buffer));
+            if unused.is_empty() {
+                self.unused.remove(&class);
+            }
+            self.memory.pooled_bytes -= class;
+        }
+        excess
+    }
 }
 
 impl<B> Pool<B> {
     pub(crate) fn new() -> Self {
-        let state = State { unused: BTreeMap::new(), memory: Memory::default() };
-        Self { state: Mutex::new(state) }
+        let (unused, memory) = (BTreeMap::new(), Memory::default());
+        Self { state: Mutex::new(State { unused, memory, most: 0, returned: 0 }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State<B>> {
@@ -53,11 +118,11 @@ impl<B> Pool<B> {
     ) -> Result<B, E> {
         let unused = {
             let mut state = self.state();
-            let unused = state.unused.get_mut(&class).and_then(Vec::pop);
+            let unused = state.unused.get_mut(&class).and_then(VecDeque::pop_back);
             if unused.is_some() {
                 state.memory.pooled_bytes -= class;
             }
-            unused
+            unused.map(|(_, buffer)| buffer)
         };
         let buffer = match unused {
             Some(buffer) => buffer,
@@ -67,7 +132,9 @@ impl<B> Pool<B> {
                 create()
             })?,
         };
-        self.state().memory.add(class, purpose);
+        let mut state = self.state();
+        state.memory.add(class, purpose);
+        state.most = state.most.max(state.memory.in_use_bytes);
         Ok(buffer)
     }
 
@@ -76,7 +143,13 @@ impl<B> Pool<B> {
         let mut state = self.state();
         state.memory.remove(class, purpose);
         state.memory.pooled_bytes += class;
-        state.unused.entry(class).or_default().push(buffer);
+        state.returned += 1;
+        let returned = state.returned;
+        state.unused.entry(class).or_default().push_back((returned, buffer));
+        let excess = state.excess();
+        drop(state);
+        // Outside the lock: freeing memory may take a while.
+        drop(excess);
     }
 
     /// Notes that a buffer is gone.

@@ -1,16 +1,18 @@
 //! Arrays on a device.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use half::vec::HalfFloatVecExt;
 
 use crate::backend::{Reading, Rows, Storage};
 use crate::cpu::Bounds;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::pool::{copied, room};
 use crate::shape::Shape;
 
 /// A shaped, row-major array of f32 or f16 on a device: what [`Device::tensor`] and
@@ -74,7 +76,8 @@ impl Tensor {
     /// What the GPU has reported; [`Error::Unsupported`] in a browser, where [`read`](Self::read) is
     /// the way.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
-        self.start_reading()?.wait().map(|words| self.dtype().numbers(words, self.len()))
+        let words = self.start_reading()?.wait()?;
+        numbers(&self.device, self.dtype(), words, self.len())
     }
 
     /// The elements as f16, row-major; those of f32 rounded to the nearest, ties to even.
@@ -91,10 +94,10 @@ impl Tensor {
     /// As [`to_vec`](Self::to_vec).
     pub fn to_vec_f16(&self) -> Result<Vec<f16>> {
         let words = self.start_reading()?.wait()?;
-        Ok(match self.dtype() {
-            DType::F32 => Vec::from_f32_slice(&words),
-            DType::F16 => halves_of(&words, self.len()).to_vec(),
-        })
+        match self.dtype() {
+            DType::F32 => narrowed(&self.device, &words),
+            DType::F16 => self.device.with_memory(|| copied(halves_of(&words, self.len()))),
+        }
     }
 
     fn start_reading(&self) -> Result<Reading> {
@@ -103,13 +106,22 @@ impl Tensor {
 
     /// The elements, row-major, without blocking: for browsers and async applications.
     ///
-    /// The copy is recorded and submitted by the call itself; the future waits for it.
+    /// The copy is recorded and submitted by the call itself, which may take as long as
+    /// [`Device::flush`] and waits where recording waits (see [`Device`]); on the CPU it is made there and
+    /// then. The future waits for it, and yields to its executor at least once, also where the elements are
+    /// there already: a task that reads in a loop leaves the others their turn. It may be dropped at any
+    /// time.
     ///
     /// # Errors
     /// What the GPU has reported.
     pub fn read(&self) -> impl Future<Output = Result<Vec<f32>>> + use<> {
-        let (reading, dtype, elements) = (self.start_reading(), self.dtype(), self.len());
-        async move { reading?.resolve().await.map(|words| dtype.numbers(words, elements)) }
+        let (reading, device) = (self.start_reading(), self.device.clone());
+        let (dtype, elements) = (self.dtype(), self.len());
+        async move {
+            yield_once().await;
+            let words = reading?.resolve().await?;
+            numbers(&device, dtype, words, elements)
+        }
     }
 
     /// The only element. Blocks as [`to_vec`](Self::to_vec) does.
@@ -146,7 +158,8 @@ impl Tensor {
         match self.dtype() {
             DType::F32 => self.device.backend.write(values, &self.storage),
             DType::F16 => {
-                self.device.backend.write_halves(&Vec::from_f32_slice(values), &self.storage)
+                let values = narrowed(&self.device, values)?;
+                self.device.backend.write_halves(&values, &self.storage)
             }
         }
     }
@@ -158,7 +171,7 @@ impl Tensor {
     pub fn write_f16(&self, values: &[f16]) -> Result<()> {
         self.check_values("write_f16", values.len())?;
         match self.dtype() {
-            DType::F32 => self.device.backend.write(&values.to_f32_vec(), &self.storage),
+            DType::F32 => self.device.backend.write(&widened(&self.device, values)?, &self.storage),
             DType::F16 => self.device.backend.write_halves(values, &self.storage),
         }
     }
@@ -251,19 +264,44 @@ impl fmt::Debug for Tensor {
     }
 }
 
+/// Leaves the other tasks of the executor a turn.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|task| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// The first halves of words.
 fn halves_of(words: &[f32], elements: usize) -> &[f16] {
     &bytemuck::cast_slice(words)[..elements]
 }
 
-impl DType {
-    /// The numbers that are stored in words.
-    fn numbers(self, words: Vec<f32>, elements: usize) -> Vec<f32> {
-        match self {
-            Self::F32 => words,
-            Self::F16 => halves_of(&words, elements).to_f32_vec(),
-        }
+/// The numbers of this type that are stored in words.
+fn numbers(device: &Device, dtype: DType, words: Vec<f32>, elements: usize) -> Result<Vec<f32>> {
+    match dtype {
+        DType::F32 => Ok(words),
+        DType::F16 => widened(device, halves_of(&words, elements)),
     }
+}
+
+fn widened(device: &Device, halves: &[f16]) -> Result<Vec<f32>> {
+    let mut values = device.with_memory(|| room(halves.len()))?;
+    values.resize(halves.len(), 0.0);
+    halves.convert_to_f32_slice(&mut values);
+    Ok(values)
+}
+
+fn narrowed(device: &Device, values: &[f32]) -> Result<Vec<f16>> {
+    let mut halves = device.with_memory(|| room(values.len()))?;
+    halves.resize(values.len(), f16::ZERO);
+    halves.convert_from_f32_slice(values);
+    Ok(halves)
 }
 
 /// That the tensors of an operation live on one device.

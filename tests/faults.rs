@@ -2,9 +2,7 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use common::{Within, assert_all};
@@ -148,19 +146,6 @@ fn assert_passed(test: &str, output: &std::process::Output) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && told.contains("1 passed"), "{test}: {told}\n{errors}");
     print!("{told}");
-}
-
-/// Wakes a thread, and tells that it did.
-struct Woken {
-    thread: std::thread::Thread,
-    woken: AtomicBool,
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
-        self.thread.unpark();
-    }
 }
 
 /// A wgpu device as a host application would have it, of each adapter.
@@ -450,5 +435,130 @@ fn largest_tensor_works(device: &Device) {
         let z = device.zeros_of(DType::F16, [length]).unwrap();
         let y = Activation::Sigmoid.forward(&z).unwrap().to_vec().unwrap();
         assert!(y.len() == length && y.iter().all(|&y| y == 0.5));
+    }
+}
+
+/// The bytes of all that is pooled after tensors of growing sizes, and the most that were in use.
+fn pooled_after_growing(device: &Device, reads: bool) -> (u64, u64) {
+    for k in (16..=256).step_by(16) {
+        let z = device.zeros([k * 32_768]).unwrap();
+        let y = device.zeros([k * 32_768]).unwrap();
+        if reads {
+            assert_eq!(y.to_vec().unwrap().len(), z.len());
+        }
+    }
+    let memory = device.memory();
+    assert_eq!(memory.in_use_bytes, 0);
+    (memory.pooled_bytes, memory.peak_bytes + memory.staging.peak_bytes)
+}
+
+#[test]
+fn what_the_pool_keeps_is_bounded_by_what_is_in_use() {
+    for shared in common::adapters().iter().chain([common::cpu()]) {
+        for reads in [false, true] {
+            let device = Device::open(shared.info()).unwrap();
+            let (pooled, peak) = pooled_after_growing(&device, reads);
+            println!("{device:?}, reads {reads}: pooled {pooled} after a peak of {peak}");
+            // Each of three pools keeps 64 MiB in any case.
+            assert!(pooled <= (2 * peak).max(3 << 26), "{device:?}: {pooled}, {peak}");
+            goes_on(&device);
+            device.trim();
+            assert!(device.memory().pooled_bytes < 1 << 20, "{device:?}");
+        }
+    }
+}
+
+#[test]
+fn a_step_that_is_repeated_allocates_nothing() {
+    for shared in common::adapters().iter().chain([common::cpu()]) {
+        let device = Device::open(shared.info()).unwrap();
+        // More than the pool keeps in any case, after sizes that never come again.
+        pooled_after_growing(&device, false);
+        let x = device.zeros([1 << 22]).unwrap();
+        let step = || {
+            let y = Activation::Relu.forward(&x).unwrap();
+            let dx = Activation::Relu.backward(&x, &y).unwrap();
+            // Sizes that are used one after the other.
+            for part in [1 << 20, 3 << 20, 5 << 20] {
+                drop(device.zeros([part]).unwrap());
+            }
+            (device.zeros([100_000]).unwrap().to_vec().unwrap(), dx)
+        };
+        let total = || {
+            let memory = device.memory();
+            memory.in_use_bytes + memory.staging.current_bytes + memory.pooled_bytes
+        };
+        // Uploads come back when the GPU has read them.
+        for _ in 0..3 {
+            step();
+        }
+        device.synchronize().unwrap();
+        let before = total();
+        for round in 0..10 {
+            step();
+            assert!(total() <= before, "{device:?}, round {round}: {before} -> {}", total());
+        }
+    }
+}
+
+#[test]
+fn a_failed_allocation_is_told_and_the_device_goes_on() {
+    const TEST: &str = "a_failed_allocation_is_told_and_the_device_goes_on";
+    const LIMITED: &str = "WGRAD_TEST_LIMITED";
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    if std::env::var_os(LIMITED).is_none() {
+        // This test again, with so many KiB of addresses.
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "ulimit -v 2600000; exec \"$0\" --exact \"$1\" --nocapture"]);
+        shell.arg(std::env::current_exe().unwrap()).arg(TEST).env(LIMITED, "1");
+        return assert_passed(TEST, &shell.output().unwrap());
+    }
+    for info in Device::enumerate() {
+        let device = Device::open(&info).unwrap();
+        // All kernels are compiled, and all threads started.
+        goes_on(&device);
+        let z = device.tensor(&[1.0; 1 << 20], [1 << 20]).unwrap();
+        let held = Activation::Sigmoid.forward(&z).unwrap();
+        let values = held.to_vec().unwrap();
+        let block = || device.zeros([16 << 20]);
+        // All but the little that the driver needs, and one block at most.
+        let spare = Vec::<u8>::with_capacity(48 << 20);
+        let mut blocks = Vec::new();
+        let full = loop {
+            match block() {
+                Ok(block) => blocks.push(block),
+                Err(error) => break error,
+            }
+        };
+        drop(spare);
+        assert!(matches!(full, Error::OutOfMemory { .. }), "{device:?}: {full}");
+        println!("{device:?}: {} blocks of 64 MiB, then: {full}", blocks.len());
+        for _ in 0..3 {
+            // Each may have memory or not, and is right where it has.
+            let told = [
+                held.to_vec().map(|found| assert_eq!(found, values)),
+                pollster::block_on(held.read()).map(|found| assert_eq!(found, values)),
+                Activation::Sigmoid.forward(&z).map(drop),
+                z.write(&[1.0; 1 << 20]),
+                blocks[0].to_vec().map(drop),
+                device.synchronize(),
+            ];
+            for error in told.into_iter().filter_map(wgrad::Result::err) {
+                assert!(matches!(error, Error::OutOfMemory { .. }), "{device:?}: {error}");
+            }
+        }
+        // With room in the pool alone.
+        let count = blocks.len();
+        blocks.truncate(count / 2);
+        assert!(device.memory().pooled_bytes > 1 << 20, "{device:?}: {}", device.memory());
+        assert_eq!(blocks[0].to_vec().unwrap().len(), 16 << 20);
+        let step = Activation::Sigmoid.forward(&z).unwrap();
+        assert_eq!(step.to_vec().unwrap(), values);
+        drop(blocks);
+        goes_on(&device);
+        device.synchronize().unwrap();
+        assert_eq!(Activation::Sigmoid.forward(&z).unwrap().to_vec().unwrap(), values);
     }
 }

@@ -40,7 +40,21 @@ impl Bounds {
 
     /// The same of halves.
     pub(crate) fn of_halves(values: &[f16]) -> Option<Self> {
-        Self::of(&values.to_f32_vec())
+        // A chunk at a time: all of them would take three times the memory.
+        let chunks = of_pieces(values, CHUNK, |chunk: &[f16]| Self::of(&chunk.to_f32_vec()));
+        let chunks = chunks.into_iter().zip((0..).step_by(CHUNK));
+        let placed = chunks.filter_map(|(bounds, start)| {
+            let place = |extreme: Extreme| Extreme { index: start + extreme.index, ..extreme };
+            let Self { least, greatest } = bounds?;
+            Some(Self { least: place(least), greatest: place(greatest) })
+        });
+        placed.reduce(|before, next| Self {
+            least: if next.least.value < before.least.value { next.least } else { before.least },
+            greatest: match next.greatest.value > before.greatest.value {
+                true => next.greatest,
+                false => before.greatest,
+            },
+        })
     }
 
     /// Those of so many zeros.

@@ -46,7 +46,7 @@ use crate::backend::{
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::pool::{Pool, Purpose};
+use crate::pool::{Pool, Purpose, copied, room, with_memory};
 
 /// The elements of a tensor that every machine has the memory for.
 const SMALL: usize = 1 << 20;
@@ -66,6 +66,13 @@ impl CpuBackend {
             executed: AtomicU64::new(0),
             tapes: Arc::default(),
         }
+    }
+
+    /// Zeros to add up in.
+    fn zeros(&self, elements: usize) -> Result<Vec<f32>> {
+        let mut zeros = with_memory(|| self.pool.trim(), || room(elements))?;
+        zeros.resize(elements, 0.0);
+        Ok(zeros)
     }
 
     /// Counts a primitive.
@@ -287,7 +294,9 @@ impl Backend for CpuBackend {
     }
 
     fn read(&self, input: &Storage, elements: usize) -> Result<Reading> {
-        Ok(Reading::Ready(read(input)?[..elements].to_vec()))
+        let values = read(input)?;
+        let copy = || copied(&values[..elements]);
+        with_memory(|| self.pool.trim(), copy).map(Reading::Ready)
     }
 
     fn adopt(&self, _buffer: wgpu::Buffer, _elements: usize) -> Result<Storage> {
@@ -425,7 +434,10 @@ impl Backend for CpuBackend {
         self.count();
         let (z, weight, dy) = (read(inputs[0])?, read(inputs[1])?, read(inputs[2])?);
         dz.cpu()?.overwrite(|dz| prelu::backward(channels, [&z, &weight, &dy], dz))?;
-        dweight.cpu()?.overwrite(|dweight| prelu::weight_gradient(channels, [&z, &dy], dweight))
+        let mut sums = self.zeros(channels.rows().count)?;
+        dweight.cpu()?.overwrite(|dweight| {
+            prelu::weight_gradient(channels, [&z, &dy], &mut sums, dweight);
+        })
     }
 
     fn loss(&self, pass: LossPass<'_>) -> Result<()> {
@@ -559,7 +571,7 @@ impl Backend for CpuBackend {
         accumulate: bool,
     ) -> Result<()> {
         self.count();
-        let mut sums = vec![0.0; rows.width];
+        let mut sums = self.zeros(rows.width)?;
         matrix::column_sum(&read(input)?[..rows.elements()], rows, &mut sums);
         let place = offset..offset + rows.width;
         output.cpu()?.modify(|output| matrix::write(&sums, &mut output[place], accumulate))

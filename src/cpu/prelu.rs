@@ -23,11 +23,15 @@ pub(super) fn backward(channels: Channels, [z, weight, dy]: [&[f32]; 3], dz: &mu
     });
 }
 
-/// The sums of each channel.
-pub(super) fn weight_gradient(channels: Channels, [z, dy]: [&[f32]; 2], dweight: &mut [f32]) {
+/// The sums of each channel, from those of each row.
+pub(super) fn weight_gradient(
+    channels: Channels,
+    [z, dy]: [&[f32]; 2],
+    sums: &mut [f32],
+    dweight: &mut [f32],
+) {
     let Rows { count, width } = channels.rows();
     let elements = channels.elements;
-    let mut sums = vec![0.0; count];
     let rows_per_piece = CHUNK.div_ceil(width);
     // A piece is of rows: few numbers come of many.
     let run = |first: usize, sums: &mut [f32]| {
@@ -37,13 +41,13 @@ pub(super) fn weight_gradient(channels: Channels, [z, dy]: [&[f32]; 2], dweight:
         }
     };
     if elements < SERIAL {
-        run(0, &mut sums);
+        run(0, sums);
     } else {
         let pieces = sums.chunks_mut(rows_per_piece).enumerate();
         on_all_threads(pieces, |(piece, sums)| run(piece * rows_per_piece, sums));
     }
     let rows = Rows { count: count / channels.channels.max(1), width: channels.channels };
-    column_sum(&sums, rows, dweight);
+    column_sum(sums, rows, dweight);
 }
 
 struct RowSum<'a> {

@@ -124,6 +124,12 @@ impl MemoryUse {
     fn reset_peak(&mut self) {
         self.peak_bytes = self.current_bytes;
     }
+
+    /// That of two purposes, whose peaks may not fall together.
+    pub(crate) fn with(self, other: Self) -> Self {
+        let current_bytes = self.current_bytes + other.current_bytes;
+        Self { current_bytes, peak_bytes: self.peak_bytes + other.peak_bytes }
+    }
 }
 
 /// The memory that a device's tensors and operations take, in bytes.
@@ -135,8 +141,12 @@ impl MemoryUse {
 ///
 /// Each buffer counts with the size it has in the pool, at most an eighth more than was asked for.
 /// What does not count: the adopted buffers of a host application, the memory of wgpu and its
-/// drivers, on each GPU a fixed megabyte of kernel parameters, uploads on their way and up to 64 MiB kept
-/// for further ones, and on the CPU the few rows that each thread works on.
+/// drivers, on each GPU a fixed megabyte of kernel parameters, and on the CPU the few rows that each thread
+/// works on.
+///
+/// Pooled buffers are bounded: those of tensors and workspace, in use and pooled together, never have more
+/// than twice the bytes that have been in use at one time, or 64 MiB; nor, each by itself, do the buffers
+/// of reads and those of uploads. Those that have not been used for longest are freed first.
 ///
 /// ```
 /// use wgrad::{Activation, Device, Outputs};
@@ -166,7 +176,8 @@ pub struct Memory {
     pub tensors: MemoryUse,
     /// What operations need while they run: logits, partial sums, copies.
     pub workspace: MemoryUse,
-    /// Besides these, the buffers of reads from a GPU that are under way.
+    /// Besides these, the buffers of reads from a GPU and of uploads to it that are under way. The peak is
+    /// the sum of theirs.
     pub staging: MemoryUse,
 }
 

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{self, GpuBackend};
 use crate::labels::Labels;
 use crate::plan::Plan;
-use crate::pool::Purpose;
+use crate::pool::{Purpose, copied, with_memory};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -258,7 +258,8 @@ impl Device {
     pub fn labels(&self, labels: &[i32]) -> Result<Labels> {
         let storage = self.backend.allocate(labels.len(), Purpose::Tensor)?;
         self.backend.write_labels(labels, &storage)?;
-        Ok(Labels::new(self.clone(), storage, labels))
+        let host = self.with_memory(|| copied(labels))?;
+        Ok(Labels::new(self.clone(), storage, host))
     }
 
     /// A tensor on top of a buffer of the caller's, without a copy.
@@ -315,6 +316,12 @@ impl Device {
     /// Workspace without a shape.
     pub(crate) fn scratch(&self, elements: usize) -> Result<Storage> {
         self.backend.allocate(elements, Purpose::Workspace)
+    }
+
+    /// What the function makes in the host's memory; where there is not enough, once more without the unused
+    /// buffers of the pool.
+    pub(crate) fn with_memory<T>(&self, make: impl Fn() -> Result<T>) -> Result<T> {
+        with_memory(|| self.trim(), make)
     }
 
     pub(crate) fn same(&self, other: &Self) -> bool {

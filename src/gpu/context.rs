@@ -239,6 +239,8 @@ impl Context {
         size: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer> {
+        #[cfg(test)]
+        super::memory_tests::starve(label, size)?;
         // What the host writes is mapped until it has.
         let mapped_at_creation = usage.contains(wgpu::BufferUsages::MAP_WRITE);
         let descriptor =

@@ -15,6 +15,8 @@ mod ignored;
 mod kernel;
 mod loss;
 mod matrix;
+#[cfg(test)]
+mod memory_tests;
 mod operand;
 mod operations;
 mod optimizer;
@@ -52,7 +54,7 @@ use crate::backend::{
 use crate::cpu::Bounds;
 use crate::device::{Counters, DeviceInfo, Memory};
 use crate::error::{Error, Result};
-use crate::pool::Purpose;
+use crate::pool::{Purpose, room, with_memory};
 use buffer::TENSOR_USAGES;
 use context::Context;
 use disk_cache::DiskCache;
@@ -113,15 +115,17 @@ impl Backend for GpuBackend {
     }
 
     fn memory(&self) -> Memory {
-        let (memory, staging) = (self.context.pool.memory(), self.context.staging.memory());
-        let pooled_bytes = memory.pooled_bytes + staging.pooled_bytes;
-        // All that the second pool has is staging.
-        Memory { staging: staging.workspace, pooled_bytes, ..memory }
+        let memory = self.context.pool.memory();
+        let (reads, uploads) = (self.context.staging.memory(), self.context.uploads.memory());
+        let pooled_bytes = memory.pooled_bytes + reads.pooled_bytes + uploads.pooled_bytes;
+        // All that the other pools have is staging.
+        Memory { staging: reads.workspace.with(uploads.workspace), pooled_bytes, ..memory }
     }
 
     fn reset_peak_memory(&self) {
         self.context.pool.reset_peak();
         self.context.staging.reset_peak();
+        self.context.uploads.reset_peak();
     }
 
     fn counters(&self) -> Counters {
@@ -156,7 +160,10 @@ impl Backend for GpuBackend {
         if values.len().is_multiple_of(2) {
             return self.upload(bytes, bounds, buffer);
         }
-        let bytes = [bytes, &[0; 2]].concat();
+        let mut padded = with_memory(|| self.trim(), || room(bytes.len() + 2))?;
+        padded.extend_from_slice(bytes);
+        padded.extend_from_slice(&[0; 2]);
+        let bytes = padded;
         if !halves::shares_last_word(buffer, values.len()) {
             return self.upload(&bytes, bounds, buffer);
         }

@@ -8,7 +8,7 @@ use super::buffer::Buffer;
 use super::context::Context;
 use super::faults::guarded;
 use crate::error::{Error, Result};
-use crate::pool::{Pool, Purpose};
+use crate::pool::{Pool, Purpose, copied, room, with_memory};
 
 const STAGING_USAGES: wgpu::BufferUsages =
     wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST);
@@ -195,11 +195,21 @@ impl ReadBack {
         let values = {
             let range = mapping.buffer.get_mapped_range(0..self.bytes);
             let bytes = range.map_err(|error| failed(error.to_string()))?;
-            bytemuck::pod_collect_to_vec(&bytes)
+            with_memory(|| context.trim(), || values_of(&bytes))?
         };
         context.faults.check()?;
         Ok(values)
     }
+}
+
+/// The values that bytes are.
+fn values_of(bytes: &[u8]) -> Result<Vec<f32>> {
+    if let Ok(values) = bytemuck::try_cast_slice(bytes) {
+        return copied(values);
+    }
+    let mut values = room(bytes.len() / size_of::<f32>())?;
+    values.extend(bytes.chunks_exact(size_of::<f32>()).map(bytemuck::pod_read_unaligned::<f32>));
+    Ok(values)
 }
 
 impl Drop for ReadBack {

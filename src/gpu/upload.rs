@@ -9,9 +9,6 @@ use crate::pool::{Pool, Purpose};
 /// They are mapped while they are unused.
 pub(super) type Uploads = Pool<wgpu::Buffer>;
 
-/// The bytes of unused buffers, at most.
-const KEPT: u64 = 1 << 26;
-
 const UPLOAD_USAGES: wgpu::BufferUsages =
     wgpu::BufferUsages::MAP_WRITE.union(wgpu::BufferUsages::COPY_SRC);
 
@@ -51,9 +48,6 @@ impl Upload {
         buffer.clone().map_async(wgpu::MapMode::Write, .., move |result| {
             if result.is_err() {
                 return pool.lose(class, Purpose::Workspace);
-            }
-            if pool.memory().pooled_bytes + class > KEPT {
-                pool.trim();
             }
             pool.give(class, Purpose::Workspace, buffer);
         });
