@@ -4,6 +4,7 @@
 //! parameters have been checked before a primitive is called.
 
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
 use crate::activation::Activation;
@@ -414,6 +415,8 @@ pub(crate) struct LayerPass<'a> {
 /// Whether what the host knows of its tensors still allows recorded work.
 pub(crate) type Check = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
+pub(crate) type Preparation = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
 /// Work that was recorded.
 pub(crate) trait Replay: Send + Sync {
     /// Does it once more, into the same storages; by the work itself where nothing else was kept.
@@ -603,6 +606,8 @@ pub(crate) trait Backend: Send + Sync {
     fn counters(&self) -> Counters;
     /// Gives the pool's unused buffers back to the system.
     fn trim(&self);
+    /// Resolves when all kernels of what has been recorded are compiled.
+    fn prepare(&self) -> Preparation;
     /// Starts what has been recorded.
     fn flush(&self) -> Result<()>;
     /// Waits until all that has been recorded is done.

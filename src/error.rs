@@ -118,11 +118,12 @@ pub enum Error {
     /// The device is gone: unplugged, reset by the driver, or destroyed by its owner.
     #[error("the device was lost: {reason}")]
     DeviceLost {
-        /// The driver's own words.
+        /// Who destroyed it, or the driver's own words.
         reason: String,
     },
-    /// An error that the GPU reported, possibly for an earlier call. Where recorded work could not be
-    /// submitted, every later call on the device returns it: the tensors do not hold what they should.
+    /// An error that the GPU reported, possibly for an earlier call; the use of a buffer that the caller has
+    /// destroyed; or the use of a tensor which does not hold what it should, as the work that was to write
+    /// it could not be done.
     #[error("the GPU reported an error: {description}")]
     Gpu {
         /// The report.

@@ -223,8 +223,9 @@ impl Tensor {
     /// The wgpu buffer with the elements, from its start, those of f16 two in each four bytes; nothing on
     /// the CPU.
     ///
-    /// It is the tensor's as long as a clone of the tensor lives; afterwards wgrad reuses it. Call
-    /// [`Device::flush`] before work of your own reads it.
+    /// It is the tensor's as long as a clone of the tensor lives, and wgrad does not reuse it afterwards. Call
+    /// [`Device::flush`] before work of your own reads it. Once it is destroyed, each use of the tensor is an
+    /// error.
     pub fn buffer(&self) -> Option<&wgpu::Buffer> {
         match self.storage.words() {
             Storage::Gpu(buffer) => Some(buffer.share()),

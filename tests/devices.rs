@@ -609,15 +609,14 @@ fn a_hosts_buffers_that_cannot_be_used_are_errors_and_not_panics() {
     // Of another device.
     let foreign = other.create_buffer(&descriptor);
     assert!(ours.tensor_from_buffer(foreign, [4]).is_err());
-    // Destroyed before it is used: nothing on the device can be trusted from then on.
+    // Destroyed before it is used: see tests/faults.rs.
     let buffer = device.create_buffer(&descriptor);
     let z = ours.tensor_from_buffer(buffer.clone(), [4]).unwrap();
     assert_eq!(Activation::Relu.forward(&z).unwrap().to_vec().unwrap(), [0.0; 4]);
     buffer.destroy();
     let result = Activation::Relu.forward(&z).and_then(|y| y.to_vec());
     assert!(result.is_err());
-    // A fresh one works again.
-    let ours = Device::from_wgpu(&adapter, device.clone(), queue).unwrap();
+    // The device goes on.
     let z = ours.tensor(&[-1.0, 1.0], [2]).unwrap();
     assert_eq!(Activation::Relu.forward(&z).unwrap().to_vec().unwrap(), [0.0, 1.0]);
     // And the host may destroy all of it while a read is under way.

@@ -567,3 +567,87 @@ fn a_failed_allocation_is_told_and_the_device_goes_on() {
         assert_eq!(Activation::Sigmoid.forward(&z).unwrap().to_vec().unwrap(), values);
     }
 }
+
+/// An executor of one thread with a timer, which counts how often it has gone off.
+fn ticks_while(
+    tasks: Vec<std::pin::Pin<Box<dyn Future<Output = ()>>>>,
+    period: Duration,
+) -> (usize, Duration) {
+    let waker = Waker::noop();
+    let mut context = Context::from_waker(waker);
+    let mut tasks = tasks;
+    let (start, mut ticks) = (Instant::now(), 0);
+    while !tasks.is_empty() {
+        tasks.retain_mut(|task| task.as_mut().poll(&mut context).is_pending());
+        if start.elapsed() >= period * (ticks as u32 + 1) {
+            ticks += 1;
+        }
+    }
+    (ticks, start.elapsed())
+}
+
+#[test]
+fn a_loop_of_reads_leaves_other_tasks_their_turn() {
+    for device in common::adapters().iter().chain([common::cpu()]) {
+        let z = device.tensor(&[-1.0, 2.0], [2]).unwrap();
+        let requests = std::rc::Rc::new(std::cell::Cell::new(0));
+        let (counter, until) = (requests.clone(), Instant::now() + Duration::from_millis(500));
+        let task = async move {
+            while Instant::now() < until {
+                let y = Activation::Relu.forward(&z).unwrap();
+                assert_eq!(y.read().await.unwrap(), [0.0, 2.0]);
+                counter.set(counter.get() + 1);
+            }
+        };
+        let (ticks, time) = ticks_while(vec![Box::pin(task)], Duration::from_millis(5));
+        println!("{device:?}: {} requests, {ticks} ticks in {time:?}", requests.get());
+        assert!(requests.get() > 0 && ticks >= 20, "{device:?}: {ticks} ticks in {time:?}");
+    }
+    // Also where there is nothing to read, or nothing can be.
+    for device in common::adapters().iter().chain([common::cpu()]) {
+        let empty = device.zeros([0]).unwrap();
+        let mut read = Box::pin(empty.read());
+        assert!(poll_once(&mut read).is_pending(), "{device:?}");
+        assert!(matches!(poll_once(&mut read), Poll::Ready(Ok(values)) if values.is_empty()));
+    }
+}
+
+#[test]
+fn kernels_are_compiled_ahead_without_blocking() {
+    for shared in common::adapters().iter().chain([common::cpu()]) {
+        let device = Device::open(shared.info()).unwrap();
+        assert!(pollster::block_on(device.prepare()).is_ok());
+        let z = device.tensor(&[1.0; 640], [10, 64]).unwrap();
+        let before = device.counters();
+        let step = || {
+            OutputLayer::new(Activation::Tanh, Loss::Mse).gradients(
+                &z,
+                &z.reshape([64, 10])?,
+                None,
+                &device.zeros([10, 10])?,
+            )
+        };
+        let first = step().unwrap();
+        let start = Instant::now();
+        let mut preparation = Box::pin(device.prepare());
+        let polled = poll_once(&mut preparation);
+        let took = start.elapsed();
+        if polled.is_pending() {
+            pollster::block_on(preparation).unwrap();
+        }
+        println!("{device:?}: polled in {took:?}, prepared in {:?}", start.elapsed());
+        assert!(took < Duration::from_millis(50), "{device:?}: {took:?}");
+        let counters = device.counters();
+        assert_eq!(counters.submissions, before.submissions, "{device:?}");
+        let start = Instant::now();
+        device.flush().unwrap();
+        println!("flushed in {:?}", start.elapsed());
+        assert_eq!(first.dw.to_vec().unwrap(), step().unwrap().dw.to_vec().unwrap());
+        assert_eq!(device.counters().pipelines, counters.pipelines, "{device:?}");
+        if device.info().kind.is_gpu() {
+            device.wgpu().unwrap().0.destroy();
+            let lost = pollster::block_on(device.prepare()).unwrap_err();
+            assert!(matches!(lost, Error::DeviceLost { .. }), "{lost}");
+        }
+    }
+}

@@ -39,8 +39,8 @@ use tape::Tapes;
 
 use crate::activation::Activation;
 use crate::backend::{
-    AdamStep, Backend, Binary, Channels, Check, FusedLayer, GatedCall, Ignored, LayerPass,
-    LossCall, LossPass, Product, Reading, Replay, RowCall, RowProduct, Rows, STATE, SgdStep,
+    AdamStep, Backend, Binary, Channels, Check, FusedLayer, GatedCall, Ignored, LayerPass, LossCall,
+    LossPass, Preparation, Product, Reading, Replay, RowCall, RowProduct, Rows, STATE, SgdStep,
     Spread, Storage, TargetStorage, TilePass, TileStep, Unary, Update,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
@@ -254,6 +254,10 @@ impl Backend for CpuBackend {
 
     fn trim(&self) {
         self.pool.trim();
+    }
+
+    fn prepare(&self) -> Preparation {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn flush(&self) -> Result<()> {

@@ -28,6 +28,16 @@ use crate::tensor::Tensor;
 /// Operations on a GPU only record; a read, [`flush`](Self::flush) or a full batch submits. Errors
 /// that the GPU reports late surface at the next call on the device.
 ///
+/// Recording waits in few places: for a GPU that is more than 16 batches behind; where it fills a batch, for
+/// kernels that are still being compiled ([`prepare`](Self::prepare) waits for them without blocking);
+/// where it needs the first kernel on rows or with f16, for the few that find out what the device can do;
+/// and for memory where there is none left. On the CPU an operation is done when it returns.
+///
+/// Where recorded work cannot be done, as there is no memory for it or the application has destroyed a
+/// buffer, the call that finds out returns the error, and so does each later one that uses a tensor which
+/// the work should have written, until it is written anew. All else goes on; only after
+/// [`Error::DeviceLost`] nothing does.
+///
 /// ```
 /// use wgrad::Device;
 ///
@@ -95,10 +105,12 @@ impl Device {
     /// A device on top of a host application's own.
     ///
     /// wgrad submits to the queue on its own; call [`flush`](Self::flush) before the host uses a
-    /// tensor's buffer. The host keeps its error handlers and its device-lost callback.
+    /// tensor's buffer. The host keeps its error handlers and its device-lost callback. Where it destroys the
+    /// device, every later call is [`Error::DeviceLost`].
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where the device cannot run compute shaders.
+    /// [`Error::Unsupported`] where the device cannot run compute shaders, or its limits are too small;
+    /// [`Error::DeviceLost`] where it has been destroyed.
     pub fn from_wgpu(
         adapter: &wgpu::Adapter,
         device: wgpu::Device,
@@ -162,10 +174,39 @@ impl Device {
         self.backend.trim();
     }
 
-    /// Starts all recorded work. Never blocks.
+    /// Resolves when all kernels are compiled that have been recorded so far. Never blocks.
+    ///
+    /// On a GPU each kernel is compiled once, by another thread from when it is first recorded on, which
+    /// takes a driver from milliseconds to half a second. [`flush`](Self::flush), a read and a full batch wait
+    /// for that. To compile ahead in an async application, record a step on tensors of the shapes to come,
+    /// and await this before anything else: nothing is submitted by it. In a browser it hands the kernels to
+    /// the browser, which compiles them as it likes; on the CPU there is nothing to do.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Device};
+    ///
+    /// let device = Device::new()?;
+    /// # pollster::block_on(async {
+    /// let y = Activation::Tanh.forward(&device.zeros([64, 64])?)?;
+    /// device.prepare().await?;
+    /// device.flush()?; // waits for no compiler
+    /// assert_eq!(y.read().await?, [0.0; 64 * 64]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// # })?;
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// What the GPU has reported since the last call.
+    /// [`Error::Gpu`] where the driver does not compile a kernel; [`Error::DeviceLost`].
+    pub fn prepare(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        self.backend.prepare()
+    }
+
+    /// Starts all recorded work. Waits for its kernels to be compiled, which takes long at the first time
+    /// (see [`prepare`](Self::prepare)), but not for the work.
+    ///
+    /// # Errors
+    /// What the GPU has reported since the last call, and why recorded work could not be done.
     pub fn flush(&self) -> Result<()> {
         self.backend.flush()
     }
@@ -269,7 +310,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Unsupported`] on the CPU or for missing usages; [`Error::ShapeMismatch`] for a buffer
-    /// that is too small.
+    /// that is too small; [`Error::Gpu`], here and at each use, for one that has been destroyed.
     pub fn tensor_from_buffer(
         &self,
         buffer: wgpu::Buffer,

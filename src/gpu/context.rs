@@ -39,6 +39,8 @@ pub(super) struct Context {
     recorder: Mutex<Recorder>,
     /// Whether the host has the wgpu device, and may destroy it.
     exposed: AtomicBool,
+    /// When the device was last seen to be there, or about to be looked at.
+    seen: Mutex<Option<Instant>>,
     /// The layout of one buffer, to see whether it can be bound.
     alone: OnceLock<wgpu::BindGroupLayout>,
 }
@@ -68,6 +70,7 @@ impl Context {
             subgroups: OnceLock::new(),
             recorder,
             exposed: AtomicBool::new(false),
+            seen: Mutex::default(),
             alone: OnceLock::new(),
         }
     }
@@ -77,8 +80,19 @@ impl Context {
         self.exposed.store(true, Ordering::Relaxed);
     }
 
-    fn can_be_destroyed(&self) -> bool {
-        self.exposed.load(Ordering::Relaxed)
+    /// Whether the host may have destroyed the device since it was last seen. To ask takes microseconds,
+    /// and an operation comes here several times.
+    fn may_be_destroyed(&self) -> bool {
+        const JUST_NOW: Duration = Duration::from_micros(10);
+        if !self.exposed.load(Ordering::Relaxed) || cfg!(target_arch = "wasm32") {
+            return false;
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_some_and(|seen| seen.elapsed() < JUST_NOW) {
+            return false;
+        }
+        *seen = Some(Instant::now());
+        true
     }
 
     /// Which conversions of halves the device does right; waits for it at the first time. None where that
@@ -127,7 +141,7 @@ impl Context {
 
     /// What there is to report before anything is done.
     pub(super) fn check(&self) -> Result<()> {
-        if self.can_be_destroyed() && is_lost(&self.device) {
+        if self.may_be_destroyed() && is_lost(&self.device) {
             // The device's own callback knows more, once it is polled.
             let _ = self.poll(wgpu::PollType::Poll);
             self.faults.lose(GONE);

@@ -69,7 +69,7 @@ pub(super) fn is_lost(device: &wgpu::Device) -> bool {
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     drop(device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgrad asks whether the device is there"),
-        size: u64::MAX & !255,
+        size: u64::MAX,
         usage: wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     }));

@@ -47,9 +47,9 @@ pub(crate) use variant::{Family, Patch, Tile, Variant, forced, with_kernels_of_g
 
 use crate::activation::Activation;
 use crate::backend::{
-    AdamStep, Backend, Binary, Channels, Check, GatedCall, Ignored, LossCall, LossPass, Product,
-    Reading, Replay, RowCall, RowProduct, Rows, SgdStep, Storage, TilePass, TileStep, Unary,
-    Update,
+    AdamStep, Backend, Binary, Channels, Check, GatedCall, Ignored, LossCall, LossPass, Preparation,
+    Product, Reading, Replay, RowCall, RowProduct, Rows, SgdStep, Storage, TilePass, TileStep,
+    Unary, Update,
 };
 use crate::cpu::Bounds;
 use crate::device::{Counters, DeviceInfo, Memory};
@@ -135,6 +135,14 @@ impl Backend for GpuBackend {
 
     fn trim(&self) {
         self.context.trim();
+    }
+
+    fn prepare(&self) -> Preparation {
+        let (checked, compiled) = (self.context.check(), self.context.pipelines.all_compiled());
+        Box::pin(async move {
+            checked?;
+            compiled.await
+        })
     }
 
     fn flush(&self) -> Result<()> {

@@ -1,8 +1,10 @@
 //! Compiled kernels, and the cache of them.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Poll, Waker};
 
 use super::context::Context;
 use super::conversions::Conversions;
@@ -116,6 +118,8 @@ pub(super) struct Pipelines {
     known: Mutex<HashMap<Key, Arc<Pipeline>>>,
     count: AtomicU64,
     disk: Option<Arc<DiskCache>>,
+    /// Those who wait until kernels are compiled.
+    waiting: Arc<Mutex<Vec<Waker>>>,
 }
 
 impl Drop for Pipelines {
@@ -128,7 +132,8 @@ impl Drop for Pipelines {
 
 impl Pipelines {
     pub(super) fn new(disk: Option<DiskCache>) -> Self {
-        Self { known: Mutex::default(), count: AtomicU64::new(0), disk: disk.map(Arc::new) }
+        let (known, waiting) = (Mutex::default(), Arc::default());
+        Self { known, count: AtomicU64::new(0), disk: disk.map(Arc::new), waiting }
     }
 
     /// How many kernels have been compiled.
@@ -160,11 +165,41 @@ impl Pipelines {
         known.insert(key, Arc::clone(&pipeline));
         #[cfg(not(target_arch = "wasm32"))]
         {
-            let pipeline = Arc::clone(&pipeline);
+            let (pipeline, waiting) = (Arc::clone(&pipeline), Arc::clone(&self.waiting));
             // Who needs it asks for it again, and is told what went wrong.
-            rayon::spawn(move || drop(pipeline.compiled()));
+            rayon::spawn(move || {
+                drop(pipeline.compiled());
+                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let woken = std::mem::take(&mut *waiting);
+                drop(waiting);
+                woken.into_iter().for_each(Waker::wake);
+            });
         }
         Ok(pipeline)
+    }
+
+    /// Resolves when all kernels are compiled that are known by now.
+    pub(super) fn all_compiled(&self) -> impl Future<Output = Result<()>> + use<> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_open = |pipeline: &&Arc<Pipeline>| pipeline.compiled.get().is_none();
+        let open: Vec<Arc<Pipeline>> = known.values().filter(is_open).cloned().collect();
+        let waiting = Arc::clone(&self.waiting);
+        poll_fn(move |task| {
+            let is_open = || open.iter().any(|pipeline| pipeline.compiled.get().is_none());
+            if !cfg!(target_arch = "wasm32") && is_open() {
+                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                if !waiting.iter().any(|waker| waker.will_wake(task.waker())) {
+                    waiting.push(task.waker().clone());
+                }
+                drop(waiting);
+                // The last may have been compiled meanwhile.
+                if is_open() {
+                    return Poll::Pending;
+                }
+            }
+            // In a browser this only hands them over.
+            Poll::Ready(open.iter().try_for_each(|pipeline| pipeline.compiled().map(drop)))
+        })
     }
 }
 

@@ -175,8 +175,8 @@ impl Recorder {
         if self.failed.is_empty() {
             return Ok(());
         }
-        let inputs = bindings.zip(pipeline.accesses()).filter(|(_, a)| **a != Access::Write);
-        inputs.map(|(binding, _)| self.check_written(binding.buffer)).collect()
+        let mut inputs = bindings.zip(pipeline.accesses()).filter(|(_, a)| **a != Access::Write);
+        inputs.try_for_each(|(binding, _)| self.check_written(binding.buffer))
     }
 
     /// Records a kernel. The first binding of its group is its parameters.
