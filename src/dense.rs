@@ -8,6 +8,12 @@ use crate::tensor::{Tensor, check_devices, check_shape};
 
 /// A hidden layer, `y = g(x·w + b)`, with its backward pass.
 ///
+/// The backward pass has every digit that [`Activation::backward`] has from z = x·w + b, in f32, whatever
+/// the types of the operands are: from y alone sigmoid'(30) would be 0. So the forward pass keeps z for
+/// it, [B, K] of f32 beside y, unless the derivative is a matter of comparisons that y stands as well:
+/// with identity nothing is kept; with relu, relu6, leaky_relu, prelu, rrelu, hard_tanh, hardshrink,
+/// threshold and thresholded_relu y is, as f32, which is y itself where x is of f32.
+///
 /// ```
 /// use wgrad::{Activation, Dense, Device};
 ///
@@ -35,8 +41,16 @@ pub struct Dense {
 pub struct DenseForward {
     /// g(x·w + b), [B, K].
     pub y: Tensor,
-    /// x·w + b, kept where y does not tell the derivative.
-    z: Option<Tensor>,
+    /// What the backward pass takes the derivative from, as f32; nothing where it is 1.
+    kept: Option<Kept>,
+}
+
+#[derive(Clone, Debug)]
+enum Kept {
+    /// x·w + b
+    Logits(Tensor),
+    /// y, before it was rounded.
+    Output(Tensor),
 }
 
 /// The gradients of a [`Dense`] layer.
@@ -82,23 +96,20 @@ impl Dense {
     /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch),
     /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where the tensors do not fit, or K is 0.
     pub fn forward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<DenseForward> {
-        let wide = Operands::new(x, w, b)?;
-        let DenseForward { y, z } = self.forward_in_f32(&wide.x, &wide.w, wide.b())?;
-        let z = z.map(|z| z.to_dtype(x.dtype())).transpose()?;
-        Ok(DenseForward { y: y.to_dtype(x.dtype())?, z })
-    }
-
-    fn forward_in_f32(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<DenseForward> {
         self.activation.validate()?;
+        let (dtype, wide) = (x.dtype(), Operands::new(x, w, b)?);
+        let (x, w, b) = (&wide.x, &wide.w, wide.b());
         let linear = Linear::new("dense forward", x, w, b, self.transposed_weights)?;
-        if self.activation.has_derivative_from_output() && !self.activation.is_rowwise() {
-            return Ok(DenseForward { y: linear.forward(&self.activation)?, z: None });
-        }
-        if self.activation.has_derivative_from_output() {
-            return Ok(DenseForward { y: self.activation.forward(&linear.logits()?)?, z: None });
+        if self.activation.output_tells_derivative() {
+            let wide = linear.forward(&self.activation)?;
+            let y = wide.to_dtype(dtype)?;
+            let is_identity = self.activation == Activation::Identity;
+            return Ok(DenseForward { y, kept: (!is_identity).then_some(Kept::Output(wide)) });
         }
         let z = linear.forward(&Activation::Identity)?;
-        Ok(DenseForward { y: self.activation.forward(&z)?, z: Some(z) })
+        let y = z.device().allocate_of(dtype, z.dimensions().clone())?;
+        self.activation.forward_into(&z, &y)?;
+        Ok(DenseForward { y, kept: Some(Kept::Logits(z)) })
     }
 
     /// The gradients from `dy = dE/dy`, [B, K], for what [`forward`](Self::forward) returned.
@@ -183,8 +194,9 @@ impl Dense {
         check_shape(op, "the forward pass's y", &forward.y, &shape)?;
         check_shape(op, "dy", dy, &shape)?;
         let dy = dy.wide()?;
-        let dz = match &forward.z {
-            Some(z) => self.activation.backward(&*z.wide()?, &dy)?,
+        let dz = match &forward.kept {
+            Some(Kept::Logits(z)) => self.activation.backward(z, &dy)?,
+            Some(Kept::Output(y)) => self.activation.backward_from_output(y, &dy)?,
             None => self.activation.backward_from_output(&*forward.y.wide()?, &dy)?,
         };
         Ok((linear, dz))

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Within, assert_all, normal, random_labels, wide};
-use wgrad::{Activation, Dense, Device, Error, Loss, OutputLayer, Sgd, Tensor, reference};
+use wgrad::{Activation, DType, Dense, Device, Error, Loss, OutputLayer, Sgd, Tensor, reference};
 
 fn transposed(matrix: &[f64], columns: usize) -> Vec<f64> {
     (0..columns)
@@ -83,6 +83,56 @@ on_every_device! {
             ] {
                 let what = format!("{part} of dense {activation} on {device:?}");
                 assert_all(what, &found.to_vec().unwrap(), exact, within);
+            }
+        }
+    }
+
+    fn the_backward_pass_has_every_digit_of_the_derivative(device) {
+        let finite: Vec<f32> = (-400..=400).map(|i| i as f32 / 8.0).collect();
+        let sizes = [1e-4, 1e-7, 2e-8, 1e-9, 1e-30, 88.0, 104.0, 1e4, 7e4, 1e30, f32::INFINITY];
+        let sizes = sizes.iter().flat_map(|&z| [z, -z]).chain([0.0, -0.0, 16.75, f32::NAN]);
+        let all: Vec<f32> = finite.iter().copied().chain(sizes).collect();
+        let one = device.tensor(&[1.0], [1, 1]).unwrap();
+        let bits = |tensor: &Tensor| -> Vec<u32> {
+            let bits = |value: f32| if value.is_nan() { 0x7fc0_0000 } else { value.to_bits() };
+            // -0 and 0 are the same: the product adds 0 to z.
+            tensor.to_vec().unwrap().into_iter().map(|value| bits(value + 0.0)).collect()
+        };
+        for activation in Activation::all() {
+            // A row with NaN or infinity has no other derivatives.
+            let values = if activation.is_rowwise() { &finite } else { &all };
+            let z = device.tensor(values, [1, values.len()]).unwrap();
+            let weights = Activation::Identity.forward(&z).unwrap();
+            let dy = device.tensor(&normal(values.len(), 1.0, 5), z.shape()).unwrap();
+            let exact = activation.backward(&z, &dy).unwrap();
+            let layer = Dense::new(activation);
+            // With x of f16, y is of f16, too.
+            for dtype in [DType::F32, DType::F16] {
+                let x = one.to_dtype(dtype).unwrap();
+                let forward = layer.forward(&x, &weights, None).unwrap();
+                let found = layer.backward(&x, &weights, &forward, &dy).unwrap();
+                assert_eq!(bits(&found.db), bits(&exact), "{activation}, x of {dtype} on {device:?}");
+            }
+        }
+
+        // Where y is 1 or −α, or as near as that to an f16, and where z is beyond f16.
+        for (activation, z, exact) in [
+            (Activation::Sigmoid, 30.0, 9.357_623e-14),
+            (Activation::Sigmoid, 16.75, 5.315_785e-8),
+            (Activation::Tanh, 8.0, 4.501_406e-7),
+            (Activation::elu(), -20.0, 2.061_153_6e-9),
+            (Activation::selu(), -20.0, 3.623_712_8e-9),
+            (Activation::celu(), -20.0, 2.061_153_6e-9),
+            (Activation::sine(), 70_016.0, reference::derivative(&Activation::sine(), 70_016.0)),
+        ] {
+            let x = device.tensor(&[z], [1, 1]).unwrap();
+            for x in [x.clone(), device.tensor(&[z / 2.0], [1, 1]).unwrap().to_dtype(DType::F16).unwrap()] {
+                let scale = if x.dtype() == DType::F16 { 2.0 } else { 1.0 };
+                let w = device.tensor(&[scale], [1, 1]).unwrap();
+                let forward = Dense::new(activation).forward(&x, &w, None).unwrap();
+                let found = Dense::new(activation).backward(&x, &w, &forward, &one).unwrap();
+                let db = found.db.to_vec().unwrap();
+                assert_all(format!("{activation} at {z}"), &db, &[exact], Within::Approx { relative: 1e-6, absolute: 0.0 });
             }
         }
     }

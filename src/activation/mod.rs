@@ -183,6 +183,25 @@ impl Activation {
         self.visit_pointwise::<f64, _>(HasDerivativeFromOutput).unwrap_or(true)
     }
 
+    /// Whether g' is told from the f32 that g is rounded to as well as from z: where g' takes its values by
+    /// comparisons that both stand.
+    pub(crate) fn output_tells_derivative(&self) -> bool {
+        let by_comparisons = matches!(
+            self,
+            Self::Identity
+                | Self::Relu
+                | Self::Relu6
+                | Self::LeakyRelu { .. }
+                | Self::Prelu { .. }
+                | Self::Rrelu { .. }
+                | Self::HardTanh { .. }
+                | Self::Hardshrink { .. }
+                | Self::Threshold { .. }
+                | Self::ThresholdedRelu { .. }
+        );
+        by_comparisons && self.has_derivative_from_output()
+    }
+
     /// The WGSL of the kernel that computes g (order 0), g' (1) or g'' (2), element by element, to read or
     /// to build into a program of one's own. Nothing for another order or a row-wise activation.
     ///
