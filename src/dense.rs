@@ -4,7 +4,7 @@ use crate::activation::Activation;
 use crate::error::Result;
 use crate::halves::change_in_f32;
 use crate::linear::{Linear, Operands};
-use crate::tensor::{Tensor, check_devices, check_shape};
+use crate::tensor::{Tensor, check_devices, check_shape, check_sums};
 
 /// A hidden layer, `y = g(x·w + b)`, with its backward pass.
 ///
@@ -156,7 +156,9 @@ impl Dense {
     /// ```
     ///
     /// # Errors
-    /// As [`backward`](Self::backward), also for gradients that do not fit; nothing is added then.
+    /// As [`backward`](Self::backward), also for gradients that do not fit;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) where dw or db is one of the operands, or both are
+    /// one tensor. Nothing is added then.
     pub fn accumulate_backward(
         &self,
         x: &Tensor,
@@ -169,6 +171,13 @@ impl Dense {
         let DenseGradients { dw, db, .. } = gradients;
         check_devices(OP, [x.device(), dw.device(), db.device()])?;
         check_shape(OP, "dw", dw, w.shape())?;
+        let kept = match &forward.kept {
+            Some(Kept::Logits(kept) | Kept::Output(kept)) => kept,
+            None => &forward.y,
+        };
+        let operands =
+            [("x", x), ("w", w), ("dy", dy), ("y", &forward.y), ("what forward kept", kept)];
+        check_sums(&[("dw", dw), ("db", db)], &operands)?;
         let wide = Operands::new(x, w, None)?;
         let (linear, dz) = self.logit_gradient(OP, &wide.x, &wide.w, forward, dy)?;
         check_shape(OP, "db", db, &[linear.outputs])?;

@@ -335,3 +335,18 @@ pub(crate) fn check_shape(
     let expected = format!("{what} of shape {expected:?}");
     Err(Error::shape(op, expected, tensor.dimensions()))
 }
+
+/// That what an operation adds to is none of its operands, which it reads after it has begun to add, and is
+/// added to once.
+pub(crate) fn check_sums(sums: &[(&str, &Tensor)], operands: &[(&str, &Tensor)]) -> Result<()> {
+    for (i, &(name, sum)) in sums.iter().enumerate() {
+        let mut others = sums[..i].iter().chain(operands);
+        if let Some((other, _)) = others.find(|(_, other)| other.storage.is(&sum.storage)) {
+            return Err(Error::Unsupported {
+                what: format!("a {name} to add to that is {other} itself"),
+                reason: format!("the sum would change {other}; give {name} a tensor of its own"),
+            });
+        }
+    }
+    Ok(())
+}

@@ -103,7 +103,8 @@ impl Buffer {
         self.padded
     }
 
-    pub(super) fn is(&self, other: &Self) -> bool {
+    /// Whether both are one buffer, the caller's say.
+    pub(crate) fn is(&self, other: &Self) -> bool {
         std::ptr::eq(self, other) || self.raw == other.raw
     }
 }

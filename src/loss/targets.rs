@@ -109,9 +109,25 @@ impl Targets {
 
     /// The devices of all that there is.
     pub(crate) fn devices(&self) -> impl Iterator<Item = &Device> {
-        let with = [&self.class_weights, &self.weights, &self.pos_weight, &self.variance];
-        let with = with.into_iter().flatten().map(Tensor::device);
-        std::iter::once(self.device()).chain(with)
+        let tensors = self.tensors().map(|(_, tensor)| tensor.device());
+        std::iter::once(self.device()).chain(tensors)
+    }
+
+    /// All tensors that there are, by what they are.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
+        let dense = match &self.values {
+            TargetValues::Dense(tensor) => Some(tensor),
+            TargetValues::Labels(_) => None,
+        };
+        [
+            ("the targets", dense),
+            ("class_weights", self.class_weights.as_ref()),
+            ("weights", self.weights.as_ref()),
+            ("pos_weight", self.pos_weight.as_ref()),
+            ("variance", self.variance.as_ref()),
+        ]
+        .into_iter()
+        .filter_map(|(name, tensor)| tensor.map(|tensor| (name, tensor)))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::linear::{Linear, Operands};
 use crate::loss::{Comparison, Formula, Loss, Structure, Targets};
 use crate::reduction::Reduction;
 use crate::shape::Shape;
-use crate::tensor::{Tensor, check_devices, check_shape};
+use crate::tensor::{Tensor, check_devices, check_shape, check_sums};
 use head::Head;
 
 bitflags::bitflags! {
@@ -241,7 +241,8 @@ impl OutputLayer {
     ///
     /// # Errors
     /// As [`gradients`](Self::gradients); [`Error::ShapeMismatch`] where the gradients before do not have
-    /// the shapes of this layer's. Nothing is added then.
+    /// the shapes of this layer's; [`Error::Unsupported`] where the dw or db to add to is one of the
+    /// operands, or both are one tensor. Nothing is added then.
     pub fn accumulate_gradients(
         &self,
         x: &Tensor,
@@ -262,6 +263,14 @@ impl OutputLayer {
         targets: &Targets,
         before: Option<&OutputGradients>,
     ) -> Result<OutputGradients> {
+        if let Some(before) = before {
+            let operands = [("x", x), ("w", w)].into_iter().chain(b.map(|b| ("b", b)));
+            let operands: Vec<_> = operands.chain(targets.tensors()).collect();
+            let sums = [(Outputs::DW, "dw", &before.dw), (Outputs::DB, "db", &before.db)];
+            let asked = sums.iter().filter(|(output, ..)| self.outputs.contains(*output));
+            let sums: Vec<_> = asked.map(|&(_, name, sum)| (name, sum)).collect();
+            check_sums(&sums, &operands)?;
+        }
         let wide = Operands::new(x, w, b)?;
         let wide_before = |before: &OutputGradients| -> Result<_> {
             let [dw, db] = [before.dw.wide()?, before.db.wide()?].map(Cow::into_owned);
