@@ -421,8 +421,15 @@ pub(crate) struct LayerPass<'a> {
     pub(crate) accumulate: bool,
 }
 
-/// Whether what the host knows of its tensors still allows recorded work.
-pub(crate) type Check = Arc<dyn Fn() -> Result<()> + Send + Sync>;
+/// Whether what the host knows of a tensor still allows recorded work.
+#[derive(Clone)]
+pub(crate) struct Check {
+    pub(crate) of: Storage,
+    pub(crate) run: Arc<dyn Fn() -> Result<()> + Send + Sync>,
+}
+
+/// What recorded work does on the host.
+pub(crate) type Effect = Arc<dyn Fn() + Send + Sync>;
 
 pub(crate) type Preparation = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
@@ -627,7 +634,8 @@ pub(crate) trait Backend: Send + Sync {
     fn write(&self, values: &[f32], output: &Storage) -> Result<()>;
     /// Into a storage of f16; the bounds are known here too.
     fn write_halves(&self, values: &[f16], output: &Storage) -> Result<()>;
-    fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<()>;
+    /// Returns what was written instead, where a plan repeats its own.
+    fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<Option<Vec<i32>>>;
     fn zero(&self, output: &Storage, elements: usize) -> Result<()>;
     fn read(&self, input: &Storage, elements: usize) -> Result<Reading>;
     /// Makes a storage of a buffer that the caller owns.
@@ -640,8 +648,10 @@ pub(crate) trait Backend: Send + Sync {
     /// Whether the caller's work is being kept.
     fn is_recording(&self) -> bool;
     /// Lets what is being kept begin with a check each time, where the checks of the work itself are not
-    /// repeated.
+    /// repeated, and the work did not write what is checked.
     fn keep_check(&self, check: Check);
+    /// Lets what is being kept end with this each time.
+    fn keep_effect(&self, effect: Effect);
 
     /// Of tensors of either type.
     fn unary(

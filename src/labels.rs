@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::backend::Storage;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::plan::check_reading;
 
 /// Class indices on a device, one a row: what [`Device::labels`] makes.
 ///
@@ -36,8 +37,11 @@ impl Labels {
         self.rows == 0
     }
 
-    /// The labels.
+    /// The labels. In the work of a [`Plan`](crate::Plan) the plan is an error: a run would not look at them
+    /// again.
     pub fn to_vec(&self) -> Vec<i32> {
+        // The plan is told, as the caller cannot be.
+        let _ = check_reading("labels read by the host");
         self.lock().clone()
     }
 
@@ -61,8 +65,16 @@ impl Labels {
         }
         // The lock is kept, so that host and device have the labels of the same call.
         let mut host = self.lock();
-        self.device.backend.write_labels(labels, &self.storage)?;
-        host.copy_from_slice(labels);
+        let written = self.device.backend.write_labels(labels, &self.storage)?;
+        host.copy_from_slice(written.as_deref().unwrap_or(labels));
+        if self.device.backend.is_recording() {
+            // A plan writes the same again, whatever the host has by then.
+            let (shared, labels) = (Arc::clone(&self.host), host.clone());
+            let restore = move || {
+                shared.lock().unwrap_or_else(PoisonError::into_inner).copy_from_slice(&labels);
+            };
+            self.device.backend.keep_effect(Arc::new(restore));
+        }
         Ok(())
     }
 
@@ -99,7 +111,7 @@ impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Labels")
             .field("device", &self.device)
-            .field("labels", &self.to_vec())
+            .field("labels", &*self.lock())
             .finish()
     }
 }

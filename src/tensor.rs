@@ -12,6 +12,7 @@ use crate::cpu::Bounds;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::plan::check_reading;
 use crate::pool::{copied, room};
 use crate::shape::Shape;
 
@@ -101,6 +102,11 @@ impl Tensor {
     }
 
     fn start_reading(&self) -> Result<Reading> {
+        check_reading("a read")?;
+        self.read_words()
+    }
+
+    fn read_words(&self) -> Result<Reading> {
         self.device.backend.read(self.storage.words(), self.dtype().words(self.len()))
     }
 
@@ -237,7 +243,10 @@ impl Tensor {
     /// it wrote. On a checked device what is not known is read back.
     pub(crate) fn bounds(&self) -> Result<Option<Bounds>> {
         match self.storage.bounds() {
-            None if self.device.is_checked() => Ok(Bounds::of(&self.to_vec()?)),
+            None if self.device.is_checked() => {
+                let words = self.read_words()?.wait()?;
+                Ok(Bounds::of(&self.dtype().numbers(words, self.len())))
+            }
             known => Ok(known),
         }
     }

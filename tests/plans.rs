@@ -151,23 +151,230 @@ on_every_device! {
         plan.run().unwrap();
     }
 
-    fn a_mean_is_never_one_over_a_wrong_number_of_labels(device) {
-        let logits = device.tensor(&[0.0, 1.0, 2.0, 3.0], [2, 2]).unwrap();
-        let labels = device.labels(&[0, 1]).unwrap();
-        let loss: Loss = "cross_entropy_with_logits(ignore_index=-1)".parse().unwrap();
-        for reduction in [Reduction::Mean, Reduction::Sum] {
-            labels.write(&[0, 1]).unwrap();
-            let plan = device.record(|| loss.forward(&logits, &labels, reduction)).unwrap();
-            labels.write(&[0, -1]).unwrap();
-            match plan.run() {
-                Err(Error::Unsupported { .. }) => assert_eq!(reduction, Reduction::Mean),
-                other => {
-                    other.unwrap();
-                    let direct = loss.forward(&logits, &labels, reduction).unwrap();
-                    assert_eq!(plan.outputs().item().unwrap(), direct.item().unwrap());
+    fn other_rows_may_be_ignored_at_each_run(device) {
+        let Operands { x, w, labels } = operands(device);
+        let wide = device.tensor(&normal(INPUTS * 70, 1.0, 4), [INPUTS, 70]).unwrap();
+        let class_weights = tensor(device, &[0.5, 2.0, 1.0]);
+        let loss: Loss = "cross_entropy(label_smoothing=0.1, ignore_index=-100)".parse().unwrap();
+        let layer = OutputLayer::new(Activation::Softmax, loss);
+        let tiled = layer.outputs(Outputs::LOSS | Outputs::DW | Outputs::DB).tile_bytes(40);
+        let batches = [
+            [0, 1, 2, 0, 1],
+            [-100, 1, 2, -100, 1],
+            [-100; BATCH],
+            [2, -100, -100, -100, -100],
+        ];
+        let same = |found: &[f32], exact: &[f32], what: &str| {
+            let near = |(a, b): (&f32, &f32)| {
+                a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-6 * b.abs()
+            };
+            let is = found.len() == exact.len() && found.iter().zip(exact).all(near);
+            assert!(is, "{what} is {found:?}, not {exact:?}, on {device:?}");
+        };
+        for recorded in batches {
+            for reduction in [Reduction::Mean, Reduction::Sum, Reduction::BatchMean] {
+                labels.write(&recorded).unwrap();
+                let targets = [
+                    wgrad::Targets::from(&labels),
+                    wgrad::Targets::from(&labels).class_weights(&class_weights),
+                ];
+                for targets in &targets {
+                    for layer in [layer, tiled].map(|layer| layer.reduction(reduction)) {
+                        let step = || layer.gradients(&x, &w, None, targets);
+                        let plan = device.record(step).unwrap();
+                        for batch in batches {
+                            labels.write(&batch).unwrap();
+                            plan.run().unwrap();
+                            let (found, exact) = (values(plan.outputs()), values(&step().unwrap()));
+                            for (found, exact) in found.iter().zip(&exact) {
+                                let what = format!("{layer:?} for {batch:?} after {recorded:?}");
+                                same(found, exact, &what);
+                            }
+                        }
+                    }
+                }
+                // More classes than are computed in one pass, and the loss alone.
+                labels.write(&recorded).unwrap();
+                let step = || {
+                    let step = layer.reduction(reduction).gradients(&x, &wide, None, &labels)?;
+                    Ok((loss.forward(&step.y, &labels, reduction)?, loss.gradient(&step.y, &labels, reduction)?, step.loss))
+                };
+                let plan = device.record(step).unwrap();
+                for batch in batches {
+                    labels.write(&batch).unwrap();
+                    plan.run().unwrap();
+                    let exact = step().unwrap();
+                    let found = plan.outputs();
+                    for (found, exact) in [(&found.0, &exact.0), (&found.1, &exact.1), (&found.2, &exact.2)] {
+                        let what = format!("{reduction} for {batch:?} after {recorded:?}");
+                        same(&found.to_vec().unwrap(), &exact.to_vec().unwrap(), &what);
+                    }
                 }
             }
         }
+        let mean = device.record(|| layer.gradients(&x, &w, None, &labels)).unwrap();
+        labels.write(&[-100; BATCH]).unwrap();
+        mean.run().unwrap();
+        assert!(mean.outputs().loss.item().unwrap().is_nan());
+        labels.write(&[0, 1, 2, 0, 1]).unwrap();
+        mean.run().unwrap();
+        assert!(mean.outputs().loss.item().unwrap().is_finite());
+    }
+
+    fn a_plan_may_run_others(device) {
+        let z = tensor(device, &[-1.0, 2.0]);
+        let relu = device.record(|| Activation::Relu.forward(&z)).unwrap();
+        let sigmoid = device.record(|| {
+            relu.run()?;
+            Activation::Sigmoid.forward(relu.outputs())
+        }).unwrap();
+        // Again in another one, and twice.
+        let double = Activation::LeakyRelu { slope: 2.0 };
+        let sum = tensor(device, &[-1.0, -1.0]);
+        let grow = device.record(|| double.forward_into(&sum, &sum)).unwrap();
+        let all = device.record(|| {
+            grow.run()?;
+            sigmoid.run()?;
+            let before = Activation::Identity.forward(sigmoid.outputs())?;
+            grow.run()?;
+            sigmoid.run()?;
+            Ok((before, Activation::Tanh.forward(sigmoid.outputs())?))
+        }).unwrap();
+        sum.write(&[-1.0, -3.0]).unwrap();
+        for values in [[3.0, -4.0], [0.5, 0.25], [-2.0, 1.0]] {
+            z.write(&values).unwrap();
+            sigmoid.run().unwrap();
+            let exact = Activation::Sigmoid.forward(&Activation::Relu.forward(&z).unwrap()).unwrap();
+            let exact = exact.to_vec().unwrap();
+            assert_eq!(sigmoid.outputs().to_vec().unwrap(), exact, "{device:?}");
+            z.write(&[values[1], values[0]]).unwrap();
+            all.run().unwrap();
+            let swapped = [exact[1], exact[0]];
+            let (before, tanh) = all.outputs();
+            assert_eq!(before.to_vec().unwrap(), swapped, "{device:?}");
+            let exact = Activation::Tanh.forward(&tensor(device, &swapped)).unwrap();
+            assert_eq!(tanh.to_vec().unwrap(), exact.to_vec().unwrap(), "{device:?}");
+        }
+        assert_eq!(sum.to_vec().unwrap(), [-64.0, -192.0]);
+        // What fails inside leaves the plan around it as it was.
+        let labels = device.labels(&[0, 1]).unwrap();
+        let logits = device.tensor(&[0.0, 1.0, 2.0, 3.0], [2, 2]).unwrap();
+        let loss = Loss::cross_entropy_with_logits();
+        let inner = device.record(|| loss.forward(&logits, &labels, Reduction::Sum)).unwrap();
+        let outer = device.record(|| {
+            inner.run()?;
+            Activation::Relu.forward(inner.outputs())
+        }).unwrap();
+        labels.write(&[0, 7]).unwrap();
+        assert!(matches!(outer.run(), Err(Error::InvalidLabel { row: 1, label: 7, .. })));
+        labels.write(&[1, 1]).unwrap();
+        outer.run().unwrap();
+        let exact = loss.forward(&logits, &labels, Reduction::Sum).unwrap();
+        assert_eq!(outer.outputs().item().unwrap(), exact.item().unwrap());
+    }
+
+    fn what_a_plan_ran_may_be_dropped(device) {
+        let z = tensor(device, &[-1.0, 2.0]);
+        let outer = {
+            let shared = z.clone();
+            let inner = device.record(move || Activation::Relu.forward(&shared)).unwrap();
+            let inner = std::sync::Arc::new(inner);
+            let kept = std::sync::Arc::clone(&inner);
+            let outer = device.record(move || {
+                kept.run()?;
+                Activation::Sigmoid.forward(kept.outputs())
+            }).unwrap();
+            drop(inner);
+            outer
+        };
+        z.write(&[1.0, -3.0]).unwrap();
+        outer.run().unwrap();
+        let exact = Activation::Sigmoid.forward(&tensor(device, &[1.0, 0.0])).unwrap();
+        assert_eq!(outer.outputs().to_vec().unwrap(), exact.to_vec().unwrap());
+    }
+
+    fn a_run_uploads_what_was_uploaded_at_first(device) {
+        let calls = AtomicUsize::new(0);
+        let into = tensor(device, &[0.0; 3]);
+        let halves = device.zeros_of(wgrad::DType::F16, [3]).unwrap();
+        let written = device.labels(&[0, 0]).unwrap();
+        let logits = device.tensor(&[0.0, 1.0, 2.0, 3.0], [2, 2]).unwrap();
+        let loss = Loss::cross_entropy_with_logits();
+        let plan = device.record(|| {
+            let value = calls.fetch_add(1, Ordering::Relaxed) as f32;
+            let made = tensor(device, &[value; 3]);
+            into.write(&[value, 1.0, 2.0])?;
+            halves.write(&[value, 1.0, 2.0])?;
+            written.write(&[1, value as i32])?;
+            let labels = device.labels(&[value as i32, 1])?;
+            let losses = [&written, &labels].map(|labels| loss.forward(&logits, labels, Reduction::Sum));
+            Ok((made, labels, losses))
+        }).unwrap();
+        let (made, labels, [first, second]) = plan.outputs();
+        let losses = [first, second].map(|loss| loss.as_ref().unwrap().item().unwrap());
+        for _ in 0..2 {
+            made.write(&[9.0; 3]).unwrap();
+            into.write(&[9.0; 3]).unwrap();
+            halves.write(&[9.0; 3]).unwrap();
+            // Not even labels: what the work writes is not checked before.
+            labels.write(&[5, 6]).unwrap();
+            written.write(&[7, 8]).unwrap();
+            plan.run().unwrap();
+            assert_eq!(made.to_vec().unwrap(), [0.0; 3], "{device:?}");
+            assert_eq!(into.to_vec().unwrap(), [0.0, 1.0, 2.0], "{device:?}");
+            assert_eq!(halves.to_vec().unwrap(), [0.0, 1.0, 2.0], "{device:?}");
+            assert_eq!((labels.to_vec(), written.to_vec()), (vec![0, 1], vec![1, 0]));
+            let found = [first, second].map(|loss| loss.as_ref().unwrap().item().unwrap());
+            assert_eq!(found, losses, "{device:?}");
+            let after = loss.forward(&logits, labels, Reduction::Sum).unwrap();
+            assert_eq!(after.item().unwrap(), losses[1]);
+        }
+        // Targets, too.
+        let (y, t) = (tensor(device, &[0.5, 0.5]), tensor(device, &[0.0, 1.0]));
+        let plan = device.record(|| {
+            t.write(&[0.25, 0.75])?;
+            Loss::Bce.forward(&y, &t, Reduction::Sum)
+        }).unwrap();
+        t.write(&[3.0, 4.0]).unwrap();
+        plan.run().unwrap();
+        assert_eq!(t.to_vec().unwrap(), [0.25, 0.75]);
+    }
+
+    fn what_a_run_cannot_repeat_is_an_error_while_recording(device) {
+        let Operands { x, w, labels } = operands(device);
+        let refused = |what: &str, result: Result<(), Error>| {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+            assert!(error.to_string().contains(what), "{error}");
+        };
+        refused("a read", device.record(|| x.to_vec()).map(drop));
+        refused("a read", device.record(|| x.to_vec_f16()).map(drop));
+        refused("a read", device.record(|| pollster::block_on(x.read())).map(drop));
+        refused("a read", device.record(|| device.zeros([])?.item()).map(drop));
+        refused("labels read", device.record(|| Ok(labels.to_vec())).map(drop));
+        // Also where the work makes nothing of it.
+        refused("a read", device.record(|| {
+            let _ = x.to_vec();
+            Activation::Relu.forward(&x)
+        }).map(drop));
+        let others = [Device::cpu(), device.clone()];
+        let others = others.iter().filter(|other| *other != device);
+        for other in others.chain(common::adapters()).filter(|other| *other != device) {
+            let z = tensor(other, &[1.0]);
+            let plan = other.record(|| Activation::Relu.forward(&z)).unwrap();
+            refused("another device", device.record(|| Activation::Relu.forward(&z)).map(drop));
+            refused("another device", device.record(|| z.write(&[2.0])).map(drop));
+            refused("another device", device.record(|| other.zeros([2])).map(drop));
+            refused("another device", device.record(|| plan.run()).map(drop));
+            refused("another device", device.record(|| other.record(|| Ok(())).map(drop)).map(drop));
+            assert_eq!(z.to_vec().unwrap(), [1.0]);
+        }
+        let labels_in_text = device.record(|| Ok(format!("{labels:?}"))).unwrap();
+        assert!(labels_in_text.outputs().contains('2'));
+        // Nothing of it is left.
+        let plan = device.record(|| classifier().gradients(&x, &w, None, &labels)).unwrap();
+        plan.run().unwrap();
+        assert!(plan.outputs().loss.item().unwrap().is_finite());
     }
 
     fn only_this_threads_work_is_recorded(device) {

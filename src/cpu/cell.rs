@@ -126,6 +126,13 @@ impl Cell {
         Ok(result)
     }
 
+    /// Makes the elements what they were once.
+    pub(crate) fn restore(&self, snapshot: &Snapshot) {
+        let replaced = self.lock().replace(Arc::clone(&snapshot.block));
+        // Given back to the pool when the lock is released.
+        drop(replaced);
+    }
+
     /// Lets the function change elements that no other operation knows of: in place, or on a copy where
     /// somebody holds a snapshot. Nothing is locked meanwhile.
     pub(crate) fn rewrite<T>(&self, change: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
@@ -176,9 +183,16 @@ impl Cell {
 }
 
 /// Elements that stay as they are, whatever is written meanwhile.
+#[derive(Clone)]
 pub(crate) struct Snapshot {
     block: Arc<Block>,
     elements: usize,
+}
+
+impl Snapshot {
+    pub(crate) fn elements(&self) -> usize {
+        self.elements
+    }
 }
 
 impl std::ops::Deref for Snapshot {

@@ -39,13 +39,14 @@ use tape::Tapes;
 
 use crate::activation::Activation;
 use crate::backend::{
-    AdamStep, Backend, Binary, Channels, Check, FusedLayer, GatedCall, Ignored, LayerPass, LossCall,
-    LossPass, Preparation, Product, Reading, Replay, RowCall, RowProduct, Rows, STATE, SgdStep,
-    Spread, Storage, TargetStorage, TilePass, TileStep, Unary, Update,
+    AdamStep, Backend, Binary, Channels, Check, Effect, FusedLayer, GatedCall, Ignored, LayerPass,
+    LossCall, LossPass, Preparation, Product, Reading, Replay, RowCall, RowProduct, Rows, STATE,
+    SgdStep, Spread, Storage, TargetStorage, TilePass, TileStep, Unary, Update,
 };
 use crate::device::{Counters, DeviceInfo, DeviceKind, Memory};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::plan::check_device;
 use crate::pool::{Pool, Purpose, copied, room, with_memory};
 
 /// The elements of a tensor that every machine has the memory for.
@@ -75,9 +76,24 @@ impl CpuBackend {
         Ok(zeros)
     }
 
-    /// Counts a primitive.
-    fn count(&self) {
+    /// Counts a primitive, which this thread may call.
+    fn count(&self) -> Result<()> {
         self.executed.fetch_add(1, Ordering::Relaxed);
+        self.check_device()
+    }
+
+    fn check_device(&self) -> Result<()> {
+        check_device(|| self.tapes.has_one_of_this_thread())
+    }
+
+    /// Writes what the host has, by the function, or what a plan wrote the first time.
+    fn upload(
+        &self,
+        output: &Storage,
+        write: impl FnOnce(&Cell) -> Result<()>,
+    ) -> Result<Option<Snapshot>> {
+        self.check_device()?;
+        self.tapes.upload(output.words().cpu()?, write)
     }
 }
 
@@ -197,7 +213,7 @@ impl<'a> HeldTargets<'a> {
 
 impl FusedLayer for CpuBackend {
     fn run(&self, pass: LayerPass<'_>) -> Result<()> {
-        self.count();
+        self.count()?;
         let LayerPass { batch, inputs, outputs, accumulate, .. } = pass;
         let held = HeldTargets::hold(pass.call)?;
         let (x, w) = (read(pass.x)?, read(pass.w)?);
@@ -280,20 +296,24 @@ impl Backend for CpuBackend {
     }
 
     fn write(&self, values: &[f32], output: &Storage) -> Result<()> {
-        output.cpu()?.upload(values)
+        self.upload(output, |output| output.upload(values)).map(drop)
     }
 
     fn write_halves(&self, values: &[f16], output: &Storage) -> Result<()> {
-        output.words().cpu()?.upload_by(|words| {
+        let write = |words: &mut [f32]| {
             bytemuck::cast_slice_mut(words)[..values.len()].copy_from_slice(values);
-        })
+        };
+        self.upload(output, |output| output.upload_by(write)).map(drop)
     }
 
-    fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<()> {
-        output.cpu()?.overwrite(|output| bytemuck::cast_slice_mut(output).copy_from_slice(labels))
+    fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<Option<Vec<i32>>> {
+        let write = |words: &mut [f32]| bytemuck::cast_slice_mut(words).copy_from_slice(labels);
+        let known = self.upload(output, |output| output.overwrite(write))?;
+        Ok(known.map(|known| bytemuck::cast_slice(&known).to_vec()))
     }
 
     fn zero(&self, output: &Storage, _elements: usize) -> Result<()> {
+        self.check_device()?;
         output.cpu()?.zero()
     }
 
@@ -325,6 +345,10 @@ impl Backend for CpuBackend {
     /// The work itself is done again, with its checks.
     fn keep_check(&self, _check: Check) {}
 
+    fn keep_effect(&self, effect: Effect) {
+        self.tapes.keep_effect(effect);
+    }
+
     fn unary(
         &self,
         map: Unary,
@@ -333,7 +357,7 @@ impl Backend for CpuBackend {
         output: &Storage,
         _elements: usize,
     ) -> Result<()> {
-        self.count();
+        self.count()?;
         let input = Held::new(input)?;
         halves::overwrite(output, |output| {
             pointwise::unary(map, activation, input.values(), output);
@@ -348,7 +372,7 @@ impl Backend for CpuBackend {
         output: &Storage,
         _elements: usize,
     ) -> Result<()> {
-        self.count();
+        self.count()?;
         let (x, dy) = (Held::new(inputs[0])?, Held::new(inputs[1])?);
         halves::overwrite(output, |output| {
             pointwise::binary(map, activation, [x.values(), dy.values()], output);
@@ -360,7 +384,7 @@ impl Backend for CpuBackend {
     }
 
     fn row_forward(&self, call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()> {
-        self.count();
+        self.count()?;
         if Storage::common_type([z, y])? == DType::F16 {
             return map_rows([z], y, call.lines, |[z], y, lines| {
                 rowwise::Call::new(RowCall { lines, ..call }, None).forward(z, y);
@@ -379,7 +403,7 @@ impl Backend for CpuBackend {
         vector: &Storage,
         output: &Storage,
     ) -> Result<()> {
-        self.count();
+        self.count()?;
         if Storage::common_type([y, vector, output])? == DType::F16 {
             return map_rows([y, vector], output, call.lines, |[y, vector], output, lines| {
                 let call = rowwise::Call::new(RowCall { lines, ..call }, None);
@@ -392,14 +416,14 @@ impl Backend for CpuBackend {
     }
 
     fn row_jacobian(&self, call: RowCall<'_>, y: &Storage, output: &Storage) -> Result<()> {
-        self.count();
+        self.count()?;
         let (y, mask) = (read(y)?, read_mask(call)?);
         let call = rowwise::Call::new(call, mask.as_deref());
         output.cpu()?.overwrite(|output| call.jacobian(&y, output))
     }
 
     fn gated_forward(&self, call: GatedCall<'_>, x: &Storage, y: &Storage) -> Result<()> {
-        self.count();
+        self.count()?;
         let x = read(x)?;
         y.cpu()?.overwrite(|y| gated::forward(call, &x, y))
     }
@@ -411,7 +435,7 @@ impl Backend for CpuBackend {
         dy: &Storage,
         dx: &Storage,
     ) -> Result<()> {
-        self.count();
+        self.count()?;
         let (x, dy) = (read(x)?, read(dy)?);
         dx.cpu()?.overwrite(|dx| gated::backward(call, &x, &dy, dx))
     }
@@ -423,7 +447,7 @@ impl Backend for CpuBackend {
         weight: &Storage,
         y: &Storage,
     ) -> Result<()> {
-        self.count();
+        self.count()?;
         let (z, weight) = (read(z)?, read(weight)?);
         y.cpu()?.overwrite(|y| prelu::forward(channels, &z, &weight, y))
     }
@@ -435,7 +459,7 @@ impl Backend for CpuBackend {
         dz: &Storage,
         dweight: &Storage,
     ) -> Result<()> {
-        self.count();
+        self.count()?;
         let (z, weight, dy) = (read(inputs[0])?, read(inputs[1])?, read(inputs[2])?);
         dz.cpu()?.overwrite(|dz| prelu::backward(channels, [&z, &weight, &dy], dz))?;
         let mut sums = self.zeros(channels.rows().count)?;
@@ -445,7 +469,7 @@ impl Backend for CpuBackend {
     }
 
     fn loss(&self, pass: LossPass<'_>) -> Result<()> {
-        self.count();
+        self.count()?;
         let LossPass { call, activation, argument, rows, elements, first_row, outputs, .. } = pass;
         let held = HeldTargets::hold(call)?;
         let z = pass.z.map(read).transpose()?;
@@ -484,7 +508,7 @@ impl Backend for CpuBackend {
     }
 
     fn tile(&self, step: TileStep<'_>, pass: TilePass<'_>) -> Result<()> {
-        self.count();
+        self.count()?;
         let held = HeldTargets::hold(pass.call)?;
         let Rows { count, width } = pass.rows;
         let tile = loss::Tile {
@@ -519,7 +543,7 @@ impl Backend for CpuBackend {
     }
 
     fn row_weights(&self, call: LossCall<'_>, rows: Rows, output: &Storage) -> Result<()> {
-        self.count();
+        self.count()?;
         let held = HeldTargets::hold(call)?;
         output.cpu()?.overwrite(|output| loss::row_weights(held.targets(rows.width), output))
     }
@@ -532,7 +556,7 @@ impl Backend for CpuBackend {
         rows: Rows,
         output: &Storage,
     ) -> Result<()> {
-        self.count();
+        self.count()?;
         let (labels, input) = (read(ignored.labels)?, Held::new(input)?);
         let labels = &bytemuck::cast_slice(&labels)[first_row..];
         let input = input.values().from(first_row * rows.width);
@@ -550,7 +574,7 @@ impl Backend for CpuBackend {
         first_row: usize,
         rows: Rows,
     ) -> Result<()> {
-        self.count();
+        self.count()?;
         let labels = read(ignored.labels)?;
         let labels = &bytemuck::cast_slice(&labels)[first_row..];
         let start = first_row * rows.width;
@@ -561,7 +585,7 @@ impl Backend for CpuBackend {
     }
 
     fn sum(&self, input: &Storage, output: &Storage, elements: usize) -> Result<()> {
-        self.count();
+        self.count()?;
         let input = read(input)?;
         output.cpu()?.overwrite(|output| output.fill(matrix::sum(&input[..elements])))
     }
@@ -574,7 +598,7 @@ impl Backend for CpuBackend {
         offset: usize,
         accumulate: bool,
     ) -> Result<()> {
-        self.count();
+        self.count()?;
         let mut sums = self.zeros(rows.width)?;
         matrix::column_sum(&read(input)?[..rows.elements()], rows, &mut sums);
         let place = offset..offset + rows.width;
@@ -582,7 +606,7 @@ impl Backend for CpuBackend {
     }
 
     fn matmul(&self, product: Product<'_>) -> Result<()> {
-        self.count();
+        self.count()?;
         let (a, b) = (read(product.a.storage)?, read(product.b.storage)?);
         let bias = product.epilogue.bias.map(|bias| read(bias.storage)).transpose()?;
         let factors = matrix::Factors::new(&product, &a, &b, bias.as_deref());
@@ -604,7 +628,7 @@ impl Backend for CpuBackend {
     }
 
     fn sgd(&self, step: SgdStep, update: Update<'_>, velocity: Option<&Storage>) -> Result<()> {
-        self.count();
+        self.count()?;
         let (gradient, old) = (read(update.gradient)?, read(update.weights)?);
         update.weights.cpu()?.overwrite(|weights| match velocity {
             None => {
@@ -618,7 +642,7 @@ impl Backend for CpuBackend {
     }
 
     fn adam(&self, step: AdamStep, update: Update<'_>, moments: [&Storage; 2]) -> Result<()> {
-        self.count();
+        self.count()?;
         let (gradient, old) = (read(update.gradient)?, read(update.weights)?);
         let (first, second) = (moments[0].cpu()?, moments[1].cpu()?);
         update.weights.cpu()?.overwrite(|weights| {
@@ -636,7 +660,7 @@ impl Backend for CpuBackend {
         max_norm: f32,
         norm: &Storage,
     ) -> Result<()> {
-        self.count();
+        self.count()?;
         optimizer::reserve(&self.pool, gradients.iter().map(|&(_, elements)| elements))?;
         let mut squares = 0.0;
         for (gradient, _) in gradients {
@@ -657,7 +681,7 @@ impl Backend for CpuBackend {
     }
 
     fn clip_value(&self, gradients: &[(&Storage, usize)], limit: f32) -> Result<()> {
-        self.count();
+        self.count()?;
         optimizer::reserve(&self.pool, gradients.iter().map(|&(_, elements)| elements))?;
         for (gradient, _) in gradients {
             let old = read(gradient)?;

@@ -1,25 +1,59 @@
-//! What a thread allocates for a plan, and the plan on the CPU.
+//! What a thread makes for a plan, and the plan on the CPU.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
-use super::cell::Cell;
-use crate::backend::Replay;
+use super::cell::{Cell, Snapshot};
+use crate::backend::{Effect, Replay};
 use crate::error::{Error, Result};
+use crate::plan::{Working, check_device};
 
-/// The tensors that a plan's work makes, in their order. The work is done by itself again and again, and
-/// gets the same tensors each time.
-struct Tape {
-    thread: ThreadId,
-    cells: Vec<Arc<Cell>>,
-    /// The next to hand out, once the tape is complete.
-    next: Option<usize>,
+/// What a plan's work makes, in its order. The work is done by itself again and again, and gets the same each
+/// time.
+#[derive(Default)]
+struct Made {
+    tensors: Vec<Arc<Cell>>,
+    /// What it wrote from the host.
+    uploads: Vec<Snapshot>,
+    /// What is done on the host after each run.
+    effects: Vec<Effect>,
 }
 
-/// A tape for each thread that records or runs a plan; two where the work of one runs another, of which
-/// the later counts.
+/// The next tensor and upload to hand out.
+#[derive(Default)]
+struct Next {
+    tensor: usize,
+    upload: usize,
+}
+
+struct Tape {
+    thread: ThreadId,
+    made: Made,
+    /// Once the tape is complete.
+    next: Option<Next>,
+}
+
+/// A tape for each thread that records or runs a plan; more where the work of one runs another, of which
+/// the latest counts.
 #[derive(Default)]
 pub(super) struct Tapes(Mutex<Vec<Tape>>);
+
+/// That the work of a plan is another than when it was recorded.
+fn differs(reason: &str) -> Error {
+    Error::Unsupported {
+        what: "a plan whose work is not the same each time".to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// The last tape of this thread.
+fn of_this_thread(tapes: &mut [Tape]) -> Option<&mut Tape> {
+    if tapes.is_empty() {
+        return None;
+    }
+    let thread = thread::current().id();
+    tapes.iter_mut().rfind(|tape| tape.thread == thread)
+}
 
 impl Tapes {
     fn lock(&self) -> MutexGuard<'_, Vec<Tape>> {
@@ -27,8 +61,7 @@ impl Tapes {
     }
 
     pub(super) fn has_one_of_this_thread(&self) -> bool {
-        let thread = thread::current().id();
-        self.lock().iter().any(|tape| tape.thread == thread)
+        of_this_thread(&mut self.lock()).is_some()
     }
 
     /// The tensor for this thread's next allocation: what the function makes, or that of the first time.
@@ -38,54 +71,82 @@ impl Tapes {
         create: impl FnOnce() -> Arc<Cell>,
     ) -> Result<Arc<Cell>> {
         let mut tapes = self.lock();
-        if tapes.is_empty() {
-            return Ok(create());
-        }
-        let thread = thread::current().id();
-        let Some(tape) = tapes.iter_mut().rfind(|tape| tape.thread == thread) else {
-            return Ok(create());
-        };
-        let Some(next) = &mut tape.next else {
+        let Some(Tape { made, next, .. }) = of_this_thread(&mut tapes) else { return Ok(create()) };
+        let Some(next) = next else {
             let cell = create();
-            tape.cells.push(Arc::clone(&cell));
+            made.tensors.push(Arc::clone(&cell));
             return Ok(cell);
         };
-        let cell = tape.cells.get(*next).filter(|cell| cell.elements() == elements);
-        *next += 1;
-        cell.cloned().ok_or_else(|| Error::Unsupported {
-            what: "a plan whose work is not the same each time".to_owned(),
-            reason: "it made another tensor than when it was recorded".to_owned(),
-        })
+        let cell = made.tensors.get(next.tensor).filter(|cell| cell.elements() == elements);
+        next.tensor += 1;
+        cell.cloned().ok_or_else(|| differs("it made another tensor than when it was recorded"))
+    }
+
+    /// Writes what the host has, by the function; or what was written the first time, which is returned.
+    pub(super) fn upload(
+        &self,
+        output: &Cell,
+        write: impl FnOnce(&Cell) -> Result<()>,
+    ) -> Result<Option<Snapshot>> {
+        let known = match of_this_thread(&mut self.lock()) {
+            Some(Tape { made, next: Some(next), .. }) => {
+                let known = made.uploads.get(next.upload).cloned();
+                next.upload += 1;
+                known.filter(|known| known.elements() == output.elements()).map(Some).ok_or_else(
+                    || differs("it wrote other values from the host than when it was recorded"),
+                )?
+            }
+            _ => None,
+        };
+        if let Some(known) = known {
+            output.restore(&known);
+            return Ok(Some(known));
+        }
+        write(output)?;
+        if let Some(tape) = of_this_thread(&mut self.lock()) {
+            tape.made.uploads.push(output.snapshot()?);
+        }
+        Ok(None)
+    }
+
+    /// Keeps what is to be done on the host after each run.
+    pub(super) fn keep_effect(&self, effect: Effect) {
+        let mut tapes = self.lock();
+        if let Some(Tape { made, next: None, .. }) = of_this_thread(&mut tapes) {
+            made.effects.push(effect);
+        }
     }
 
     /// Does the work with a tape, which comes back.
     fn with(
         &self,
-        cells: Vec<Arc<Cell>>,
-        next: Option<usize>,
+        made: Made,
+        next: Option<Next>,
         work: impl FnOnce() -> Result<()>,
-    ) -> (Vec<Arc<Cell>>, Result<()>) {
-        /// Takes the tape away again, also where the work panics.
-        struct Taping<'a>(&'a Tapes);
-
-        impl Taping<'_> {
-            fn end(&self) -> Vec<Arc<Cell>> {
-                let (mut tapes, thread) = (self.0.lock(), thread::current().id());
-                let place = tapes.iter().rposition(|tape| tape.thread == thread);
-                place.map(|place| tapes.remove(place).cells).unwrap_or_default()
-            }
+    ) -> (Made, Result<()>) {
+        /// Takes the tape away again, once, also where the work panics: the one before it stays.
+        struct Taping<'a> {
+            tapes: &'a Tapes,
+            made: &'a mut Made,
         }
 
         impl Drop for Taping<'_> {
             fn drop(&mut self) {
-                self.end();
+                let (mut tapes, thread) = (self.tapes.lock(), thread::current().id());
+                if let Some(place) = tapes.iter().rposition(|tape| tape.thread == thread) {
+                    *self.made = tapes.remove(place).made;
+                }
             }
         }
 
-        self.lock().push(Tape { thread: thread::current().id(), cells, next });
-        let taping = Taping(self);
+        let mut back = Made::default();
+        self.lock().push(Tape { thread: thread::current().id(), made, next });
+        let taping = Taping { tapes: self, made: &mut back };
+        let working = Working::begin();
         let result = work();
-        (taping.end(), result)
+        drop(working);
+        drop(taping);
+        (back, result)
     }
 }
 
@@ -100,32 +161,37 @@ fn check_thread() -> Result<()> {
     })
 }
 
-/// Does the work, and keeps the tensors that this thread makes meanwhile.
+/// Does the work, and keeps what this thread makes meanwhile.
 pub(super) fn record(tapes: &Arc<Tapes>, work: &mut dyn FnMut() -> Result<()>) -> Result<CpuPlan> {
     check_thread()?;
+    check_device(|| tapes.has_one_of_this_thread())?;
     if tapes.has_one_of_this_thread() {
         return Err(Error::Unsupported {
             what: "a plan that is recorded while another is".to_owned(),
             reason: "finish the first, and run it in the work of the second".to_owned(),
         });
     }
-    let (cells, result) = tapes.with(Vec::new(), None, work);
+    let (made, result) = tapes.with(Made::default(), None, work);
     result?;
-    Ok(CpuPlan { tapes: Arc::clone(tapes), cells: Mutex::new(cells) })
+    Ok(CpuPlan { tapes: Arc::clone(tapes), made: Mutex::new(made) })
 }
 
 pub(super) struct CpuPlan {
     tapes: Arc<Tapes>,
     /// Locked while the plan runs: it writes to the same tensors each time.
-    cells: Mutex<Vec<Arc<Cell>>>,
+    made: Mutex<Made>,
 }
 
 impl Replay for CpuPlan {
     fn run(&self, work: &dyn Fn() -> Result<()>) -> Result<()> {
         check_thread()?;
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let (back, result) = self.tapes.with(std::mem::take(&mut cells), Some(0), work);
-        *cells = back;
-        result
+        check_device(|| self.tapes.has_one_of_this_thread())?;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Some(Next::default());
+        let (back, result) = self.tapes.with(std::mem::take(&mut made), next, work);
+        *made = back;
+        result?;
+        made.effects.iter().for_each(|effect| effect());
+        Ok(())
     }
 }

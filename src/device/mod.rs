@@ -222,8 +222,8 @@ impl Device {
     /// Does the work once, and keeps it as a [`Plan`](crate::Plan) that does it again, in less time.
     ///
     /// # Errors
-    /// What the work returns; [`Error::Unsupported`] where this thread is recording already, for the step
-    /// of an optimizer, and on the CPU on a thread of rayon's.
+    /// What the work returns; [`Error::Unsupported`] where this thread is recording already, where the work
+    /// does what cannot be repeated (see [`Plan`](crate::Plan)), and on the CPU on a thread of rayon's.
     pub fn record<'a, T>(
         &self,
         work: impl Fn() -> Result<T> + Send + Sync + 'a,
@@ -298,9 +298,10 @@ impl Device {
     /// [`Error::TooLarge`], [`Error::OutOfMemory`] where they do not fit the device.
     pub fn labels(&self, labels: &[i32]) -> Result<Labels> {
         let storage = self.backend.allocate(labels.len(), Purpose::Tensor)?;
-        self.backend.write_labels(labels, &storage)?;
         let host = self.with_memory(|| copied(labels))?;
-        Ok(Labels::new(self.clone(), storage, host))
+        let new = Labels::new(self.clone(), storage, host);
+        new.write(labels)?;
+        Ok(new)
     }
 
     /// A tensor on top of a buffer of the caller's, without a copy.

@@ -16,6 +16,7 @@ use super::upload::Uploads;
 use super::variant::as_on_gpus;
 use crate::device::{DeviceInfo, DeviceKind};
 use crate::error::{Error, Result};
+use crate::plan::check_device;
 use crate::pool::{Pool, Purpose, class_of};
 
 pub(super) struct Context {
@@ -122,6 +123,7 @@ impl Context {
     /// Runs the function with the open batch, unless the device has something to report. Waits first
     /// where too much is under way.
     pub(super) fn record<T>(&self, run: impl FnOnce(&mut Recorder) -> Result<T>) -> Result<T> {
+        check_device(|| self.recorder().tapes.of_this_thread().is_some())?;
         // wgpu runs the host's callbacks while it is polled: no lock may be held.
         let excess = self.recorder().excess();
         if excess.is_some() {

@@ -47,9 +47,9 @@ pub(crate) use variant::{Family, Patch, Tile, Variant, forced, with_kernels_of_g
 
 use crate::activation::Activation;
 use crate::backend::{
-    AdamStep, Backend, Binary, Channels, Check, GatedCall, Ignored, LossCall, LossPass, Preparation,
-    Product, Reading, Replay, RowCall, RowProduct, Rows, SgdStep, Storage, TilePass, TileStep,
-    Unary, Update,
+    AdamStep, Backend, Binary, Channels, Check, Effect, GatedCall, Ignored, LossCall, LossPass,
+    Preparation, Product, Reading, Replay, RowCall, RowProduct, Rows, SgdStep, Storage, TilePass,
+    TileStep, Unary, Update,
 };
 use crate::cpu::Bounds;
 use crate::device::{Counters, DeviceInfo, Memory};
@@ -180,8 +180,9 @@ impl Backend for GpuBackend {
         halves::copy_odd(&self.context, &copy, buffer, values.len())
     }
 
-    fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<()> {
-        self.upload(bytemuck::cast_slice(labels), None, output.gpu()?)
+    fn write_labels(&self, labels: &[i32], output: &Storage) -> Result<Option<Vec<i32>>> {
+        self.upload(bytemuck::cast_slice(labels), None, output.gpu()?)?;
+        Ok(None)
     }
 
     fn zero(&self, output: &Storage, elements: usize) -> Result<()> {
@@ -234,6 +235,10 @@ impl Backend for GpuBackend {
 
     fn keep_check(&self, check: Check) {
         self.context.recorder().tapes.keep_check(check);
+    }
+
+    fn keep_effect(&self, effect: Effect) {
+        self.context.recorder().tapes.keep_effect(effect);
     }
 
     fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {

@@ -5,11 +5,13 @@ use std::thread::{self, ThreadId};
 
 use super::buffer::Buffer;
 use super::context::Context;
+use super::kernel::Access;
 use super::pipeline::Pipeline;
 use super::recorder::{ALIGNMENT, Binding, bind_group};
-use crate::backend::{Check, Replay};
+use crate::backend::{Check, Effect, Replay, Storage};
 use crate::cpu::Bounds;
 use crate::error::{Error, Result};
+use crate::plan::{Working, check_device};
 
 /// A piece of recorded work, with all that it needs to be done again.
 #[derive(Clone)]
@@ -89,6 +91,22 @@ struct Tape {
     thread: ThreadId,
     commands: Vec<Command>,
     checks: Vec<Check>,
+    effects: Vec<Effect>,
+}
+
+impl Tape {
+    /// Whether the work has written to the storage so far.
+    fn writes(&self, storage: &Storage) -> bool {
+        let Ok(of) = storage.words().gpu() else { return false };
+        self.commands.iter().any(|command| match command {
+            Command::Dispatch(dispatch) => {
+                let mut accesses = dispatch.bindings().zip(dispatch.pipeline.accesses());
+                accesses.any(|(binding, access)| *access != Access::Read && binding.buffer.is(of))
+            }
+            Command::Copy { to, .. } => to.is(of),
+            Command::Clear { buffer, .. } | Command::Upload { buffer, .. } => buffer.is(of),
+        })
+    }
 }
 
 impl Tapes {
@@ -105,8 +123,14 @@ impl Tapes {
     }
 
     pub(super) fn keep_check(&mut self, check: Check) {
-        if let Some(tape) = self.find() {
+        if let Some(tape) = self.find().filter(|tape| !tape.writes(&check.of)) {
             tape.checks.push(check);
+        }
+    }
+
+    pub(super) fn keep_effect(&mut self, effect: Effect) {
+        if let Some(tape) = self.find() {
+            tape.effects.push(effect);
         }
     }
 
@@ -137,6 +161,7 @@ pub(super) fn record(
     context: &Arc<Context>,
     work: &mut dyn FnMut() -> Result<()>,
 ) -> Result<GpuPlan> {
+    check_device(|| context.recorder().tapes.find().is_some())?;
     {
         let tapes = &mut context.recorder().tapes;
         if tapes.find().is_some() {
@@ -146,13 +171,14 @@ pub(super) fn record(
             });
         }
         let thread = thread::current().id();
-        tapes.0.push(Tape { thread, commands: Vec::new(), checks: Vec::new() });
+        let (commands, checks, effects) = (Vec::new(), Vec::new(), Vec::new());
+        tapes.0.push(Tape { thread, commands, checks, effects });
     }
     let taping = Taping(context);
+    let working = Working::begin();
     work()?;
-    let (commands, checks) =
-        taping.end().map(|tape| (tape.commands, tape.checks)).unwrap_or_default();
-    GpuPlan::new(context, commands, checks)
+    drop(working);
+    GpuPlan::new(context, taping.end())
 }
 
 /// Commands, ready to be encoded: each kernel has its group and its parameters.
@@ -162,10 +188,13 @@ pub(super) struct GpuPlan {
     /// Those of the kernels in their order, whose parameters lie an alignment apart.
     pub(super) groups: Vec<wgpu::BindGroup>,
     checks: Vec<Check>,
+    effects: Vec<Effect>,
 }
 
 impl GpuPlan {
-    fn new(context: &Arc<Context>, commands: Vec<Command>, checks: Vec<Check>) -> Result<Self> {
+    fn new(context: &Arc<Context>, tape: Option<Tape>) -> Result<Self> {
+        let (commands, checks, effects) =
+            tape.map(|tape| (tape.commands, tape.checks, tape.effects)).unwrap_or_default();
         let kernels = || {
             commands.iter().filter_map(|command| match command {
                 Command::Dispatch(dispatch) => Some(dispatch),
@@ -187,20 +216,26 @@ impl GpuPlan {
         };
         let groups = kernels().map(group).collect::<Result<_>>();
         let groups = groups.map_err(|error| context.explain(error))?;
-        Ok(Self { context: Arc::clone(context), commands, groups, checks })
+        Ok(Self { context: Arc::clone(context), commands, groups, checks, effects })
     }
 }
 
 impl Replay for GpuPlan {
     fn run(&self, _work: &dyn Fn() -> Result<()>) -> Result<()> {
+        check_device(|| self.context.recorder().tapes.find().is_some())?;
         for check in &self.checks {
-            check()?;
-            self.context.recorder().tapes.keep_check(Arc::clone(check));
+            (check.run)()?;
+            self.context.recorder().tapes.keep_check(check.clone());
         }
         // wgpu tells too late of groups with buffers that the caller has destroyed.
         for command in &self.commands {
             command.check_buffers(|buffer| self.context.check_shared(buffer))?;
         }
-        self.context.record(|recorder| recorder.replay(&self.context, self))
+        self.context.record(|recorder| recorder.replay(&self.context, self))?;
+        for effect in &self.effects {
+            effect();
+            self.context.recorder().tapes.keep_effect(Arc::clone(effect));
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use super::targets::TargetValues;
 use super::{Formula, Loss, Structure, Targets, Unit, check_values};
-use crate::backend::{Ignored, LossCall, Rows, Spread, Storage, TargetStorage};
+use crate::activation::Activation;
+use crate::backend::{
+    Check, Ignored, Lines, LossCall, Mask, RowCall, Rows, Spread, Storage, TargetStorage,
+    Temperature,
+};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::reduction::Reduction;
@@ -30,6 +34,8 @@ pub(crate) struct Comparison<'a> {
     divisor: Option<Storage>,
     /// Whether rows are ignored, or may be when a plan is run.
     ignores: bool,
+    /// Only the device knows whether anything counts.
+    may_be_empty: bool,
     /// The loss where nothing counts: 0, or 0/0 for a mean over nothing, as in PyTorch.
     pub(crate) empty: Option<f32>,
 }
@@ -58,9 +64,13 @@ impl<'a> Comparison<'a> {
         let fit = Fit { op, loss, shape, width };
         let (weights, extra) = (fit.weights(targets)?, fit.extra(targets)?);
         check_target_values(loss, given)?;
-        if device.backend.is_recording() {
-            keep_checks(device, loss, given, width, counted, reduction);
+        let labels = matches!(targets.values, TargetValues::Labels(_));
+        let is_recording = device.backend.is_recording();
+        if is_recording {
+            keep_checks(device, loss, given, width);
         }
+        // At each run of a plan other rows may be ignored.
+        let counts_later = is_recording && labels && loss.ignore_index().is_some();
         let elements = rows.elements();
         let divisor = match (reduction, loss.unit()) {
             (Reduction::None | Reduction::Sum, _) => None,
@@ -68,7 +78,7 @@ impl<'a> Comparison<'a> {
             (Reduction::Mean, Unit::Row) => Some(counted),
             (Reduction::BatchMean, _) => Some(shape.first().copied().unwrap_or(1)),
         };
-        let nothing = elements == 0 || counted == 0;
+        let nothing = elements == 0 || (counted == 0 && !counts_later);
         let mut comparison = Self {
             loss: *loss,
             targets,
@@ -78,12 +88,14 @@ impl<'a> Comparison<'a> {
             scale: divisor.map_or(1.0, |divisor| (1.0 / divisor.max(1) as f64) as f32),
             divisor: None,
             ignores: counted < rows.count || device.backend.is_recording(),
+            may_be_empty: false,
             empty: nothing.then_some(if divisor == Some(0) { f32::NAN } else { 0.0 }),
         };
-        let labels = matches!(targets.values, TargetValues::Labels(_));
         let weighted = weights.is_some() || (labels && targets.class_weights.is_some());
-        if weighted && !nothing && reduction == Reduction::Mean && loss.has_weighted_mean() {
+        let is_mean = reduction == Reduction::Mean && loss.has_weighted_mean();
+        if (weighted || counts_later) && !nothing && is_mean {
             comparison.divide_by_weights(device)?;
+            comparison.may_be_empty = counts_later;
         }
         Ok(comparison)
     }
@@ -96,6 +108,24 @@ impl<'a> Comparison<'a> {
         device.backend.sum(&weights, &sum, self.rows.count)?;
         (self.scale, self.divisor) = (1.0, Some(sum));
         Ok(())
+    }
+
+    /// Makes a mean over nothing NaN, where only the device knows that it is one: each loss was 0.
+    pub(crate) fn finish(&self, device: &Device, loss: &Tensor) -> Result<()> {
+        let Some(divisor) = self.divisor.as_ref().filter(|_| self.may_be_empty) else {
+            return Ok(());
+        };
+        // 0, or NaN where nothing of its row is left.
+        let call = RowCall {
+            activation: &Activation::LogSoftmax,
+            lines: Lines { outer: 1, width: 1, inner: 1 },
+            temperature: Temperature::ONE,
+            mask: Some(Mask { storage: divisor, elements: 1 }),
+        };
+        let (zero, term) = (device.scratch(1)?, device.scratch(1)?);
+        device.backend.zero(&zero, 1)?;
+        device.backend.row_forward(call, &zero, &term)?;
+        device.backend.column_sum(&term, Rows { count: 1, width: 1 }, loss.storage(), 0, true)
     }
 
     /// The loss by this formula, for the backends.
@@ -160,41 +190,42 @@ impl<'a> Comparison<'a> {
 
 /// That the loss is defined for the targets, as far as the host knows them.
 fn check_target_values(loss: &Loss, targets: &Targets) -> Result<()> {
-    if let (TargetValues::Dense(tensor), Some((range, reason))) =
-        (&targets.values, loss.target_range())
-    {
-        check_values(loss.name(), tensor, range, reason)?;
+    if let TargetValues::Dense(tensor) = &targets.values {
+        check_dense(loss, tensor)?;
     }
-    let Some(variance) = &targets.variance else { return Ok(()) };
+    targets.variance.as_ref().map_or(Ok(()), |variance| check_variance(loss, variance))
+}
+
+fn check_dense(loss: &Loss, targets: &Tensor) -> Result<()> {
+    let Some((range, reason)) = loss.target_range() else { return Ok(()) };
+    check_values(loss.name(), targets, range, reason)
+}
+
+fn check_variance(loss: &Loss, variance: &Tensor) -> Result<()> {
     check_values(loss.name(), variance, 0.0..=f32::INFINITY, "must not be negative")
         .map_err(of_variance)
 }
 
-/// Lets a plan check the targets that it finds when it is run: their values, and that as many rows count
-/// as the recorded work divides by.
-fn keep_checks(
-    device: &Device,
-    loss: &Loss,
-    targets: &Targets,
-    width: usize,
-    counted: usize,
-    reduction: Reduction,
-) {
-    let (loss, targets) = (*loss, targets.clone());
-    device.backend.keep_check(Arc::new(move || {
-        if let TargetValues::Labels(labels) = &targets.values {
-            let found = labels.count(width, loss.ignore_index())?;
-            let matters = reduction == Reduction::Mean || (found == 0) != (counted == 0);
-            if found != counted && matters {
-                return Err(Error::Unsupported {
-                    what: format!("{found} labels that count, in a plan for {counted}"),
-                    reason: "the recorded mean divides by their number; record it anew, or the sum"
-                        .to_owned(),
-                });
-            }
+/// Lets a plan check the targets that it finds when it is run.
+fn keep_checks(device: &Device, loss: &Loss, targets: &Targets, width: usize) {
+    let loss = *loss;
+    let keep = |of: &Storage, run: Arc<dyn Fn() -> Result<()> + Send + Sync>| {
+        device.backend.keep_check(Check { of: of.clone(), run });
+    };
+    match &targets.values {
+        TargetValues::Labels(labels) => {
+            let (of, labels) = (labels.storage(), labels.clone());
+            keep(of, Arc::new(move || labels.count(width, loss.ignore_index()).map(drop)));
         }
-        check_target_values(&loss, &targets)
-    }));
+        TargetValues::Dense(tensor) => {
+            let (of, tensor) = (tensor.storage(), tensor.clone());
+            keep(of, Arc::new(move || check_dense(&loss, &tensor)));
+        }
+    }
+    if let Some(variance) = &targets.variance {
+        let (of, variance) = (variance.storage(), variance.clone());
+        keep(of, Arc::new(move || check_variance(&loss, &variance)));
+    }
 }
 
 /// What is wrong with a target is wrong with a variance.

@@ -95,7 +95,7 @@ impl Comparison<'_> {
         let count = self.call_in_rows(self.formula()).1.count;
         let partial = y.device().scratch(count)?;
         self.run(y, LossOutputs { losses: Some(&partial), ..LossOutputs::default() })?;
-        total(y.device(), &partial, count)
+        self.total_of(y.device(), &partial, count)
     }
 
     /// The loss from the scaled losses of so many rows, where they were wanted or nothing counts.
@@ -106,7 +106,7 @@ impl Comparison<'_> {
         count: usize,
     ) -> Result<Option<Tensor>> {
         let empty = self.empty.map(|empty| device.tensor(&[empty], []));
-        empty.or_else(|| losses.map(|losses| total(device, losses, count))).transpose()
+        empty.or_else(|| losses.map(|losses| self.total_of(device, losses, count))).transpose()
     }
 
     /// dE/dy
@@ -128,11 +128,12 @@ impl Comparison<'_> {
             outputs,
         })
     }
-}
 
-/// The sum of partial losses, as a scalar.
-fn total(device: &Device, partial: &Storage, count: usize) -> Result<Tensor> {
-    let output = device.allocate(Shape::default())?;
-    device.backend.sum(partial, output.storage(), count)?;
-    Ok(output)
+    /// The sum of partial losses, as a scalar.
+    fn total_of(&self, device: &Device, partial: &Storage, count: usize) -> Result<Tensor> {
+        let output = device.allocate(Shape::default())?;
+        device.backend.sum(partial, output.storage(), count)?;
+        self.finish(device, &output)?;
+        Ok(output)
+    }
 }

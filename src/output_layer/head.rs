@@ -98,6 +98,9 @@ impl OutputLayer {
             dx: parts.dx.as_ref().map(Tensor::storage),
             accumulate: parts.accumulate,
         })?;
+        if let Some(loss) = &loss {
+            comparison.finish(device, loss)?;
+        }
         let loss = match loss {
             None => comparison.sum(device, None, 0)?,
             loss => loss,
