@@ -755,10 +755,7 @@ pub(crate) trait Backend: Send + Sync {
         offset: usize,
         accumulate: bool,
     ) -> Result<()>;
-    /// Whether the factors of products may be of f16.
-    fn takes_factors_of_halves(&self) -> bool {
-        false
-    }
+    /// The factors may be of f16.
     fn matmul(&self, product: Product<'_>) -> Result<()>;
 
     /// Makes sure that there is memory for these updates, one after the other.

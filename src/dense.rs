@@ -3,7 +3,7 @@
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::halves::change_in_f32;
-use crate::linear::{Linear, Operands};
+use crate::linear::Linear;
 use crate::tensor::{Tensor, check_devices, check_shape, check_sums};
 
 /// A hidden layer, `y = g(x·w + b)`, with its backward pass.
@@ -97,9 +97,8 @@ impl Dense {
     /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where the tensors do not fit, or K is 0.
     pub fn forward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<DenseForward> {
         self.activation.validate()?;
-        let (dtype, wide) = (x.dtype(), Operands::new(x, w, b)?);
-        let (x, w, b) = (&wide.x, &wide.w, wide.b());
-        let linear = Linear::new("dense forward", x, w, b, self.transposed_weights)?;
+        let (dtype, b) = (x.dtype(), b.map(Tensor::wide).transpose()?);
+        let linear = Linear::new("dense forward", x, w, b.as_deref(), self.transposed_weights)?;
         if self.activation.output_tells_derivative() {
             let wide = linear.forward(&self.activation)?;
             let y = wide.to_dtype(dtype)?;
@@ -123,8 +122,7 @@ impl Dense {
         forward: &DenseForward,
         dy: &Tensor,
     ) -> Result<DenseGradients> {
-        let wide = Operands::new(x, w, None)?;
-        let (linear, dz) = self.logit_gradient("dense backward", &wide.x, &wide.w, forward, dy)?;
+        let (linear, dz) = self.logit_gradient("dense backward", x, w, forward, dy)?;
         Ok(DenseGradients {
             dx: linear.input_gradient(&dz)?.to_dtype(x.dtype())?,
             dw: linear.weight_gradient(&dz)?.to_dtype(w.dtype())?,
@@ -178,8 +176,7 @@ impl Dense {
         let operands =
             [("x", x), ("w", w), ("dy", dy), ("y", &forward.y), ("what forward kept", kept)];
         check_sums(&[("dw", dw), ("db", db)], &operands)?;
-        let wide = Operands::new(x, w, None)?;
-        let (linear, dz) = self.logit_gradient(OP, &wide.x, &wide.w, forward, dy)?;
+        let (linear, dz) = self.logit_gradient(OP, x, w, forward, dy)?;
         check_shape(OP, "db", db, &[linear.outputs])?;
         let dx = linear.input_gradient(&dz)?.to_dtype(x.dtype())?;
         let (tile, dz) = (linear.whole(), dz.storage());

@@ -1,6 +1,5 @@
 //! What the output layer and dense layers share: z = x·w + b and its gradients.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::activation::Activation;
@@ -9,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape};
 
-/// The checked operands of `x·w + b`.
+/// The checked operands of `x·w + b`: x and w of either type, b of f32.
 pub(crate) struct Linear<'a> {
     pub(crate) x: &'a Tensor,
     pub(crate) w: &'a Tensor,
@@ -26,27 +25,6 @@ pub(crate) struct Linear<'a> {
 /// The elements of x that are copied at a time, at most, to leave rows out: in tiles, the workspace stays below
 /// 64 MiB.
 const KEPT: usize = 1 << 20;
-
-/// The operands of `x·w + b`, as f32 unless the backend takes them as they are.
-pub(crate) struct Operands<'a> {
-    pub(crate) x: Cow<'a, Tensor>,
-    pub(crate) w: Cow<'a, Tensor>,
-    b: Option<Cow<'a, Tensor>>,
-}
-
-impl<'a> Operands<'a> {
-    pub(crate) fn new(x: &'a Tensor, w: &'a Tensor, b: Option<&'a Tensor>) -> Result<Self> {
-        let factor = |tensor: &'a Tensor| match tensor.device().backend.takes_factors_of_halves() {
-            true => Ok(Cow::Borrowed(tensor)),
-            false => tensor.wide(),
-        };
-        Ok(Self { x: factor(x)?, w: factor(w)?, b: b.map(Tensor::wide).transpose()? })
-    }
-
-    pub(crate) fn b(&self) -> Option<&Tensor> {
-        self.b.as_deref()
-    }
-}
 
 /// A part of the logits [B, K], stored by itself: some rows, and of them some columns.
 #[derive(Clone, Debug, PartialEq, Eq)]

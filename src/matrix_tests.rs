@@ -113,14 +113,12 @@ fn check(device: &Device, shape: [usize; 3], places: [Place; 3], adds: bool) {
         assert_eq!(wrong, None, "{shape:?} at {places:?}, adds {adds}, {types}, on {device:?}");
     };
     check(product, "f32");
-    if device.backend.takes_factors_of_halves() {
-        let [a_halves, b_halves] =
-            [&a_tensor, &b_tensor].map(|tensor| tensor.to_dtype(DType::F16).unwrap());
-        output_tensor.write(&output.values).unwrap();
-        let product = Product { a: a.of(&a_halves), ..product };
-        // Both, or only the first.
-        check(if adds { product } else { Product { b: b.of(&b_halves), ..product } }, "f16");
-    }
+    let [a_halves, b_halves] =
+        [&a_tensor, &b_tensor].map(|tensor| tensor.to_dtype(DType::F16).unwrap());
+    output_tensor.write(&output.values).unwrap();
+    let product = Product { a: a.of(&a_halves), ..product };
+    // Both, or only the first.
+    check(if adds { product } else { Product { b: b.of(&b_halves), ..product } }, "f16");
 }
 
 /// Both transposes of each factor, written and added.

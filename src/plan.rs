@@ -61,7 +61,9 @@ pub struct Plan<'a, T> {
 
 impl<'a, T> Plan<'a, T> {
     pub(crate) fn record(device: &Device, work: Work<'a, T>) -> Result<Self> {
-        REFUSED.take();
+        if !WORKING.get() {
+            REFUSED.take();
+        }
         let mut outputs = None;
         let replay = device.backend.record(&mut || {
             outputs = Some(work()?);

@@ -103,7 +103,8 @@ impl Prelu {
     /// or dy, and dweight the weight.
     ///
     /// # Errors
-    /// As [`backward`](Self::backward), and where the gradients do not fit.
+    /// As [`backward`](Self::backward), and where the gradients do not fit; [`Error::Unsupported`] where
+    /// both are one tensor.
     pub fn backward_into(
         &self,
         z: &Tensor,
@@ -113,6 +114,12 @@ impl Prelu {
     ) -> Result<()> {
         const OP: &str = "prelu backward";
         let PreluGradients { dz, dweight } = gradients;
+        if dz.storage().is(dweight.storage()) {
+            return Err(Error::Unsupported {
+                what: "a dweight that is dz itself".to_owned(),
+                reason: "both are written; give each a tensor of its own".to_owned(),
+            });
+        }
         in_f32([z, weight, dy], [dz, dweight], |[z, weight, dy], [dz, dweight]| {
             let channels = self.channels(OP, z, weight, &[dy, dz])?;
             check_devices(OP, [z.device(), dweight.device()])?;

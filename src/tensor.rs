@@ -75,7 +75,7 @@ impl Tensor {
     ///
     /// # Errors
     /// What the GPU has reported; [`Error::Unsupported`] in a browser, where [`read`](Self::read) is
-    /// the way.
+    /// the way, and in the work of a [`Plan`](crate::Plan), which would not read again.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
         let words = self.start_reading()?.wait()?;
         numbers(&self.device, self.dtype(), words, self.len())

@@ -5,8 +5,8 @@ mod common;
 use common::{Within, assert_all, normal, random_labels, wide};
 use wgrad::reference::{self, Problem};
 use wgrad::{
-    Activation, Device, Error, Logits, Loss, OutputGradients, OutputLayer, Outputs, Reduction,
-    Targets, Tensor,
+    Activation, DType, Device, Error, Logits, Loss, OutputGradients, OutputLayer, Outputs,
+    Reduction, Targets, Tensor,
 };
 
 const INPUTS: usize = 7;
@@ -277,6 +277,59 @@ on_every_device! {
             assert!(peak <= bound, "{peak} bytes on {own:?}");
         }
         assert!(losses.iter().all(|loss| (loss - losses[0]).abs() < 1e-4), "{losses:?}");
+    }
+
+    fn the_workspace_is_bounded_for_all_types(device) {
+        // As f32, w would be 9.6 MB beside a tile of 4 MiB. By default a tile has 56 MiB of 64.
+        let (batch, inputs, classes, tile) = (54, 120, 20_000, 4 << 20);
+        let most = tile as u64 + (8 << 20);
+        let (x, w) = (normal(batch * inputs, 1.0, 1), normal(inputs * classes, 0.1, 2));
+        let (b, labels) = (normal(classes, 0.5, 4), random_labels(batch, classes, 3));
+        let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy()).outputs(outputs());
+        let run = |device: &Device, layer: OutputLayer, shape: [usize; 2], [x_type, w_type, b_type]: [DType; 3]| {
+            // Rounded in any case, so that all types give the same.
+            let tensor = |values: &[f32], shape: &[usize], dtype| {
+                let tensor = device.tensor(values, shape).unwrap().to_dtype(DType::F16).unwrap();
+                tensor.to_dtype(dtype).unwrap()
+            };
+            let x = tensor(&x, &[batch, inputs], x_type);
+            let (w, b) = (tensor(&w, &shape, w_type), tensor(&b, &[classes], b_type));
+            let labels = device.labels(&labels).unwrap();
+            let mut before: Option<OutputGradients> = None;
+            [false, true].map(|accumulates| {
+                device.synchronize().unwrap();
+                device.trim();
+                device.reset_peak_memory();
+                let start = device.memory().workspace.current_bytes;
+                let step = match &before {
+                    Some(before) => layer.accumulate_gradients(&x, &w, Some(&b), &labels, before),
+                    None => layer.gradients(&x, &w, Some(&b), &labels),
+                };
+                let step = step.unwrap();
+                let loss = step.loss.item().unwrap();
+                before = Some(step);
+                let peak = device.memory().workspace.peak_bytes - start;
+                (loss, peak, format!("x {x_type}, w {w_type} {shape:?}, adds {accumulates}, on {device:?}"))
+            })
+        };
+        let all_halves = [DType::F16; 3];
+        let [(exact, ..), _] = run(device, layer.logits(Logits::Full), [inputs, classes], all_halves);
+        // On a device of its own: other tests use memory of this one at the same time.
+        let own = Device::open(device.info()).unwrap();
+        let layer = layer.tile_bytes(tile);
+        for (shape, types) in [
+            ([inputs, classes], all_halves),
+            ([classes, inputs], all_halves),
+            ([inputs, classes], [DType::F32, DType::F16, DType::F32]),
+            ([inputs, classes], [DType::F16, DType::F32, DType::F16]),
+        ] {
+            let transposed = shape[0] == classes;
+            for (loss, peak, what) in run(&own, layer.transposed_weights(transposed), shape, types) {
+                assert!(peak <= most, "{peak} bytes for {what}");
+                // The same numbers are other weights, transposed.
+                assert!(transposed || (loss - exact).abs() < 1e-4, "{loss}, not {exact}, for {what}");
+            }
+        }
     }
 
     fn what_cannot_be_cut_is_an_error(device) {

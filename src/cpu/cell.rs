@@ -37,6 +37,13 @@ impl Block {
     }
 }
 
+impl Block {
+    /// All elements of the size class, for a writer.
+    pub(super) fn all_mut(&mut self) -> &mut [f32] {
+        &mut self.region
+    }
+}
+
 impl Drop for Block {
     fn drop(&mut self) {
         let region = std::mem::take(&mut self.region);

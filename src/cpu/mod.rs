@@ -16,6 +16,7 @@ mod parallel;
 mod piecewise;
 mod pointwise;
 mod prelu;
+mod product;
 mod region;
 mod rest;
 mod row_product;
@@ -34,6 +35,7 @@ use cell::{Block, Snapshot};
 use half::f16;
 use halves::{Held, ValuesMut, map_rows};
 use layer::Layer;
+use product::Multiplication;
 use region::Region;
 use tape::Tapes;
 
@@ -607,19 +609,24 @@ impl Backend for CpuBackend {
 
     fn matmul(&self, product: Product<'_>) -> Result<()> {
         self.count()?;
-        let (a, b) = (read(product.a.storage)?, read(product.b.storage)?);
+        let Product { a, b, rows, columns, output, accumulate, .. } = product;
+        let (a, b) = (Held::new(a.storage)?, Held::new(b.storage)?);
         let bias = product.epilogue.bias.map(|bias| read(bias.storage)).transpose()?;
-        let factors = matrix::Factors::new(&product, &a, &b, bias.as_deref());
-        let Product { rows, columns, output, accumulate, .. } = product;
-        let range = output.range(rows, columns);
+        let factors = Multiplication::new(a.values(), b.values(), bias.as_deref(), accumulate);
+        let [mut a, mut b] = factors.panels(&self.pool, product)?;
+        let mut panels = [&mut a, &mut b].map(|panel| match panel {
+            Some(panel) => panel.all_mut(),
+            None => &mut [],
+        });
+        let run = |output: &mut [f32]| factors.run(product, output, &mut panels);
         let cell = output.storage.cpu()?;
         if accumulate {
-            cell.modify(|output| factors.multiply_apart(&mut output[range]))
+            cell.modify(run)
         } else if cell.elements() > rows * columns {
             // Only an operation that made the output itself writes a part of it.
-            cell.rewrite(|output| factors.multiply(&mut output[range]))
+            cell.rewrite(run)
         } else {
-            cell.overwrite(|output| factors.multiply(output))
+            cell.overwrite(run)
         }
     }
 

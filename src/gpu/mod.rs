@@ -386,10 +386,6 @@ impl Backend for GpuBackend {
         column_sum::column_sum(&self.context, input, rows, output, offset, accumulate)
     }
 
-    fn takes_factors_of_halves(&self) -> bool {
-        true
-    }
-
     fn matmul(&self, product: Product<'_>) -> Result<()> {
         matrix::matmul(&self.context, product)
     }

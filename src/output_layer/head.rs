@@ -78,9 +78,10 @@ impl OutputLayer {
         };
         let mut call = comparison.call(formula);
         call.z_loss = self.z_loss;
+        let (x, w) = (linear.x.wide()?, linear.w.wide()?);
         layer.run(LayerPass {
-            x: linear.x.storage(),
-            w: linear.w.storage(),
+            x: x.storage(),
+            w: w.storage(),
             transposed: linear.transposed,
             bias: linear.b.map(Tensor::storage),
             batch: linear.batch,

@@ -3,12 +3,11 @@
 mod head;
 mod tiled;
 
-use std::borrow::Cow;
-
 use crate::activation::Activation;
 use crate::backend::ColumnSums;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::linear::{Linear, Operands};
+use crate::linear::Linear;
 use crate::loss::{Comparison, Formula, Loss, Structure, Targets};
 use crate::reduction::Reduction;
 use crate::shape::Shape;
@@ -82,10 +81,13 @@ pub struct OutputLayer {
 
 /// Whether an [`OutputLayer`] stores its logits, [B, K].
 ///
-/// In tiles it works in a workspace of at most 64 MiB, however many classes there are: for softmax with
-/// cross_entropy, log_softmax with nll and identity with cross_entropy_with_logits, with labels, where
-/// neither y nor dz is asked for. The results are those of the stored logits but for the order of
-/// additions, and the same bits run after run.
+/// In tiles it works in a workspace of at most 64 MiB, however many classes there are and whatever the
+/// types of the operands: for softmax with cross_entropy, log_softmax with nll and identity with
+/// cross_entropy_with_logits, with labels, where neither y nor dz is asked for. The results are those of
+/// the stored logits but for the order of additions, and the same bits run after run.
+///
+/// The gradients of operands of f16 are added up in f32, in tensors beside the workspace that are gone when
+/// they have been rounded: altogether it never takes more memory than with operands of f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Logits {
     /// In tiles where that is possible and the logits are larger than a tile.
@@ -184,8 +186,8 @@ impl OutputLayer {
     /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the tensors do not fit, or K is 0.
     pub fn forward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
         self.activation.validate()?;
-        let (dtype, wide) = (x.dtype(), Operands::new(x, w, b)?);
-        let (x, w, b) = (&wide.x, &wide.w, wide.b());
+        let (dtype, b) = (x.dtype(), b.map(Tensor::wide).transpose()?);
+        let b = b.as_deref();
         let linear = Linear::new("output layer forward", x, w, b, self.transposed_weights)?;
         let y = if self.activation.is_rowwise() {
             self.activation.forward(&linear.logits()?)
@@ -271,14 +273,14 @@ impl OutputLayer {
             let sums: Vec<_> = asked.map(|&(_, name, sum)| (name, sum)).collect();
             check_sums(&sums, &operands)?;
         }
-        let wide = Operands::new(x, w, b)?;
         let wide_before = |before: &OutputGradients| -> Result<_> {
-            let [dw, db] = [before.dw.wide()?, before.db.wide()?].map(Cow::into_owned);
+            let (dw, db) = (before.dw.to_dtype(DType::F32)?, before.db.to_dtype(DType::F32)?);
             Ok(OutputGradients { dw, db, ..before.clone() })
         };
         let wide_before = before.map(wide_before).transpose()?;
         let bias = b.unwrap_or(w);
-        let found = self.run_in_f32(&wide, targets, wide_before.as_ref())?;
+        let wide_b = b.map(Tensor::wide).transpose()?;
+        let found = self.run_in_f32([x, w], wide_b.as_deref(), targets, wide_before.as_ref())?;
         let sum = |output, sum: Tensor, before: Option<&Tensor>, dtype| match before {
             Some(before) if self.outputs.contains(output) => {
                 sum.store_in(before)?;
@@ -298,7 +300,8 @@ impl OutputLayer {
 
     fn run_in_f32(
         &self,
-        operands: &Operands<'_>,
+        [x, w]: [&Tensor; 2],
+        b: Option<&Tensor>,
         given: &Targets,
         before: Option<&OutputGradients>,
     ) -> Result<OutputGradients> {
@@ -311,8 +314,7 @@ impl OutputLayer {
                 "must make one number of the loss: sum, mean or batch_mean",
             ));
         }
-        let Operands { x, w, .. } = operands;
-        let mut linear = Linear::new(OP, x, w, operands.b(), self.transposed_weights)?;
+        let mut linear = Linear::new(OP, x, w, b, self.transposed_weights)?;
         let (shape, targets) = (linear.output_shape(), given.wide()?);
         let (device, loss, reduction) = (x.device(), &self.loss, self.reduction);
         let comparison = Comparison::new(OP, loss, device, &shape, given, &targets, reduction)?;

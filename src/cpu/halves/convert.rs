@@ -4,7 +4,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 /// To as many numbers.
-pub(super) fn widen(halves: &[f16], output: &mut [f32]) {
+pub(in crate::cpu) fn widen(halves: &[f16], output: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if let pulp::Arch::V4(simd) = pulp::Arch::new() {
         return simd.vectorize(avx512::Widen { simd, halves, output });

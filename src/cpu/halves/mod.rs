@@ -2,7 +2,8 @@
 
 mod convert;
 
-use convert::{narrow, widen};
+use convert::narrow;
+pub(super) use convert::widen;
 use half::f16;
 
 use super::cell::Snapshot;
