@@ -245,7 +245,8 @@ impl Tensor {
         match self.storage.bounds() {
             None if self.device.is_checked() => {
                 let words = self.read_words()?.wait()?;
-                Ok(Bounds::of(&self.dtype().numbers(words, self.len())))
+                let values = numbers(&self.device, self.dtype(), words, self.len())?;
+                Ok(Bounds::of(&values))
             }
             known => Ok(known),
         }
