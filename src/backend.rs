@@ -13,6 +13,7 @@ use crate::device::{Counters, DeviceInfo, Memory};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::gpu;
+pub(crate) use crate::loss::Argument;
 use crate::loss::Formula;
 use crate::pool::Purpose;
 use half::f16;
@@ -367,17 +368,8 @@ pub(crate) struct ColumnSums<'a> {
     pub(crate) accumulate: bool,
 }
 
-/// What the formula of a loss above an activation is a function of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Argument {
-    /// The activation's output.
-    Output,
-    /// z itself.
-    Logits,
-}
-
-/// A loss on top of an activation, from z: a pointwise one below a loss that is made of terms; below the
-/// log-sum-exp softmax or log_softmax, of which y is the output, or identity.
+/// A loss on top of an activation, from z: a pointwise one, softmax or softmin below a loss that is made of
+/// terms; below the log-sum-exp softmax or log_softmax, of which y is the output, or identity.
 #[derive(Clone, Copy)]
 pub(crate) struct LossPass<'a> {
     pub(crate) call: LossCall<'a>,

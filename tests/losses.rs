@@ -378,6 +378,117 @@ on_every_device! {
         assert_eq!(gradient.to_vec().unwrap(), [0.0, -1.0, f32::NEG_INFINITY, 0.0]);
     }
 
+    fn factors_of_zero_make_nothing_of_infinite_ones(device) {
+        let infinity = f32::INFINITY;
+        let at = |loss: Loss, y: f32, t: f32| {
+            let (y, t) = (device.tensor(&[y], [1]).unwrap(), device.tensor(&[t], [1]).unwrap());
+            let found = loss.forward(&y, &t, Reduction::Sum).unwrap().item().unwrap();
+            [found, loss.gradient(&y, &t, Reduction::Sum).unwrap().item().unwrap()]
+        };
+        let focal = |alpha, gamma| Loss::Focal { alpha, gamma };
+        let with_logits = |alpha, gamma| Loss::FocalWithLogits { alpha, gamma };
+        let poisson: Loss = "poisson_nll(log_input=false, eps=0)".parse().unwrap();
+        for (loss, y, t, expected) in [
+            (focal(0.0, 2.0), 0.0, 1.0, [0.0, 0.0]),
+            (focal(1.0, 2.0), 1.0, 0.0, [0.0, 0.0]),
+            (focal(0.0, 0.0), 0.0, 1.0, [0.0, 0.0]),
+            (focal(0.5, 2.0), 0.0, 1.0, [infinity, -infinity]),
+            (focal(-1.0, 0.0), 1.0, 0.0, [infinity, infinity]),
+            (focal(-1.0, 0.5), 1.0, 1.0, [0.0, 0.0]),
+            (with_logits(0.0, 2.0), -infinity, 1.0, [0.0, 0.0]),
+            (with_logits(1.0, 2.0), infinity, 0.0, [0.0, 0.0]),
+            (with_logits(1.0, 2.0), infinity, 1.0, [0.0, 0.0]),
+            (with_logits(-1.0, 0.0), infinity, 0.0, [infinity, 1.0]),
+            (with_logits(0.25, 2.0), -infinity, 1.0, [infinity, -0.25]),
+            (with_logits(0.25, 2.0), -infinity, 0.0, [0.0, 0.0]),
+            (Loss::kl_div(), -infinity, 0.0, [0.0, 0.0]),
+            (Loss::nll(), -infinity, 0.0, [0.0, 0.0]),
+            (Loss::cross_entropy(), 0.0, 0.0, [0.0, 0.0]),
+            (Loss::bce_with_logits(), infinity, 1.0, [0.0, 0.0]),
+            (Loss::bce_with_logits(), -infinity, 0.0, [0.0, 0.0]),
+            (poisson, 0.0, 0.0, [0.0, 1.0]),
+        ] {
+            assert_eq!(at(loss, y, t), expected, "{loss} at {y}, {t} on {device:?}");
+            let exact = [
+                reference::loss_term(&loss, y.into(), t.into()),
+                reference::loss_term_gradient(&loss, y.into(), t.into()),
+            ];
+            assert_eq!(exact.map(|value| value as f32), expected, "{loss} at {y}, {t}");
+        }
+    }
+
+    fn a_weight_of_zero_makes_nothing_of_an_infinite_term(device) {
+        let (infinity, nan) = (f32::INFINITY, f32::NAN);
+        let weights = device.tensor(&[0.0, 1.0], [2]).unwrap();
+        let labels = device.labels(&[0, 1]).unwrap();
+        let smoothed: Loss = "cross_entropy_with_logits(label_smoothing=0.25)".parse().unwrap();
+        for (loss, first) in [
+            (Loss::cross_entropy_with_logits(), [-infinity, 0.5, 0.0]),
+            (smoothed, [-infinity, 0.5, 0.0]),
+            (Loss::nll(), [-infinity, -0.5, -0.5]),
+            (Loss::cross_entropy(), [0.0, 0.5, 0.5]),
+            (Loss::multi_margin(), [-infinity, 0.0, 0.0]),
+        ] {
+            let second = [0.25, 0.5, 0.25];
+            let y = device.tensor(&[first, second].concat(), [2, 3]).unwrap();
+            let targets = || Targets::from(&labels).weights(&weights);
+            let alone = device.tensor(&second, [1, 3]).unwrap();
+            let label = device.labels(&[1]).unwrap();
+            for reduction in [Reduction::Sum, Reduction::Mean] {
+                let found = loss.forward(&y, targets(), reduction).unwrap().item().unwrap();
+                let halves = reduction == Reduction::Mean && loss == Loss::multi_margin();
+                let expected = loss.forward(&alone, &label, reduction).unwrap().item().unwrap();
+                let expected = if halves { expected / 2.0 } else { expected };
+                assert_eq!(found, expected, "{loss} on {device:?}");
+                let slopes = loss.gradient(&y, targets(), reduction).unwrap().to_vec().unwrap();
+                assert_eq!(slopes[..3], [0.0; 3], "{loss} on {device:?}");
+            }
+            let unknown = device.tensor(&[[nan; 3], second].concat(), [2, 3]).unwrap();
+            let found = loss.forward(&unknown, targets(), Reduction::Sum).unwrap();
+            let is_defined = loss == Loss::multi_margin();
+            assert!(is_defined || found.item().unwrap().is_nan(), "{loss} on {device:?}");
+        }
+        // Element by element.
+        let y = device.tensor(&[infinity, 0.5], [1, 2]).unwrap();
+        let t = device.tensor(&[0.0, 0.5], [1, 2]).unwrap();
+        let weights = device.tensor(&[0.0, 2.0], [1, 2]).unwrap();
+        for loss in [Loss::bce_with_logits(), Loss::mse(), Loss::poisson_nll()] {
+            let targets = Targets::from(&t).weights(&weights);
+            let found = loss.forward(&y, &targets, Reduction::None).unwrap().to_vec().unwrap();
+            assert!(found[0] == 0.0 && found[1].is_finite(), "{loss} on {device:?}: {found:?}");
+            let slopes = loss.gradient(&y, &targets, Reduction::Sum).unwrap().to_vec().unwrap();
+            assert!(slopes[0] == 0.0 && slopes[1].is_finite(), "{loss} on {device:?}: {slopes:?}");
+        }
+    }
+
+    fn a_mean_over_no_weight_is_nan_with_smoothing_too(device) {
+        let y = [0.25, 0.5, 0.25, 0.5, 0.25, 0.25];
+        let yd = device.tensor(&y, [2, 3]).unwrap();
+        let labels = device.labels(&[0, -100]).unwrap();
+        let classes = [0.0, 1.0, 2.0];
+        let class_weights = device.tensor(&classes, [3]).unwrap();
+        for loss in [
+            "cross_entropy(label_smoothing=0.25, ignore_index=-100)",
+            "cross_entropy_with_logits(label_smoothing=0.25, ignore_index=-100)",
+            "nll(ignore_index=-100)",
+        ] {
+            let loss: Loss = loss.parse().unwrap();
+            let targets = Targets::from(&labels).class_weights(&class_weights);
+            let found = loss.forward(&yd, &targets, Reduction::Mean).unwrap().item().unwrap();
+            let slopes = loss.gradient(&yd, &targets, Reduction::Mean).unwrap().to_vec().unwrap();
+            let mut exact = reference::Targets::labels(&[0, -100]);
+            let wide_weights = wide(&classes);
+            exact.class_weights = Some(&wide_weights);
+            let exact = reference::loss(&LossProblem {
+                loss: &loss, reduction: Reduction::Mean, y: &wide(&y), classes: 3, targets: exact,
+            }).unwrap();
+            assert!(found.is_nan() && exact.loss.is_nan(), "{loss} on {device:?}: {found}");
+            let is_nan = |slopes: &[f64]| slopes.iter().all(|slope| slope.is_nan());
+            assert!(is_nan(&wide(&slopes[..3])) && is_nan(&exact.dy[..3]), "{loss}: {slopes:?}");
+            assert_eq!((&slopes[3..], &exact.dy[3..]), (&[0.0; 3][..], &[0.0; 3][..]), "{loss}");
+        }
+    }
+
     fn ignored_rows_count_in_nothing_even_with_nan(device) {
         let loss = Loss::CrossEntropy { label_smoothing: 0.1, ignore_index: Some(-1) };
         let y = device.tensor(&[0.5, 0.5, f32::NAN, 0.5, 0.25, 0.75], [3, 2]).unwrap();

@@ -82,5 +82,12 @@ fn reduction_scale() -> f32 {
     if (!has(HAS_DIVISOR)) {
         return parameters.scale;
     }
-    return math_divide(parameters.scale, divisor[0]);
+    // Nothing can be said of a mean over no weight, whatever there is to add up.
+    let total = divisor[0];
+    return nan_where(total == 0.0, math_divide(parameters.scale, total));
+}
+
+// What a weight makes of a term: nothing where the weight is 0, also of an infinite one; NaN stays.
+fn weighted(weight: f32, value: f32) -> f32 {
+    return select(weight * value, 0.0, weight == 0.0 && is_infinite(value));
 }

@@ -46,9 +46,9 @@ fn main(
                 outs = with_part(outs, k, out);
                 if (WANT_LOSS || WANT_TERMS) {
                     let one = opaque(term(argument, out, t, beside));
-                    var value = nan_where(undefined, weight * one);
+                    var value = nan_where(undefined, weighted(weight, one));
                     var scaled = scale * value;
-                    if ((lowers || !is_finite(value)) && !undefined) {
+                    if ((lowers || !is_finite(value)) && weight != 0.0 && !undefined) {
                         let exact = ranged_product(ranged(weight), term_ranged(one, argument, out, t, beside));
                         scaled = unranged(ranged_product(ranged(scale), exact));
                         value = select(value, unranged(ranged_power(exact, LOWER)), lowers);
@@ -60,9 +60,9 @@ fn main(
                 }
                 if (WANT_DZ) {
                     let factors = slope_factors(argument, out, t, beside);
-                    let slope = weight * opaque(factors.x * opaque(factors.y));
+                    let slope = weighted(weight, opaque(factors.x * opaque(factors.y)));
                     var value = nan_where(undefined, scale * opaque(slope));
-                    if (!is_finite(value) && !undefined) {
+                    if (!is_finite(value) && weight != 0.0 && !undefined) {
                         let exact = ranged_product(ranged(weight), slope_ranged(factors, argument, out, t, beside));
                         value = unranged(ranged_product(ranged(scale), exact));
                     }

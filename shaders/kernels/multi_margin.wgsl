@@ -26,10 +26,10 @@ fn hinge_slope(hinge: f32) -> Ranged {
 
 // scale * value, from the ranged one where the value is beyond f32.
 fn scaled(scale: f32, value: f32, exact: Ranged) -> f32 {
-    if (is_infinite(value)) {
+    if (is_infinite(value) && scale != 0.0) {
         return unranged(ranged_product(ranged(scale), exact));
     }
-    return scale * value;
+    return weighted(scale, value);
 }
 
 @compute @workgroup_size(256)

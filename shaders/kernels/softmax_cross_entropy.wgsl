@@ -109,8 +109,8 @@ fn main(
         z_slope = 2.0 * coefficient * normalizer;
     }
     if (WANT_LOSS && inside && at.lane == 0u) {
-        var scaled = scale * row_loss;
-        if (!is_finite(row_loss)) {
+        var scaled = weighted(scale, row_loss);
+        if (!is_finite(row_loss) && scale != 0.0) {
             // What is beyond f32 need not be so once it is scaled.
             scaled = entropy;
             if (coefficient != 0.0) {

@@ -15,7 +15,9 @@ fn entropy(y: f32, t: f32) -> f32 {
 }
 
 fn loss(y: f32, t: f32, extra: f32) -> f32 {
-    return focal_balance(l_alpha, t) * probability_power(missing(y, t), l_gamma) * entropy(y, t);
+    let bce = entropy(y, t);
+    let value = times(probability_power(missing(y, t), l_gamma), bce);
+    return nan_where(is_nan(bce), times(focal_balance(l_alpha, t), value));
 }
 
 fn quotient(a: f32, b: f32) -> f32 {
@@ -30,5 +32,6 @@ fn gradient(y: f32, t: f32, extra: f32) -> f32 {
     let steep = times(l_gamma, factor / absent) * (1.0 - t - t);
     let bce = entropy(y, t);
     let drag = select(times(steep, bce), 0.0, bce == 0.0);
-    return nan_where(is_outside(y), focal_balance(l_alpha, t) * (drag + times(factor, slope)));
+    let value = drag + times(factor, slope);
+    return nan_where(is_outside(y), times(focal_balance(l_alpha, t), value));
 }

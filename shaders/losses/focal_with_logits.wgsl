@@ -25,7 +25,7 @@ fn focal_parts(z: f32, t: f32) -> FocalParts {
 
 fn loss(z: f32, t: f32, extra: f32) -> f32 {
     let parts = focal_parts(z, t);
-    return focal_balance(l_alpha, t) * times(parts.factor, parts.entropy);
+    return times(focal_balance(l_alpha, t), times(parts.factor, parts.entropy));
 }
 
 fn gradient(z: f32, t: f32, extra: f32) -> f32 {
@@ -36,5 +36,6 @@ fn gradient(z: f32, t: f32, extra: f32) -> f32 {
     ratio = select(ratio, parts.p, t == 1.0);
     ratio = select(ratio, parts.q, t == 0.0);
     let steep = l_gamma * (other - t) * times(ratio, parts.entropy);
-    return focal_balance(l_alpha, t) * (parts.factor * (steep + (other * parts.p - t * parts.q)));
+    let value = times(parts.factor, steep + (other * parts.p - t * parts.q));
+    return times(focal_balance(l_alpha, t), value);
 }

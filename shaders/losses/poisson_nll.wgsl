@@ -22,7 +22,8 @@ fn loss(y: f32, t: f32, extra: f32) -> f32 {
 }
 
 fn gradient(y: f32, t: f32, extra: f32) -> f32 {
-    return select(1.0 - math_divide(t, y + l_eps), math_exp(y) - t, l_log_input);
+    let quotient = select(math_divide(t, y + l_eps), 0.0, t == 0.0);
+    return select(1.0 - quotient, math_exp(y) - t, l_log_input);
 }
 
 // e^y - t * factor, also where e^y is beyond f32.

@@ -202,6 +202,35 @@ impl Activation {
         by_comparisons && self.has_derivative_from_output()
     }
 
+    /// Whether an output is rounded to a limit of g other than 0.
+    pub(crate) fn has_limits(&self) -> bool {
+        self.visit_pointwise::<f64, _>(HasLimits).unwrap_or(false)
+    }
+
+    /// Whether logarithms of an output lose digits to its rounding.
+    pub(crate) fn has_forms(&self) -> bool {
+        self.visit_pointwise::<f64, _>(HasForms).unwrap_or(false)
+    }
+
+    /// The WGSL functions `apart` of an activation with limits and `forms` of one with forms, which
+    /// shaders/losses/forms.wgsl goes before; empty for others.
+    pub(crate) const fn forms_wgsl(&self) -> &'static str {
+        match self {
+            Self::Sigmoid => include_str!("../../shaders/forms/sigmoid.wgsl"),
+            Self::Tanh => include_str!("../../shaders/forms/tanh.wgsl"),
+            Self::ScaledTanh { .. } => include_str!("../../shaders/forms/scaled_tanh.wgsl"),
+            Self::Softsign => include_str!("../../shaders/forms/softsign.wgsl"),
+            Self::Elu { .. } => include_str!("../../shaders/forms/elu.wgsl"),
+            Self::Selu => include_str!("../../shaders/forms/selu.wgsl"),
+            Self::Celu { .. } => include_str!("../../shaders/forms/celu.wgsl"),
+            Self::Exponential => include_str!("../../shaders/forms/exponential.wgsl"),
+            Self::Gaussian => include_str!("../../shaders/forms/gaussian.wgsl"),
+            Self::Softplus { .. } => include_str!("../../shaders/forms/softplus.wgsl"),
+            Self::SquaredRelu => include_str!("../../shaders/forms/squared_relu.wgsl"),
+            _ => "",
+        }
+    }
+
     /// The WGSL of the kernel that computes g (order 0), g' (1) or g'' (2), element by element, to read or
     /// to build into a program of one's own. Nothing for another order or a row-wise activation.
     ///
@@ -269,6 +298,26 @@ impl Activation {
             return run(inputs, [output]);
         }
         in_f32(inputs, [output], run)
+    }
+}
+
+struct HasLimits;
+
+impl PointwiseVisitor<f64> for HasLimits {
+    type Output = bool;
+
+    fn visit<F: Pointwise<f64>>(self, _formula: F) -> bool {
+        F::HAS_LIMITS
+    }
+}
+
+struct HasForms;
+
+impl PointwiseVisitor<f64> for HasForms {
+    type Output = bool;
+
+    fn visit<F: Pointwise<f64>>(self, _formula: F) -> bool {
+        F::HAS_FORMS
     }
 }
 

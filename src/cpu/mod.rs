@@ -209,7 +209,11 @@ impl<'a> HeldTargets<'a> {
     /// The scale of the reduction.
     fn scale(&self) -> f32 {
         let divisor = self.divisor.as_deref().and_then(|divisor| divisor.first());
-        divisor.map_or(self.call.scale, |divisor| self.call.scale / divisor)
+        // Nothing can be said of a mean over no weight, whatever there is to add up.
+        divisor.map_or(self.call.scale, |&divisor| match divisor {
+            0.0 => f32::NAN,
+            divisor => self.call.scale / divisor,
+        })
     }
 }
 

@@ -105,6 +105,7 @@ const fn kind(template: Template) -> KernelKind {
         | Template::PreluBackward
         | Template::RowSum
         | Template::LossTerms { .. }
+        | Template::RowTerms { .. }
         | Template::SoftmaxCrossEntropy { .. }
         | Template::MultiMargin
         | Template::TileStatistics
@@ -117,6 +118,28 @@ const fn kind(template: Template) -> KernelKind {
             KernelKind::Product
         }
     }
+}
+
+/// The losses of an output in more parts than one, with each activation and each loss that there is for them.
+fn of_parts(activations: &[Activation], losses: &[Loss], targets: TargetKind) -> Vec<Kernel> {
+    let pairs = activations.iter().flat_map(|a| losses.iter().map(move |loss| (a, loss)));
+    let is_wanted = |(activation, loss): &(&Activation, &Loss)| {
+        let is_shown = **loss == Loss::Mse || **activation == Activation::Tanh;
+        let shifts = matches!(
+            Formula::of_pair(activation, loss),
+            Some((_, Argument::Difference | Argument::Margin))
+        );
+        (targets == TargetKind::Dense || loss.is_on_rows()) && (is_shown || !shifts)
+    };
+    let kernel = |(activation, loss): (&Activation, &Loss)| {
+        let template = match Formula::of_pair(activation, loss)?.1 {
+            Argument::Row(view) => Template::RowTerms { targets, view },
+            Argument::Output | Argument::Logits => return None,
+            argument => Template::LossTerms { targets, argument, vectors: true },
+        };
+        Some(Kernel::new(template).activation(activation).loss(Formula::Of(*loss)))
+    };
+    pairs.filter(is_wanted).filter_map(kernel).collect()
 }
 
 fn kernels(uses: Uses) -> Vec<Kernel> {
@@ -208,6 +231,7 @@ fn kernels(uses: Uses) -> Vec<Kernel> {
             let kernel = terms(Argument::Output).activation(&Activation::Tanh);
             kernels.push(kernel.loss(Formula::Of(loss)));
         }
+        kernels.extend(of_parts(&activations, &losses, targets));
         let fused = losses.iter().filter_map(|l| Formula::of_logits(&Activation::Sigmoid, l));
         for formula in fused {
             kernels.push(terms(Argument::Logits).activation(&Activation::Sigmoid).loss(formula));

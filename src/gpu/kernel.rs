@@ -7,7 +7,7 @@ use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
 use crate::catalogue::{Constant, ConstantKind};
 use crate::dtype::DType;
-use crate::loss::Formula;
+use crate::loss::{Formula, View};
 
 macro_rules! shader {
     ($path:literal) => {
@@ -60,6 +60,11 @@ pub(super) enum Template {
         targets: TargetKind,
         argument: Argument,
         vectors: bool,
+    },
+    /// A loss made of terms, of softmax or softmin, of whose output it sees this.
+    RowTerms {
+        targets: TargetKind,
+        view: View,
     },
     /// With dE/dz in the place of the logits, or apart from them; and rows as for `RowForward`.
     SoftmaxCrossEntropy {
@@ -155,6 +160,7 @@ impl Template {
         const GATED: &str = shader!("kernels/gated_parameters");
         const PRELU: &str = shader!("kernels/prelu_parameters");
         const ARITHMETIC: &str = shader!("losses/arithmetic");
+        const FORMS: &str = shader!("losses/forms");
         const TILE: &str = shader!("kernels/tile");
         const LOSS: &str = shader!("kernels/loss_parameters");
         const NUMBERS: &str = shader!("kernels/loss_scalars");
@@ -211,10 +217,32 @@ impl Template {
                 let operation = match argument {
                     Argument::Output => shader!("operations/loss_of_output"),
                     Argument::Logits => shader!("operations/loss_of_logits"),
+                    Argument::Difference => shader!("operations/loss_of_difference"),
+                    Argument::Margin => shader!("operations/loss_of_margin"),
+                    Argument::Forms => shader!("operations/loss_of_forms"),
+                    // These are RowTerms.
+                    Argument::Row(_) => "",
                 };
                 let kernel = shader!("kernels/loss_terms");
                 let numbers = if vectors { VECTORS } else { NUMBERS };
-                vec![ROWS, LOSS, numbers, ARITHMETIC, targets.wgsl(), operation, kernel]
+                let mut files = vec![ROWS, LOSS, numbers, ARITHMETIC, targets.wgsl()];
+                if self.takes_forms() {
+                    files.push(FORMS);
+                }
+                files.extend([operation, kernel]);
+                files
+            }
+            Self::RowTerms { targets, view } => {
+                let operation = match view {
+                    View::Output => shader!("operations/row_loss_of_output"),
+                    View::Difference => shader!("operations/row_loss_of_difference"),
+                    View::Margin => shader!("operations/row_loss_of_margin"),
+                    View::Logarithms => shader!("operations/row_loss_of_logarithms"),
+                };
+                let logits = [ROWS, STATISTICS, LOGITS, LOOPS, LOGIT_NUMBERS];
+                let loss = [LOSS, NUMBERS, ARITHMETIC, FORMS, targets.wgsl(), operation];
+                let kernel = shader!("kernels/row_terms");
+                logits.into_iter().chain(loss).chain([kernel]).collect()
             }
             Self::SoftmaxCrossEntropy { targets, vectors, held, .. } => {
                 let mut files = vec![ROWS, STATISTICS, LOGITS, LOSS, targets.wgsl()];
@@ -293,6 +321,17 @@ impl Template {
         }
     }
 
+    /// Whether it takes an output in forms or parts.
+    const fn takes_forms(self) -> bool {
+        matches!(
+            self,
+            Self::LossTerms {
+                argument: Argument::Difference | Argument::Margin | Argument::Forms,
+                ..
+            } | Self::RowTerms { .. }
+        )
+    }
+
     /// Whether there are kernels that read and write tensors of f16.
     pub(super) const fn takes_types(self) -> bool {
         match self {
@@ -312,6 +351,7 @@ impl Template {
                 | Self::PreluBackward
                 | Self::RowSum
                 | Self::LossTerms { .. }
+                | Self::RowTerms { .. }
                 | Self::SoftmaxCrossEntropy { .. }
                 | Self::MultiMargin
                 | Self::TileStatistics
@@ -389,9 +429,9 @@ impl Template {
             | Self::MultiMargin
             | Self::TileLosses
             | Self::RowWeights(_) => &[R, R, R, R, R, W, W, W],
-            Self::SoftmaxCrossEntropy { in_place: true, .. } | Self::TileGradient => {
-                &[R, R, R, R, R, W, W, C]
-            }
+            Self::SoftmaxCrossEntropy { in_place: true, .. }
+            | Self::RowTerms { .. }
+            | Self::TileGradient => &[R, R, R, R, R, W, W, C],
             Self::TileStatistics => &[R, R, R, R, R, W, C, W],
         }
     }
@@ -567,6 +607,10 @@ impl Kernel {
         let mut parts = vec![shader!("math"), shader!("trigonometry")];
         parts.extend(self.activation.as_ref().map(Activation::wgsl));
         parts.extend(self.loss.map(|loss| loss.wgsl()));
+        if self.template.takes_forms() {
+            parts.extend(self.activation.as_ref().map(Activation::forms_wgsl));
+            parts.extend(self.loss.map(|loss| loss.forms_wgsl()));
+        }
         parts.extend(self.products());
         parts.extend(self.template.wgsl());
         parts.extend(self.template.reductions(self.uses.subgroups));

@@ -13,8 +13,8 @@ use super::operations::{
 use super::recorder::ALIGNMENT;
 use crate::activation::Activation;
 use crate::backend::{
-    ColumnSums, LossCall, LossOutputs, LossPass, Rows, STATE, Spread, Storage, TargetStorage,
-    TilePass, TileStep,
+    Argument, ColumnSums, LossCall, LossOutputs, LossPass, Rows, STATE, Spread, Storage,
+    TargetStorage, TilePass, TileStep,
 };
 use crate::error::Result;
 use crate::loss::Structure;
@@ -188,8 +188,10 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
     let mut operands = Operands::new(context, call, rows, pass.z, outputs)?;
     let kind = operands.kind;
     let structure = call.formula.structure();
+    let is_of_rows = pass.argument.is_of_rows();
     // How often the kernel goes along a row.
     let passes = match structure {
+        Structure::Terms if is_of_rows => 6,
         Structure::Terms => 1,
         Structure::Margins => 2,
         Structure::LogSumExp => 3,
@@ -211,8 +213,13 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
     let kernel = match structure {
         Structure::Terms => {
             let argument = pass.argument;
-            let kernel = kernel(Template::LossTerms { targets: kind, argument, vectors });
-            kernel.activation(activation).loss(call.formula)
+            if let Argument::Row(view) = argument {
+                let kernel = kernel(Template::RowTerms { targets: kind, view });
+                kernel.activation(activation).loss(call.formula)
+            } else {
+                let kernel = kernel(Template::LossTerms { targets: kind, argument, vectors });
+                kernel.activation(activation).loss(call.formula)
+            }
         }
         Structure::Margins => kernel(Template::MultiMargin).loss(call.formula),
         Structure::LogSumExp => {

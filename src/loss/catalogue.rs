@@ -4,12 +4,32 @@ use std::ops::RangeInclusive;
 
 use crate::catalogue::{Constant, Parameter, catalogue};
 use crate::reference::losses as formulas;
+use crate::reference::losses::LossOfForms;
 use crate::reference::{LossTerm, Real};
 
 /// The code that a loss's formula is handed to, in the precision R.
 pub(crate) trait LossVisitor<R: Real> {
     type Output;
     fn visit<F: LossTerm<R>>(self, formula: F) -> Self::Output;
+}
+
+/// The code that the formula of a loss of forms is handed to.
+pub(crate) trait FormsVisitor<R: Real> {
+    type Output;
+    fn visit<F: LossOfForms<R>>(self, formula: F) -> Self::Output;
+}
+
+/// What a loss sees of an output: what must not be lost where the output is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum View {
+    /// The output as it is.
+    Output,
+    /// Its difference from the target: `loss(y, t) = loss(y − a, t − a)`.
+    Difference,
+    /// Its product with the target below the margin: `loss(y, t, 1) = loss(y − a, t, 1 − t·a)`.
+    Margin,
+    /// Its logarithm, or that of 1 − y.
+    Logarithms,
 }
 
 /// What a loss has one value for before it is reduced.
@@ -421,6 +441,54 @@ impl Loss {
             | Self::CrossEntropyWithLogits { ignore_index, .. }
             | Self::Nll { ignore_index } => *ignore_index,
             _ => None,
+        }
+    }
+
+    pub(crate) const fn view(&self) -> View {
+        match self {
+            Self::HalfSquaredError
+            | Self::Mse
+            | Self::Mae
+            | Self::Huber { .. }
+            | Self::SmoothL1 { .. }
+            | Self::LogCosh
+            | Self::GaussianNll { .. } => View::Difference,
+            Self::Hinge | Self::SquaredHinge => View::Margin,
+            Self::CrossEntropy { .. }
+            | Self::Bce
+            | Self::Focal { .. }
+            | Self::PoissonNll { log_input: false, .. } => View::Logarithms,
+            _ => View::Output,
+        }
+    }
+
+    /// Hands the formula of forms to the visitor; nothing for a loss that takes no logarithm of y.
+    pub(crate) fn visit_forms<R: Real, V: FormsVisitor<R>>(&self, visitor: V) -> Option<V::Output> {
+        Some(match *self {
+            Self::CrossEntropy { .. } => visitor.visit(formulas::CrossEntropy),
+            Self::Bce => visitor.visit(formulas::Bce),
+            Self::Focal { alpha, gamma } => {
+                visitor.visit(formulas::Focal { alpha: number(alpha), gamma: number(gamma) })
+            }
+            Self::PoissonNll { log_input: false, full, eps } => {
+                visitor.visit(formulas::PoissonNll { log_input: false, full, eps: number(eps) })
+            }
+            _ => return None,
+        })
+    }
+
+    /// The WGSL functions of the loss of forms; empty for a loss that takes no logarithm of y.
+    pub(crate) const fn forms_wgsl(&self) -> &'static str {
+        match self {
+            Self::CrossEntropy { .. } => {
+                include_str!("../../shaders/losses/cross_entropy_of_forms.wgsl")
+            }
+            Self::Bce => include_str!("../../shaders/losses/bce_of_forms.wgsl"),
+            Self::Focal { .. } => include_str!("../../shaders/losses/focal_of_forms.wgsl"),
+            Self::PoissonNll { log_input: false, .. } => {
+                include_str!("../../shaders/losses/poisson_nll_of_forms.wgsl")
+            }
+            _ => "",
         }
     }
 

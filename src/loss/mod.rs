@@ -7,14 +7,14 @@ mod targets;
 mod values;
 
 pub use catalogue::Loss;
-pub(crate) use catalogue::{LossVisitor, Structure, Unit};
+pub(crate) use catalogue::{FormsVisitor, LossVisitor, Structure, Unit, View};
 pub(crate) use comparison::Comparison;
-pub(crate) use formula::Formula;
+pub(crate) use formula::{Argument, Formula};
 pub use targets::Targets;
 use values::check_values;
 
 use crate::activation::Activation;
-use crate::backend::{Argument, LossOutputs, LossPass, Storage};
+use crate::backend::{LossOutputs, LossPass, Storage};
 use crate::device::Device;
 use crate::error::Result;
 use crate::halves::in_f32;

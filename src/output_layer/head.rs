@@ -23,10 +23,9 @@ impl OutputLayer {
         &self,
         linear: &Linear<'_>,
         comparison: &Comparison<'_>,
-        of_logits: Option<Formula>,
         parts: &Parts,
     ) -> Result<Head> {
-        let head = match self.formula(comparison, of_logits) {
+        let head = match Formula::of_pair(&self.activation, &self.loss) {
             Some((formula, argument)) => {
                 self.fused_head(linear, comparison, formula, argument, parts)
             }
@@ -36,36 +35,17 @@ impl OutputLayer {
         Ok(head)
     }
 
-    /// The formula of the activation and the loss in one, where there is one.
-    fn formula(
-        &self,
-        comparison: &Comparison<'_>,
-        of_logits: Option<Formula>,
-    ) -> Option<(Formula, Argument)> {
-        let is_made_of_terms = self.loss.structure() == Structure::Terms;
-        match of_logits {
-            Some(formula) => Some((formula, Argument::Logits)),
-            None if is_made_of_terms && !self.activation.is_rowwise() => {
-                Some((comparison.formula(), Argument::Output))
-            }
-            None => None,
-        }
-    }
-
     /// All in one pass over x, where the device is faster by it.
     pub(super) fn fused(
         &self,
         linear: &Linear<'_>,
         comparison: &Comparison<'_>,
-        of_logits: Option<Formula>,
         parts: &Parts,
     ) -> Result<Option<Head>> {
         let device = linear.x.device();
         let layer = device.backend.fused_layer(linear.inputs, linear.outputs);
-        let (Some(layer), Some((formula, argument))) = (layer, self.formula(comparison, of_logits))
-        else {
-            return Ok(None);
-        };
+        let pair = Formula::of_pair(&self.activation, &self.loss);
+        let (Some(layer), Some((formula, argument))) = (layer, pair) else { return Ok(None) };
         let allocate = |output, shape: Shape| {
             let wanted = self.outputs.contains(output);
             wanted.then(|| device.allocate(shape)).transpose()
@@ -88,7 +68,7 @@ impl OutputLayer {
             inputs: linear.inputs,
             outputs: linear.outputs,
             call,
-            elementwise: comparison.is_elementwise(),
+            elementwise: comparison.is_elementwise() && !argument.is_of_rows(),
             activation: &self.activation,
             argument,
             loss: loss.as_ref().map(Tensor::storage),
@@ -157,7 +137,10 @@ impl OutputLayer {
             _ if wants_y && is_identity => Some(linear.forward(&Activation::Identity)?),
             _ => Some(linear.logits()?),
         };
-        let (mut call, rows) = comparison.call_in_rows(formula);
+        let (mut call, rows) = match argument.is_of_rows() {
+            true => (comparison.call(formula), comparison.rows),
+            false => comparison.call_in_rows(formula),
+        };
         call.z_loss = self.z_loss;
         let wants_loss = self.outputs.contains(Outputs::LOSS) && comparison.empty.is_none();
         let losses = wants_loss.then(|| device.scratch(rows.count)).transpose()?;

@@ -41,11 +41,13 @@ bitflags::bitflags! {
 
 /// An activation, a loss and its reduction on top of `x·w + b`.
 ///
-/// A pointwise activation and a loss that is made of terms are one fused kernel. Where the mathematics
-/// gives the loss as a function of the logits, it is that one, right also where y underflows: softmax with
-/// cross_entropy, log_softmax with nll and sigmoid with bce have dE/dz = p − t, and sigmoid goes with
-/// cross_entropy and focal likewise. Every other pair is composed, row-wise activations by the product
-/// with their Jacobian.
+/// A pointwise activation, softmax or softmin and a loss that is made of terms are one fused kernel. Where the
+/// mathematics gives the loss as a function of the logits, it is that one, right also where y underflows:
+/// softmax with cross_entropy, log_softmax with nll and sigmoid with bce have dE/dz = p − t, and sigmoid goes
+/// with cross_entropy and focal likewise. Others are computed from what the rounded y has lost, where it is
+/// close to a limit: `exponential` with cross_entropy from ln y = z, `tanh` with mse from 1 − |y|, and softmax
+/// with any such loss from what the other outputs of the row add up to. Every other pair is composed, row-wise
+/// activations by the product with their Jacobian; docs/losses.md tells of all pairs how exact they are.
 ///
 /// Rows whose label the loss ignores count in nothing, whatever x holds there: their part of the loss, of dw and
 /// of db is none, and their rows of dz and dx are 0. Where there are such rows, or there may be in a plan, the
@@ -328,9 +330,9 @@ impl OutputLayer {
                 let loss = self.tiled(&linear, &comparison, formula, &parts)?;
                 Head { loss, y: None, dz: None }
             }
-            None => match self.fused(&linear, &comparison, of_logits, &parts)? {
+            None => match self.fused(&linear, &comparison, &parts)? {
                 Some(head) => head,
-                None => self.composed(&linear, &comparison, of_logits, &parts)?,
+                None => self.composed(&linear, &comparison, &parts)?,
             },
         };
         let absent = device.allocate(Shape::from([0]))?;
@@ -470,7 +472,6 @@ mod tests {
         let loss = &layer.loss;
         let comparison =
             Comparison::new("test", loss, device, &shape, targets, targets, reduction).unwrap();
-        let formula = Formula::of_logits(&layer.activation, loss);
         [true, false].map(|fused| {
             let before = before.map(|before| OutputGradients {
                 dw: device.tensor(&before.dw.to_vec().unwrap(), before.dw.dimensions()).unwrap(),
@@ -479,9 +480,9 @@ mod tests {
             });
             let parts = Parts::new("test", layer.outputs, &linear, before.as_ref()).unwrap();
             let head = if fused {
-                layer.fused(&linear, &comparison, formula, &parts).unwrap().unwrap()
+                layer.fused(&linear, &comparison, &parts).unwrap().unwrap()
             } else {
-                layer.composed(&linear, &comparison, formula, &parts).unwrap()
+                layer.composed(&linear, &comparison, &parts).unwrap()
             };
             let asked = |output, tensor: Option<Tensor>| {
                 let tensor = tensor.filter(|_| layer.outputs.contains(output));

@@ -1,10 +1,12 @@
 //! A whole loss with everything that goes with its targets, formula by formula.
 
 use crate::error::{Error, Result};
-use crate::loss::{Formula, Loss, LossVisitor, Structure, Unit};
+use crate::loss::{Argument, Formula, Loss, Structure, Unit};
 use crate::reduction::Reduction;
 
-use super::{LossTerm, sum};
+use super::losses::weighted;
+use super::pair::{Beside, Pair};
+use super::sum;
 
 /// What the outputs are compared with.
 #[derive(Clone, Copy, Debug)]
@@ -101,12 +103,12 @@ pub struct LossGradient {
 /// [`Error::ShapeMismatch`] where the slices do not go together.
 pub fn loss(problem: &LossProblem<'_>) -> Result<LossGradient> {
     let LossProblem { loss, reduction, y, classes, targets } = *problem;
-    evaluate(Formula::Of(*loss), loss, reduction, y, classes, targets, 0.0)
+    evaluate(Pair::of_output(Formula::Of(*loss)), loss, reduction, y, classes, targets, 0.0)
 }
 
-/// A loss by a formula that may be of the logits.
+/// A loss of an activation's output, from its arguments, and the derivatives with respect to those.
 pub(super) fn evaluate(
-    formula: Formula,
+    pair: Pair<'_>,
     loss: &Loss,
     reduction: Reduction,
     y: &[f64],
@@ -116,7 +118,7 @@ pub(super) fn evaluate(
 ) -> Result<LossGradient> {
     let rows = check(y, classes, &targets)?;
     let row = |row: usize| {
-        let data = Row { formula, loss, y, classes, rows, targets, z_loss, row };
+        let data = Row { pair, loss, y, classes, rows, targets, z_loss, row };
         data.evaluate()
     };
     let evaluated: Vec<RowLoss> = (0..rows).map(row).collect();
@@ -125,13 +127,17 @@ pub(super) fn evaluate(
         (Reduction::Sum | Reduction::None, _) => 1.0,
         (Reduction::BatchMean, _) => rows as f64,
         (Reduction::Mean, Unit::Element) => y.len() as f64,
+        // Nothing can be said of a mean over no weight, whatever there is to add up.
+        (Reduction::Mean, Unit::Row) if weights == 0.0 => f64::NAN,
         (Reduction::Mean, Unit::Row) => weights,
     };
     let counts: Vec<bool> = evaluated.iter().map(|row| row.counts).collect();
-    let any = counts.contains(&true);
     let terms: Vec<f64> = evaluated.iter().flat_map(|row| row.terms.iter().copied()).collect();
-    let slope = |slope: f64| if any { slope / divisor } else { 0.0 };
-    let dy = evaluated.iter().flat_map(|row| row.slopes.iter().copied()).map(slope).collect();
+    let slopes = |row: &RowLoss| -> Vec<f64> {
+        let slope = |slope: &f64| if row.counts { slope / divisor } else { 0.0 };
+        row.slopes.iter().map(slope).collect()
+    };
+    let dy = evaluated.iter().flat_map(slopes).collect();
     Ok(LossGradient { loss: sum(terms.iter().copied()) / divisor, terms, dy, counts })
 }
 
@@ -164,7 +170,7 @@ fn check(y: &[f64], classes: usize, targets: &Targets<'_>) -> Result<usize> {
 
 /// One row of outputs with its targets.
 struct Row<'a> {
-    formula: Formula,
+    pair: Pair<'a>,
     loss: &'a Loss,
     y: &'a [f64],
     classes: usize,
@@ -241,13 +247,13 @@ impl Row<'_> {
             let (terms, slopes) = (vec![0.0; terms], vec![0.0; self.classes]);
             return RowLoss { terms, slopes, weight: 0.0, counts: false };
         }
-        let (terms, slopes) = match self.formula.structure() {
+        let (terms, slopes) = match self.pair.formula.structure() {
             Structure::Terms => self.terms(y),
             Structure::LogSumExp => self.log_sum_exp(y),
             Structure::Margins => self.margins(y),
         };
         let row_weight = self.spread(self.targets.weights, 0);
-        let weight = match self.formula.structure() {
+        let weight = match self.pair.formula.structure() {
             Structure::Margins => 1.0,
             _ => row_weight * self.label_weight(),
         };
@@ -255,13 +261,22 @@ impl Row<'_> {
     }
 
     fn terms(&self, y: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let term = |(column, &y): (usize, &f64)| {
-            let (t, extra) = (self.target(column), self.extra(column));
-            let weight = self.spread(self.targets.weights, column);
-            let (term, slope) = term(self.formula, y, t, extra);
-            (weight * term, weight * slope)
+        let beside = |column: usize| Beside {
+            t: self.target(column),
+            extra: self.extra(column),
+            weight: self.spread(self.targets.weights, column),
         };
-        let (terms, slopes): (Vec<f64>, Vec<f64>) = y.iter().enumerate().map(term).unzip();
+        let (terms, slopes) = match self.pair.argument {
+            Argument::Row(view) => self.pair.row(view, y, beside),
+            _ => {
+                let term = |(column, &y): (usize, &f64)| {
+                    let Beside { t, extra, weight } = beside(column);
+                    let (term, slope) = self.pair.term(y, t, extra);
+                    (weighted(weight, term), weighted(weight, slope))
+                };
+                y.iter().enumerate().map(term).unzip()
+            }
+        };
         let terms = if self.loss.unit() == Unit::Row { vec![sum(terms)] } else { terms };
         (terms, slopes)
     }
@@ -295,9 +310,9 @@ impl Row<'_> {
             } else {
                 p * mass - t
             };
-            weight * (error + 2.0 * coefficient * normalizer * p)
+            weighted(weight, error + 2.0 * coefficient * normalizer * p)
         };
-        (vec![weight * loss], z.iter().zip(&targets).map(slope).collect())
+        (vec![weighted(weight, loss)], z.iter().zip(&targets).map(slope).collect())
     }
 
     /// `w_l/K·Σ_{i≠l} max(0, margin − z_l + z_i)^p` for the label l.
@@ -320,9 +335,9 @@ impl Row<'_> {
             _ => 2.0 * hinge(i),
         };
         let loss = (0..z.len()).map(term).sum::<f64>();
-        let mut slopes: Vec<f64> = (0..z.len()).map(|i| scale * slope(i)).collect();
+        let mut slopes: Vec<f64> = (0..z.len()).map(|i| weighted(scale, slope(i))).collect();
         slopes[label] = -slopes.iter().sum::<f64>();
-        (vec![scale * loss], slopes)
+        (vec![weighted(scale, loss)], slopes)
     }
 }
 
@@ -331,36 +346,13 @@ fn rest_without(p: f64, greatest: bool, rest: f64) -> f64 {
     if greatest { rest / (1.0 + rest) } else { 1.0 - p }
 }
 
-/// A term and its derivative; NaN where an argument is.
-pub(crate) fn term(formula: Formula, y: f64, t: f64, extra: f64) -> (f64, f64) {
-    if [y, t, extra].iter().any(|value| value.is_nan()) {
-        return (f64::NAN, f64::NAN);
-    }
-    formula.visit(TermAt { y, t, extra }).unwrap_or((f64::NAN, f64::NAN))
-}
-
 /// The term that the loss adds up for one output y and one target t; NaN where either is NaN, and for a
 /// loss that is not a sum of terms.
 pub fn loss_term(loss: &Loss, y: f64, t: f64) -> f64 {
-    term(Formula::Of(*loss), y, t, 1.0).0
+    Pair::of_output(Formula::Of(*loss)).term(y, t, 1.0).0
 }
 
 /// Its derivative with respect to y.
 pub fn loss_term_gradient(loss: &Loss, y: f64, t: f64) -> f64 {
-    term(Formula::Of(*loss), y, t, 1.0).1
-}
-
-struct TermAt {
-    y: f64,
-    t: f64,
-    extra: f64,
-}
-
-impl LossVisitor<f64> for TermAt {
-    type Output = (f64, f64);
-
-    fn visit<F: LossTerm<f64>>(self, formula: F) -> (f64, f64) {
-        let Self { y, t, extra } = self;
-        (formula.loss(y, t, extra), formula.gradient(y, t, extra))
-    }
+    Pair::of_output(Formula::Of(*loss)).term(y, t, 1.0).1
 }

@@ -14,17 +14,18 @@ pub mod activations;
 mod loss;
 pub mod losses;
 mod output_layer;
+mod pair;
 mod real;
 mod row;
 mod special;
 
 pub use activations::{Pointwise, Rowwise};
-pub(crate) use loss::term;
 pub use loss::{
     LossGradient, LossProblem, TargetValues, Targets, loss, loss_term, loss_term_gradient,
 };
-pub use losses::LossTerm;
+pub use losses::{LossOfForms, LossTerm};
 pub use output_layer::{Gradients, Problem, output_layer};
+pub(crate) use pair::Pair;
 pub use real::{Real, Sum};
 pub use row::Row;
 pub use special::Special;

@@ -6,6 +6,7 @@ use crate::loss::{Formula, Loss};
 use crate::reduction::Reduction;
 
 use super::loss::{Targets, evaluate};
+use super::pair::Pair;
 use super::{backward, forward, matmul, sum};
 
 /// An output layer and its data: x of shape [batch, inputs], w of shape [inputs, classes].
@@ -81,13 +82,18 @@ pub fn output_layer(problem: &Problem<'_>) -> Result<Gradients> {
     let y = forward(problem.activation, &z, classes);
 
     // Where the mathematics gives the loss as a function of z, that one: y may be rounded to 0.
-    let of_logits = Formula::of_logits(problem.activation, problem.loss);
-    let (formula, argument) = of_logits.map_or((Formula::Of(*problem.loss), &y), |f| (f, &z));
-    let (loss, reduction, targets) = (problem.loss, problem.reduction, problem.targets);
-    let evaluated = evaluate(formula, loss, reduction, argument, classes, targets, problem.z_loss)?;
-    let (loss, dy) = (evaluated.loss, evaluated.dy);
-    let mut dz =
-        if of_logits.is_some() { dy } else { backward(problem.activation, &z, &dy, classes) };
+    let (loss, activation) = (problem.loss, problem.activation);
+    let of_z = Formula::of_pair(activation, loss);
+    let pair = of_z.map_or(Pair::of_output(Formula::Of(*loss)), |(formula, argument)| Pair {
+        activation,
+        formula,
+        argument,
+    });
+    let arguments = if of_z.is_some() { &z } else { &y };
+    let (reduction, targets) = (problem.reduction, problem.targets);
+    let evaluated = evaluate(pair, loss, reduction, arguments, classes, targets, problem.z_loss)?;
+    let (loss, slopes) = (evaluated.loss, evaluated.dy);
+    let mut dz = if of_z.is_some() { slopes } else { backward(activation, &z, &slopes, classes) };
     // Also where y has no value, x is infinite, or w.
     let clear_ignored = |matrix: &mut [f64], width: usize| {
         let rows = matrix.chunks_mut(width).zip(&evaluated.counts);

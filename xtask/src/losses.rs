@@ -26,15 +26,17 @@ weights of classes (`Targets::class_weights`). The gradient is with respect to y
 elements ([1, K]), or one number. A row whose label is `ignore_index` counts in nothing: not in the loss, the gradient, the
 smoothing or the mean. Where all rows are ignored, or there are none, the mean is NaN, the sum 0 and the gradient 0.
 
-NaN in y, in a target or in a variance gives NaN, in the loss and in its gradient, unless the row is ignored. A target that
+NaN in y, in a target or in a variance gives NaN, in the loss and in its gradient, unless the row is ignored, also where the
+weight is 0. A weight of 0 makes 0 of any other term, also of an infinite one; where the weights of a mean add up to 0 it is NaN,
+and so is the gradient of each row that is not ignored. A target that
 a loss is not defined for is an `Error::InvalidTarget` where the host knows the values of the tensor (it uploaded them), and
 on a checked device (`DeviceOptions::checked`, `WGRAD_CHECKED=1`) always.
 
 ## Pairs with an activation
 
-`OutputLayer` computes any pair. A pointwise activation with a loss that is a sum of terms is one kernel, from the logits to
-the loss, y and dE/dz. Where the mathematics gives the loss as a function of the logits z, it is that one, and right where
-y = g(z) is rounded to 0 or 1:
+`OutputLayer` computes any pair. A pointwise activation, softmax or softmin with a loss that is a sum of terms is one kernel,
+from the logits to the loss, y and dE/dz. Where the mathematics gives the loss as a function of the logits z, it is that one, and
+right where y = g(z) is rounded to 0 or 1:
 
 | activation, loss | loss of a row or an element | dE/dz |
 |---|---|---|
@@ -43,8 +45,23 @@ y = g(z) is rounded to 0 or 1:
 | sigmoid, focal | focal_with_logits(z, t) | as there |
 | sigmoid, cross_entropy | Σ_k w_k·t_k·ln(1 + e^(−z_k)) | −w_k·t_k·(1 − p_k) |
 
-`OutputLayer::z_loss(c)` adds c·(ln Σ_k e^(z_k))² to each row of the first line, weighted as the row is. A row-wise activation
-with any other loss is composed: dE/dz is the product of dE/dy with the Jacobian, which is never stored.
+`OutputLayer::z_loss(c)` adds c·(ln Σ_k e^(z_k))² to each row of the first line, weighted as the row is.
+
+Other pairs are computed from what the rounded y has lost:
+
+| activation | loss | how |
+|---|---|---|
+| sigmoid, tanh, scaled_tanh(a=1), softsign, exponential, gaussian, softplus, squared_relu | cross_entropy, bce, focal, poisson_nll(log_input=false) | from ln g(z), ln(1 − g(z)), g'/g and g'/(1 − g), which never see y: also where y underflows. dE/dz of bce is not clamped |
+| sigmoid, tanh, scaled_tanh, softsign, elu, selu, celu, exponential, gaussian | half_squared_error, mse, mae, huber, smooth_l1, log_cosh, gaussian_nll; hinge, squared_hinge | where y is closer to a limit a of g than to 0, from y − a, which g' tells, and t − a |
+| softmax, softmin | every loss that is a sum of terms | 1 − p of an output of more than ½ is what the others add up to; logarithms are those of the logits |
+
+The remaining pairs are exact to the rounding of y, which is half a unit in its last place or the bound of the activation:
+where a loss takes a difference to an output that passes through the target (or a logarithm of one that passes through 1) without
+a limit there, where `hinge_embedding` and `multi_margin` take a margin less a rounded y, and where y is 0 or 1 over a stretch
+(relu, hard_sigmoid, sparsemax and others), where a logarithm is infinite and dE/dz, 0/0, is NaN. log_softmax and sparsemax
+with losses other than those above, and activations below cross_entropy_with_logits and multi_margin, are composed: dE/dz is the
+product of dE/dy with the Jacobian, which is never stored. At −∞ among the logits of softmax, an output of 0, the slopes are
+those of the limit.
 
 ## The catalogue
 

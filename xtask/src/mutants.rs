@@ -18,7 +18,21 @@ struct Mutant {
     test: &'static str,
 }
 
-const MUTANTS: [Mutant; 23] = [
+const MUTANTS: [Mutant; 25] = [
+    // An output that is rounded to its limit.
+    Mutant {
+        file: "forms/tanh.wgsl",
+        right: "near_limit(abs(y) > 0.5,",
+        wrong: "near_limit(abs(y) > 2.0,",
+        test: "pairs",
+    },
+    // What an output that dominates its row takes from the others is forgotten.
+    Mutant {
+        file: "kernels/row_terms.wgsl",
+        right: "share_of(x, top) * origin, from_top)",
+        wrong: "share_of(x, top) * 0.0, from_top)",
+        test: "pairs",
+    },
     // The wrong sign in sigmoid's derivative.
     Mutant {
         file: "activations/sigmoid.wgsl",

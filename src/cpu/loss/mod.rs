@@ -1,6 +1,8 @@
 //! Losses, with the activation below them.
 
+mod forms;
 mod margin;
+mod simplex;
 mod single;
 mod softmax;
 mod targets;
@@ -75,6 +77,9 @@ impl Pass<'_> {
     fn run_rows(&self, first: usize, count: usize, outputs: Outputs<'_>) {
         let is_narrow = self.rows.width <= NARROW;
         match self.formula.structure() {
+            Structure::Terms if self.argument.is_of_rows() => {
+                self.simplex(self.formula.view(), first, count, outputs);
+            }
             Structure::Terms if self.has_single_terms(&outputs) => {
                 self.single_terms(first, count, outputs);
             }
@@ -91,7 +96,7 @@ impl Pass<'_> {
 
     /// Whether the loss is one of the activation's output, which is computed first.
     fn is_composed(&self) -> bool {
-        self.argument == Argument::Output && *self.activation != Activation::Identity
+        self.argument != Argument::Logits && *self.activation != Activation::Identity
     }
 
     fn one_by_one<'a>(

@@ -5,10 +5,12 @@ use pulp::NullaryFnOnce;
 use super::super::parallel::vectorised;
 use super::{Outputs, Pass};
 use crate::loss::{Formula, Loss, LossVisitor};
-use crate::reference::{self, LossTerm};
+use crate::reference::losses::weighted;
+use crate::reference::{LossTerm, Pair};
 
 impl Pass<'_> {
-    /// Whether each row has but one term. Where all terms are wanted, they are computed one by one.
+    /// Whether each row has but one term. Where all terms are wanted, they are computed one by one; so they
+    /// are where the mean is over no weight, and every slope NaN.
     pub(super) fn has_single_terms(&self, outputs: &Outputs<'_>) -> bool {
         let Self { formula, targets, .. } = self;
         let is_zero_at_zero =
@@ -20,6 +22,7 @@ impl Pass<'_> {
             && has_weights_of_rows
             && !self.is_composed()
             && outputs.terms.is_empty()
+            && !self.scale.is_nan()
     }
 
     /// A task whose rows have single terms. One with NaN, which counts wherever it is, has all terms computed.
@@ -80,7 +83,8 @@ impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
         let Self { formula, rows: Rows { pass, number, z, losses, dz } } = self;
         let (targets, scale, width) = (pass.targets, pass.scale, pass.rows.width);
         losses.fill(0.0);
-        let exact = |y: f32, t: f32| reference::term(pass.formula, y.into(), t.into(), 1.0);
+        let pair = Pair::of_output(pass.formula);
+        let exact = |y: f32, t: f32| pair.term(y.into(), t.into(), 1.0);
         for (i, row) in z.chunks(width.max(1)).enumerate() {
             let Some(target) = targets.row(number + i) else { continue };
             let Some((label, y)) = target.label().and_then(|at| Some((at, *row.get(at)?))) else {
@@ -89,15 +93,15 @@ impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
             let (t, weight) = (target.at(label), targets.row_weight(number + i));
             if let Some(loss) = losses.get_mut(i) {
                 let term = formula.loss(y, t, 1.0);
-                let weighted = weight * term;
+                let found = weighted(weight, term);
                 // Out of the range of f32, it may be in it once it is scaled.
                 let exact = || f64::from(weight) * exact(y, t).0;
-                let term = if weighted.is_finite() { weighted.into() } else { exact() };
+                let term = if found.is_finite() { found.into() } else { exact() };
                 *loss = (f64::from(scale) * term) as f32;
             }
             if let Some(slope) = dz.get_mut(i * width + label) {
                 let gradient = formula.gradient(y, t, 1.0);
-                let scaled = scale * (weight * gradient);
+                let scaled = scale * weighted(weight, gradient);
                 let exact = || f64::from(scale) * f64::from(weight) * exact(y, t).1;
                 *slope = if scaled.is_finite() { scaled } else { exact() as f32 };
             }

@@ -10,7 +10,7 @@ use super::{Outputs, Pass, Row};
 use crate::activation::Activation;
 use crate::backend::Temperature;
 use crate::reference::Real;
-use crate::reference::losses::times;
+use crate::reference::losses::{times, weighted};
 
 /// The rows that are worked at together, as tiles: a row in each lane where they are narrow, else one row
 /// in pieces of LANES elements.
@@ -175,7 +175,7 @@ impl NullaryFnOnce for LabelRow<'_> {
         let (z_loss, pull) = z_loss(coefficient, maximum + log_sum);
         let logit = z.get(label).copied().unwrap_or(f32::NAN);
         let entropy = entropy(t, log_sum - (logit - maximum));
-        let loss = (f64::from(scale) * (entropy + z_loss)) as f32;
+        let loss = weighted(f64::from(scale), entropy + z_loss) as f32;
         let e = exponentials.as_flattened();
         if !maximum.is_finite() {
             y.fill(f32::NAN);
@@ -363,7 +363,7 @@ impl<const ACROSS: bool> Group<'_, ACROSS> {
             if has_labels && !total.is_finite() {
                 total = entropy(target[lane], log_sum[lane] - (logit[lane] - maximum[lane]));
             }
-            let value = (f64::from(scale[lane]) * (total + z_loss)) as f32;
+            let value = weighted(f64::from(scale[lane]), total + z_loss) as f32;
             loss[lane] = if undefined[lane] { f32::NAN } else { value };
         }
         for values in [&mut mass, &mut others, &mut pull] {

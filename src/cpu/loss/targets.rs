@@ -86,6 +86,11 @@ impl<'a> Targets<'a> {
         matches!(self.values, TargetValues::Labels(_)) && self.smoothing == 0.0
     }
 
+    /// Whether each row has a label.
+    pub(super) fn are_labels(&self) -> bool {
+        matches!(self.values, TargetValues::Labels(_))
+    }
+
     /// The weight of a row.
     pub(super) fn row_weight(&self, row: usize) -> f32 {
         self.weights.map_or(1.0, |weights| weights.values[row * weights.row])

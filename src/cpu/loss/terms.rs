@@ -6,10 +6,12 @@ use pulp::NullaryFnOnce;
 use super::super::halves::{Values, ValuesMut};
 use super::super::parallel::{sum, vectorised};
 use super::super::pointwise;
+use super::forms::{self, Evaluation as FormsEvaluation, Fill, FormsMemory, Shift, With};
 use super::{Pass, Row};
-use crate::backend::Binary;
+use crate::backend::{Argument, Binary, Unary};
 use crate::loss::LossVisitor;
-use crate::reference::{self, LossTerm};
+use crate::reference::losses::weighted;
+use crate::reference::{LossTerm, Pair};
 
 /// The elements of a block.
 const BLOCK: usize = 1024;
@@ -23,6 +25,11 @@ struct Memory {
     extra: [f32; BLOCK],
     weights: [f32; BLOCK],
     losses: [f32; BLOCK],
+    /// g'(z), and what is moved with y.
+    slopes: [f32; BLOCK],
+    moved: [f32; BLOCK],
+    /// For losses of forms alone.
+    forms: Option<Box<FormsMemory>>,
 }
 
 impl Pass<'_> {
@@ -35,6 +42,9 @@ impl Pass<'_> {
             extra: [1.0; BLOCK],
             weights: block,
             losses: block,
+            slopes: block,
+            moved: block,
+            forms: (self.argument == Argument::Forms).then(FormsMemory::new),
         };
         for row in rows {
             self.term_row(row, &mut memory);
@@ -44,8 +54,9 @@ impl Pass<'_> {
     fn term_row(&self, mut row: Row<'_>, memory: &mut Memory) {
         let counts = self.targets.row(row.number).is_some();
         let mut total = 0.0;
-        for start in (0..row.z.len()).step_by(BLOCK) {
-            let end = row.z.len().min(start + BLOCK);
+        let block = if memory.forms.is_some() { forms::BLOCK } else { BLOCK };
+        for start in (0..row.z.len()).step_by(block) {
+            let end = row.z.len().min(start + block);
             total += self.term_block(&mut row, start..end, memory);
         }
         if let Some(loss) = row.loss {
@@ -62,13 +73,15 @@ impl Pass<'_> {
         memory: &mut Memory,
     ) -> f64 {
         let (start, length) = (range.start, range.len());
-        let Memory { y, dy, targets: target, extra, weights, losses } = memory;
-        let [y, dy, target, extra, weights, losses] =
-            [y, dy, target, extra, weights, losses].map(|block| &mut block[..length]);
+        let Memory { y, dy, targets: target, extra, weights, losses, slopes, moved, forms } =
+            memory;
+        let [y, dy, target, extra, weights, losses, slopes, moved] =
+            [y, dy, target, extra, weights, losses, slopes, moved]
+                .map(|block| &mut block[..length]);
         let z = &row.z[range.clone()];
         let has_y = !row.y.is_empty();
         let composed = self.is_composed();
-        if composed || has_y {
+        if (composed && forms.is_none()) || has_y {
             y.copy_from_slice(z);
             pointwise::forward(self.activation, y);
         }
@@ -88,34 +101,70 @@ impl Pass<'_> {
         let extra = self.targets.extra(row.number, start, extra);
         let weights = self.targets.weights(row.number, start, weights);
         let dz = if wants_dz { &mut row.dz[range.clone()] } else { &mut [] };
-        let argument = if composed { &*y } else { z };
-        let block = Block {
-            argument,
-            targets,
-            extra,
-            weights,
-            scale: self.scale,
-            wants_total: row.loss.is_some(),
-            losses,
-            terms: if wants_terms { &mut row.terms[range.clone()] } else { &mut [] },
-            slopes: match (wants_dz, composed) {
-                (false, _) => &mut [],
-                (true, true) => &mut *dy,
-                (true, false) => &mut *dz,
-            },
+        let given = [z, targets, extra, weights.map_or(&[][..], |weights| weights)];
+        let total = if let Some(forms) = forms {
+            self.activation.visit_pointwise(Fill { z, forms });
+            let evaluation = FormsEvaluation {
+                forms,
+                targets,
+                weights,
+                scale: self.scale,
+                wants_total: row.loss.is_some(),
+                losses,
+                slopes: &mut *dz,
+            };
+            self.formula.visit_forms(evaluation).unwrap_or(f64::NAN)
+        } else {
+            let is_moved = matches!(self.argument, Argument::Difference | Argument::Margin);
+            let (mut targets, mut extra) = (targets, extra);
+            if is_moved {
+                let output = ValuesMut::F32(slopes);
+                pointwise::unary(Unary::Derivative, self.activation, Values::F32(z), output);
+                let with = match self.argument {
+                    Argument::Difference => {
+                        moved.copy_from_slice(targets);
+                        With::Targets(moved)
+                    }
+                    _ => With::Margins { margins: moved, targets },
+                };
+                self.activation.visit_pointwise(Shift { z, slopes, y, with });
+                match self.argument {
+                    Argument::Difference => targets = moved,
+                    _ => extra = moved,
+                }
+            }
+            let block = Block {
+                argument: if composed { y } else { z },
+                targets,
+                extra,
+                weights,
+                scale: self.scale,
+                wants_total: row.loss.is_some(),
+                losses,
+                terms: if wants_terms { &mut row.terms[range.clone()] } else { &mut [] },
+                slopes: match (wants_dz, composed) {
+                    (false, _) => &mut [],
+                    (true, true) => &mut *dy,
+                    (true, false) => &mut *dz,
+                },
+            };
+            let total = self.formula.visit(block).unwrap_or(f64::NAN);
+            if wants_dz && is_moved {
+                for ((dz, dy), slope) in dz.iter_mut().zip(dy).zip(slopes) {
+                    *dz = *dy * *slope;
+                }
+            } else if wants_dz && composed {
+                let inputs = [Values::F32(z), Values::F32(dy)];
+                let output = ValuesMut::F32(&mut *dz);
+                pointwise::binary(Binary::Backward, self.activation, inputs, output);
+            }
+            total
         };
-        let total = self.formula.visit(block).unwrap_or(f64::NAN);
-        if wants_dz && composed {
-            let inputs = [Values::F32(z), Values::F32(dy)];
-            pointwise::binary(Binary::Backward, self.activation, inputs, ValuesMut::F32(dz));
-        }
         let terms = row.terms.get_mut(range).unwrap_or_default();
-        let overflowed = !total.is_finite() || !vectorised(AllFinite([&*terms, &*dz]));
-        if !overflowed {
+        if total.is_finite() && vectorised(AllFinite([&*terms, &*dz])) {
             return total;
         }
-        let weights = weights.map_or(&[][..], |weights| weights);
-        self.in_f64([z, argument, targets, extra, weights], [terms, dz], total)
+        self.in_f64(given, [terms, dz], total)
     }
 
     /// What is out of the range of f32 before it is scaled, and may be in it then, once more: the terms, dE/dz
@@ -123,31 +172,24 @@ impl Pass<'_> {
     #[cold]
     fn in_f64(
         &self,
-        [z, argument, targets, extra, weights]: [&[f32]; 5],
+        [z, targets, extra, weights]: [&[f32]; 4],
         [terms, dz]: [&mut [f32]; 2],
         total: f64,
     ) -> f64 {
         let scale = f64::from(self.scale);
+        let pair =
+            Pair { activation: self.activation, formula: self.formula, argument: self.argument };
         let mut exact_total = 0.0;
         for (i, &z) in z.iter().enumerate() {
             let weight = f64::from(weights.get(i).copied().unwrap_or(1.0));
-            let (y, slope) = match self.is_composed() {
-                false => (argument[i].into(), 1.0),
-                // Where the function has no value in f32, the loss has none either.
-                true if argument[i].is_nan() => (f64::NAN, f64::NAN),
-                true => {
-                    let y = reference::value(self.activation, z.into());
-                    (y, reference::derivative(self.activation, z.into()))
-                }
-            };
-            let (term, gradient) =
-                reference::term(self.formula, y, targets[i].into(), extra[i].into());
-            exact_total += weight * term;
+            let (term, slope) = pair.term(z.into(), targets[i].into(), extra[i].into());
+            let (term, slope) = (weighted(weight, term), weighted(weight, slope));
+            exact_total += term;
             if let Some(output) = terms.get_mut(i).filter(|output| !output.is_finite()) {
-                *output = (scale * weight * term) as f32;
+                *output = (scale * term) as f32;
             }
             if let Some(output) = dz.get_mut(i).filter(|output| !output.is_finite()) {
-                *output = (scale * weight * gradient * slope) as f32;
+                *output = (scale * slope) as f32;
             }
         }
         if total.is_finite() { total } else { exact_total }
@@ -166,17 +208,17 @@ impl NullaryFnOnce for AllFinite<'_> {
 }
 
 /// A block of elements, and where its terms and slopes go: nowhere for empty slices.
-struct Block<'a> {
-    argument: &'a [f32],
-    targets: &'a [f32],
-    extra: &'a [f32],
-    weights: Option<&'a [f32]>,
-    scale: f32,
-    wants_total: bool,
+pub(super) struct Block<'a> {
+    pub(super) argument: &'a [f32],
+    pub(super) targets: &'a [f32],
+    pub(super) extra: &'a [f32],
+    pub(super) weights: Option<&'a [f32]>,
+    pub(super) scale: f32,
+    pub(super) wants_total: bool,
     /// Memory for what is added up.
-    losses: &'a mut [f32],
-    terms: &'a mut [f32],
-    slopes: &'a mut [f32],
+    pub(super) losses: &'a mut [f32],
+    pub(super) terms: &'a mut [f32],
+    pub(super) slopes: &'a mut [f32],
 }
 
 impl LossVisitor<f32> for Block<'_> {
@@ -205,8 +247,8 @@ impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
         if wants_total || !terms.is_empty() {
             each(inputs, losses, Value(formula));
             if let Some(weights) = weights {
-                for (loss, weight) in losses.iter_mut().zip(weights) {
-                    *loss *= weight;
+                for (loss, &weight) in losses.iter_mut().zip(weights) {
+                    *loss = weighted(weight, *loss);
                 }
             }
             for (output, loss) in terms.iter_mut().zip(&*losses) {
@@ -218,8 +260,8 @@ impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
             let factor = if weights.is_some() { 1.0 } else { scale };
             each(inputs, slopes, Slope { formula, factor });
             if let Some(weights) = weights {
-                for (slope, weight) in slopes.iter_mut().zip(weights) {
-                    *slope = scale * (weight * *slope);
+                for (slope, &weight) in slopes.iter_mut().zip(weights) {
+                    *slope = scale * weighted(weight, *slope);
                 }
             }
         }

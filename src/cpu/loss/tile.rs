@@ -9,7 +9,7 @@ use super::Targets;
 use super::softmax::Slope;
 use super::targets::TargetRow;
 use crate::backend::STATE;
-use crate::reference::losses::times;
+use crate::reference::losses::{times, weighted};
 
 /// A tile of logits, some rows and of them some columns, and what goes with it.
 pub(in crate::cpu) struct Tile<'a> {
@@ -127,7 +127,7 @@ impl Tile<'_> {
     }
 
     fn scaled_loss(&self, scale: f32, target: TargetRow<'_>, state: State) -> f32 {
-        let scaled = scale * self.loss(target, state);
+        let scaled = weighted(scale, self.loss(target, state));
         if scaled.is_finite() || state.is_undefined() || self.z_loss == 0.0 {
             return scaled;
         }

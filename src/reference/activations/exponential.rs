@@ -1,6 +1,6 @@
 //! Activations of exponentials.
 
-use super::{Pointwise, number};
+use super::{Apart, Forms, Pointwise, number};
 use crate::reference::{Real, Sum};
 
 /// `z` where z > 0, else `α·(e^z − 1)`.
@@ -38,6 +38,14 @@ impl<R: Real> Pointwise<R> for Elu<R> {
     fn has_derivative_from_output(&self) -> bool {
         // A negative α gives positive outputs on both sides.
         self.alpha >= number(0.0)
+    }
+
+    const HAS_LIMITS: bool = true;
+
+    #[inline(always)]
+    fn apart(&self, _z: R, y: R, slope: R) -> Apart<R> {
+        let near = y < number::<R>(-0.5) * self.alpha;
+        Apart::near(near && self.alpha > number(0.0), -self.alpha, slope, y)
     }
 }
 
@@ -77,6 +85,16 @@ impl<R: Real> Pointwise<R> for Selu {
 
     fn has_derivative_from_output(&self) -> bool {
         true
+    }
+
+    const HAS_LIMITS: bool = true;
+
+    #[inline(always)]
+    fn apart(&self, _z: R, y: R, slope: R) -> Apart<R> {
+        let limit = number::<R>(SELU_SCALE_ALPHA);
+        // With what the rounded limit has lost.
+        let offset = slope + limit.minus(SELU_SCALE_ALPHA);
+        Apart::near(y < number(-0.5 * SELU_SCALE_ALPHA), -limit, offset, y)
     }
 }
 
@@ -119,6 +137,14 @@ impl<R: Real> Pointwise<R> for Celu<R> {
         // A negative α gives any output below 0, without a limit.
         self.alpha > number(0.0)
     }
+
+    const HAS_LIMITS: bool = true;
+
+    #[inline(always)]
+    fn apart(&self, _z: R, y: R, slope: R) -> Apart<R> {
+        let near = y < number::<R>(-0.5) * self.alpha;
+        Apart::near(near && self.alpha > number(0.0), -self.alpha, self.alpha * slope, y)
+    }
 }
 
 /// `e^z`.
@@ -149,6 +175,20 @@ impl<R: Real> Pointwise<R> for Exponential {
     fn has_derivative_from_output(&self) -> bool {
         true
     }
+
+    const HAS_LIMITS: bool = true;
+
+    #[inline(always)]
+    fn apart(&self, z: R, y: R, _slope: R) -> Apart<R> {
+        Apart::near(z.magnitude() < number(0.5), number(1.0), z.exp_m1(), y)
+    }
+
+    const HAS_FORMS: bool = true;
+
+    #[inline(always)]
+    fn forms(&self, z: R) -> Forms<R> {
+        Forms::of_power(z.into(), number(1.0))
+    }
 }
 
 /// `e^(−z²)`.
@@ -172,6 +212,30 @@ impl<R: Real> Pointwise<R> for Gaussian {
         let square = z.product(z);
         let factor = number::<R>(4.0) * ((square.high - number(0.5)) + square.low);
         factor.exp_times(-square)
+    }
+
+    const HAS_LIMITS: bool = true;
+
+    #[inline(always)]
+    fn apart(&self, z: R, y: R, _slope: R) -> Apart<R> {
+        let offset = R::exp_m1_of(-z.product(z));
+        Apart::near(z.magnitude() < number(0.8), number(1.0), offset, y)
+    }
+
+    const HAS_FORMS: bool = true;
+
+    #[inline(always)]
+    fn forms(&self, z: R) -> Forms<R> {
+        let forms = Forms::of_power(-z.product(z), number::<R>(-2.0) * z);
+        // Where the square would be too small to have all its digits.
+        let tiny = z.magnitude() < number(1e-10);
+        let two = number::<R>(2.0);
+        let (log_rest, rest_slope) = (two * z.magnitude().ln(), -two / z);
+        Forms {
+            log_rest: if tiny { log_rest } else { forms.log_rest },
+            rest_slope: if tiny { rest_slope } else { forms.rest_slope },
+            ..forms
+        }
     }
 }
 
@@ -225,6 +289,28 @@ impl<R: Real> Pointwise<R> for Softplus<R> {
     fn has_derivative_from_output(&self) -> bool {
         // Below, outputs just under the threshold come from both sides of it.
         self.threshold >= number(17.0)
+    }
+
+    const HAS_FORMS: bool = true;
+
+    #[inline(always)]
+    fn forms(&self, z: R) -> Forms<R> {
+        let forms = Forms::of(self.forward(z), self.derivative(z));
+        let (scaled, over) = self.scaled(z);
+        // ln(1 + e) = e·curve for e = e^(β·z), which may underflow.
+        let far = scaled.high < number(-16.0) && !over;
+        let (half, one) = (number::<R>(0.5), number::<R>(1.0));
+        let e = R::exp_of(scaled);
+        let curve = one - e * (half - e * number(1.0 / 3.0));
+        // Its logarithm; the next term is e³/8.
+        let log_curve = -(e * (half - e * number(5.0 / 24.0)));
+        let log = (scaled.high + (scaled.low + log_curve)) - self.beta.ln();
+        let log_slope = self.beta / ((one + e) * curve);
+        Forms {
+            log: if far { log } else { forms.log },
+            log_slope: if far { log_slope } else { forms.log_slope },
+            ..forms
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! whoever calls them (see [`Pointwise`]). At the kinks the values are PyTorch's.
 
 mod exponential;
+mod forms;
 mod periodic;
 mod piecewise;
 mod rowwise;
@@ -11,6 +12,7 @@ mod self_gated;
 mod sigmoidal;
 
 pub use exponential::*;
+pub use forms::*;
 pub use periodic::*;
 pub use piecewise::*;
 pub use rowwise::*;
@@ -41,6 +43,26 @@ pub trait Pointwise<R: Real>: Copy + Send + Sync {
     /// Whether g' is a function of g's value, and offered.
     fn has_derivative_from_output(&self) -> bool {
         false
+    }
+
+    /// Whether g comes so close to a limit other than 0 that y is rounded to it: whether
+    /// [`apart`](Self::apart) tells more than y.
+    const HAS_LIMITS: bool = false;
+
+    /// `y = g(z)` in two parts, from z, y and g'(z).
+    #[inline(always)]
+    fn apart(&self, _z: R, y: R, _slope: R) -> Apart<R> {
+        Apart::whole(y)
+    }
+
+    /// Whether g comes so close to 0 or 1 that logarithms of the rounded y or 1 − y lose digits: whether
+    /// [`forms`](Self::forms) tells more than y.
+    const HAS_FORMS: bool = false;
+
+    /// `y = g(z)` in the forms that logarithms need.
+    #[inline(always)]
+    fn forms(&self, z: R) -> Forms<R> {
+        Forms::of(self.forward(z), self.derivative(z))
     }
 }
 
@@ -166,4 +188,10 @@ pub struct RowStatistics<R> {
 /// A constant of a formula.
 fn number<R: Real>(value: f64) -> R {
     R::from_f64(value)
+}
+
+/// The magnitude with the sign of x, which is not 0.
+#[inline(always)]
+fn with_sign_of<R: Real>(magnitude: R, x: R) -> R {
+    if x > number(0.0) { magnitude } else { -magnitude }
 }

@@ -1,6 +1,6 @@
 //! Activations that are linear, or a polynomial, between kinks.
 
-use super::{Pointwise, number};
+use super::{Forms, Pointwise, number};
 use crate::reference::Real;
 
 /// `z`.
@@ -530,5 +530,27 @@ impl<R: Real> Pointwise<R> for SquaredRelu {
 
     fn has_derivative_from_output(&self) -> bool {
         true
+    }
+
+    const HAS_FORMS: bool = true;
+
+    #[inline(always)]
+    fn forms(&self, z: R) -> Forms<R> {
+        let forms = Forms::of(self.forward(z), self.derivative(z));
+        let (one, two) = (number::<R>(1.0), number::<R>(2.0));
+        let positive = z > number(0.0);
+        // Of 1 − z² from z, as of a square that is close to 1.
+        let large = z > number(0.7);
+        let rest = (one - z) * (one + z);
+        let (log, log_rest) = (two * z.ln(), rest.ln());
+        let (log_slope, rest_slope) = (two / z, forms.slope / rest);
+        Forms {
+            rest: if large { rest } else { forms.rest },
+            log: if positive { log } else { forms.log },
+            log_rest: if large { log_rest } else { forms.log_rest },
+            log_slope: if positive { log_slope } else { forms.log_slope },
+            rest_slope: if large { rest_slope } else { forms.rest_slope },
+            ..forms
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Activations with two limits, and relatives.
 
-use super::{Pointwise, number};
+use super::{Apart, Forms, Pointwise, number, with_sign_of};
 use crate::reference::Real;
 
 /// `1 / (1 + e^−z)`.
@@ -32,6 +32,24 @@ impl<R: Real> Pointwise<R> for Sigmoid {
     fn has_derivative_from_output(&self) -> bool {
         true
     }
+
+    const HAS_LIMITS: bool = true;
+
+    #[inline(always)]
+    fn apart(&self, _z: R, y: R, slope: R) -> Apart<R> {
+        // 1 − y = g' / y
+        Apart::near(y > number(0.5), number(1.0), -(slope / y), y)
+    }
+
+    const HAS_FORMS: bool = true;
+
+    #[inline(always)]
+    fn forms(&self, z: R) -> Forms<R> {
+        let (y, rest) = (z.sigmoid(), (-z).sigmoid());
+        let (log, log_rest) = (-(-z).softplus(), -z.softplus());
+        let slope = z.sigmoid_derivative();
+        Forms { y, rest, log, log_rest, slope, log_slope: rest, rest_slope: y }
+    }
 }
 
 /// `tanh z`.
@@ -61,6 +79,22 @@ impl<R: Real> Pointwise<R> for Tanh {
 
     fn has_derivative_from_output(&self) -> bool {
         true
+    }
+
+    const HAS_LIMITS: bool = true;
+
+    #[inline(always)]
+    fn apart(&self, _z: R, y: R, slope: R) -> Apart<R> {
+        // 1 − |y| = g' / (1 + |y|)
+        let one = with_sign_of(number(1.0), y);
+        Apart::near(y.magnitude() > number(0.5), one, -(slope / (one + y)), y)
+    }
+
+    const HAS_FORMS: bool = true;
+
+    #[inline(always)]
+    fn forms(&self, z: R) -> Forms<R> {
+        Forms::of_tanh(z.into(), number(1.0))
     }
 }
 
@@ -100,6 +134,27 @@ impl<R: Real> Pointwise<R> for ScaledTanh<R> {
 
     fn has_derivative_from_output(&self) -> bool {
         self.a > number(0.0) || self.a < number(0.0)
+    }
+
+    const HAS_LIMITS: bool = true;
+
+    #[inline(always)]
+    fn apart(&self, _z: R, y: R, slope: R) -> Apart<R> {
+        // a·(1 − |tanh|) = g' / (b·(1 + |tanh|))
+        let tanh = y / self.a;
+        let one = with_sign_of(number(1.0), tanh);
+        let near = tanh.magnitude() > number(0.5);
+        Apart::near(near, self.a * one, -(slope / (self.b * (one + tanh))), y)
+    }
+
+    const HAS_FORMS: bool = true;
+
+    #[inline(always)]
+    fn forms(&self, z: R) -> Forms<R> {
+        let unit = Forms::of_tanh(self.b.product(z), self.b);
+        let scaled = Forms::of(self.forward(z), self.derivative(z));
+        // Other limits than 1 are no limits of a logarithm.
+        if self.a == number(1.0) { unit } else { scaled }
     }
 }
 
@@ -153,6 +208,38 @@ impl<R: Real> Pointwise<R> for Softsign {
 
     fn has_derivative_from_output(&self) -> bool {
         true
+    }
+
+    const HAS_LIMITS: bool = true;
+
+    #[inline(always)]
+    fn apart(&self, z: R, y: R, _slope: R) -> Apart<R> {
+        // 1 − |y| = 1 / (1 + |z|)
+        let one = with_sign_of(number(1.0), y);
+        Apart::near(
+            y.magnitude() > number(0.5),
+            one,
+            -(one / (number::<R>(1.0) + z.magnitude())),
+            y,
+        )
+    }
+
+    const HAS_FORMS: bool = true;
+
+    #[inline(always)]
+    fn forms(&self, z: R) -> Forms<R> {
+        let forms = Forms::of(self.forward(z), self.derivative(z));
+        let one = number::<R>(1.0);
+        let (inside, large) = (z >= number(0.0), z > one);
+        let rest = one / (one + z.magnitude());
+        let (log, log_rest) = (-(one / z).ln_1p(), -z.ln_1p());
+        Forms {
+            rest: if inside { rest } else { forms.rest },
+            log: if large { log } else { forms.log },
+            log_rest: if inside { log_rest } else { forms.log_rest },
+            rest_slope: if inside { rest } else { forms.rest_slope },
+            ..forms
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Losses of a probability, or of its logit, for targets from 0 to 1.
 
-use super::{LossTerm, number, times};
+use super::{LossOfForms, LossTerm, number, times};
 use crate::reference::Real;
+use crate::reference::activations::Forms;
 
 /// Where bce ends its logarithms, and the divisor of its gradient, as PyTorch does.
 const LEAST_LOG: f64 = -100.0;
@@ -9,7 +10,7 @@ const LEAST_VARIANCE: f64 = 1e-12;
 
 /// `ln(1 − y)` for y in [0, 1], NaN beyond.
 #[inline(always)]
-fn ln_1m<R: Real>(y: R) -> R {
+pub(crate) fn ln_1m<R: Real>(y: R) -> R {
     let one = number::<R>(1.0);
     let rest = one - y;
     // For small y the sum 1 − y would lose it: ln(1 − y) = −ln(1 + y / (1 − y)).
@@ -47,6 +48,31 @@ impl<R: Real> LossTerm<R> for Bce {
         let least = number::<R>(LEAST_VARIANCE);
         let variance = y * (number::<R>(1.0) - y);
         (y - t) / if variance < least { least } else { variance }
+    }
+}
+
+/// Whether y is no probability.
+#[inline(always)]
+fn is_outside<R: Real>(y: R) -> bool {
+    y < number(0.0) || y > number(1.0)
+}
+
+impl<R: Real> LossOfForms<R> for Bce {
+    #[inline(always)]
+    fn loss_of_forms(&self, y: Forms<R>, t: R) -> R {
+        let least = number::<R>(LEAST_LOG);
+        let clamped = |log: R| if log < least { least } else { log };
+        let value = -(t * clamped(y.log) + (number::<R>(1.0) - t) * clamped(y.log_rest));
+        if is_outside(y.y) { number(f64::NAN) } else { value }
+    }
+
+    #[inline(always)]
+    fn slope_of_forms(&self, y: Forms<R>, t: R) -> R {
+        let value = times(number::<R>(1.0) - t, y.rest_slope) - times(t, y.log_slope);
+        // As of y alone where that is 0 or 1 exactly, and outside.
+        let bounded = self.gradient(y.y, t, number(1.0)) * y.slope;
+        let is_finite = value.magnitude() < number(f64::INFINITY);
+        if is_finite && !is_outside(y.y) { value } else { bounded }
     }
 }
 
@@ -135,12 +161,11 @@ impl<R: Real> Focal<R> {
     /// 1 − p_t, and the cross-entropy.
     #[inline(always)]
     fn parts(y: R, t: R) -> (R, R) {
-        let (zero, one) = (number::<R>(0.0), number::<R>(1.0));
+        let one = number::<R>(1.0);
         let other = one - t;
         let missing = y * other + (one - y) * t;
         let entropy = -(times(t, y.ln()) + times(other, ln_1m(y)));
-        let outside = y < zero || y > one;
-        (missing, if outside { number(f64::NAN) } else { entropy })
+        (missing, if is_outside(y) { number(f64::NAN) } else { entropy })
     }
 }
 
@@ -148,7 +173,9 @@ impl<R: Real> LossTerm<R> for Focal<R> {
     #[inline(always)]
     fn loss(&self, y: R, t: R, _extra: R) -> R {
         let (missing, entropy) = Self::parts(y, t);
-        balance(self.alpha, t) * power(missing, self.gamma) * entropy
+        let value = times(balance(self.alpha, t), times(power(missing, self.gamma), entropy));
+        // Outside of [0, 1] there is none.
+        if entropy >= number(0.0) { value } else { number(f64::NAN) }
     }
 
     #[inline(always)]
@@ -164,9 +191,45 @@ impl<R: Real> LossTerm<R> for Focal<R> {
         // γ·(1 − p_t)^(γ − 1)·bce, where the first may be infinite and the last 0.
         let steep = times(self.gamma, factor / missing) * (one - t - t);
         let drag = if entropy == zero { zero } else { times(steep, entropy) };
-        let value = balance(self.alpha, t) * (drag + times(factor, slope));
+        let value = times(balance(self.alpha, t), drag + times(factor, slope));
         // Outside of [0, 1] there is none.
         if entropy >= zero { value } else { number(f64::NAN) }
+    }
+}
+
+impl<R: Real> Focal<R> {
+    /// 1 − p_t, and the cross-entropy.
+    #[inline(always)]
+    fn parts_of_forms(y: Forms<R>, t: R) -> (R, R) {
+        let other = number::<R>(1.0) - t;
+        let entropy = -(times(t, y.log) + times(other, y.log_rest));
+        let outside = is_outside(y.y);
+        (y.y * other + y.rest * t, if outside { number(f64::NAN) } else { entropy })
+    }
+}
+
+impl<R: Real> LossOfForms<R> for Focal<R> {
+    #[inline(always)]
+    fn loss_of_forms(&self, y: Forms<R>, t: R) -> R {
+        let (missing, entropy) = Self::parts_of_forms(y, t);
+        let value = times(balance(self.alpha, t), times(power(missing, self.gamma), entropy));
+        if entropy >= number(0.0) { value } else { number(f64::NAN) }
+    }
+
+    #[inline(always)]
+    fn slope_of_forms(&self, y: Forms<R>, t: R) -> R {
+        let (zero, one) = (number::<R>(0.0), number::<R>(1.0));
+        let (missing, entropy) = Self::parts_of_forms(y, t);
+        let other = one - t;
+        // g' / (1 − p_t), times the cross-entropy: without quotients of two numbers that vanish together.
+        let mixed = y.slope / missing;
+        let ratio = if t == one { y.rest_slope } else { mixed };
+        let ratio = if t == zero { y.log_slope } else { ratio };
+        let drag = if entropy == zero { zero } else { times(ratio, entropy) };
+        let steep = times(self.gamma, drag) * (other - t);
+        let slope = times(other, y.rest_slope) - times(t, y.log_slope);
+        let value = times(power(missing, self.gamma), steep + slope);
+        if entropy >= zero { times(balance(self.alpha, t), value) } else { number(f64::NAN) }
     }
 }
 
@@ -204,7 +267,7 @@ impl<R: Real> LossTerm<R> for FocalWithLogits<R> {
     #[inline(always)]
     fn loss(&self, z: R, t: R, _extra: R) -> R {
         let FocalParts { factor, entropy, .. } = self.parts(z, t);
-        balance(self.alpha, t) * times(factor, entropy)
+        times(balance(self.alpha, t), times(factor, entropy))
     }
 
     #[inline(always)]
@@ -217,6 +280,6 @@ impl<R: Real> LossTerm<R> for FocalWithLogits<R> {
         let ratio = if t == one { p } else { mixed };
         let ratio = if t == zero { q } else { ratio };
         let steep = self.gamma * (other - t) * times(ratio, entropy);
-        balance(self.alpha, t) * (factor * (steep + (other * p - t * q)))
+        times(balance(self.alpha, t), times(factor, steep + (other * p - t * q)))
     }
 }

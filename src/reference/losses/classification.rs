@@ -1,7 +1,8 @@
 //! Losses of a distribution over classes, class by class.
 
-use super::{LossTerm, times};
+use super::{LossOfForms, LossTerm, times};
 use crate::reference::Real;
+use crate::reference::activations::Forms;
 
 /// `−t·ln y`, and 0 where t is 0, also at y = 0.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,18 @@ impl<R: Real> LossTerm<R> for CrossEntropy {
         let zero = R::from_f64(0.0);
         let term = -(t / y);
         if t == zero { zero } else { term }
+    }
+}
+
+impl<R: Real> LossOfForms<R> for CrossEntropy {
+    #[inline(always)]
+    fn loss_of_forms(&self, y: Forms<R>, t: R) -> R {
+        -times(t, y.log)
+    }
+
+    #[inline(always)]
+    fn slope_of_forms(&self, y: Forms<R>, t: R) -> R {
+        -times(t, y.log_slope)
     }
 }
 

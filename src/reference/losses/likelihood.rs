@@ -1,7 +1,8 @@
 //! Divergences, and negative log-likelihoods of distributions over numbers.
 
-use super::{LossTerm, number, times};
+use super::{LossOfForms, LossTerm, number, times};
 use crate::reference::Real;
+use crate::reference::activations::Forms;
 
 /// `t·(ln t − y)` for a log-probability y; with `log_target` `e^t·(t − y)`.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,20 @@ pub struct PoissonNll<R> {
     pub eps: R,
 }
 
+impl<R: Real> PoissonNll<R> {
+    /// The term, with what is constant in y where that is asked for.
+    #[inline(always)]
+    fn with_constant(&self, term: R, t: R) -> R {
+        if !self.full {
+            return term;
+        }
+        let half = number::<R>(0.5);
+        let log_tau = number::<R>(std::f64::consts::TAU.ln());
+        let stirling = (t * t.ln() - t) + half * (log_tau + t.ln());
+        if t > number(1.0) { term + stirling } else { term }
+    }
+}
+
 impl<R: Real> LossTerm<R> for PoissonNll<R> {
     #[inline(always)]
     fn loss(&self, y: R, t: R, _extra: R) -> R {
@@ -46,18 +61,40 @@ impl<R: Real> LossTerm<R> for PoissonNll<R> {
         // An infinite rate outgrows every other part.
         let is_infinite = self.log_input && rate == number(f64::INFINITY);
         let term = if is_infinite { rate } else { term };
-        if !self.full {
-            return term;
-        }
-        let half = number::<R>(0.5);
-        let log_tau = number::<R>(std::f64::consts::TAU.ln());
-        let stirling = (t * t.ln() - t) + half * (log_tau + t.ln());
-        if t > number(1.0) { term + stirling } else { term }
+        self.with_constant(term, t)
     }
 
     #[inline(always)]
     fn gradient(&self, y: R, t: R, _extra: R) -> R {
-        if self.log_input { y.exp() - t } else { number::<R>(1.0) - t / (y + self.eps) }
+        let quotient = t / (y + self.eps);
+        let quotient = if t == number(0.0) { t } else { quotient };
+        if self.log_input { y.exp() - t } else { number::<R>(1.0) - quotient }
+    }
+}
+
+/// Below, a rate or its derivative may be subnormal.
+const LEAST_RATE: f64 = 1e-30;
+
+/// Of a rate: where y is not a logarithm.
+impl<R: Real> LossOfForms<R> for PoissonNll<R> {
+    #[inline(always)]
+    fn loss_of_forms(&self, y: Forms<R>, t: R) -> R {
+        let plain = self.loss(y.y, t, number(1.0));
+        // Without an ε the logarithm is that of the rate.
+        let value = self.with_constant(y.y - times(t, y.log), t);
+        if self.eps > number(0.0) || y.y > number(LEAST_RATE) { plain } else { value }
+    }
+
+    #[inline(always)]
+    fn slope_of_forms(&self, y: Forms<R>, t: R) -> R {
+        let one = number::<R>(1.0);
+        let plain = self.gradient(y.y, t, one) * y.slope;
+        // g' / (y + ε) for a small y.
+        let ratio = self.eps.exp_times((-y.log).into());
+        let ratio = if self.eps > number(0.0) { ratio } else { number(0.0) };
+        let share = y.log_slope / (one + ratio);
+        let value = y.slope - times(t, share);
+        if y.y > number(LEAST_RATE) || !(y.y >= number(0.0)) { plain } else { value }
     }
 }
 

@@ -3,43 +3,43 @@
 use super::{LossTerm, number, positive_part};
 use crate::reference::Real;
 
-/// `1 − t·y`; zero times infinity is zero.
+/// `margin − t·y`; zero times infinity is zero.
 #[inline(always)]
-fn shortfall<R: Real>(y: R, t: R) -> R {
+fn shortfall<R: Real>(y: R, t: R, margin: R) -> R {
     let product = t.product(y);
-    (number::<R>(1.0) - product.high) - product.low
+    (margin - product.high) - product.low
 }
 
-/// `max(0, 1 − t·y)`.
+/// `max(0, extra − t·y)`, with the margin 1 for an extra.
 #[derive(Clone, Copy, Debug)]
 pub struct Hinge;
 
 impl<R: Real> LossTerm<R> for Hinge {
     #[inline(always)]
-    fn loss(&self, y: R, t: R, _extra: R) -> R {
-        positive_part(shortfall(y, t))
+    fn loss(&self, y: R, t: R, margin: R) -> R {
+        positive_part(shortfall(y, t, margin))
     }
 
     #[inline(always)]
-    fn gradient(&self, y: R, t: R, _extra: R) -> R {
-        if shortfall(y, t) > number(0.0) { -t } else { number(0.0) }
+    fn gradient(&self, y: R, t: R, margin: R) -> R {
+        if shortfall(y, t, margin) > number(0.0) { -t } else { number(0.0) }
     }
 }
 
-/// `max(0, 1 − t·y)²`.
+/// `max(0, extra − t·y)²`, with the margin 1 for an extra.
 #[derive(Clone, Copy, Debug)]
 pub struct SquaredHinge;
 
 impl<R: Real> LossTerm<R> for SquaredHinge {
     #[inline(always)]
-    fn loss(&self, y: R, t: R, _extra: R) -> R {
-        let hinge = positive_part(shortfall(y, t));
+    fn loss(&self, y: R, t: R, margin: R) -> R {
+        let hinge = positive_part(shortfall(y, t, margin));
         hinge * hinge
     }
 
     #[inline(always)]
-    fn gradient(&self, y: R, t: R, _extra: R) -> R {
-        let hinge = shortfall(y, t);
+    fn gradient(&self, y: R, t: R, margin: R) -> R {
+        let hinge = shortfall(y, t, margin);
         let slope = number::<R>(-2.0) * t * hinge;
         if hinge > number(0.0) { slope } else { number(0.0) }
     }

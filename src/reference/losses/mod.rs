@@ -13,11 +13,12 @@ pub use margin::*;
 pub use regression::*;
 
 use super::Real;
+use super::activations::Forms;
 
 /// The terms that a loss adds up: over the elements, or over the classes of each row.
 ///
 /// `extra` is what goes with a target: the weight of positive targets for bce_with_logits, the variance
-/// for gaussian_nll; other losses do not look at it.
+/// for gaussian_nll, for hinge and squared_hinge the margin, 1; other losses do not look at it.
 ///
 /// Callers replace the result by NaN where an argument is NaN; the formulas need not.
 pub trait LossTerm<R: Real>: Copy + Send + Sync {
@@ -26,6 +27,18 @@ pub trait LossTerm<R: Real>: Copy + Send + Sync {
 
     /// Its derivative with respect to y.
     fn gradient(&self, y: R, t: R, extra: R) -> R;
+}
+
+/// The terms of a loss of a probability, or of a rate: from every form of the output, so that no logarithm
+/// sees one that is rounded to 0 or 1.
+///
+/// Callers replace the result by NaN where an argument is NaN.
+pub trait LossOfForms<R: Real>: LossTerm<R> {
+    /// The term of one element.
+    fn loss_of_forms(&self, y: Forms<R>, t: R) -> R;
+
+    /// Its derivative with respect to z.
+    fn slope_of_forms(&self, y: Forms<R>, t: R) -> R;
 }
 
 fn number<R: Real>(value: f64) -> R {
@@ -45,6 +58,14 @@ fn sign<R: Real>(x: R) -> R {
 pub(crate) fn times<R: Real>(coefficient: R, value: R) -> R {
     let product = coefficient * value;
     if coefficient == number(0.0) { number(0.0) } else { product }
+}
+
+/// What a weight makes of a term: nothing where the weight is 0, also of an infinite one; NaN stays.
+#[inline(always)]
+pub(crate) fn weighted<R: Real>(weight: R, value: R) -> R {
+    let infinite = value.magnitude() == number(f64::INFINITY);
+    let product = weight * value;
+    if infinite && weight == number(0.0) { number(0.0) } else { product }
 }
 
 /// x where it is positive, else 0; NaN for NaN.

@@ -1,0 +1,12 @@
+// sigmoid: close to 1 with 1 - y = g' / y; the forms from z.
+
+fn apart(z: f32, y: f32, slope: f32) -> Parts {
+    return near_limit(y > 0.5, 1.0, -math_divide(slope, y), y);
+}
+
+fn forms(z: f32) -> Forms {
+    let y = math_sigmoid(z);
+    let rest = math_sigmoid(-z);
+    let slope = math_sigmoid_derivative(z);
+    return Forms(y, rest, -math_softplus(-z), -math_softplus(z), slope, rest, y);
+}

@@ -1,0 +1,25 @@
+// For kernels/loss_terms.wgsl: a loss of y - t for y = g(z), and its derivative with respect to z. Both y and
+// t are taken relative to the limit that y is close to.
+
+fn term(z: f32, y: f32, t: f32, extra: f32) -> f32 {
+    let parts = apart(z, y, derivative(z));
+    return loss(parts.low, t - parts.high, extra);
+}
+
+// With respect to z: the product of both.
+fn slope_factors(z: f32, y: f32, t: f32, extra: f32) -> vec2<f32> {
+    let slope = derivative(z);
+    let parts = apart(z, y, slope);
+    return vec2<f32>(nan_where(is_nan(y), gradient(parts.low, t - parts.high, extra)), slope);
+}
+
+fn term_ranged(term: f32, z: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    let parts = apart(z, y, derivative(z));
+    return loss_ranged(term, parts.low, t - parts.high, extra);
+}
+
+fn slope_ranged(factors: vec2<f32>, z: f32, y: f32, t: f32, extra: f32) -> Ranged {
+    let parts = apart(z, y, factors.y);
+    let dy = gradient_ranged(factors.x, parts.low, t - parts.high, extra);
+    return ranged_product(dy, derivative_ranged(factors.y, z));
+}
