@@ -153,13 +153,19 @@ where
     /// Adds an output and the vector's element there to what is known of a row before its sum.
     #[inline(always)]
     fn add_to(&self, apart: &mut Apart, y: f32, v: f32) {
-        let outweighs = (self.outweighs)(y);
-        apart.vector += if outweighs { v } else { 0.0 };
-        if SHIFTS {
-            apart.other += (self.term)(y, v);
-        } else {
-            apart.other += if outweighs { y } else { 0.0 };
-        }
+        apart.vector += self.vector_apart(y, v);
+        apart.other += self.other_apart(y, v);
+    }
+
+    /// By bits: a choice becomes branches in loops over a few elements.
+    #[inline(always)]
+    fn vector_apart(&self, y: f32, v: f32) -> f32 {
+        f32::from_bits(v.to_bits() & u32::from((self.outweighs)(y)).wrapping_neg())
+    }
+
+    #[inline(always)]
+    fn other_apart(&self, y: f32, v: f32) -> f32 {
+        if SHIFTS { (self.term)(y, v) } else { self.vector_apart(y, y) }
     }
 
     /// The shift of a row of which so many outputs are positive.
@@ -281,9 +287,12 @@ where
         let apart = |lane: usize| Apart { vector: vectors[lane], other: others[lane] };
         let divisor = |lane: usize| if self.projects { support[lane].max(1.0) } else { 1.0 };
         let (mut scale, mut origin) = ([0.0; LANES], [0.0; LANES]);
-        for lane in 0..LANES {
+        for lane in 0..lines(ACROSS) {
             let shift = self.shift(apart(lane), divisor(lane));
             Shift { scale: scale[lane], origin: origin[lane] } = shift;
+        }
+        for values in [&mut scale, &mut origin] {
+            across::<ACROSS, _>(values, |first, _| first);
         }
         let shift = |lane: usize| Shift { scale: scale[lane], origin: origin[lane] };
         let mut totals = Totals::<ACROSS>::ZERO;
@@ -322,7 +331,10 @@ where
         let count = output.len() / rows.width;
         let apart = self.0.apart(rows, count, [y, vector]);
         // Short rows are not projected.
-        let shifts = apart.map(|apart| self.0.shift(apart, 1.0));
+        let mut shifts = [Shift::NONE; GROUP];
+        for n in 0..GROUP {
+            shifts[n] = self.0.shift(apart[n], 1.0);
+        }
         let mut sums = [RowSum::ZERO; GROUP];
         for (n, sum) in sums.iter_mut().enumerate().take(count) {
             *sum = self.0.sum_of_row(rows, [rows.row(y, n), rows.row(vector, n)], shifts[n]);
@@ -346,6 +358,19 @@ where
     S: Fn(f32, f32, f32) -> RowTotals<f32> + Sync,
     E: Fn(f32, f32, RowTotals<f32>) -> f32 + Sync,
 {
+    /// What a few outputs, and the vector there, add to what is known of a row.
+    #[inline(always)]
+    fn few_apart(&self, y: &Few, v: &Few) -> [Few; 2] {
+        let (mut vectors, mut others) = ([0.0; FEW], [0.0; FEW]);
+        for i in 0..FEW {
+            vectors[i] = self.vector_apart(y[i], v[i]);
+        }
+        for i in 0..FEW {
+            others[i] = self.other_apart(y[i], v[i]);
+        }
+        [vectors, others]
+    }
+
     /// What is known of each of some rows before its sum.
     #[inline(always)]
     fn apart(&self, rows: Rows, count: usize, [y, v]: [&[f32]; 2]) -> [Apart; GROUP] {
@@ -353,23 +378,35 @@ where
         for n in 0..count {
             let ((whole_y, last_y), (whole_v, last_v)) =
                 (parts(rows.row(y, n)), parts(rows.row(v, n)));
-            let (mut vector, mut other) = ([0.0; FEW], [0.0; FEW]);
-            let mut add = |y: &Few, v: &Few| {
+            let (mut vector, mut other) = ([0.0f32; FEW], [0.0f32; FEW]);
+            for (y, v) in whole_y.iter().zip(whole_v) {
+                let [vectors, others] = self.few_apart(y, v);
                 for i in 0..FEW {
-                    let mut apart = Apart { vector: vector[i], other: other[i] };
-                    self.add_to(&mut apart, y[i], v[i]);
-                    Apart { vector: vector[i], other: other[i] } = apart;
+                    vector[i] += vectors[i];
                 }
-            };
-            whole_y.iter().zip(whole_v).for_each(|(y, v)| add(y, v));
+                for i in 0..FEW {
+                    other[i] += others[i];
+                }
+            }
             if let (Some(y), Some(v)) = (last_y, last_v) {
-                add(&rows.only_new_or(y, self.nothing), &rows.only_new_or(v, 0.0));
+                let [vectors, others] = self.few_apart(y, v);
+                let (vectors, others) = (rows.only_new(&vectors), rows.only_new(&others));
+                for i in 0..FEW {
+                    vector[i] += vectors[i];
+                }
+                for i in 0..FEW {
+                    other[i] += others[i];
+                }
             }
             (vectors[n], others[n]) = (vector, other);
         }
         let vectors = fold_rows(&vectors, |a, b| a + b);
         let others = fold_rows(&others, |a, b| a + b);
-        std::array::from_fn(|n| Apart { vector: vectors[n], other: others[n] })
+        let mut apart = [Apart { vector: 0.0, other: 0.0 }; GROUP];
+        for n in 0..GROUP {
+            apart[n] = Apart { vector: vectors[n], other: others[n] };
+        }
+        apart
     }
 
     /// Adds up the terms of a row.

@@ -118,13 +118,7 @@ impl Rows {
     /// What the last vector has that no other has; elsewhere 0.
     #[inline(always)]
     pub(super) fn only_new(self, last: &Few) -> Few {
-        self.only_new_or(last, 0.0)
-    }
-
-    /// The same; elsewhere this number.
-    #[inline(always)]
-    pub(super) fn only_new_or(self, last: &Few, number: f32) -> Few {
-        self.rest.choose(last, &[number; FEW])
+        self.rest.choose(last, &[0.0; FEW])
     }
 }
 
