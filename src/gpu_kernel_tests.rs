@@ -147,6 +147,8 @@ fn output_layers() {
         let pairs = [
             (Activation::Softmax, Loss::cross_entropy()),
             (Activation::Tanh, Loss::Mse),
+            // Numbers that go with the dispatch, also of products with tiles.
+            (Activation::Elu { alpha: 0.5 }, Loss::Huber { delta: 0.5 }),
             (Activation::Identity, Loss::multi_margin()),
         ];
         for (activation, loss) in pairs {
@@ -158,8 +160,10 @@ fn output_layers() {
                 let b = device.tensor(&b, [classes]).unwrap();
                 let dense = tensor(&dense, [batch, classes]);
                 let labels = device.labels(&labels).unwrap();
-                let targets =
-                    if loss == Loss::Mse { Targets::from(&dense) } else { Targets::from(&labels) };
+                let targets = match loss.is_on_rows() {
+                    true => Targets::from(&labels),
+                    false => Targets::from(&dense),
+                };
                 let layer = OutputLayer::new(activation, loss).reduction(Reduction::Sum);
                 let step = layer.gradients(&x, &w, Some(&b), targets).unwrap();
                 vec![step.y, step.dz, step.dw, step.db, step.dx]
