@@ -78,6 +78,10 @@ fn drop_reads(tensor: &Tensor, count: usize) {
 
 #[test]
 fn reads_that_are_dropped_harm_nobody() {
+    // What other tests take does not count.
+    if let Some(passed) = alone("reads_that_are_dropped_harm_nobody") {
+        return passed;
+    }
     // More where somebody has the time: 200 000 take minutes.
     let count = std::env::var("WGRAD_TEST_DROPS").ok().and_then(|count| count.parse().ok());
     let count: usize = count.unwrap_or(4000);
@@ -106,8 +110,8 @@ fn reads_that_are_dropped_harm_nobody() {
 #[test]
 fn one_thread_waits_for_all_reads_and_ends_with_the_device() {
     const NAME: &str = "wgrad poller";
-    if let Some(child) = alone("one_thread_waits_for_all_reads_and_ends_with_the_device") {
-        return child;
+    if let Some(passed) = alone("one_thread_waits_for_all_reads_and_ends_with_the_device") {
+        return passed;
     }
     for info in Device::enumerate().iter().filter(|info| info.kind.is_gpu()) {
         let device = Device::open(info).unwrap();
@@ -204,7 +208,7 @@ fn a_device_that_its_owner_destroys_is_lost_at_every_call() {
     }
     // What is under way when it is destroyed, and the first call after that.
     for state in 0..5 {
-        for first in 0..15 {
+        for first in (state..15).step_by(5) {
             for (adapter, raw, queue) in
                 hosts().into_iter().take(if first == state { 9 } else { 1 })
             {
@@ -367,7 +371,7 @@ fn a_tensors_buffer_that_the_caller_destroys_never_comes_back() {
 
 #[test]
 fn limits_are_what_can_be_bound() {
-    let odd = [(1 << 20) + 3, (1 << 20) + 18, (3 << 20) - 1, (1 << 24) + 255];
+    let odd = [(1 << 20) + 3, (3 << 20) - 1];
     for (size, bound) in odd.iter().flat_map(|&size| [(size, size), (size, (1 << 20) + 5)]) {
         let change = |limits: wgpu::Limits| wgpu::Limits {
             max_buffer_size: size.min(limits.max_buffer_size),

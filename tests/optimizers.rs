@@ -768,7 +768,7 @@ fn steps_take_no_more_memory_than_the_first_and_are_one_submission() {
             assert_eq!(after.dispatches - before.dispatches, 4, "{device:?}");
             let submissions = u64::from(device.info().kind.is_gpu());
             assert_eq!(after.submissions - before.submissions, submissions, "{device:?}");
-            memory.push(device.memory());
+            memory.push(common::held(&device));
         }
         assert_eq!(memory[2], memory[19], "{device:?}");
     }

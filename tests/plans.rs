@@ -435,14 +435,14 @@ fn on_a_gpu_a_run_allocates_and_compiles_nothing() {
             device.counters().dispatches - before
         };
         let plan = device.record(step).unwrap();
-        let (counters, memory) = (device.counters(), device.memory());
+        let (counters, memory) = (device.counters(), common::held(&device));
         for _ in 0..300 {
             plan.run().unwrap();
         }
         device.synchronize().unwrap();
         assert_eq!(device.counters().dispatches - counters.dispatches, 300 * dispatches);
         assert_eq!(device.counters().pipelines, counters.pipelines);
-        assert_eq!(device.memory(), memory);
+        assert_eq!(common::held(&device), memory);
         // All of them go back when the plan is gone.
         drop(plan);
         assert_eq!(device.memory().workspace.current_bytes, 0);

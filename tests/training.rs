@@ -275,9 +275,9 @@ fn memory_does_not_grow_with_the_steps() {
                 network.step(&x, &labels);
             }
             if step == 99 {
-                after_100 = Some(device.memory());
+                after_100 = Some(common::held(&device));
             }
         }
-        assert_eq!(Some(device.memory()), after_100, "{device:?}");
+        assert_eq!(Some(common::held(&device)), after_100, "{device:?}");
     }
 }

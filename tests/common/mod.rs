@@ -40,6 +40,15 @@ pub fn narrow() -> Device {
     Device::from_wgpu(&adapter, device, queue).unwrap()
 }
 
+/// What tensors and operations take. How many uploads are under way, and kept, depends on how far the GPU is
+/// behind: at most the batches that may be.
+pub fn held(device: &Device) -> [wgrad::MemoryUse; 2] {
+    let memory = device.memory();
+    assert_eq!(memory.in_use_bytes, memory.tensors.current_bytes + memory.workspace.current_bytes);
+    assert!(memory.pooled_bytes <= memory.peak_bytes + (32 << 20), "{device:?}: {memory}");
+    [memory.tensors, memory.workspace]
+}
+
 /// One body, run on the CPU and on every adapter.
 #[macro_export]
 macro_rules! on_every_device {
