@@ -41,6 +41,7 @@ pub(super) fn copy_odd(
     to: &Arc<Buffer>,
     halves: usize,
 ) -> Result<()> {
+    context.check_shared(to)?;
     let whole = halves / 2;
     if whole > 0 {
         let bytes = (whole * size_of::<u32>()) as u64;
