@@ -77,6 +77,11 @@ fn class_weight(k: u32) -> f32 {
     return extra[parameters.extra_base + k * parameters.extra_column];
 }
 
+// A target times the weight of its class: 0 where the target is, whatever the weight.
+fn weighted_target(t: f32, k: u32) -> f32 {
+    return select(t * class_weight(k), 0.0, t == 0.0);
+}
+
 // The scale of the reduction.
 fn reduction_scale() -> f32 {
     if (!has(HAS_DIVISOR)) {

@@ -42,13 +42,16 @@ fn main(
                 let t = target_at(at.row, i + k);
                 let beside = extra_at(at.row, i + k);
                 let weight = weight_at(at.row, i + k);
+                let takes_part = !is_left_out(at.row, i + k);
                 let undefined = is_nan(out) || is_nan(t) || is_nan(beside);
+                // What may be in the range of f32 where numbers on the way are not.
+                let has_value = takes_part && weight != 0.0 && !undefined;
                 outs = with_part(outs, k, out);
                 if (WANT_LOSS || WANT_TERMS) {
                     let one = opaque(term(argument, out, t, beside));
-                    var value = nan_where(undefined, weighted(weight, one));
+                    var value = nan_where(undefined, select(0.0, weighted(weight, one), takes_part));
                     var scaled = scale * value;
-                    if ((lowers || !is_finite(value)) && weight != 0.0 && !undefined) {
+                    if ((lowers || !is_finite(value)) && has_value) {
                         let exact = ranged_product(ranged(weight), term_ranged(one, argument, out, t, beside));
                         scaled = unranged(ranged_product(ranged(scale), exact));
                         value = select(value, unranged(ranged_power(exact, LOWER)), lowers);
@@ -61,8 +64,8 @@ fn main(
                 if (WANT_DZ) {
                     let factors = slope_factors(argument, out, t, beside);
                     let slope = weighted(weight, opaque(factors.x * opaque(factors.y)));
-                    var value = nan_where(undefined, scale * opaque(slope));
-                    if (!is_finite(value) && weight != 0.0 && !undefined) {
+                    var value = nan_where(undefined, select(0.0, scale * opaque(slope), takes_part));
+                    if (!is_finite(value) && has_value) {
                         let exact = ranged_product(ranged(weight), slope_ranged(factors, argument, out, t, beside));
                         value = unranged(ranged_product(ranged(scale), exact));
                     }

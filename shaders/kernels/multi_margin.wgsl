@@ -24,12 +24,12 @@ fn hinge_slope(hinge: f32) -> Ranged {
     return ranged_power(ranged(hinge), 1);
 }
 
-// scale * value, from the ranged one where the value is beyond f32.
+// scale * value, from the ranged one where the value is beyond f32. What is 0 is so whatever it weighs.
 fn scaled(scale: f32, value: f32, exact: Ranged) -> f32 {
     if (is_infinite(value) && scale != 0.0) {
         return unranged(ranged_product(ranged(scale), exact));
     }
-    return weighted(scale, value);
+    return select(weighted(scale, value), 0.0, value == 0.0);
 }
 
 @compute @workgroup_size(256)

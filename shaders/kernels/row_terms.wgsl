@@ -115,7 +115,8 @@ fn main(
         let out = forms_at(x, p, top);
         let t = target_at(at.row, i);
         let beside = extra_at(at.row, i);
-        let weight = weight_at(at.row, i);
+        // What has no part in the loss has none whatever the row weighs.
+        let weight = select(weight_at(at.row, i), 0.0, is_left_out(at.row, i));
         let unknown = undefined || is_nan(t) || is_nan(beside);
         if (WANT_LOSS) {
             let value = weighted(weight, opaque(row_term(out, above, t, beside)));

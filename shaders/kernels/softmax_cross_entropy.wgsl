@@ -59,7 +59,9 @@ fn main(
     var coefficient = 0.0;
     if (counts) {
         scale = reduction_scale() * weight_at(at.row, 0u);
-        coefficient = parameters.z_loss * label_weight(at.row);
+        if (parameters.z_loss != 0.0) {
+            coefficient = parameters.z_loss * label_weight(at.row);
+        }
     }
     // Where nothing but that loss needs the logarithm, it takes that, too.
     var log_sum = 0.0;

@@ -18,10 +18,15 @@ fn target_at(row: u32, column: u32) -> f32 {
     let at = parameters.targets_base + row * parameters.width + column;
     let t = part(targets[at / TOGETHER], at % TOGETHER);
     if (parameters.smoothing == 0.0) {
-        return t * class_weight(column);
+        return weighted_target(t, column);
     }
     let value = (1.0 - parameters.smoothing) * t + parameters.smoothing / f32(parameters.classes);
-    return value * class_weight(column);
+    return weighted_target(value, column);
+}
+
+// Whether an element has no part in the loss of its row, whatever the row weighs.
+fn is_left_out(row: u32, column: u32) -> bool {
+    return false;
 }
 
 // Dense targets have no label.

@@ -26,7 +26,12 @@ fn target_at(row: u32, column: u32) -> f32 {
     let hit = targets[parameters.targets_base + row] == i32(column);
     let share = parameters.smoothing / f32(parameters.classes);
     let value = share + select(0.0, 1.0 - parameters.smoothing, hit);
-    return value * class_weight(column);
+    return weighted_target(value, column);
+}
+
+// Whether an element has no part in the loss of its row, whatever the row weighs.
+fn is_left_out(row: u32, column: u32) -> bool {
+    return targets_are_single() && label_of(row) != column;
 }
 
 // The weight of the row's label, where the row counts.

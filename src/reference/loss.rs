@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::loss::{Argument, Formula, Loss, Structure, Unit};
 use crate::reduction::Reduction;
 
-use super::losses::weighted;
+use super::losses::{times, weigh, weighted};
 use super::pair::{Beside, Pair};
 use super::sum;
 
@@ -117,11 +117,8 @@ pub(super) fn evaluate(
     z_loss: f64,
 ) -> Result<LossGradient> {
     let rows = check(y, classes, &targets)?;
-    let row = |row: usize| {
-        let data = Row { pair, loss, y, classes, rows, targets, z_loss, row };
-        data.evaluate()
-    };
-    let evaluated: Vec<RowLoss> = (0..rows).map(row).collect();
+    let data = |row: usize| Row { pair, loss, y, classes, rows, targets, z_loss, row };
+    let evaluated: Vec<RowLoss> = (0..rows).map(|row| data(row).evaluate()).collect();
     let weights: f64 = evaluated.iter().map(|row| row.weight).sum();
     let divisor = match (reduction, loss.unit()) {
         (Reduction::Sum | Reduction::None, _) => 1.0,
@@ -133,11 +130,15 @@ pub(super) fn evaluate(
     };
     let counts: Vec<bool> = evaluated.iter().map(|row| row.counts).collect();
     let terms: Vec<f64> = evaluated.iter().flat_map(|row| row.terms.iter().copied()).collect();
-    let slopes = |row: &RowLoss| -> Vec<f64> {
-        let slope = |slope: &f64| if row.counts { slope / divisor } else { 0.0 };
-        row.slopes.iter().map(slope).collect()
+    let slope = |(index, &slope): (usize, &f64)| {
+        let (row, column) = (index / classes, index % classes);
+        // What has no part in the loss has no slope, also where the divisor is 0 or NaN.
+        let is_chained = matches!(pair.argument, Argument::Row(_));
+        let has_part = counts[row] && (is_chained || !data(row).is_left_out(column));
+        if has_part || counts[row] && slope.is_nan() { slope / divisor } else { 0.0 }
     };
-    let dy = evaluated.iter().flat_map(slopes).collect();
+    let slopes: Vec<f64> = evaluated.iter().flat_map(|row| row.slopes.iter().copied()).collect();
+    let dy = slopes.iter().enumerate().map(slope).collect();
     Ok(LossGradient { loss: sum(terms.iter().copied()) / divisor, terms, dy, counts })
 }
 
@@ -228,8 +229,16 @@ impl Row<'_> {
         if self.loss.unit() == Unit::Element {
             target
         } else {
-            self.class_weight(column) * smoothed
+            times(smoothed, self.class_weight(column))
         }
+    }
+
+    /// Whether the row is compared with the output of its label alone, which is another: then this one has
+    /// no part in the loss, whatever the weights and the divisor are.
+    fn is_left_out(&self, column: usize) -> bool {
+        let is_of_terms = self.pair.formula.structure() == Structure::Terms;
+        let is_single = is_of_terms && self.loss.label_smoothing() == 0.0;
+        is_single && self.label().is_some_and(|label| label as usize != column)
     }
 
     fn extra(&self, column: usize) -> f64 {
@@ -264,7 +273,10 @@ impl Row<'_> {
         let beside = |column: usize| Beside {
             t: self.target(column),
             extra: self.extra(column),
-            weight: self.spread(self.targets.weights, column),
+            weight: match self.is_left_out(column) {
+                true => 0.0,
+                false => self.spread(self.targets.weights, column),
+            },
         };
         let (terms, slopes) = match self.pair.argument {
             Argument::Row(view) => self.pair.row(view, y, beside),
@@ -272,6 +284,9 @@ impl Row<'_> {
                 let term = |(column, &y): (usize, &f64)| {
                     let Beside { t, extra, weight } = beside(column);
                     let (term, slope) = self.pair.term(y, t, extra);
+                    if self.is_left_out(column) && !term.is_nan() {
+                        return (0.0, 0.0);
+                    }
                     (weighted(weight, term), weighted(weight, slope))
                 };
                 y.iter().enumerate().map(term).unzip()
@@ -297,7 +312,7 @@ impl Row<'_> {
         let log_sum = rest.ln_1p();
         let mass: f64 = targets.iter().sum();
         let normalizer = maximum + log_sum;
-        let coefficient = self.z_loss * self.label_weight();
+        let coefficient = times(self.z_loss, self.label_weight());
         let term =
             |(z, t): (&f64, &f64)| if *t == 0.0 { 0.0 } else { t * (log_sum - (z - maximum)) };
         let cross_entropy = z.iter().zip(&targets).map(term).sum::<f64>();
@@ -335,9 +350,9 @@ impl Row<'_> {
             _ => 2.0 * hinge(i),
         };
         let loss = (0..z.len()).map(term).sum::<f64>();
-        let mut slopes: Vec<f64> = (0..z.len()).map(|i| weighted(scale, slope(i))).collect();
+        let mut slopes: Vec<f64> = (0..z.len()).map(|i| weigh(scale, slope(i))).collect();
         slopes[label] = -slopes.iter().sum::<f64>();
-        (vec![weighted(scale, loss)], slopes)
+        (vec![weigh(scale, loss)], slopes)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::parallel::sum_of;
 use super::{Pass, Row};
 use crate::loss::{Formula, Loss};
-use crate::reference::losses::weighted;
+use crate::reference::losses::weigh;
 
 impl Pass<'_> {
     pub(super) fn multi_margin<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
@@ -40,7 +40,7 @@ impl Pass<'_> {
                     if p == 1 { hinge } else { hinge * hinge }
                 };
                 let sum = if sum.is_finite() { sum } else { (0..z.len()).map(wide).sum() };
-                *loss = weighted(f64::from(scale), sum) as f32;
+                *loss = weigh(f64::from(scale), sum) as f32;
             }
             if !dz.is_empty() {
                 let slopes = sum_of(z.len(), slope);
@@ -49,11 +49,11 @@ impl Pass<'_> {
                     |i: usize| if p == 1 { f64::from(slope(i)) } else { 2.0 * f64::from(hinge(i)) };
                 let slopes = if slopes.is_finite() { slopes } else { (0..z.len()).map(wide).sum() };
                 dz.iter_mut().enumerate().for_each(|(i, dz)| {
-                    let scaled = weighted(scale, slope(i));
+                    let scaled = weigh(scale, slope(i));
                     let exact = f64::from(scale) * wide(i);
                     *dz = if scaled.is_finite() { scaled } else { exact as f32 };
                 });
-                dz[label] = -weighted(f64::from(scale), slopes) as f32;
+                dz[label] = -weigh(f64::from(scale), slopes) as f32;
             }
         }
     }

@@ -279,7 +279,7 @@ impl Pass<'_> {
         let evaluation = Evaluation {
             forms: &memory.forms,
             targets: targets.block(start, target),
-            weights: self.targets.weights(number, start, weights),
+            weights: self.targets.weights_of_terms(number, targets, start, weights),
             scale: self.scale,
             wants_total,
             losses,
@@ -306,6 +306,7 @@ impl Pass<'_> {
             [offsets, target, shifted, extra, margins, weights, losses]
                 .map(|block| &mut block[..y.len()]);
         let mut argument = y;
+        let weights = self.targets.weights_of_terms(number, targets, start, weights);
         let mut targets = targets.block(start, target);
         let mut extra = self.targets.extra(number, start, extra);
         if let Some(index) = place.within(top.index, y.len()) {
@@ -330,7 +331,7 @@ impl Pass<'_> {
             argument,
             targets,
             extra,
-            weights: self.targets.weights(number, start, weights),
+            weights,
             scale: self.scale,
             wants_total,
             losses,

@@ -9,8 +9,7 @@ use crate::reference::losses::weighted;
 use crate::reference::{LossTerm, Pair};
 
 impl Pass<'_> {
-    /// Whether each row has but one term. Where all terms are wanted, they are computed one by one; so they
-    /// are where the mean is over no weight, and every slope NaN.
+    /// Whether each row has but one term. Where all terms are wanted, they are computed one by one.
     pub(super) fn has_single_terms(&self, outputs: &Outputs<'_>) -> bool {
         let Self { formula, targets, .. } = self;
         let is_zero_at_zero =
@@ -22,7 +21,6 @@ impl Pass<'_> {
             && has_weights_of_rows
             && !self.is_composed()
             && outputs.terms.is_empty()
-            && !self.scale.is_nan()
     }
 
     /// A task whose rows have single terms. One with NaN, which counts wherever it is, has all terms computed.

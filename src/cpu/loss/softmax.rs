@@ -92,7 +92,7 @@ impl Pass<'_> {
             label,
             t,
             scale: self.scale * self.targets.row_weight(number),
-            coefficient: self.z_loss * target.map_or(0.0, |target| target.label_weight()),
+            coefficient: target.map_or(0.0, |target| times(self.z_loss, target.label_weight())),
             takes_logarithm: *self.activation == Activation::LogSoftmax,
             wants_loss: loss.is_some(),
             y,
@@ -281,7 +281,7 @@ impl<const ACROSS: bool> Group<'_, ACROSS> {
             // An ignored row counts in nothing: its results are overwritten at the end.
             let Some(target) = pass.targets.row(*number + lane) else { continue };
             per_row.scale[lane] = pass.scale * pass.targets.row_weight(*number + lane);
-            per_row.coefficient[lane] = pass.z_loss * target.label_weight();
+            per_row.coefficient[lane] = times(pass.z_loss, target.label_weight());
             per_row.mass[lane] = target.known_mass().unwrap_or(f32::NAN);
             let label = target.label();
             if let (true, Some(label)) = (has_labels, label) {

@@ -1,5 +1,7 @@
 //! What a loss compares with, row by row.
 
+use crate::reference::losses::times;
+
 /// Values that are spread over rows: what belongs to row r and column c is at r·row + c·column.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Strided<'a> {
@@ -105,6 +107,30 @@ impl<'a> Targets<'a> {
         self.weights.map(|weights| weights.block(row, start, scratch))
     }
 
+    /// The label of a row that is compared with the output of its label alone.
+    pub(super) fn single_label(&self, target: TargetRow<'_>) -> Option<usize> {
+        target.label().filter(|_| self.are_single_labels())
+    }
+
+    /// Those of a row's terms: 0 where the row is compared with another output alone.
+    pub(super) fn weights_of_terms(
+        &self,
+        row: usize,
+        target: TargetRow<'_>,
+        start: usize,
+        scratch: &'a mut [f32],
+    ) -> Option<&'a [f32]> {
+        let Some(label) = self.single_label(target) else {
+            return self.weights(row, start, scratch);
+        };
+        self.weights?;
+        scratch.fill(0.0);
+        if let Some(weight) = label.checked_sub(start).and_then(|i| scratch.get_mut(i)) {
+            *weight = self.row_weight(row);
+        }
+        Some(scratch)
+    }
+
     /// What goes with each element besides; the scratch memory, which is ones, where there is nothing.
     pub(super) fn extra(&self, row: usize, start: usize, ones: &'a mut [f32]) -> &'a [f32] {
         match &self.extra {
@@ -148,7 +174,7 @@ impl<'a> TargetRow<'a> {
             RowValues::Dense(values) => self.keep * values[column] + self.share,
             RowValues::Label(_) => self.share,
         };
-        target * self.class_weight(column)
+        times(target, self.class_weight(column))
     }
 
     #[inline(always)]

@@ -81,7 +81,8 @@ impl Pass<'_> {
         let z = &row.z[range.clone()];
         let has_y = !row.y.is_empty();
         let composed = self.is_composed();
-        if (composed && forms.is_none()) || has_y {
+        let has_outputs = (composed && forms.is_none()) || has_y;
+        if has_outputs {
             y.copy_from_slice(z);
             pointwise::forward(self.activation, y);
         }
@@ -99,7 +100,9 @@ impl Pass<'_> {
         };
         let targets = target_row.block(start, target);
         let extra = self.targets.extra(row.number, start, extra);
-        let weights = self.targets.weights(row.number, start, weights);
+        // A row with a single label is compared with its output alone: the others have no part.
+        let label = self.targets.single_label(target_row);
+        let weights = self.targets.weights_of_terms(row.number, target_row, start, weights);
         let dz = if wants_dz { &mut row.dz[range.clone()] } else { &mut [] };
         let given = [z, targets, extra, weights.map_or(&[][..], |weights| weights)];
         let total = if let Some(forms) = forms {
@@ -127,14 +130,14 @@ impl Pass<'_> {
                     }
                     _ => With::Margins { margins: moved, targets },
                 };
-                self.activation.visit_pointwise(Shift { z, slopes, y, with });
+                self.activation.visit_pointwise(Shift { z, slopes, y: &mut *y, with });
                 match self.argument {
                     Argument::Difference => targets = moved,
                     _ => extra = moved,
                 }
             }
             let block = Block {
-                argument: if composed { y } else { z },
+                argument: if composed { &*y } else { z },
                 targets,
                 extra,
                 weights,
@@ -160,6 +163,12 @@ impl Pass<'_> {
             }
             total
         };
+        if let Some(label) = label {
+            for (i, dz) in dz.iter_mut().enumerate() {
+                let undefined = z[i].is_nan() || has_outputs && y[i].is_nan();
+                *dz = if start + i != label && !undefined { 0.0 } else { *dz };
+            }
+        }
         let terms = row.terms.get_mut(range).unwrap_or_default();
         if total.is_finite() && vectorised(AllFinite([&*terms, &*dz])) {
             return total;

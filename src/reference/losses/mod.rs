@@ -68,6 +68,13 @@ pub(crate) fn weighted<R: Real>(weight: R, value: R) -> R {
     if infinite && weight == number(0.0) { number(0.0) } else { product }
 }
 
+/// [`weighted`], and 0 of a term that is 0, whatever it weighs.
+#[inline(always)]
+pub(crate) fn weigh<R: Real>(weight: R, value: R) -> R {
+    let product = weighted(weight, value);
+    if value == number(0.0) { number(0.0) } else { product }
+}
+
 /// x where it is positive, else 0; NaN for NaN.
 #[inline(always)]
 fn positive_part<R: Real>(x: R) -> R {
