@@ -452,7 +452,7 @@ impl NullaryFnOnce for Chain<'_> {
             dz[index] = 0.0;
         }
         for (dz, &p) in dz.iter_mut().zip(y) {
-            *dz = *dz / rest(p);
+            *dz /= rest(p);
         }
         let slopes = &*dz;
         let total = sum_of(dz.len(), |i| slopes[i]) as f32;

@@ -94,7 +94,7 @@ impl<R: Real> LossOfForms<R> for PoissonNll<R> {
         let ratio = if self.eps > number(0.0) { ratio } else { number(0.0) };
         let share = y.log_slope / (one + ratio);
         let value = y.slope - times(t, share);
-        if y.y > number(LEAST_RATE) || !(y.y >= number(0.0)) { plain } else { value }
+        if y.y > number(LEAST_RATE) || y.y < number(0.0) { plain } else { value }
     }
 }
 
