@@ -1,7 +1,7 @@
 // sigmoid: close to 1 with 1 - y = g' / y; the forms from z.
 
 fn apart(z: f32, y: f32, slope: f32) -> Parts {
-    return near_limit(y > 0.5, 1.0, -math_divide(slope, y), y);
+    return near_limit(y > 0.5, 1.0, -(slope / y), y);
 }
 
 fn forms(z: f32) -> Forms {

@@ -2,7 +2,7 @@
 
 fn apart(z: f32, y: f32, slope: f32) -> Parts {
     let one = with_sign_of(1.0, y);
-    return near_limit(abs(y) > 0.5, one, -math_divide(slope, one + y), y);
+    return near_limit(abs(y) > 0.5, one, -(slope / (one + y)), y);
 }
 
 fn forms(z: f32) -> Forms {
