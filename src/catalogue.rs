@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::error::{Error, Result};
+use crate::error::{EXCERPT, Error, Result, excerpt};
 
 /// A named parameter of an activation or a loss.
 pub(crate) trait Parameter: Copy {
@@ -120,7 +120,7 @@ pub(crate) struct Call<'a> {
 impl<'a> Call<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self> {
         let text = text.trim();
-        let malformed = |reason: &str| Error::parameter("text", format!("{text:?}"), reason);
+        let malformed = |reason: &str| Error::text(text, reason);
         let Some((name, rest)) = text.split_once('(') else {
             return Ok(Self { name: text, arguments: Vec::new() });
         };
@@ -141,10 +141,13 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Whether two names are one, capitals, hyphens and underscores aside.
+/// Whether two names are one, capitals, hyphens, underscores and spaces aside.
 pub(crate) fn same_name(a: &str, b: &str) -> bool {
-    plain(a).eq(plain(b))
+    a.len().max(b.len()) <= LONGEST && plain(a).eq(plain(b))
 }
+
+/// The bytes of a name, capitals, hyphens and underscores and all: longer texts are none, without a look.
+const LONGEST: usize = 256;
 
 fn plain(name: &str) -> impl Iterator<Item = char> {
     let separator = |character: &char| !matches!(character, '_' | '-' | ' ');
@@ -153,14 +156,20 @@ fn plain(name: &str) -> impl Iterator<Item = char> {
 
 /// The error for a name that is not among the known ones: it lists the nearest.
 pub(crate) fn unknown_name(kind: &'static str, name: &str, known: &[&'static str]) -> Error {
-    let wanted: String = plain(name).collect();
+    // No name is longer, and the distance takes time with the product of the lengths.
+    let wanted: String = plain(name).take(EXCERPT).collect();
     let mut nearest: Vec<&'static str> = known.to_vec();
     let distance = |candidate: &&str| {
         strsim::damerau_levenshtein(&wanted, &plain(candidate).collect::<String>())
     };
     nearest.sort_by_cached_key(distance);
     nearest.truncate(3);
-    Error::UnknownName { kind, name: name.to_owned(), nearest }
+    Error::UnknownName { kind, name: excerpt(name).into_owned(), nearest }
+}
+
+/// The error for a parameter that a text has more than once.
+pub(crate) fn given_twice(name: &str, value: &str) -> Error {
+    Error::parameter(name, value, "is given twice; give it once")
 }
 
 /// Defines an enum whose variants have a canonical name and named parameters with defaults, and
@@ -174,6 +183,7 @@ macro_rules! catalogue {
                 $(#[$doc:meta])*
                 $Variant:ident = $name:ident
                 $( ( $( $(#[$parameter_doc:meta])* $parameter:ident : $Type:ty = $default:expr $(, in $range:expr)? );+ ) $(=> [$rule:expr, $reason:literal])? )?
+                $(; $note:literal)?
             )+
         }
     ) => {
@@ -192,6 +202,7 @@ macro_rules! catalogue {
 
             $(
                 #[doc = concat!("[`", stringify!($Enum), "::", stringify!($Variant), "`] with the field's default parameters.")]
+                $( #[doc = concat!("\n", $note)] )?
                 pub const fn $name() -> Self {
                     Self::$Variant { $( $( $parameter: $default ),+ )? }
                 }
@@ -255,11 +266,16 @@ macro_rules! catalogue {
                 let mut entry = Self::all()
                     .find(|entry| $crate::catalogue::same_name(entry.name(), call.name))
                     .ok_or_else(|| $crate::catalogue::unknown_name($kind, call.name, Self::NAMES))?;
+                let mut given: Vec<&'static str> = Vec::new();
                 for (key, value) in call.arguments {
                     match &mut entry {
                         $( Self::$Variant { $( $( $parameter ),+ )? } => {
                             $( $(
                                 if $crate::catalogue::same_name(stringify!($parameter), key) {
+                                    if given.contains(&stringify!($parameter)) {
+                                        return Err($crate::catalogue::given_twice(stringify!($parameter), value));
+                                    }
+                                    given.push(stringify!($parameter));
                                     *$parameter = $crate::catalogue::Parameter::parse(stringify!($parameter), value)?;
                                     continue;
                                 }

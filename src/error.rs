@@ -1,5 +1,7 @@
 //! The one error type of the crate.
 
+use std::borrow::Cow;
+
 /// What can go wrong. Public functions return it instead of panicking on a caller's input.
 ///
 /// Every message names the operation and the numbers that did not fit.
@@ -32,7 +34,9 @@ pub enum Error {
     },
     /// The tensors of one operation live on different devices.
     #[error(
-        "{op}: the tensors live on different devices ({first} and {second}); copy one with Device::tensor"
+        "{op}: the tensors live on different devices ({}); copy one with \
+         device.tensor(&tensor.to_vec()?, tensor.shape())",
+        devices(first, second)
     )]
     DeviceMismatch {
         /// The operation.
@@ -54,7 +58,7 @@ pub enum Error {
     #[error(
         "label {label} in row {row} is not one of the {classes} classes (0 to {last}){hint}",
         last = classes.saturating_sub(1),
-        hint = if *label < 0 { "; the loss's ignore_index leaves out rows with such a label" } else { "" },
+        hint = label_hint(*label, *classes),
     )]
     InvalidLabel {
         /// The row of the label.
@@ -79,12 +83,28 @@ pub enum Error {
         /// What it must be.
         reason: String,
     },
+    /// An output y is outside of what the loss is defined for: most often logits where the loss takes
+    /// probabilities. Told where the host knows the values: see
+    /// [`DeviceOptions::checked`](crate::DeviceOptions::checked).
+    #[error("{loss}: the output {value} in row {row}, column {column} {reason}")]
+    InvalidOutput {
+        /// The loss.
+        loss: String,
+        /// The row of the output, along the last axis.
+        row: usize,
+        /// Its place in the row.
+        column: usize,
+        /// The output.
+        value: f32,
+        /// What it must be, and which loss takes such outputs.
+        reason: String,
+    },
     /// A parameter is not finite, out of its range, or could not be read.
     #[error("{name} = {value}: {reason}")]
     InvalidParameter {
         /// The parameter's name.
         name: String,
-        /// The value that was given.
+        /// The value that was given; of a long text the beginning and the length.
         value: String,
         /// What it must be.
         reason: String,
@@ -94,7 +114,7 @@ pub enum Error {
     UnknownName {
         /// What was looked for: "activation", "loss" or "parameter".
         kind: &'static str,
-        /// The name as it was given.
+        /// The name as it was given; of a long one the beginning and the length.
         name: String,
         /// The nearest names of the catalogue, best first.
         nearest: Vec<&'static str>,
@@ -139,7 +159,52 @@ pub enum Error {
     },
 }
 
+/// What the caller may have meant by a label that is none.
+fn label_hint(label: i32, classes: usize) -> &'static str {
+    match usize::try_from(label) {
+        Err(_) => "; the loss's ignore_index leaves out rows with such a label",
+        Ok(1) if classes == 1 => {
+            "; for one output that tells two classes apart take bce_with_logits and dense targets, 0 and 1"
+        }
+        Ok(label) if label == classes => {
+            "; labels count from 0: subtract 1 where yours count from 1"
+        }
+        Ok(_) => "",
+    }
+}
+
+/// What tells two devices apart.
+fn devices(first: &str, second: &str) -> String {
+    if first != second {
+        return format!("{first} and {second}");
+    }
+    format!(
+        "{first}, opened twice: each Device::cpu(), Device::new() or Device::open() is a device of its \
+         own, and only its clones are the same; open it once and clone it"
+    )
+}
+
+/// The characters of a caller's text that a message quotes.
+pub(crate) const EXCERPT: usize = 60;
+
+/// A caller's text, or its beginning and its length where it is long.
+pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(EXCERPT) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}… ({} bytes in all)", &text[..end], text.len())),
+    }
+}
+
 impl Error {
+    /// A text that cannot be read.
+    pub(crate) fn text(text: &str, reason: impl Into<String>) -> Self {
+        Self::InvalidParameter {
+            name: "text".to_owned(),
+            value: format!("{:?}", excerpt(text)),
+            reason: reason.into(),
+        }
+    }
+
     pub(crate) fn shape(
         op: &'static str,
         expected: impl Into<String>,
@@ -154,8 +219,8 @@ impl Error {
         reason: impl Into<String>,
     ) -> Self {
         Self::InvalidParameter {
-            name: name.into(),
-            value: value.to_string(),
+            name: excerpt(&name.into()).into_owned(),
+            value: excerpt(&value.to_string()).into_owned(),
             reason: reason.into(),
         }
     }

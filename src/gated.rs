@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::activation::Activation;
 use crate::backend::{GatedCall, Rows};
-use crate::catalogue::{Call, same_name, unknown_name};
+use crate::catalogue::{Call, given_twice, same_name, unknown_name};
 use crate::error::{Error, Result};
 use crate::halves::in_f32;
 use crate::shape::Shape;
@@ -211,12 +211,15 @@ impl FromStr for Gated {
         if let Some((name, inside)) = text.trim().split_once('(')
             && same_name(name, OTHERS)
         {
-            let inside = inside.strip_suffix(')').ok_or_else(|| {
-                let reason = "the opening parenthesis is not closed";
-                Error::parameter("text", format!("{text:?}"), reason)
-            })?;
+            let inside = inside
+                .strip_suffix(')')
+                .ok_or_else(|| Error::text(text, "the opening parenthesis is not closed"))?;
             return match inside.rsplit_once(',').map(|(unit, last)| (unit, last.split_once('='))) {
                 Some((activation, Some((key, side)))) if same_name(key, "gate") => {
+                    let before = activation.rsplit_once(',').and_then(|it| it.1.split_once('='));
+                    if before.is_some_and(|(key, _)| same_name(key, "gate")) {
+                        return Err(given_twice("gate", side.trim()));
+                    }
                     Self::new(activation.parse()?)?.with_gate(side)
                 }
                 _ => Self::new(inside.parse()?),
@@ -224,7 +227,7 @@ impl FromStr for Gated {
         }
         if same_name(text, OTHERS) {
             let reason = "an activation is needed, as in gated(tanh)";
-            return Err(Error::parameter("text", format!("{text:?}"), reason));
+            return Err(Error::text(text, reason));
         }
         let call = Call::parse(text)?;
         let names: Vec<&'static str> =
@@ -233,9 +236,12 @@ impl FromStr for Gated {
             .into_iter()
             .find(|(name, _)| same_name(name, call.name))
             .ok_or_else(|| unknown_name("gated unit", call.name, &names))?;
-        for (key, side) in call.arguments {
+        for (place, (key, side)) in call.arguments.into_iter().enumerate() {
             if !same_name(key, "gate") {
                 return Err(unknown_name("parameter", key, &["gate"]));
+            }
+            if place > 0 {
+                return Err(given_twice("gate", side));
             }
             unit = unit.with_gate(side)?;
         }

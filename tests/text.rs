@@ -135,6 +135,78 @@ fn errors_say_what_is_near() {
 }
 
 #[test]
+fn a_long_text_is_refused_at_once_and_quoted_by_its_beginning() {
+    let start = std::time::Instant::now();
+    let long = "Ü".repeat(600_000);
+    let texts = [
+        long.clone(),
+        format!("{long}(slope=1)"),
+        format!("leaky_relu({long}=1)"),
+        format!("leaky_relu(slope={long})"),
+        format!("leaky_relu({long})"),
+        format!("leaky_relu(slope=0.1{long}"),
+        format!("gated({long})"),
+        format!("gated({long}"),
+        format!("swiglu(gate={long})"),
+        format!("swiglu({long}=first)"),
+        format!("relu({long}=1)"),
+        format!("cross_entropy(ignore_index={long})"),
+        format!("kl_div(log_target={long})"),
+        format!("leaky_relu({})", "slope=1,".repeat(100_000)),
+        "_".repeat(1_000_000),
+    ];
+    for text in &texts {
+        for error in [
+            text.parse::<Activation>().unwrap_err(),
+            text.parse::<Loss>().unwrap_err(),
+            text.parse::<wgrad::Gated>().unwrap_err(),
+            text.parse::<Reduction>().unwrap_err(),
+        ] {
+            let (message, debug) = (error.to_string(), format!("{error:?}"));
+            assert!(message.len() < 500 && debug.len() < 500, "{message}");
+        }
+    }
+    let message = long.parse::<Activation>().unwrap_err().to_string();
+    let expected = format!("unknown activation \"{}… (1200000 bytes in all)\"", "Ü".repeat(60));
+    assert!(message.starts_with(&expected), "{message}");
+    // Sixty texts of a megabyte: without a bound each takes seconds.
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+    // What is short is quoted whole.
+    let name = "x".repeat(60);
+    let message = name.parse::<Loss>().unwrap_err().to_string();
+    assert!(message.starts_with(&format!("unknown loss \"{name}\";")), "{message}");
+}
+
+#[test]
+fn a_parameter_that_is_given_twice_is_an_error_that_names_it() {
+    let twice = |text: &str, name: &str, value: &str| {
+        let error = match text.split(['_', '(']).next() {
+            Some("huber" | "focal" | "cross") => text.parse::<Loss>().unwrap_err(),
+            Some("swiglu" | "gated") => text.parse::<wgrad::Gated>().unwrap_err(),
+            _ => text.parse::<Activation>().unwrap_err(),
+        };
+        let expected = format!("{name} = {value}: is given twice; give it once");
+        assert_eq!(error.to_string(), expected, "{text}");
+    };
+    twice("leaky_relu(slope=0.1, slope=0.2)", "slope", "0.2");
+    twice("leaky_relu(slope=0.1, slope=0.1)", "slope", "0.1");
+    twice("leaky_relu(slope=0.1, Slope = 0.3)", "slope", "0.3");
+    twice("hard_tanh(min=-1, max=1, MIN=-2)", "min", "-2");
+    twice("huber(delta=1, delta=2)", "delta", "2");
+    twice(
+        "cross_entropy(ignore_index=1, label_smoothing=0, ignore-index=none)",
+        "ignore_index",
+        "none",
+    );
+    twice("focal(gamma=1, alpha=0.5, gamma=1)", "gamma", "1");
+    twice("swiglu(gate=first, gate=last)", "gate", "last");
+    twice("gated(tanh, gate=first, gate=first)", "gate", "first");
+    twice("gated(leaky_relu(slope=1, slope=2))", "slope", "2");
+    "leaky_relu(slope=0.1)".parse::<Activation>().unwrap();
+    "gated(leaky_relu(slope=1), gate=first)".parse::<wgrad::Gated>().unwrap();
+}
+
+#[test]
 fn what_cannot_be_read_is_an_error() {
     for text in [
         "",

@@ -8,7 +8,7 @@ use super::faults::{Faults, reason_of, translate};
 use super::recorder::{ALIGNMENT, PARAMETERS};
 use super::variant::Patch;
 use crate::device::{DeviceInfo, DeviceKind, DeviceOptions, Preference};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 
 /// The smallest limits that the kernels run with.
 const STORAGE_BUFFERS: u32 = 8;
@@ -144,27 +144,76 @@ pub(crate) async fn open(
             }
         }
     }
-    let none = || Error::NoAdapter { reason: explain(&seen, options, name.as_deref()) };
-    Err(failure.unwrap_or_else(none))
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let others = candidates(wgpu::Backends::all() - backends).await;
+    let others: Vec<String> = others.iter().map(|other| other.info.to_string()).collect();
+    let restriction = restriction(options, backends);
+    Err(Error::NoAdapter {
+        reason: explain(&seen, &others, restriction.as_deref(), options, name.as_deref()),
+    })
 }
 
-fn explain(seen: &[String], options: &DeviceOptions, name: Option<&str>) -> String {
+/// What keeps the search to these interfaces, if anything does.
+fn restriction(options: &DeviceOptions, backends: wgpu::Backends) -> Option<String> {
+    if options.exactly.is_some() || backends == wgpu::Backends::all() {
+        return None;
+    }
+    let names = |backends: wgpu::Backends| {
+        let names: Vec<String> =
+            backends.iter_names().map(|(name, _)| name.to_lowercase()).collect();
+        if names.is_empty() { "no interface".to_owned() } else { names.join(", ") }
+    };
+    if options.backends.is_some() {
+        return Some(format!("DeviceOptions::backends allows {}", names(backends)));
+    }
+    let value = std::env::var("WGPU_BACKEND").unwrap_or_default();
+    Some(format!(
+        "WGPU_BACKEND={} allows {}; it takes vulkan, dx12, metal and gl, with commas between",
+        excerpt(&value),
+        names(backends),
+    ))
+}
+
+/// Why there is no adapter among those `seen`; the `others` are of interfaces that were left out.
+fn explain(
+    seen: &[String],
+    others: &[String],
+    restriction: Option<&str>,
+    options: &DeviceOptions,
+    name: Option<&str>,
+) -> String {
+    let list = |adapters: &[String]| match adapters {
+        [] => "none".to_owned(),
+        adapters => adapters.join(", "),
+    };
     let wanted = match (&options.exactly, name) {
         (Some(exactly), _) => format!("{exactly} is not there any more"),
-        (None, Some(name)) => format!("no adapter's name contains {name:?}"),
+        (None, Some(name)) => format!("no adapter's name contains {:?}", excerpt(name)),
+        (None, None) if seen.is_empty() && others.is_empty() => {
+            let reason = "there is no Vulkan, Metal, DX12 or OpenGL driver that can compute; on Debian \
+                          and Ubuntu the package mesa-vulkan-drivers brings one that runs on the \
+                          processor";
+            return match restriction {
+                Some(restriction) => format!("{reason} ({restriction})"),
+                None => reason.to_owned(),
+            };
+        }
         (None, None) if seen.is_empty() => {
-            return "there is no Vulkan, Metal, DX12 or OpenGL driver that can compute; on Debian \
-                    and Ubuntu the package mesa-vulkan-drivers brings one that runs on the processor"
-                .to_owned();
+            "there is no adapter of the interfaces that may be used".to_owned()
         }
         (None, None) => "there are only software adapters, which count when Device::gpu or \
                          WGRAD_DEVICE=gpu asks for them"
             .to_owned(),
     };
-    format!(
-        "{wanted}; found: {}",
-        if seen.is_empty() { "none".to_owned() } else { seen.join(", ") }
-    )
+    let found = format!("{wanted}; found: {}", list(seen));
+    match restriction {
+        None => found,
+        Some(restriction) => {
+            format!("{found}; {restriction}; adapters of other interfaces: {}", list(others))
+        }
+    }
 }
 
 async fn open_adapter(
