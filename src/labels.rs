@@ -91,6 +91,11 @@ impl Labels {
         &self.storage
     }
 
+    /// Whether a row has this label.
+    pub(crate) fn is(&self, row: usize, label: Option<i32>) -> bool {
+        label.is_some() && self.lock().get(row).copied() == label
+    }
+
     /// The number of rows that count, or the first label that is neither a class nor ignored.
     pub(crate) fn count(&self, classes: usize, ignore_index: Option<i32>) -> Result<usize> {
         // Without a branch for each row: they may be many, at every step.

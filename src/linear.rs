@@ -6,7 +6,7 @@ use crate::activation::Activation;
 use crate::backend::{Bias, Epilogue, Ignored, Matrix, Product, Rows, Storage};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
-use crate::tensor::{Tensor, check_devices, check_shape};
+use crate::tensor::{Tensor, check_devices};
 
 /// The checked operands of `x·w + b`: x and w of either type, b of f32.
 pub(crate) struct Linear<'a> {
@@ -39,6 +39,19 @@ impl Tile {
     }
 }
 
+/// That a bias has one number for each output.
+fn check_bias(op: &'static str, b: &Tensor, outputs: usize) -> Result<()> {
+    if b.shape() == [outputs] {
+        return Ok(());
+    }
+    let hint = match b.len() == outputs {
+        true => format!("; it has as many elements: b.reshape([{outputs}])"),
+        false => String::new(),
+    };
+    let found = format!("{}{hint}", b.dimensions());
+    Err(Error::shape(op, format!("b of shape [{outputs}]"), found))
+}
+
 impl<'a> Linear<'a> {
     /// Checks x [B, M], w [M, K] or, `transposed`, [K, M], and b `[K]`.
     pub(crate) fn new(
@@ -51,7 +64,15 @@ impl<'a> Linear<'a> {
         let tensors = [Some(x), Some(w), b];
         check_devices(op, tensors.into_iter().flatten().map(Tensor::device))?;
         let &[batch, inputs] = x.shape() else {
-            return Err(Error::shape(op, "x of shape [batch, inputs]", x.dimensions()));
+            let hint = match x.shape() {
+                [inputs] => format!("; one row of inputs is x.reshape([1, {inputs}])"),
+                [.., inputs] => {
+                    format!("; x.reshape([rows, {inputs}]) makes one axis of the outer ones")
+                }
+                [] => String::new(),
+            };
+            let found = format!("{}{hint}", x.dimensions());
+            return Err(Error::shape(op, "x of shape [batch, inputs]", found));
         };
         let order = |inputs: String| {
             if transposed { format!("[outputs, {inputs}]") } else { format!("[{inputs}, outputs]") }
@@ -67,13 +88,25 @@ impl<'a> Linear<'a> {
         if rows != inputs {
             let order = order(inputs.to_string());
             let expected = format!("w of shape {order} for x of shape {}", x.dimensions());
-            return Err(Error::shape(op, expected, w.dimensions()));
+            let hint = match (outputs == inputs, transposed) {
+                (true, false) => {
+                    "; weights that are stored as [outputs, inputs], as PyTorch does, need \
+                     transposed_weights(true)"
+                }
+                (true, true) => {
+                    "; weights that are stored as [inputs, outputs] need no transposed_weights"
+                }
+                // w [M, K] taken for x, and x [B, M] for w.
+                (false, false) if outputs == batch => "; x comes first, then w: are they swapped?",
+                (false, _) => "",
+            };
+            return Err(Error::shape(op, expected, format!("{}{hint}", w.dimensions())));
         }
         if outputs == 0 {
             return Err(Error::shape(op, "w with at least one output", w.dimensions()));
         }
         if let Some(b) = b {
-            check_shape(op, "b", b, &[outputs])?;
+            check_bias(op, b, outputs)?;
         }
         Ok(Self { x, w, b, batch, inputs, outputs, transposed, ignored: None })
     }

@@ -81,7 +81,7 @@ impl Prelu {
     pub fn forward_into(&self, z: &Tensor, weight: &Tensor, y: &Tensor) -> Result<()> {
         const OP: &str = "prelu forward";
         in_f32([z, weight], [y], |[z, weight], [y]| {
-            let channels = self.channels(OP, z, weight, &[y])?;
+            let channels = self.channels(OP, z, weight, &[("y", y)])?;
             let backend = &z.device().backend;
             backend.prelu_forward(channels, z.storage(), weight.storage(), y.storage())
         })
@@ -121,7 +121,7 @@ impl Prelu {
             });
         }
         in_f32([z, weight, dy], [dz, dweight], |[z, weight, dy], [dz, dweight]| {
-            let channels = self.channels(OP, z, weight, &[dy, dz])?;
+            let channels = self.channels(OP, z, weight, &[("dy", dy), ("dz", dz)])?;
             check_devices(OP, [z.device(), dweight.device()])?;
             check_shape(OP, "dweight", dweight, weight.shape())?;
             let inputs = [z.storage(), weight.storage(), dy.storage()];
@@ -136,11 +136,11 @@ impl Prelu {
         op: &'static str,
         z: &Tensor,
         weight: &Tensor,
-        like_z: &[&Tensor],
+        like_z: &[(&str, &Tensor)],
     ) -> Result<Channels> {
-        let tensors = [z, weight].into_iter().chain(like_z.iter().copied());
+        let tensors = [z, weight].into_iter().chain(like_z.iter().map(|(_, tensor)| *tensor));
         check_devices(op, tensors.map(Tensor::device))?;
-        like_z.iter().try_for_each(|tensor| check_shape(op, "tensors", tensor, z.shape()))?;
+        like_z.iter().try_for_each(|(what, tensor)| check_shape(op, what, tensor, z.shape()))?;
         let elements = z.len();
         if weight.len() == 1 {
             return Ok(Channels { channels: 1, width: SHARED, elements });

@@ -136,7 +136,8 @@ impl Tensor {
     /// [`Error::ShapeMismatch`] where there is not exactly one.
     pub fn item(&self) -> Result<f32> {
         if self.len() != 1 {
-            return Err(Error::shape("item", "a tensor of one element", &self.shape));
+            let found = format!("{}{}", self.shape, absent_hint(self));
+            return Err(Error::shape("item", "a tensor of one element", found));
         }
         Ok(self.to_vec()?.first().copied().unwrap_or(f32::NAN))
     }
@@ -342,8 +343,22 @@ pub(crate) fn check_shape(
     if tensor.shape() == expected {
         return Ok(());
     }
-    let expected = format!("{what} of shape {expected:?}");
-    Err(Error::shape(op, expected, tensor.dimensions()))
+    Err(misshaped(op, format!("{what} of shape {expected:?}"), tensor))
+}
+
+/// The error for a tensor of another shape than was expected.
+pub(crate) fn misshaped(op: &'static str, expected: String, tensor: &Tensor) -> Error {
+    Error::shape(op, expected, format!("{}{}", tensor.dimensions(), absent_hint(tensor)))
+}
+
+/// What the caller may have missed where a tensor is none.
+fn absent_hint(tensor: &Tensor) -> &'static str {
+    match tensor.shape() {
+        [0] => {
+            "; an output of a layer that was not asked for has that shape: ask for it with outputs(…)"
+        }
+        _ => "",
+    }
 }
 
 /// That what an operation adds to is none of its operands, which it reads after it has begun to add, and is

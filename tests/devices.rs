@@ -146,7 +146,15 @@ on_every_device! {
         assert_eq!(z.to_vec().unwrap(), [1.0; 6]);
         assert!(matches!(z.item().unwrap_err(), Error::ShapeMismatch { op: "item", .. }));
         let error = Activation::Tanh.backward(&z, &device.zeros([3, 2]).unwrap()).unwrap_err();
-        assert_eq!(error.to_string(), "backward: expected tensors of shape [2, 3], found [3, 2]");
+        assert_eq!(
+            error.to_string(),
+            "backward: expected dy of shape [2, 3], which the z of tanh has, found [3, 2]"
+        );
+        let error = Activation::Softmax.backward_from_output(&z, &device.zeros([6]).unwrap()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "backward_from_output: expected dy of shape [2, 3], which the y of softmax has, found [6]"
+        );
         let error = Activation::Relu.forward_into(&z, &device.zeros([6]).unwrap()).unwrap_err();
         assert!(matches!(error, Error::ShapeMismatch { op: "forward", .. }), "{error}");
         let other = Device::cpu().zeros([2, 3]).unwrap();
@@ -475,6 +483,56 @@ fn enumerate_lists_the_cpu_last_and_each_can_be_opened() {
     for info in &infos {
         assert_eq!(Device::open(info).unwrap().info(), info);
     }
+}
+
+#[test]
+fn devices_of_one_name_are_told_apart() {
+    let mut pairs = vec![[Device::cpu(), Device::cpu()]];
+    for device in common::adapters() {
+        pairs.push([device.clone(), Device::open(device.info()).unwrap()]);
+    }
+    for [one, other] in pairs {
+        let z = one.zeros([2]).unwrap();
+        let error = Activation::Relu.backward(&z, &other.zeros([2]).unwrap()).unwrap_err();
+        assert!(matches!(error, Error::DeviceMismatch { .. }), "{error}");
+        let (text, name) = (error.to_string(), one.info().to_string());
+        assert!(text.contains(&format!("{name}, opened twice")), "{text}");
+        assert_eq!(text.matches(&name).count(), 1, "{text}");
+        // Clones mix, and so does a copy.
+        Activation::Relu.backward(&z, &one.clone().zeros([2]).unwrap()).unwrap();
+        let copy = one.tensor(&other.zeros([2]).unwrap().to_vec().unwrap(), [2]).unwrap();
+        Activation::Relu.backward(&z, &copy).unwrap();
+    }
+    let gpu = &common::adapters()[0];
+    let error = Activation::Relu
+        .backward(&gpu.zeros([2]).unwrap(), &Device::cpu().zeros([2]).unwrap())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains(&format!("({} and CPU (", gpu.info())), "{error}");
+}
+
+#[test]
+fn an_interface_without_an_adapter_is_named_beside_those_that_have_one() {
+    let adapter = common::adapters()[0].info();
+    let elsewhere = match adapter.backend {
+        Some(wgpu::Backend::Metal) => wgpu::Backends::DX12,
+        _ => wgpu::Backends::METAL,
+    };
+    let options = DeviceOptions::default().preference(Preference::Gpu).backends(elsewhere);
+    let error = pollster::block_on(Device::request(options)).unwrap_err();
+    assert!(matches!(error, Error::NoAdapter { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("DeviceOptions::backends allows"), "{text}");
+    assert!(text.contains(&adapter.name), "{text}");
+}
+
+#[test]
+fn a_long_name_of_an_adapter_is_quoted_by_its_beginning() {
+    common::adapters();
+    let name = "nö ".repeat(300_000);
+    let options = DeviceOptions::default().preference(Preference::Gpu).adapter_name(name);
+    let text = pollster::block_on(Device::request(options)).unwrap_err().to_string();
+    assert!(text.len() < 2000 && text.contains("(1200000 bytes in all)"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod common;
 
 use common::{EXTREMES, Within, assert_all, distributions, normal, random_labels, wide};
 use wgrad::reference::{self, LossProblem};
-use wgrad::{Device, Error, Loss, Reduction, Targets, Tensor};
+use wgrad::{Activation, Device, Error, Loss, Reduction, Targets, Tensor};
 
 const REDUCTIONS: [Reduction; 4] =
     [Reduction::None, Reduction::Sum, Reduction::Mean, Reduction::BatchMean];
@@ -335,7 +335,8 @@ on_every_device! {
             };
             let (y, t): (Vec<f32>, Vec<f32>) =
                 y.iter().copied().zip(t.iter().copied()).filter(|&(_, t)| allowed(t)).unzip();
-            let yd = device.tensor(&y, [y.len()]).unwrap();
+            // Made on the device: the host does not know that the loss may not be defined for it.
+            let yd = Activation::Identity.forward(&device.tensor(&y, [y.len()]).unwrap()).unwrap();
             let mut targets = Targets::from(&device.tensor(&t, [t.len()]).unwrap());
             let (wide_y, wide_t) = (wide(&y), wide(&t));
             let mut exact_targets = reference::Targets::dense(&wide_t);
@@ -546,6 +547,122 @@ on_every_device! {
             assert!(loss.forward(&empty, &empty, Reduction::None).unwrap().is_empty());
             assert!(loss.gradient(&empty, &empty, Reduction::Mean).unwrap().is_empty());
         }
+    }
+
+    fn logits_are_not_taken_for_probabilities(device) {
+        let t = device.tensor(&[0.0, 1.0, 0.0, 1.0, 0.0, 0.0], [2, 3]).unwrap();
+        let labels = device.labels(&[1, 0]).unwrap();
+        let logits = [0.5, 0.25, 0.125, 0.5, 2.0, 0.25];
+        for loss in [Loss::cross_entropy(), Loss::bce(), Loss::focal()] {
+            for (bad, column) in [(2.0, 1), (-0.5, 1), (f32::INFINITY, 1), (1.01, 1), (-0.01, 1)] {
+                let mut values = logits;
+                values[3 + column] = bad;
+                let y = device.tensor(&values, [2, 3]).unwrap();
+                for error in [
+                    loss.forward(&y, &t, Reduction::Mean).unwrap_err(),
+                    loss.forward(&y, &t, Reduction::None).unwrap_err(),
+                    loss.gradient(&y, &t, Reduction::Mean).unwrap_err(),
+                ] {
+                    assert!(
+                        matches!(error, Error::InvalidOutput { row: 1, column: 1, value, .. } if value == bad),
+                        "{error}"
+                    );
+                    assert!(error.to_string().contains(&format!("{}_with_logits", loss.name())), "{error}");
+                }
+                // f16 that the host wrote is known as well.
+                let halves = device.tensor_f16(&values.map(wgrad::half::f16::from_f32), [2, 3]).unwrap();
+                let error = loss.gradient(&halves, &t, Reduction::Mean).unwrap_err();
+                assert!(matches!(error, Error::InvalidOutput { row: 1, column: 1, .. }), "{error}");
+                // What was made on the device is taken as it is.
+                let made = Activation::Identity.forward(&y).unwrap();
+                loss.forward(&made, &t, Reduction::Mean).unwrap();
+            }
+            // Probabilities that were rounded, and NaN.
+            for fine in [1.0, 0.0, -0.0, 1.0005, -1e-6, f32::NAN] {
+                let mut values = logits;
+                values[4] = fine;
+                loss.forward(&device.tensor(&values, [2, 3]).unwrap(), &t, Reduction::Sum).unwrap();
+            }
+        }
+        let y = device.tensor(&logits, [2, 3]).unwrap();
+        let error = Loss::cross_entropy().forward(&y, &labels, Reduction::Mean).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cross_entropy: the output 2 in row 1, column 1 must be a probability, from 0 to 1; PyTorch's \
+             cross_entropy, of logits, is cross_entropy_with_logits, or OutputLayer(Softmax, cross_entropy)"
+        );
+        // An ignored row, or one that weighs nothing, may hold anything.
+        let ignoring = Loss::CrossEntropy { label_smoothing: 0.0, ignore_index: Some(-1) };
+        let padded = device.labels(&[1, -1]).unwrap();
+        ignoring.forward(&y, &padded, Reduction::Mean).unwrap();
+        let weights = device.tensor(&[1.0, 0.0], [2]).unwrap();
+        let weighted = Targets::from(&labels).weights(&weights);
+        ignoring.forward(&y, &weighted, Reduction::Mean).unwrap();
+        weights.write(&[1.0, 0.5]).unwrap();
+        assert!(ignoring.forward(&y, &weighted, Reduction::Mean).is_err());
+        // Rates, and their logarithms.
+        let rates = device.tensor(&[0.5, -1.5], [2]).unwrap();
+        let counts = device.tensor(&[1.0, 2.0], [2]).unwrap();
+        Loss::poisson_nll().forward(&rates, &counts, Reduction::Mean).unwrap();
+        let of_rates = Loss::PoissonNll { log_input: false, full: false, eps: 1e-8 };
+        let error = of_rates.forward(&rates, &counts, Reduction::Mean).unwrap_err();
+        assert!(error.to_string().contains("log_input = true"), "{error}");
+        // Losses that are linear in y, and those of logits, take any.
+        for loss in [Loss::nll(), Loss::cross_entropy_with_logits()] {
+            loss.forward(&y, &labels, Reduction::Mean).unwrap();
+        }
+        Loss::kl_div().forward(&y, &t, Reduction::Mean).unwrap();
+    }
+
+    fn zeros_and_ones_are_not_taken_for_signs(device) {
+        let y = device.tensor(&[0.5, -2.0, 1.5, 0.25], [2, 2]).unwrap();
+        for loss in [Loss::hinge(), Loss::squared_hinge(), Loss::soft_margin(), Loss::hinge_embedding()] {
+            for bad in [[1.0, 1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0], [1.0, 0.5, 0.0, 0.25]] {
+                let t = device.tensor(&bad, [2, 2]).unwrap();
+                let error = loss.gradient(&y, &t, Reduction::Mean).unwrap_err();
+                assert!(matches!(error, Error::InvalidTarget { value: 0.0, .. }), "{error}");
+                assert!(error.to_string().ends_with("it takes -1 and 1: 2t - 1"), "{error}");
+                let made = Activation::Identity.forward(&t).unwrap();
+                loss.gradient(&y, &made, Reduction::Mean).unwrap();
+            }
+            // Signs, all of one kind, soft ones, some left out, and targets that are still to come.
+            for fine in [[1.0, -1.0, 1.0, 1.0], [1.0; 4], [-1.0; 4], [0.5, -0.5, 0.0, 1.0], [0.0; 4]] {
+                loss.forward(&y, &device.tensor(&fine, [2, 2]).unwrap(), Reduction::Mean).unwrap();
+            }
+        }
+    }
+
+    fn a_checked_device_looks_at_what_was_made_on_it(device) {
+        let options = wgrad::DeviceOptions::from(device.info()).checked(true);
+        let checked = pollster::block_on(Device::request(options)).unwrap();
+        for (device, is_checked) in [(device, false), (&checked, true)] {
+            let make = |values: &[f32]| {
+                Activation::Identity.forward(&device.tensor(values, [values.len()]).unwrap()).unwrap()
+            };
+            let (logits, t) = (make(&[2.0, -1.0, 0.5]), make(&[0.0, 1.0, 1.0]));
+            for loss in [Loss::bce(), Loss::focal(), Loss::cross_entropy()] {
+                let result = loss.forward(&logits, &t, Reduction::Mean);
+                assert_eq!(result.is_err(), is_checked, "{loss} on {device:?}");
+                let result = loss.gradient(&logits.to_dtype(wgrad::DType::F16).unwrap(), &t, Reduction::Mean);
+                assert_eq!(result.is_err(), is_checked, "{loss} on {device:?}");
+            }
+            for loss in [Loss::hinge(), Loss::squared_hinge(), Loss::soft_margin(), Loss::hinge_embedding()] {
+                let result = loss.gradient(&logits, &t, Reduction::Mean);
+                assert_eq!(result.is_err(), is_checked, "{loss} on {device:?}");
+            }
+        }
+    }
+
+    fn plans_look_at_outputs_at_each_run(device) {
+        let y = device.tensor(&[0.5, 0.25], [1, 2]).unwrap();
+        let t = device.tensor(&[1.0, 0.0], [1, 2]).unwrap();
+        let plan = device.record(|| Loss::bce().forward(&y, &t, Reduction::Mean)).unwrap();
+        plan.run().unwrap();
+        y.write(&[3.0, -2.0]).unwrap();
+        assert!(matches!(plan.run().unwrap_err(), Error::InvalidOutput { .. }));
+        y.write(&[0.5, 0.5]).unwrap();
+        plan.run().unwrap();
+        assert!(plan.outputs().item().unwrap().is_finite());
     }
 
     fn what_does_not_fit_is_an_error(device) {

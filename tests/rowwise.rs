@@ -31,7 +31,7 @@ impl Case {
     fn masked(self, axes: usize) -> Self {
         let shape = self.shape[self.shape.len() - axes..].to_vec();
         let values = normal(shape.iter().product(), 1.0, 99);
-        let mask = values.into_iter().map(|v| if v < -0.4 { 0.0 } else { v }).collect();
+        let mask = values.into_iter().map(|v| f32::from(u8::from(v >= -0.4))).collect();
         Self { mask: Some((shape, mask)), ..self }
     }
 
@@ -246,7 +246,12 @@ on_every_device! {
     fn excluded_elements_count_for_nothing_whatever_they_are(device) {
         let (inf, nan) = (f32::INFINITY, f32::NAN);
         let values = [1.0, nan, 2.0, inf, 0.5, -inf];
+        // Not known to the host: whoever has its buffer may write to it.
         let mask = device.tensor(&[1.0, 0.0, -1e-45, -0.0, nan, 0.0], [6]).unwrap();
+        let mask = match mask.buffer() {
+            Some(_) => mask,
+            None => Activation::Identity.forward(&mask).unwrap(),
+        };
         let z = device.tensor(&values, [6]).unwrap();
         let dy = device.tensor(&[1.0, nan, -2.0, inf, 0.5, -inf], [6]).unwrap();
         for activation in ROWWISE {
@@ -383,7 +388,8 @@ on_every_device! {
         let shape = [4, 6, 5];
         let (values, vector) = (normal(120, 2.0, 5), normal(120, 1.0, 6));
         let upload = |values: &[f32]| device.tensor(values, shape).unwrap();
-        let mask = upload(&normal(120, 1.0, 7).iter().map(|v| v.max(0.0)).collect::<Vec<_>>());
+        let kept = |v: &f32| f32::from(u8::from(*v > 0.0));
+        let mask = upload(&normal(120, 1.0, 7).iter().map(kept).collect::<Vec<_>>());
         type Into = fn(&Rowwise, &Tensor, &Tensor, &Tensor) -> wgrad::Result<()>;
         let products: [Into; 3] =
             [Rowwise::backward_into, Rowwise::backward_from_output_into, Rowwise::jvp_into];
@@ -448,6 +454,46 @@ on_every_device! {
             assert_eq!(softmax.forward(&scalar).unwrap().to_vec().unwrap(), [1.0]);
             assert_eq!(softmax.jacobian(&scalar).unwrap().shape(), [1, 1]);
         }
+    }
+
+    fn a_mask_has_nothing_but_0_and_1(device) {
+        let z = device.tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]).unwrap();
+        let options = wgrad::DeviceOptions::from(device.info()).checked(true);
+        let checked = pollster::block_on(Device::request(options)).unwrap();
+        for (bad, place) in [(f32::NEG_INFINITY, 4), (-1e9, 0), (0.5, 2), (2.0, 5), (f32::NAN, 3), (1e-45, 1)] {
+            let mut values = [1.0, 0.0, 1.0, 1.0, 1.0, 0.0];
+            values[place] = bad;
+            let mask = device.tensor(&values, [2, 3]).unwrap();
+            let rowwise = |mask: &Tensor| Rowwise::new(Activation::Softmax).unwrap().mask(mask);
+            let masked = rowwise(&mask);
+            let results = [
+                masked.forward(&z),
+                masked.backward(&z, &z),
+                masked.backward_from_output(&z, &z),
+                masked.jvp(&z, &z),
+                masked.jacobian(&z),
+            ];
+            for result in results {
+                let error = result.unwrap_err();
+                assert!(matches!(error, Error::InvalidParameter { .. }), "{error}");
+                let text = format!("mask = {bad}: element {place} of the mask must be 1");
+                assert!(error.to_string().starts_with(&text), "{error}");
+            }
+            // Whatever is not 0 keeps its element where the host does not know it, but on a checked device.
+            let made = Activation::Identity.forward(&mask).unwrap();
+            rowwise(&made).forward(&z).unwrap();
+            let made = Activation::Identity.forward(&checked.tensor(&values, [2, 3]).unwrap()).unwrap();
+            let z = checked.tensor(&[1.0; 6], [2, 3]).unwrap();
+            assert!(rowwise(&made).forward(&z).is_err());
+        }
+        let mask = device.tensor(&[1.0, 0.0, 1.0], [3]).unwrap();
+        let masked = Rowwise::new(Activation::Softmax).unwrap().mask(&mask);
+        let plan = device.record(|| masked.forward(&z)).unwrap();
+        mask.write(&[0.0, 1.0, -0.0]).unwrap();
+        plan.run().unwrap();
+        assert_eq!(plan.outputs().to_vec().unwrap(), [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
+        mask.write(&[0.0, -1e9, 0.0]).unwrap();
+        assert!(plan.run().is_err());
     }
 
     fn errors_say_what_does_not_fit(device) {

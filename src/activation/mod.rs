@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::gpu;
 use crate::halves::in_f32;
 use crate::reference::Pointwise;
-use crate::tensor::{Tensor, check_devices, check_shape};
+use crate::tensor::{Tensor, check_devices, misshaped};
 
 impl Activation {
     /// `g(z)`: element by element, or along the last axis for row-wise activations, which [`Rowwise`]
@@ -273,7 +273,7 @@ impl Activation {
     fn check(&self, op: &'static str, inputs: &[&Tensor], output: &Tensor) -> Result<()> {
         self.validate()?;
         check_devices(op, inputs.iter().chain([&output]).map(|tensor| tensor.device()))?;
-        inputs.iter().try_for_each(|input| check_shape(op, "tensors", input, output.shape()))
+        check_inputs(op, self, inputs, output)
     }
 
     fn unary(&self, op: &'static str, map: Unary, input: &Tensor, output: &Tensor) -> Result<()> {
@@ -319,6 +319,34 @@ impl PointwiseVisitor<f64> for HasForms {
     fn visit<F: Pointwise<f64>>(self, _formula: F) -> bool {
         F::HAS_FORMS
     }
+}
+
+/// That all inputs of an activation, of which the first is z or y, and the output have one shape.
+fn check_inputs(
+    op: &'static str,
+    activation: &Activation,
+    inputs: &[&Tensor],
+    output: &Tensor,
+) -> Result<()> {
+    let Some((first, vectors)) = inputs.split_first() else { return Ok(()) };
+    let (argument, vector, result) = match op {
+        "forward" => ("z", "", "y"),
+        "backward" => ("z", "dy", "dz"),
+        "jvp" => ("z", "dz", "dy"),
+        "backward_from_output" => ("y", "dy", "dz"),
+        "derivative_from_output" => ("y", "", "the derivative"),
+        _ => ("z", "", "the derivative"),
+    };
+    let check = |name: &str, tensor: &Tensor| {
+        if tensor.shape() == first.shape() {
+            return Ok(());
+        }
+        let shape = first.dimensions();
+        let expected = format!("{name} of shape {shape}, which the {argument} of {activation} has");
+        Err(misshaped(op, expected, tensor))
+    };
+    vectors.iter().try_for_each(|tensor| check(vector, tensor))?;
+    check(result, output)
 }
 
 struct HasDerivativeFromOutput;

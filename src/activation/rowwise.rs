@@ -1,7 +1,9 @@
 //! Row-wise activations along any axis.
 
-use super::Activation;
-use crate::backend::{Mask, RowCall, RowProduct, Temperature};
+use std::sync::Arc;
+
+use super::{Activation, check_inputs};
+use crate::backend::{Check, Mask, RowCall, RowProduct, Temperature};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::halves::in_f32;
@@ -76,8 +78,12 @@ impl Rowwise {
         self
     }
 
-    /// Only of the elements where the mask is not 0. Its shape is z's, or that of z's last axes: then it
-    /// is repeated over the others, as `[K]` over the rows of [B, K].
+    /// Only of the elements where the mask is 1, not 0. Its shape is z's, or that of z's last axes: then
+    /// it is repeated over the others, as `[K]` over the rows of [B, K].
+    ///
+    /// Other numbers are an error where the host knows them: a mask of 0 and −∞ that other libraries add to
+    /// z would keep just what it should exclude. In a mask that was made on the device, whatever is not 0
+    /// keeps its element, unless the device is a [checked](crate::DeviceOptions::checked) one.
     #[must_use]
     pub fn mask(mut self, mask: &Tensor) -> Self {
         self.mask = Some(mask.clone());
@@ -87,7 +93,8 @@ impl Rowwise {
     /// `g(z / T)`, of z's shape.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] for a temperature out of its range, or an axis that z does not have;
+    /// [`Error::InvalidParameter`] for a temperature out of its range, an axis that z does not have, or a
+    /// mask with other numbers than 0 and 1 where the host knows them;
     /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the mask does not fit z;
     /// [`Error::TooLarge`] where the axes from this one on are larger than a binding of the GPU, or on a
     /// software adapter rows are (22 MB, 0.9 MB for sparsemax).
@@ -102,6 +109,7 @@ impl Rowwise {
     /// # Errors
     /// As [`forward`](Self::forward); and where y does not fit z.
     pub fn forward_into(&self, z: &Tensor, y: &Tensor) -> Result<()> {
+        self.check_mask()?;
         let run = |this: &Self, [z]: [&Tensor; 1], y: &Tensor| {
             let call = this.call("forward", &[z], y)?;
             y.device().backend.row_forward(call, z.storage(), y.storage())
@@ -127,6 +135,7 @@ impl Rowwise {
     /// # Errors
     /// As [`backward`](Self::backward).
     pub fn backward_into(&self, z: &Tensor, dy: &Tensor, dz: &Tensor) -> Result<()> {
+        self.check_mask()?;
         self.in_f32([z, dy], dz, |this, [z, dy], dz| {
             this.call("backward", &[z, dy], dz)?;
             this.backward_from_output_into(&this.forward(z)?, dy, dz)
@@ -154,6 +163,7 @@ impl Rowwise {
     /// # Errors
     /// As [`backward_from_output`](Self::backward_from_output).
     pub fn backward_from_output_into(&self, y: &Tensor, dy: &Tensor, dz: &Tensor) -> Result<()> {
+        self.check_mask()?;
         self.product_into("backward_from_output", RowProduct::Backward, [y, dy], dz)
     }
 
@@ -189,6 +199,7 @@ impl Rowwise {
     /// # Errors
     /// As [`jvp`](Self::jvp).
     pub fn jvp_into(&self, z: &Tensor, dz: &Tensor, dy: &Tensor) -> Result<()> {
+        self.check_mask()?;
         self.in_f32([z, dz], dy, |this, [z, dz], dy| {
             this.call("jvp", &[z, dz], dy)?;
             // The product is one with probabilities: from their logarithms it would have to compute them.
@@ -221,6 +232,7 @@ impl Rowwise {
         const OP: &str = "jacobian";
         check_devices(OP, [z.device(), jacobian.device()])?;
         check_shape(OP, "an output", jacobian, &self.jacobian_shape(z)?)?;
+        self.check_mask()?;
         self.in_f32([z], jacobian, |this, [z], jacobian| {
             let call = this.call(OP, &[z], z)?;
             let y = this.forward(z)?;
@@ -294,6 +306,17 @@ impl Rowwise {
         }
     }
 
+    /// That the mask has nothing but 0 and 1, as far as the host knows it, in plans at each run.
+    fn check_mask(&self) -> Result<()> {
+        let Some(mask) = &self.mask else { return Ok(()) };
+        if mask.device().backend.is_recording() {
+            let (of, known) = (mask.storage().clone(), mask.clone());
+            let run = Arc::new(move || check_mask(&known));
+            mask.device().backend.keep_check(Check { of, run });
+        }
+        check_mask(mask)
+    }
+
     /// The checked call for tensors of the output's shape.
     fn call(&self, op: &'static str, inputs: &[&Tensor], output: &Tensor) -> Result<RowCall<'_>> {
         if !(1e-30..=1e30).contains(&self.temperature) {
@@ -303,7 +326,7 @@ impl Rowwise {
         let mask = self.mask.as_ref();
         let tensors = inputs.iter().copied().chain([output]).chain(mask);
         check_devices(op, tensors.map(Tensor::device))?;
-        inputs.iter().try_for_each(|input| check_shape(op, "tensors", input, output.shape()))?;
+        check_inputs(op, &self.activation, inputs, output)?;
         let lines = output.dimensions().lines(self.axis)?;
         if let Some(mask) = mask.filter(|mask| !output.shape().ends_with(mask.shape())) {
             let expected =
@@ -314,4 +337,18 @@ impl Rowwise {
         let temperature = Temperature::new(self.temperature);
         Ok(RowCall { activation: &self.activation, lines, temperature, mask })
     }
+}
+
+/// That a mask has nothing but 0 and 1, as far as the host knows it.
+fn check_mask(mask: &Tensor) -> Result<()> {
+    let Some(bounds) = mask.bounds()? else { return Ok(()) };
+    let [low, high] = [bounds.least, bounds.greatest];
+    let odd = if low.value < 0.0 { Some(low) } else { bounds.between };
+    let Some(odd) = odd.or(Some(high).filter(|high| high.value > 1.0)) else { return Ok(()) };
+    let reason = format!(
+        "element {} of the mask must be 1, to keep what is there, or 0, to exclude it; of a mask that is \
+         added to the logits make one by 1 where it is 0, else 0",
+        odd.index
+    );
+    Err(Error::parameter("mask", odd.value, reason))
 }

@@ -11,6 +11,8 @@ use super::parallel::{CHUNK, of_pieces, vectorised};
 pub(crate) struct Bounds {
     pub(crate) least: Extreme,
     pub(crate) greatest: Extreme,
+    /// The first element that is neither 0 nor 1, where all numbers are from 0 to 1.
+    pub(crate) between: Option<Extreme>,
 }
 
 /// An element, the first of its value.
@@ -32,9 +34,11 @@ impl Bounds {
             let place = values[start..].iter().position(|&element| element == value)?;
             Some(Extreme { value: values[start + place], index: start + place })
         };
+        let within = least >= 0.0 && greatest <= 1.0;
         Some(Self {
             least: find(least, &|range| range.0 == least)?,
             greatest: find(greatest, &|range| range.1 == greatest)?,
+            between: if within { between(values) } else { None },
         })
     }
 
@@ -45,24 +49,40 @@ impl Bounds {
         let chunks = chunks.into_iter().zip((0..).step_by(CHUNK));
         let placed = chunks.filter_map(|(bounds, start)| {
             let place = |extreme: Extreme| Extreme { index: start + extreme.index, ..extreme };
-            let Self { least, greatest } = bounds?;
-            Some(Self { least: place(least), greatest: place(greatest) })
+            let Self { least, greatest, between } = bounds?;
+            let (least, greatest) = (place(least), place(greatest));
+            Some(Self { least, greatest, between: between.map(place) })
         });
-        placed.reduce(|before, next| Self {
-            least: if next.least.value < before.least.value { next.least } else { before.least },
-            greatest: match next.greatest.value > before.greatest.value {
-                true => next.greatest,
-                false => before.greatest,
-            },
+        placed.reduce(|before, next| {
+            let is_less = next.least.value < before.least.value;
+            let least = if is_less { next.least } else { before.least };
+            let is_greater = next.greatest.value > before.greatest.value;
+            let greatest = if is_greater { next.greatest } else { before.greatest };
+            let within = least.value >= 0.0 && greatest.value <= 1.0;
+            let between = before.between.or(next.between).filter(|_| within);
+            Self { least, greatest, between }
         })
     }
 
     /// Those of so many zeros.
     pub(crate) fn of_zeros(elements: usize) -> Option<Self> {
         let zero = Extreme { value: 0.0, index: 0 };
-        (elements > 0).then_some(Self { least: zero, greatest: zero })
+        (elements > 0).then_some(Self { least: zero, greatest: zero, between: None })
     }
 }
+
+/// The first element that is neither 0 nor 1. Of probabilities it is one of the first; masks, which are
+/// looked at to the end, are looked at in whole pieces.
+fn between(values: &[f32]) -> Option<Extreme> {
+    let is_between = |value: &f32| *value != 0.0 && *value != 1.0;
+    let has_one = |piece: &[f32]| piece.iter().fold(false, |any, value| any | is_between(value));
+    let piece = values.chunks(PIECE).position(has_one)?;
+    let place = values[piece * PIECE..].iter().position(is_between)?;
+    let index = piece * PIECE + place;
+    Some(Extreme { value: values[index], index })
+}
+
+const PIECE: usize = 256;
 
 /// The least and the greatest value; +∞ and −∞ where there are no numbers.
 fn range(values: &[f32]) -> (f32, f32) {
@@ -113,7 +133,7 @@ mod tests {
             .filter(|(_, value)| !value.is_nan())
             .map(|(index, &value)| Extreme { value, index });
         let first = numbers.next()?;
-        let mut bounds = Bounds { least: first, greatest: first };
+        let mut bounds = Bounds { least: first, greatest: first, between: None };
         for number in numbers {
             if number.value < bounds.least.value {
                 bounds.least = number;
@@ -121,6 +141,11 @@ mod tests {
             if number.value > bounds.greatest.value {
                 bounds.greatest = number;
             }
+        }
+        if bounds.least.value >= 0.0 && bounds.greatest.value <= 1.0 {
+            let mut all = values.iter().enumerate();
+            let odd = all.find(|(_, value)| ![0.0, 1.0].contains(*value));
+            bounds.between = odd.map(|(index, &value)| Extreme { value, index });
         }
         Some(bounds)
     }
@@ -147,12 +172,29 @@ mod tests {
                     let mut values = vec![f32::NAN; length];
                     values[place] = special;
                     let only = Extreme { value: special, index: place };
-                    let expected = Bounds { least: only, greatest: only };
                     let found = Bounds::of(&values).unwrap();
-                    assert_eq!(found, expected, "{length}, {place}");
+                    assert_eq!([found.least, found.greatest], [only; 2], "{length}, {place}");
+                    let (between, expected) = (found.between, plain(&values).unwrap().between);
+                    assert_eq!(between.map(|it| it.index), expected.map(|it| it.index));
                     assert_eq!(found.least.value.to_bits(), special.to_bits());
                     values.iter_mut().filter(|value| value.is_nan()).for_each(|v| *v = 2.0);
                     assert_eq!(Bounds::of(&values), plain(&values), "{length}, {place}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_neither_0_nor_1_is_found_wherever_it_is() {
+        for length in [1, PIECE - 1, PIECE, PIECE + 1, SERIAL + 3] {
+            let mask: Vec<f32> = (0..length).map(|i| (i % 3 / 2) as f32).collect();
+            assert_eq!(Bounds::of(&mask).unwrap().between, None);
+            for odd in [0.5, 1e-45, 1.0f32.next_down()] {
+                for place in [0, length / 2, length - 1] {
+                    let mut values = mask.clone();
+                    values[place] = odd;
+                    let expected = Some(Extreme { value: odd, index: place });
+                    assert_eq!(Bounds::of(&values).unwrap().between, expected, "{length}, {place}");
                 }
             }
         }

@@ -76,6 +76,9 @@ impl Device {
     }
 
     /// The CPU backend: all cores, and the same results to within the published bounds.
+    ///
+    /// Each call makes a device of its own, with its own account of memory, whose tensors do not mix with
+    /// those of another: make one, and clone it.
     pub fn cpu() -> Self {
         Self { backend: Arc::new(CpuBackend::new()), checked: false }
     }
@@ -148,7 +151,7 @@ impl Device {
         self.backend.info()
     }
 
-    /// Whether losses read back targets that were made on the device, to check them: see
+    /// Whether losses read back targets and outputs that were made on the device, to check them: see
     /// [`DeviceOptions::checked`].
     pub fn is_checked(&self) -> bool {
         self.checked

@@ -82,12 +82,16 @@ impl DeviceOptions {
         self
     }
 
-    /// For debugging: losses check all targets they are given.
+    /// For debugging: losses check all targets and outputs that they are given, and masks are checked too.
     ///
-    /// A loss refuses targets that it is not defined for, with [`Error::InvalidTarget`](crate::Error::InvalidTarget), where the host
-    /// has uploaded them. Those that were computed on the device, or whose wgpu buffer the caller has,
-    /// it takes as they are, as a look at them would have to wait for the device. On a checked device
-    /// it reads them back and looks. In a browser, where nothing may wait, that is an error.
+    /// A loss refuses targets and outputs that it is not defined for, with
+    /// [`Error::InvalidTarget`](crate::Error::InvalidTarget) and
+    /// [`Error::InvalidOutput`](crate::Error::InvalidOutput), where the host has uploaded them, and
+    /// [`Rowwise`](crate::Rowwise) a mask with other numbers than 0 and 1. Those that were computed on the
+    /// device, or whose wgpu buffer the caller has, are taken as they are, as a look at them would have to
+    /// wait for the device. A checked device reads them back and looks; so it does with the outputs of an
+    /// [`OutputLayer`](crate::OutputLayer), which also refuses more pairs that make no sense. In a browser,
+    /// where nothing may wait, that is an error.
     #[must_use]
     pub fn checked(mut self, checked: bool) -> Self {
         self.checked = Some(checked);

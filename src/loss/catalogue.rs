@@ -71,6 +71,7 @@ macro_rules! losses {
                 $formula:literal, $gradient:literal, y $takes:ident,
                 special [ $( $special:literal ),* ],
                 source $source:literal
+                $(, note $note:literal)?
                 $(, term $term:expr)?
             );+ $(;)?
         }
@@ -91,6 +92,7 @@ macro_rules! losses {
                         ( $( $(#[$parameter_doc])* $parameter: $Type = $default $(, in $range)? );+ )
                         $(=> [$rule, $reason])?
                     )?
+                    $(; $note)?
                 )+
             }
         }
@@ -268,8 +270,9 @@ losses! {
             ignore_index: Option<i32> = None
         ),
             "−Σ_k w_k·t_k·ln y_k", "−w_k·t_k / y_k", y probabilities,
-            special ["A class with t = 0 adds nothing, also at y = 0", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0; weights that add up to 0: mean and gradient NaN"],
+            special ["y are probabilities, not logits: PyTorch's cross_entropy is `cross_entropy_with_logits`, or `OutputLayer(Softmax, cross_entropy)`", "A class with t = 0 adds nothing, also at y = 0", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0; weights that add up to 0: mean and gradient NaN"],
             source "PyTorch's CrossEntropyLoss, on probabilities",
+            note "Of probabilities, not of logits: PyTorch's cross_entropy is `cross_entropy_with_logits`, or `OutputLayer(Softmax, cross_entropy)`.",
             term formulas::CrossEntropy;
 
         /// The cross-entropy between softmax(y) and a label or target probabilities t, one value a row.
@@ -282,8 +285,9 @@ losses! {
             ignore_index: Option<i32> = None
         ),
             "Σ_k w_k·t_k·(ln Σ_j e^(y_j) − y_k)", "p_k·Σ_j w_j·t_j − w_k·t_k, p = softmax(y)", y logits,
-            special ["Right at logits of ±1e4, and to the last digits where one class is all but certain", "A row with NaN or +∞, or with nothing but −∞, is NaN", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0; weights that add up to 0: mean and gradient NaN"],
-            source "PyTorch's CrossEntropyLoss";
+            special ["This is what PyTorch calls cross_entropy", "Right at logits of ±1e4, and to the last digits where one class is all but certain", "A row with NaN or +∞, or with nothing but −∞, is NaN", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0; weights that add up to 0: mean and gradient NaN"],
+            source "PyTorch's CrossEntropyLoss",
+            note "Of logits: this is what PyTorch calls cross_entropy.";
 
         /// The negative log-likelihood of log-probabilities y, one value a row.
         Row Nll = nll(
@@ -292,15 +296,17 @@ losses! {
             ignore_index: Option<i32> = None
         ),
             "−Σ_k w_k·t_k·y_k", "−w_k·t_k", y log_probabilities,
-            special ["A class with t = 0 adds nothing, also at y = −∞", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0; weights that add up to 0: mean and gradient NaN"],
+            special ["y are the logarithms of probabilities, as log_softmax gives them; of probabilities themselves it is −p, without an error", "A class with t = 0 adds nothing, also at y = −∞", "Mean divides by the weights w of the labels that count; for dense targets by the rows", "All rows ignored: mean NaN, sum 0, gradient 0; weights that add up to 0: mean and gradient NaN"],
             source "PyTorch's NLLLoss",
+            note "Of the logarithms of probabilities, as log_softmax gives them.",
             term formulas::Nll;
 
         /// The binary cross-entropy of probabilities y for targets from 0 to 1.
         Element Bce = bce,
             "−(t·ln y + (1 − t)·ln(1 − y))", "(y − t) / (y(1 − y))", y probabilities,
-            special ["The logarithms are at least −100, the gradient's divisor at least 1e−12", "With sigmoid in an OutputLayer the gradient is y − t, from the logits", "y outside of [0, 1] gives NaN"],
+            special ["The logarithms are at least −100, the gradient's divisor at least 1e−12", "With sigmoid in an OutputLayer the gradient is y − t, from the logits", "y outside of [0, 1] is an error where the host knows it, else NaN"],
             source "PyTorch's BCELoss",
+            note "Of probabilities; `bce_with_logits` is that of logits.",
             term formulas::Bce;
 
         /// The binary cross-entropy of sigmoid(y), with a weight w for positive targets.
@@ -318,8 +324,9 @@ losses! {
             gamma: f32 = 2.0, in 0.0..=f32::MAX
         ),
             "−α_t·(1 − p_t)^γ·(t·ln y + (1 − t)·ln(1 − y)), p_t = t·y + (1 − t)(1 − y), α_t = α·t + (1 − α)(1 − t)", "for t = 1: α(1 − y)^γ·(γ·ln y/(1 − y) − 1/y)", y probabilities,
-            special ["Powers other than 1, 2 and 3 lose digits where 1 − p_t is small", "y outside of [0, 1] gives NaN"],
+            special ["Powers other than 1, 2 and 3 lose digits where 1 − p_t is small", "y outside of [0, 1] is an error where the host knows it, else NaN"],
             source "Lin et al. 2017",
+            note "Of probabilities; `focal_with_logits` is that of logits.",
             term formulas::Focal { alpha: number(alpha), gamma: number(gamma) };
 
         /// The focal loss of sigmoid(y).
@@ -354,7 +361,7 @@ losses! {
             eps: f32 = 1e-8, in 0.0..=f32::MAX
         ),
             "e^y − t·y; without log_input y − t·ln(y + ε); full adds t·ln t − t + ½ln(2πt) if t > 1", "e^y − t; without log_input 1 − t/(y + ε)", y numbers,
-            special ["t = 0 adds no logarithm", "With log_input a rate that overflows gives ∞"],
+            special ["t = 0 adds no logarithm", "Without log_input a negative y is an error where the host knows it", "With log_input a rate that overflows gives ∞"],
             source "PyTorch's PoissonNLLLoss",
             term formulas::PoissonNll { log_input, full, eps: number(eps) };
 
@@ -374,21 +381,21 @@ losses! {
         /// The hinge loss, for targets −1 and 1.
         Element Hinge = hinge,
             "max(0, 1 − t·y)", "−t if t·y < 1, else 0", y logits,
-            special ["The gradient at t·y = 1 is 0"],
+            special ["The gradient at t·y = 1 is 0", "Targets from 0 to 1 instead of −1 to 1 are an error where the host knows them"],
             source "Cortes and Vapnik 1995; torchmetrics' HingeLoss",
             term formulas::Hinge;
 
         /// The squared hinge loss, for targets −1 and 1.
         Element SquaredHinge = squared_hinge,
             "max(0, 1 − t·y)²", "−2t·max(0, 1 − t·y)", y logits,
-            special [],
+            special ["Targets from 0 to 1 instead of −1 to 1 are an error where the host knows them"],
             source "Keras's SquaredHinge",
             term formulas::SquaredHinge;
 
         /// The logistic loss, for targets −1 and 1.
         Element SoftMargin = soft_margin,
             "ln(1 + e^(−t·y))", "−t·sigmoid(−t·y)", y logits,
-            special ["Right at logits of ±1e4"],
+            special ["Right at logits of ±1e4", "Targets from 0 to 1 instead of −1 to 1 are an error where the host knows them"],
             source "PyTorch's SoftMarginLoss",
             term formulas::SoftMargin;
 
@@ -409,7 +416,7 @@ losses! {
             margin: f32 = 1.0
         ),
             "y if t = 1; max(0, margin − y) if t = −1", "1 if t = 1; −1 if t = −1 and y ≤ margin, else 0", y numbers,
-            special ["Any other target adds both, as in PyTorch"],
+            special ["Any other target adds both, as in PyTorch", "Targets from 0 to 1 instead of −1 to 1 are an error where the host knows them"],
             source "PyTorch's HingeEmbeddingLoss",
             term formulas::HingeEmbedding { margin: number(margin) };
     }
@@ -497,6 +504,42 @@ impl Loss {
         matches!(
             self,
             Self::CrossEntropy { .. } | Self::CrossEntropyWithLogits { .. } | Self::Nll { .. }
+        )
+    }
+
+    /// The outputs that the loss is defined for, where not all are, with what it says of others.
+    pub(crate) const fn output_range(&self) -> Option<(RangeInclusive<f32>, &'static str)> {
+        // A probability that was rounded, or summed up, may be a little beyond.
+        const PROBABILITY: RangeInclusive<f32> = -1e-3..=1.001;
+        match self {
+            Self::CrossEntropy { .. } => Some((
+                PROBABILITY,
+                "must be a probability, from 0 to 1; PyTorch's cross_entropy, of logits, is \
+                 cross_entropy_with_logits, or OutputLayer(Softmax, cross_entropy)",
+            )),
+            Self::Bce => Some((
+                PROBABILITY,
+                "must be a probability, from 0 to 1; of logits take bce_with_logits, or \
+                 OutputLayer(Sigmoid, bce)",
+            )),
+            Self::Focal { .. } => Some((
+                PROBABILITY,
+                "must be a probability, from 0 to 1; of logits take focal_with_logits, or \
+                 OutputLayer(Sigmoid, focal)",
+            )),
+            Self::PoissonNll { log_input: false, .. } => Some((
+                -1e-3..=f32::INFINITY,
+                "must be a rate, not negative; of the logarithms of rates take log_input = true",
+            )),
+            _ => None,
+        }
+    }
+
+    /// Whether the targets are −1 and 1.
+    pub(crate) const fn takes_signs(&self) -> bool {
+        matches!(
+            self,
+            Self::Hinge | Self::SquaredHinge | Self::SoftMargin | Self::HingeEmbedding { .. }
         )
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::targets::TargetValues;
-use super::{Formula, Loss, Structure, Targets, Unit, check_values};
+use super::{Formula, Loss, Structure, Targets, Unit, check_signs, check_values};
 use crate::activation::Activation;
 use crate::backend::{
     Check, Ignored, Lines, LossCall, Mask, RowCall, Rows, Spread, Storage, TargetStorage,
@@ -197,8 +197,13 @@ fn check_target_values(loss: &Loss, targets: &Targets) -> Result<()> {
 }
 
 fn check_dense(loss: &Loss, targets: &Tensor) -> Result<()> {
-    let Some((range, reason)) = loss.target_range() else { return Ok(()) };
-    check_values(loss.name(), targets, range, reason)
+    if let Some((range, reason)) = loss.target_range() {
+        check_values(loss.name(), targets, range, reason)?;
+    }
+    if loss.takes_signs() {
+        check_signs(loss.name(), targets)?;
+    }
+    Ok(())
 }
 
 fn check_variance(loss: &Loss, variance: &Tensor) -> Result<()> {
@@ -253,7 +258,8 @@ fn count_rows(
         }
         TargetValues::Dense(t) if t.shape() != &**shape => {
             let expected = format!("targets of the output's shape {shape}");
-            Err(Error::shape(op, expected, t.dimensions()))
+            let hint = dense_hint(loss, rows, t);
+            Err(Error::shape(op, expected, format!("{}{hint}", t.dimensions())))
         }
         TargetValues::Dense(_) => Ok(rows.count),
         TargetValues::Labels(_) if loss.unit() == Unit::Element => {
@@ -261,9 +267,26 @@ fn count_rows(
         }
         TargetValues::Labels(labels) if labels.len() != rows.count => {
             let expected = format!("{} labels for the output's shape {shape}", rows.count);
-            Err(Error::shape(op, expected, labels.len()))
+            let hint = match labels.len() == rows.elements() {
+                true => {
+                    "; a number for each output, as one-hot targets are, goes into device.tensor"
+                }
+                false => "",
+            };
+            Err(Error::shape(op, expected, format!("{}{hint}", labels.len())))
         }
         TargetValues::Labels(labels) => labels.count(rows.width, loss.ignore_index()),
+    }
+}
+
+/// What the caller may have meant by dense targets of another shape than the output's.
+fn dense_hint(loss: &Loss, rows: Rows, targets: &Tensor) -> &'static str {
+    if loss.unit() == Unit::Row && targets.len() == rows.count {
+        return "; class indices, one a row, go into device.labels(&[i32])";
+    }
+    match targets.len() == rows.elements() {
+        true => "; it has as many elements: reshape it",
+        false => "",
     }
 }
 

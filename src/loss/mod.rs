@@ -11,7 +11,8 @@ pub(crate) use catalogue::{FormsVisitor, LossVisitor, Structure, Unit, View};
 pub(crate) use comparison::Comparison;
 pub(crate) use formula::{Argument, Formula};
 pub use targets::Targets;
-use values::check_values;
+pub(crate) use values::check_outputs;
+use values::{check_signs, check_values};
 
 use crate::activation::Activation;
 use crate::backend::{LossOutputs, LossPass, Storage};
@@ -33,8 +34,10 @@ impl Loss {
     /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch),
     /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where y, the targets and what goes with
     /// them do not fit; [`Error::InvalidLabel`](crate::Error::InvalidLabel);
-    /// [`Error::InvalidTarget`](crate::Error::InvalidTarget) where the host knows the values of the targets,
-    /// or the device is a checked one;
+    /// [`Error::InvalidTarget`](crate::Error::InvalidTarget),
+    /// [`Error::InvalidOutput`](crate::Error::InvalidOutput) for targets and outputs that the loss is not
+    /// defined for, logits where it takes probabilities say, where the host knows their values, or the
+    /// device is a checked one;
     /// [`Error::InvalidParameter`](crate::Error::InvalidParameter);
     /// [`Error::Unsupported`](crate::Error::Unsupported) for labels with a loss on elements, dense targets
     /// with multi_margin, or weights and variances that the loss does not take.
@@ -44,10 +47,11 @@ impl Loss {
         targets: impl Into<Targets>,
         reduction: Reduction,
     ) -> Result<Tensor> {
-        let given = targets.into();
+        let (given, given_y) = (targets.into(), y);
         let (targets, y) = (given.wide()?, &*y.wide()?);
         let (device, shape) = (y.device(), y.dimensions());
         let comparison = Comparison::new("loss", self, device, shape, &given, &targets, reduction)?;
+        check_outputs(self, given_y, &given)?;
         if reduction != Reduction::None {
             return comparison.total(y);
         }
@@ -80,6 +84,7 @@ impl Loss {
         let (device, shape) = (y.device(), y.dimensions());
         let comparison =
             Comparison::new("loss gradient", self, device, shape, &given, &targets, reduction)?;
+        check_outputs(self, y, &given)?;
         let output = y.like()?;
         in_f32([y], [&output], |[y], [output]| comparison.gradient(y, output))?;
         Ok(output)

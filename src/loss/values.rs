@@ -1,8 +1,12 @@
-//! What the values of targets must be.
+//! What the values of outputs and targets must be.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use crate::cpu::Extreme;
+use super::targets::TargetValues;
+use super::{Loss, Targets};
+use crate::backend::Check;
+use crate::cpu::{Bounds, Extreme};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -30,11 +34,70 @@ pub(crate) fn check_values(
     })
 }
 
+/// That y is what the loss takes, as far as the host knows it, in plans at each run.
+pub(crate) fn check_outputs(loss: &Loss, y: &Tensor, targets: &Targets) -> Result<()> {
+    if loss.output_range().is_none() {
+        return Ok(());
+    }
+    let backend = &y.device().backend;
+    if backend.is_recording() {
+        let (loss, known, targets) = (*loss, y.clone(), targets.clone());
+        let run = Arc::new(move || check_known_outputs(&loss, &known, &targets));
+        backend.keep_check(Check { of: y.storage().clone(), run });
+    }
+    check_known_outputs(loss, y, targets)
+}
+
+fn check_known_outputs(loss: &Loss, y: &Tensor, targets: &Targets) -> Result<()> {
+    let Some((range, reason)) = loss.output_range() else { return Ok(()) };
+    // Rows that weigh nothing may hold anything.
+    let may_be_0 = |weights: &Tensor| -> Result<bool> {
+        Ok(weights.bounds()?.is_none_or(|bounds| bounds.least.value <= 0.0))
+    };
+    if targets.weights.as_ref().map_or(Ok(false), may_be_0)? {
+        return Ok(());
+    }
+    let Some(bounds) = y.bounds()? else { return Ok(()) };
+    let width = y.rows().width.max(1);
+    // So may those that are ignored.
+    let counts = |extreme: &Extreme| match &targets.values {
+        TargetValues::Labels(labels) => !labels.is(extreme.index / width, loss.ignore_index()),
+        TargetValues::Dense(_) => true,
+    };
+    let outside = |extreme: &Extreme| !range.contains(&extreme.value) && counts(extreme);
+    match [bounds.least, bounds.greatest].into_iter().find(outside) {
+        None => Ok(()),
+        Some(Extreme { value, index }) => Err(Error::InvalidOutput {
+            loss: loss.name().to_owned(),
+            row: index / width,
+            column: index % width,
+            value,
+            reason: reason.to_owned(),
+        }),
+    }
+}
+
+/// That targets which should be −1 and 1 are not 0 and 1, as far as the host knows them.
+pub(crate) fn check_signs(loss: &str, targets: &Tensor) -> Result<()> {
+    let Some(Bounds { least, greatest, .. }) = targets.bounds()? else { return Ok(()) };
+    if (least.value, greatest.value) != (0.0, 1.0) {
+        return Ok(());
+    }
+    let width = targets.rows().width.max(1);
+    Err(Error::InvalidTarget {
+        loss: loss.to_owned(),
+        row: least.index / width,
+        column: least.index % width,
+        value: least.value,
+        reason: "is one of targets from 0 to 1; it takes -1 and 1: 2t - 1".to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::device::{Device, DeviceOptions, Preference};
-    use crate::{Activation, Loss, Reduction};
+    use crate::{Activation, Reduction};
 
     fn check(tensor: &Tensor) -> Result<()> {
         check_values("bce", tensor, 0.0..=1.0, "must be from 0 to 1")

@@ -1,6 +1,7 @@
 //! The output layer: from a batch of inputs to the loss and every gradient.
 
 mod head;
+mod pairs;
 mod tiled;
 
 use crate::activation::Activation;
@@ -8,7 +9,7 @@ use crate::backend::ColumnSums;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
-use crate::loss::{Comparison, Formula, Loss, Structure, Targets};
+use crate::loss::{Comparison, Formula, Loss, Structure, Targets, check_outputs};
 use crate::reduction::Reduction;
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape, check_sums};
@@ -52,6 +53,13 @@ bitflags::bitflags! {
 /// Rows whose label the loss ignores count in nothing, whatever x holds there: their part of the loss, of dw and
 /// of db is none, and their rows of dz and dx are 0. Where there are such rows, or there may be in a plan, the
 /// product for dw takes a copy of x in which they are 0, by at most 4 MiB at a time.
+///
+/// A few pairs make no sense, and are [`Error::Unsupported`]: softmax, softmin and sparsemax with
+/// cross_entropy_with_logits, which takes the softmax itself; log_softmax and log_sigmoid with
+/// cross_entropy, which takes the logarithm itself. On a [checked](crate::DeviceOptions::checked) device so
+/// are sigmoid, softmax, softmin and sparsemax with bce_with_logits and focal_with_logits, log_softmax and
+/// log_sigmoid with bce and focal, and activations that give probabilities with nll and kl_div; and the
+/// outputs of any other pair are looked at there.
 ///
 /// ```
 /// use wgrad::{Activation, Device, Loss, OutputLayer, Reduction};
@@ -207,7 +215,8 @@ impl OutputLayer {
     /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the tensors do not fit, or K is 0;
     /// [`Error::InvalidLabel`]; [`Error::InvalidTarget`] where the host knows the values of the targets, or
     /// the device is a checked one; [`Error::InvalidParameter`], also for [`Reduction::None`];
-    /// [`Error::Unsupported`] for what the loss does not take, for a z-loss where there is no log-sum-exp,
+    /// [`Error::Unsupported`] for what the loss does not take, for the pairs that make no sense (above),
+    /// for a z-loss where there is no log-sum-exp,
     /// and for tiles where y or dz is asked for or the pair has none; [`Error::TooLarge`],
     /// [`Error::OutOfMemory`].
     pub fn gradients(
@@ -323,6 +332,10 @@ impl OutputLayer {
         linear.ignored = comparison.ignored();
         let of_logits = Formula::of_logits(&self.activation, &self.loss);
         self.check_z_loss(of_logits)?;
+        pairs::check(&self.activation, &self.loss, device.is_checked())?;
+        if device.is_checked() && !device.backend.is_recording() {
+            self.check_y([x, w], b, given)?;
+        }
         let tiled = self.is_tiled(&linear, &comparison, of_logits)?;
         let parts = Parts::new(OP, self.outputs, &linear, before)?;
         let head = match tiled {
@@ -348,6 +361,15 @@ impl OutputLayer {
             db: or_absent(parts.db),
             dx: or_absent(parts.dx),
         })
+    }
+
+    /// That the loss takes the outputs, where it does not take all.
+    fn check_y(&self, [x, w]: [&Tensor; 2], b: Option<&Tensor>, targets: &Targets) -> Result<()> {
+        if self.loss.output_range().is_none() {
+            return Ok(());
+        }
+        let y = self.forward(x, w, b)?;
+        check_outputs(&self.loss, &y, targets)
     }
 
     /// The formula to work in tiles with, where that is the way.

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use approx::relative_eq;
-use wgrad::{Device, wgpu};
+use wgrad::{Activation, Device, Loss, wgpu};
 
 /// The CPU backend.
 pub fn cpu() -> &'static Device {
@@ -78,6 +78,17 @@ macro_rules! on_every_device {
             }
         )+
     };
+}
+
+/// Whether an output layer refuses a pair that makes no sense, on every device.
+pub fn is_refused(activation: Activation, loss: Loss) -> bool {
+    matches!(
+        (activation, loss),
+        (
+            Activation::Softmax | Activation::Softmin | Activation::Sparsemax,
+            Loss::CrossEntropyWithLogits { .. }
+        ) | (Activation::LogSoftmax | Activation::LogSigmoid, Loss::CrossEntropy { .. })
+    )
 }
 
 /// How far a result may be from the exact one.

@@ -30,13 +30,24 @@ NaN in y, in a target or in a variance gives NaN, in the loss and in its gradien
 weight is 0. A weight of 0 makes 0 of any other term, also of an infinite one; where the weights of a mean add up to 0 it is NaN,
 and so is the gradient of each row that is not ignored. A target that
 a loss is not defined for is an `Error::InvalidTarget` where the host knows the values of the tensor (it uploaded them), and
-on a checked device (`DeviceOptions::checked`, `WGRAD_CHECKED=1`) always.
+on a checked device (`DeviceOptions::checked`, `WGRAD_CHECKED=1`) always. So is an output, an `Error::InvalidOutput`: logits
+given to `cross_entropy`, `bce` or `focal`, which take probabilities, or a negative rate to `poisson_nll(log_input=false)`.
+`nll` and `kl_div` take any y, as they are linear in it, but mean log-probabilities.
+
+PyTorch's cross_entropy is `cross_entropy_with_logits`, or `OutputLayer(Softmax, cross_entropy)`.
+
+A weight is multiplied with what it weighs, be it negative, infinite or NaN, and what is 0 because it has no part stays 0: a
+class without a target, whatever the class weighs, and in a row with a label every other output of `nll` and
+`cross_entropy`, and differences that keep the margin of `multi_margin`, whatever the row weighs.
 
 ## Pairs with an activation
 
-`OutputLayer` computes any pair. A pointwise activation, softmax or softmin with a loss that is a sum of terms is one kernel,
-from the logits to the loss, y and dE/dz. Where the mathematics gives the loss as a function of the logits z, it is that one, and
-right where y = g(z) is rounded to 0 or 1:
+`OutputLayer` computes any pair but those that make no sense, which are `Error::Unsupported`: softmax, softmin and sparsemax
+with `cross_entropy_with_logits`, which takes the softmax itself, and log_softmax and log_sigmoid with `cross_entropy`, which
+takes the logarithm itself. A checked device also refuses sigmoid and these three with `bce_with_logits`, `focal_with_logits`,
+`nll` and `kl_div`, and log_softmax and log_sigmoid with `bce` and `focal`. A pointwise activation, softmax or softmin with a
+loss that is a sum of terms is one kernel, from the logits to the loss, y and dE/dz. Where the mathematics gives the loss as a
+function of the logits z, it is that one, and right where y = g(z) is rounded to 0 or 1:
 
 | activation, loss | loss of a row or an element | dE/dz |
 |---|---|---|
