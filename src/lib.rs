@@ -30,6 +30,11 @@
 //! dz = dE/dy ⊙ g'(z) (the product with the Jacobian for softmax), dw = xᵀ·dz, db = Σ dz and
 //! dx = dz·wᵀ. For the half squared error of one sample, dE/dw_jk = (g(z_k) − t_k)·g'(z_k)·x_j.
 //!
+//! PyTorch's cross_entropy is `cross_entropy_with_logits`, or `OutputLayer(Softmax, cross_entropy)`:
+//! [`Loss::CrossEntropy`] itself takes probabilities.
+//!
+//! # What there is
+//!
 //! * [`Device`]: where to compute. [`Tensor`], [`Labels`]: the data.
 //! * [`Activation`]: the catalogue of activations, with their derivatives. [`Rowwise`]: those of rows,
 //!   along any axis, with a temperature and a mask.
@@ -39,6 +44,34 @@
 //! * [`Dense`], [`Sgd`], [`Adam`], [`AdamW`]: hidden layers and optimizers, to train whole networks;
 //!   [`clip_gradient_norm`], [`clip_gradient_value`].
 //! * [`reference`](mod@reference): the formulas in plain `f64`, to check any result against.
+//!
+//! # How to
+//!
+//! * Do a step again and again without its overhead: [`Device::record`] keeps it as a [`Plan`].
+//! * Compute on a host application's device and in its buffers: [`Device::from_wgpu`],
+//!   [`Device::tensor_from_buffer`], [`Tensor::buffer`], [`Device::wgpu`]. [`wgrad::wgpu`](wgpu) is the
+//!   version that fits.
+//! * Halve the memory: [`Device::tensor_f16`], [`Tensor::to_dtype`]. All operations take f16 and f32, also
+//!   mixed, and compute in f32; [`DeviceOptions::cooperative_matrices`] multiplies f16 by a GPU's matrix units.
+//! * Never block, as in browsers: [`Device::request`] and [`Tensor::read`] are async; operations only record.
+//! * Large vocabularies: an [`OutputLayer`] works in tiles of the logits where they are large, in 64 MiB
+//!   ([`Logits`], [`OutputLayer::tile_bytes`]); [`Device::memory`] tells what is in use.
+//! * Batches in parts: [`OutputLayer::accumulate_gradients`], [`Dense::accumulate_backward`].
+//! * Find mistakes: on a [checked](DeviceOptions::checked) device losses and masks also look at what was
+//!   made on the device.
+//!
+//! # Environment variables
+//!
+//! [`DeviceOptions`] comes before them.
+//!
+//! | variable | values |
+//! |---|---|
+//! | `WGRAD_DEVICE` | `cpu`, `gpu` or `auto` |
+//! | `WGRAD_CHECKED` | `1`: every device is a [checked](DeviceOptions::checked) one |
+//! | `WGRAD_COOPERATIVE_MATRICES` | `1`: as [`DeviceOptions::cooperative_matrices`] |
+//! | `WGPU_BACKEND` | `vulkan`, `dx12`, `metal`, `gl`, or several with commas between |
+//! | `WGPU_ADAPTER_NAME` | a part of the adapter's name, capitals aside |
+//! | `WGPU_POWER_PREF` | `low` puts integrated GPUs first, `high` discrete ones |
 
 #![warn(missing_docs)]
 // A caller's input never ends in a panic.
