@@ -287,7 +287,7 @@ on_every_device! {
             let loss = loss(text);
             for classes in [3, 100] {
                 let labels = device.labels(&[1, -100, 2, -100, -100, -100]).unwrap();
-                let counted: Vec<f32> = normal(6 * classes, 1.0, 4).iter().map(|v| 0.1 + v.abs()).collect();
+                let counted: Vec<f32> = normal(6 * classes, 1.0, 4).iter().map(|v| 1.0 / (1.0 + v.abs())).collect();
                 let with = |values: [f32; 4]| {
                     let mut y = counted.clone();
                     for (row, value) in [1, 3, 4, 5].into_iter().zip(values) {

@@ -171,7 +171,8 @@ on_every_device! {
         let error = layer.forward(&x, &w, None).unwrap_err().to_string();
         assert_eq!(
             error,
-            "dense forward: expected w of shape [outputs, 11] for x of shape [19, 11], found [11, 7]"
+            "dense forward: expected w of shape [outputs, 11] for x of shape [19, 11], found [11, 7]; \
+             weights that are stored as [inputs, outputs] need no transposed_weights"
         );
         let error = layer.forward(&x, &b, None).unwrap_err().to_string();
         assert_eq!(error, "dense forward: expected w of shape [outputs, inputs], found [7]");

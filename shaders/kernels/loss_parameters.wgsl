@@ -92,6 +92,12 @@ fn reduction_scale() -> f32 {
     return nan_where(total == 0.0, math_divide(parameters.scale, total));
 }
 
+// The loss of a row times its scale: a weight of 0 makes nothing of an infinite loss, and a mean over an infinite
+// weight does not.
+fn scaled_loss(scale: f32, loss: f32) -> f32 {
+    return select(weighted(scale, loss), scale * loss, reduction_scale() == 0.0);
+}
+
 // What a weight makes of a term: nothing where the weight is 0, also of an infinite one; NaN stays.
 fn weighted(weight: f32, value: f32) -> f32 {
     return select(weight * value, 0.0, weight == 0.0 && is_infinite(value));

@@ -111,7 +111,7 @@ fn main(
         z_slope = 2.0 * coefficient * normalizer;
     }
     if (WANT_LOSS && inside && at.lane == 0u) {
-        var scaled = weighted(scale, row_loss);
+        var scaled = scaled_loss(scale, row_loss);
         if (!is_finite(row_loss) && scale != 0.0) {
             // What is beyond f32 need not be so once it is scaled.
             scaled = entropy;

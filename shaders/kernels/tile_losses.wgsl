@@ -26,12 +26,12 @@ fn main(
     }
     let undefined = is_nan(state.maximum) || is_infinite(state.maximum);
     let scale = reduction_scale() * weight_at(row, 0u);
-    var scaled = weighted(scale, loss);
+    var scaled = scaled_loss(scale, loss);
     if (parameters.z_loss != 0.0) {
         let normalizer = state.maximum + log_sum;
         let coefficient = parameters.z_loss * weight;
         let square = coefficient * normalizer * normalizer;
-        scaled = weighted(scale, loss + square);
+        scaled = scaled_loss(scale, loss + square);
         if (!is_finite(square) && scale != 0.0) {
             // It may be beyond f32 where it is not once scaled.
             scaled = scale * loss + opaque(scale * coefficient * normalizer) * normalizer;

@@ -1,8 +1,8 @@
 //! From the GPU to the host.
 
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+
+use futures_intrusive::sync::ManualResetEvent;
 
 use super::buffer::Buffer;
 use super::context::Context;
@@ -21,13 +21,16 @@ pub(super) struct Mapping {
     buffer: wgpu::Buffer,
     class: u64,
     state: Mutex<State>,
+    /// Set when the reader need not wait any longer.
+    resolved: ManualResetEvent,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// wgpu has not been asked.
     Unmapped,
-    /// wgpu has not called back; the reader, if he waits.
-    UnderWay(Option<Waker>),
+    /// wgpu has not called back.
+    UnderWay,
     Mapped,
     Failed,
     /// The reader is gone, and wgpu has not called back.
@@ -42,12 +45,12 @@ impl Mapping {
     }
 
     pub(super) fn is_under_way(&self) -> bool {
-        matches!(*self.state(), State::UnderWay(_))
+        *self.state() == State::UnderWay
     }
 
     /// Asks wgpu.
     fn start(self: &Arc<Self>, bytes: u64) -> Result<()> {
-        *self.state() = State::UnderWay(None);
+        *self.state() = State::UnderWay;
         guarded(&self.device, 0, || {
             let mapping = Arc::clone(self);
             let resolve = move |result: Result<(), _>| mapping.resolve(result.is_ok());
@@ -58,19 +61,9 @@ impl Mapping {
     /// What wgpu calls back.
     fn resolve(&self, mapped: bool) {
         let resolved = if mapped { State::Mapped } else { State::Failed };
-        let mut state = self.state();
-        match &mut *state {
-            State::UnderWay(waker) => {
-                let waker = waker.take();
-                *state = resolved;
-                drop(state);
-                waker.into_iter().for_each(Waker::wake);
-            }
-            State::Abandoned => {
-                *state = State::Gone;
-                drop(state);
-                self.give_back(&resolved);
-            }
+        match self.settle(resolved) {
+            State::UnderWay => self.resolved.set(),
+            State::Abandoned => self.give_back(resolved),
             _ => {}
         }
     }
@@ -78,28 +71,39 @@ impl Mapping {
     /// Tells the reader that nothing comes any more. wgpu may still call back.
     pub(super) fn fail(&self) {
         let mut state = self.state();
-        if let State::UnderWay(waker) = &mut *state {
-            let waker = waker.take();
+        if *state == State::UnderWay {
             *state = State::Failed;
             drop(state);
-            waker.into_iter().for_each(Waker::wake);
+            self.resolved.set();
         }
+    }
+
+    /// Notes what wgpu called back with; the state before.
+    fn settle(&self, resolved: State) -> State {
+        let mut state = self.state();
+        let before = *state;
+        match before {
+            State::UnderWay => *state = resolved,
+            State::Abandoned => *state = State::Gone,
+            _ => {}
+        }
+        before
     }
 
     /// The reader needs the buffer no more. Whether wgpu still has to call back.
     fn abandon(&self) -> bool {
         let mut state = self.state();
-        if let State::UnderWay(_) = *state {
+        if *state == State::UnderWay {
             *state = State::Abandoned;
             return true;
         }
         let last = std::mem::replace(&mut *state, State::Gone);
         drop(state);
-        self.give_back(&last);
+        self.give_back(last);
         false
     }
 
-    fn give_back(&self, state: &State) {
+    fn give_back(&self, state: State) {
         let reusable = match state {
             State::Unmapped => true,
             State::Mapped => guarded(&self.device, 0, || self.buffer.unmap()).is_ok(),
@@ -114,14 +118,8 @@ impl Mapping {
 
     /// Whether the buffer was mapped, once that is known.
     async fn resolved(&self) -> bool {
-        poll_fn(|task| match &mut *self.state() {
-            State::UnderWay(waker) => {
-                *waker = Some(task.waker().clone());
-                Poll::Pending
-            }
-            state => Poll::Ready(matches!(state, State::Mapped)),
-        })
-        .await
+        self.resolved.wait().await;
+        *self.state() == State::Mapped
     }
 }
 
@@ -152,6 +150,7 @@ impl ReadBack {
             buffer: staging,
             class,
             state: Mutex::new(State::Unmapped),
+            resolved: ManualResetEvent::new(false),
         };
         // From here on it goes back when this is dropped, also where a step fails.
         let (context, mapping) = (Arc::clone(context), Arc::new(mapping));

@@ -28,7 +28,7 @@ smoothing or the mean. Where all rows are ignored, or there are none, the mean i
 
 NaN in y, in a target or in a variance gives NaN, in the loss and in its gradient, unless the row is ignored, also where the
 weight is 0. A weight of 0 makes 0 of any other term, also of an infinite one; where the weights of a mean add up to 0 it is NaN,
-and so is the gradient of each row that is not ignored. A target that
+and so is the gradient of all that has a part in it. A target that
 a loss is not defined for is an `Error::InvalidTarget` where the host knows the values of the tensor (it uploaded them), and
 on a checked device (`DeviceOptions::checked`, `WGRAD_CHECKED=1`) always. So is an output, an `Error::InvalidOutput`: logits
 given to `cross_entropy`, `bce` or `focal`, which take probabilities, or a negative rate to `poisson_nll(log_input=false)`.

@@ -17,6 +17,7 @@ use super::parallel::{SERIAL, on_all_threads};
 use crate::activation::Activation;
 use crate::backend::{Argument, Rows};
 use crate::loss::{Formula, Structure};
+use crate::reference::losses::weighted;
 
 /// A loss, what it is computed from, and where its results go: nowhere for empty slices.
 pub(super) struct Pass<'a> {
@@ -134,6 +135,14 @@ impl<'a> Outputs<'a> {
         let tasks = pieces(self.losses, 1).zip(elements).take(rows.div_ceil(per_task));
         tasks.map(|(losses, ((terms, y), dz))| Self { losses, terms, y, dz })
     }
+}
+
+/// The loss of a row times its scale, which a reduction and the row's weight make: a weight of 0 makes nothing
+/// of an infinite loss, and a mean over an infinite weight does not.
+#[inline(always)]
+fn scaled(reduction: f32, scale: f32, loss: f64) -> f32 {
+    let scale = f64::from(scale);
+    (if reduction == 0.0 { scale * loss } else { weighted(scale, loss) }) as f32
 }
 
 /// What each row weighs in a mean: its weight times that of its label, 0 where it is ignored.

@@ -6,11 +6,11 @@ use super::super::math::ln_1p;
 use super::super::parallel::{LANES, Lanes, Totals, across, lines, terms, vectorised};
 use super::super::rowwise::Statistics;
 use super::super::transpose::Transposition;
-use super::{Outputs, Pass, Row};
+use super::{Outputs, Pass, Row, scaled};
 use crate::activation::Activation;
 use crate::backend::Temperature;
 use crate::reference::Real;
-use crate::reference::losses::{times, weighted};
+use crate::reference::losses::times;
 
 /// The rows that are worked at together, as tiles: a row in each lane where they are narrow, else one row
 /// in pieces of LANES elements.
@@ -92,6 +92,7 @@ impl Pass<'_> {
             label,
             t,
             scale: self.scale * self.targets.row_weight(number),
+            reduction: self.scale,
             coefficient: target.map_or(0.0, |target| times(self.z_loss, target.label_weight())),
             takes_logarithm: *self.activation == Activation::LogSoftmax,
             wants_loss: loss.is_some(),
@@ -150,6 +151,8 @@ struct LabelRow<'a> {
     label: usize,
     t: f32,
     scale: f32,
+    /// The part of the scale that all rows have.
+    reduction: f32,
     /// The coefficient of the squared log-sum-exp.
     coefficient: f32,
     takes_logarithm: bool,
@@ -164,7 +167,7 @@ impl NullaryFnOnce for LabelRow<'_> {
 
     #[inline(always)]
     fn call(self) -> f32 {
-        let Self { label, t, scale, coefficient, exponentials, y, dz, .. } = self;
+        let Self { label, t, scale, reduction, coefficient, exponentials, y, dz, .. } = self;
         let z = self.z.unwrap_or(&*dz);
         let found = Statistics::of_line(z, exponentials);
         let (maximum, rest) = (found.maximum[0], found.rest[0]);
@@ -175,7 +178,7 @@ impl NullaryFnOnce for LabelRow<'_> {
         let (z_loss, pull) = z_loss(coefficient, maximum + log_sum);
         let logit = z.get(label).copied().unwrap_or(f32::NAN);
         let entropy = entropy(t, log_sum - (logit - maximum));
-        let loss = weighted(f64::from(scale), entropy + z_loss) as f32;
+        let loss = scaled(reduction, scale, entropy + z_loss);
         let e = exponentials.as_flattened();
         if !maximum.is_finite() {
             y.fill(f32::NAN);
@@ -363,7 +366,7 @@ impl<const ACROSS: bool> Group<'_, ACROSS> {
             if has_labels && !total.is_finite() {
                 total = entropy(target[lane], log_sum[lane] - (logit[lane] - maximum[lane]));
             }
-            let value = weighted(f64::from(scale[lane]), total + z_loss) as f32;
+            let value = scaled(self.pass.scale, scale[lane], total + z_loss);
             loss[lane] = if undefined[lane] { f32::NAN } else { value };
         }
         for values in [&mut mass, &mut others, &mut pull] {

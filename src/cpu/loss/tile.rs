@@ -5,11 +5,11 @@ use pulp::NullaryFnOnce;
 use super::super::math::{difference, exp_difference, ln_1p};
 use super::super::parallel::{LANES, Lanes, SERIAL, on_all_threads, sum_of, vectorised};
 use super::super::rowwise::Statistics;
-use super::Targets;
 use super::softmax::Slope;
 use super::targets::TargetRow;
+use super::{Targets, scaled};
 use crate::backend::STATE;
-use crate::reference::losses::{times, weighted};
+use crate::reference::losses::times;
 
 /// A tile of logits, some rows and of them some columns, and what goes with it.
 pub(in crate::cpu) struct Tile<'a> {
@@ -127,7 +127,7 @@ impl Tile<'_> {
     }
 
     fn scaled_loss(&self, scale: f32, target: TargetRow<'_>, state: State) -> f32 {
-        let scaled = weighted(scale, self.loss(target, state));
+        let scaled = scaled(self.scale, scale, self.loss(target, state).into());
         if scaled.is_finite() || state.is_undefined() || self.z_loss == 0.0 {
             return scaled;
         }
