@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::lines::{Kernel, over_lines};
 use super::parallel::{LANES, Lanes, Totals, across, lines};
-use super::rowwise::{add, undefined};
+use super::rowwise::undefined;
 use super::short_rows::{
     FEW, Few, GROUP, RowSum, Rows, ShortKernel, are_short, fold_rows, over_short_rows, parts,
 };
@@ -20,21 +20,31 @@ const LONG: usize = 8 * FEW;
 
 /// What becomes of an output y and an element of the vector, with sums over their row.
 ///
-/// Where the kernel `SHIFTS`, the vector is taken relative to its element at an output that outweighs all
-/// others, so that no 1 − p is taken from a p that was rounded to 1. Where there is none, it is taken relative
-/// to about what the terms add up to, so that little is taken from it afterwards.
-pub(super) struct ProductKernel<O, T, S, E, const SHIFTS: bool> {
+/// Where the formula `SHIFTS`, the vector is taken relative to its element at an output that outweighs all
+/// others, so that no 1 − p is taken from a p that was rounded to 1. Rows without such an output need no pass
+/// but that of the sum, and are computed alike beside rows with one.
+pub(super) trait ProductFormula: Sync {
+    const SHIFTS: bool;
     /// The sum is divided by the number of outputs that are positive.
-    pub(super) projects: bool,
+    const PROJECTS: bool;
     /// An output without a part in the sums.
-    pub(super) nothing: f32,
+    const NOTHING: f32;
+
     /// Whether an output has more weight in the sum than all others together.
-    pub(super) outweighs: O,
-    pub(super) term: T,
+    fn outweighs(&self, y: f32) -> bool;
+
+    /// What is added up. Where the formula does not shift, an output that outweighs all others is left out.
+    fn term(&self, y: f32, v: f32) -> f32;
+
     /// What the sum stands for, with the output that outweighs all others and the vector's element there, or
     /// zeros.
-    pub(super) totals: S,
-    pub(super) element: E,
+    fn totals(&self, total: f32, y: f32, v: f32) -> RowTotals<f32>;
+
+    fn element(&self, y: f32, v: f32, totals: RowTotals<f32>) -> f32;
+}
+
+pub(super) struct ProductKernel<F> {
+    pub(super) formula: F,
     pub(super) slope: f32,
 }
 
@@ -125,13 +135,7 @@ struct Row {
     totals: RowTotals<f32>,
 }
 
-impl<O, T, S, E, const SHIFTS: bool> ProductKernel<O, T, S, E, SHIFTS>
-where
-    O: Fn(f32) -> bool + Sync,
-    T: Fn(f32, f32) -> f32 + Sync,
-    S: Fn(f32, f32, f32) -> RowTotals<f32> + Sync,
-    E: Fn(f32, f32, RowTotals<f32>) -> f32 + Sync,
-{
+impl<F: ProductFormula> ProductKernel<F> {
     /// The product for each line.
     pub(super) fn over(
         &self,
@@ -141,7 +145,7 @@ where
         mask: Option<&[f32]>,
     ) {
         let inputs = [y, vector];
-        if !are_short(lines, WIDTHS) || mask.is_some() || self.projects {
+        if !are_short(lines, WIDTHS) || mask.is_some() || F::PROJECTS {
             over_lines(self, output, inputs, lines, mask);
         } else if lines.width < LONG {
             over_short_rows(&ShortProduct::<_, false>(self), output, inputs, lines.width);
@@ -150,62 +154,93 @@ where
         }
     }
 
-    /// Adds an output and the vector's element there to what is known of a row before its sum.
+    /// Whether rows with these greatest outputs and sums can do without more: none has an output that
+    /// outweighs all others, and no element less a total overflows.
     #[inline(always)]
-    fn add_to(&self, apart: &mut Apart, y: f32, v: f32) {
-        apart.vector += self.vector_apart(y, v);
-        apart.other += self.other_apart(y, v);
-    }
-
-    /// By bits: a choice becomes branches in loops over a few elements.
-    #[inline(always)]
-    fn vector_apart(&self, y: f32, v: f32) -> f32 {
-        f32::from_bits(v.to_bits() & u32::from((self.outweighs)(y)).wrapping_neg())
-    }
-
-    #[inline(always)]
-    fn other_apart(&self, y: f32, v: f32) -> f32 {
-        if SHIFTS { (self.term)(y, v) } else { self.vector_apart(y, y) }
-    }
-
-    /// The shift of a row of which so many outputs are positive.
-    #[inline(always)]
-    fn shift(&self, apart: Apart, support: f32) -> Shift {
-        match SHIFTS {
-            true if apart.vector != 0.0 => Shift::to(apart.vector),
-            true => Shift::to(apart.other / support),
-            false => Shift::NONE,
+    fn are_plain<const N: usize, const M: usize>(
+        &self,
+        greatest: &[f32; N],
+        totals: &[f32; M],
+    ) -> bool {
+        let mut any = false;
+        for y in greatest {
+            any |= self.formula.outweighs(*y);
         }
+        if F::SHIFTS {
+            for total in totals {
+                any |= total.abs() >= Shift::LARGE;
+            }
+        }
+        !any
+    }
+
+    /// All bits where the output outweighs all others: a choice becomes branches in loops over a few elements.
+    #[inline(always)]
+    fn outweighing(&self, y: f32) -> u32 {
+        u32::from(self.formula.outweighs(y)).wrapping_neg()
+    }
+
+    /// The value where the output outweighs all others, else 0.
+    #[inline(always)]
+    fn where_outweighing(&self, y: f32, value: f32) -> f32 {
+        f32::from_bits(value.to_bits() & self.outweighing(y))
     }
 
     #[inline(always)]
-    fn term(&self, y: f32, v: f32, shift: Shift) -> f32 {
-        (self.term)(y, if SHIFTS { shift.apply(v) } else { v })
+    fn shift(&self, apart: Apart) -> Shift {
+        if F::SHIFTS { Shift::to(apart.vector) } else { Shift::NONE }
+    }
+
+    #[inline(always)]
+    fn term<const PLAIN: bool>(&self, y: f32, v: f32, shift: Shift) -> f32 {
+        if PLAIN {
+            self.formula.term(y, v)
+        } else if F::SHIFTS {
+            self.formula.term(y, shift.apply(v))
+        } else {
+            let term = self.formula.term(y, v);
+            f32::from_bits(term.to_bits() & !self.outweighing(y))
+        }
     }
 
     /// What a row's elements are computed with, from the sum.
     #[inline(always)]
     fn row(&self, apart: Apart, shift: Shift, total: f32) -> Row {
-        let (shift, total) = if SHIFTS { shift.beside(total) } else { (shift, total) };
-        let totals = (self.totals)(total, apart.other, apart.vector);
+        let (shift, total) = if F::SHIFTS { shift.beside(total) } else { (shift, total) };
+        let totals = self.formula.totals(total, apart.output, apart.vector);
         Row { shift, slope: self.slope / shift.scale, totals }
     }
 
+    /// The same for a row without an output that outweighs all others.
     #[inline(always)]
-    fn element(&self, y: f32, v: f32, row: Row) -> f32 {
-        let v = if SHIFTS { row.shift.apply(v) } else { v };
-        row.slope * (self.element)(y, v, row.totals)
+    fn plain_row(&self, total: f32) -> Row {
+        Row { shift: Shift::NONE, slope: self.slope, totals: RowTotals::of(total) }
+    }
+
+    /// The same for a row that is projected: relative to its mean, with what the rounding took from that.
+    #[inline(always)]
+    fn projected_row(&self, mean: f64) -> Row {
+        let shift = Shift::to(mean as f32);
+        let total = f64::from(shift.scale) * mean - f64::from(shift.origin);
+        Row { shift, slope: self.slope / shift.scale, totals: RowTotals::of(total as f32) }
+    }
+
+    /// An element of a row; of a `PLAIN` one from its total alone.
+    #[inline(always)]
+    fn element<const PLAIN: bool>(&self, y: f32, v: f32, row: Row) -> f32 {
+        if PLAIN {
+            return self.slope * self.formula.element(y, v, RowTotals::of(row.totals.total));
+        }
+        let v = if F::SHIFTS { row.shift.apply(v) } else { v };
+        row.slope * self.formula.element(y, v, row.totals)
     }
 }
 
-/// What is known of a row before its sum: sums without much care, as they are of one number, or as any number
-/// near it will do.
+/// The output that outweighs all others and the vector's element there, or zeros.
 #[derive(Clone, Copy, Default)]
 struct Apart {
-    /// The vector's element at the output that outweighs all others, or 0. A 0 there needs no shift.
+    output: f32,
     vector: f32,
-    /// That output, or 0; where the kernel shifts, the sum of the terms instead.
-    other: f32,
 }
 
 /// Sets each output to f(x, y), with an f for each lane; NaN in lines that hold it.
@@ -245,15 +280,9 @@ fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
     }
 }
 
-impl<O, T, S, E, const SHIFTS: bool> Kernel<2> for ProductKernel<O, T, S, E, SHIFTS>
-where
-    O: Fn(f32) -> bool + Sync,
-    T: Fn(f32, f32) -> f32 + Sync,
-    S: Fn(f32, f32, f32) -> RowTotals<f32> + Sync,
-    E: Fn(f32, f32, RowTotals<f32>) -> f32 + Sync,
-{
+impl<F: ProductFormula> Kernel<2> for ProductKernel<F> {
     fn nothing(&self) -> [f32; 2] {
-        [self.nothing, 0.0]
+        [F::NOTHING, 0.0]
     }
 
     /// Whatever the line is, an excluded element is a constant.
@@ -262,188 +291,289 @@ where
     }
 
     #[inline(always)]
-    fn run<const ACROSS: bool>(&self, [y, vector]: [[&[Lanes]; 2]; 2], output: [&mut [Lanes]; 2]) {
-        let (mut vectors, mut others) = ([0.0f32; LANES], [0.0f32; LANES]);
+    fn run<const ACROSS: bool>(&self, inputs: [[&[Lanes]; 2]; 2], output: [&mut [Lanes]; 2]) {
+        let mut greatest = [f32::NEG_INFINITY; LANES];
+        let sums = self.sums::<ACROSS, true>(inputs, &mut greatest, |_| Shift::NONE);
+        let rows = if F::PROJECTS {
+            self.projected_rows(inputs[0], sums)
+        } else {
+            let mut totals = [0.0; LANES];
+            for lane in 0..lines(ACROSS) {
+                totals[lane] = sums.of_lane(lane) as f32;
+            }
+            if self.are_plain(&greatest, &totals) {
+                return combine::<ACROSS, _>(inputs, output, |lane| {
+                    let row = self.plain_row(totals[lane]);
+                    move |y, v| self.element::<true>(y, v, row)
+                });
+            }
+            self.rows::<ACROSS>(inputs, &greatest)
+        };
+        combine::<ACROSS, _>(inputs, output, |lane| {
+            let row = rows.row(lane);
+            move |y, v| self.element::<false>(y, v, row)
+        });
+    }
+}
+
+impl<F: ProductFormula> ProductKernel<F> {
+    /// Adds up the terms of lines, and finds the greatest outputs of the lanes.
+    #[inline(always)]
+    fn sums<const ACROSS: bool, const PLAIN: bool>(
+        &self,
+        [y, vector]: [[&[Lanes]; 2]; 2],
+        greatest: &mut Lanes,
+        shift: impl Fn(usize) -> Shift,
+    ) -> Totals<ACROSS> {
+        let mut totals = Totals::<ACROSS>::ZERO;
+        for (y, v) in y.into_iter().zip(vector) {
+            let term =
+                |i: usize, lane: usize| self.term::<PLAIN>(y[i][lane], v[i][lane], shift(lane));
+            // As by `add`, with the greatest outputs along the way.
+            let pairs = if ACROSS { y.len() / 2 } else { 0 };
+            for i in 0..pairs {
+                let (first, second) = (2 * i, 2 * i + 1);
+                totals.add(|lane| term(first, lane) + term(second, lane));
+                for lane in 0..LANES {
+                    greatest[lane] = greater(y[first][lane], greatest[lane]);
+                    greatest[lane] = greater(y[second][lane], greatest[lane]);
+                }
+            }
+            for i in 2 * pairs..y.len() {
+                totals.add(|lane| term(i, lane));
+                for lane in 0..LANES {
+                    greatest[lane] = greater(y[i][lane], greatest[lane]);
+                }
+            }
+        }
+        totals
+    }
+
+    /// What lines are computed with that are projected.
+    #[inline(always)]
+    fn projected_rows<const ACROSS: bool>(
+        &self,
+        y: [&[Lanes]; 2],
+        sums: Totals<ACROSS>,
+    ) -> RowSet<LANES> {
         let mut support = [0.0f32; LANES];
-        for (y, vector) in y.into_iter().zip(vector) {
-            for (y, vector) in y.iter().zip(vector) {
+        for y in y.into_iter().flatten() {
+            for lane in 0..LANES {
+                support[lane] += if y[lane] > 0.0 { 1.0 } else { 0.0 };
+            }
+        }
+        across::<ACROSS, _>(&mut support, |a, b| a + b);
+        let mut rows = RowSet::<LANES>::ZERO;
+        for lane in 0..lines(ACROSS) {
+            let mean = sums.of_lane(lane) / f64::from(support[lane].max(1.0));
+            rows.set(lane, self.projected_row(mean));
+        }
+        rows
+    }
+
+    /// What lines are computed with where one of the greatest outputs outweighs all others.
+    #[inline(always)]
+    fn rows<const ACROSS: bool>(
+        &self,
+        inputs: [[&[Lanes]; 2]; 2],
+        greatest: &Lanes,
+    ) -> RowSet<LANES> {
+        let (mut outputs, mut vectors) = ([0.0f32; LANES], [0.0f32; LANES]);
+        if ACROSS {
+            let apart = self.find(inputs, greatest);
+            Apart { output: outputs[0], vector: vectors[0] } = apart;
+        } else {
+            let [y, vector] = inputs;
+            for (y, vector) in y.into_iter().flatten().zip(vector.into_iter().flatten()) {
                 for lane in 0..LANES {
-                    let mut apart = Apart { vector: vectors[lane], other: others[lane] };
-                    self.add_to(&mut apart, y[lane], vector[lane]);
-                    Apart { vector: vectors[lane], other: others[lane] } = apart;
+                    outputs[lane] += self.where_outweighing(y[lane], y[lane]);
+                    vectors[lane] += self.where_outweighing(y[lane], vector[lane]);
                 }
             }
         }
-        if self.projects {
-            for y in y.into_iter().flatten() {
-                for lane in 0..LANES {
-                    support[lane] += if y[lane] > 0.0 { 1.0 } else { 0.0 };
-                }
-            }
-        }
-        for sums in [&mut vectors, &mut others, &mut support] {
-            across::<ACROSS, _>(sums, |a, b| a + b);
-        }
-        let apart = |lane: usize| Apart { vector: vectors[lane], other: others[lane] };
-        let divisor = |lane: usize| if self.projects { support[lane].max(1.0) } else { 1.0 };
+        let apart = |lane: usize| Apart { output: outputs[lane], vector: vectors[lane] };
         let (mut scale, mut origin) = ([0.0; LANES], [0.0; LANES]);
         for lane in 0..lines(ACROSS) {
-            let shift = self.shift(apart(lane), divisor(lane));
-            Shift { scale: scale[lane], origin: origin[lane] } = shift;
+            Shift { scale: scale[lane], origin: origin[lane] } = self.shift(apart(lane));
         }
         for values in [&mut scale, &mut origin] {
             across::<ACROSS, _>(values, |first, _| first);
         }
         let shift = |lane: usize| Shift { scale: scale[lane], origin: origin[lane] };
-        let mut totals = Totals::<ACROSS>::ZERO;
-        for (y, vector) in y.into_iter().zip(vector) {
-            add(&mut totals, y.len(), |i, lane| {
-                self.term(y[i][lane], vector[i][lane], shift(lane))
-            });
-        }
+        let sums = self.sums::<ACROSS, false>(inputs, &mut [0.0; LANES], shift);
         let mut rows = RowSet::<LANES>::ZERO;
         for lane in 0..lines(ACROSS) {
-            let total = (totals.of_lane(lane) / f64::from(divisor(lane))) as f32;
+            let total = sums.of_lane(lane) as f32;
             rows.set(lane, self.row(apart(lane), shift(lane), total));
         }
-        combine::<ACROSS, _>([y, vector], output, |lane| {
-            let row = rows.row(lane);
-            move |y, v| self.element(y, v, row)
-        });
+        rows
     }
+
+    /// The output that outweighs all others of a line across the lanes, in the lane where it is the greatest.
+    #[inline(always)]
+    fn find(&self, [y, vector]: [[&[Lanes]; 2]; 2], greatest: &Lanes) -> Apart {
+        let Some(lane) = greatest.iter().position(|y| self.formula.outweighs(*y)) else {
+            return Apart::default();
+        };
+        for (y, vector) in y.into_iter().flatten().zip(vector.into_iter().flatten()) {
+            if self.formula.outweighs(y[lane]) {
+                return Apart { output: y[lane], vector: vector[lane] };
+            }
+        }
+        Apart::default()
+    }
+}
+
+#[inline(always)]
+fn greater(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 /// The product for short rows, `BY_ELEMENTS` or by vectors.
 struct ShortProduct<'a, K, const BY_ELEMENTS: bool>(&'a K);
 
-impl<O, T, S, E, const SHIFTS: bool, const BY_ELEMENTS: bool> ShortKernel<2>
-    for ShortProduct<'_, ProductKernel<O, T, S, E, SHIFTS>, BY_ELEMENTS>
-where
-    O: Fn(f32) -> bool + Sync,
-    T: Fn(f32, f32) -> f32 + Sync,
-    S: Fn(f32, f32, f32) -> RowTotals<f32> + Sync,
-    E: Fn(f32, f32, RowTotals<f32>) -> f32 + Sync,
+impl<F: ProductFormula, const BY_ELEMENTS: bool> ShortKernel<2>
+    for ShortProduct<'_, ProductKernel<F>, BY_ELEMENTS>
 {
     type Scratch = ();
 
     #[inline(always)]
     fn run_group(&self, rows: Rows, [y, vector]: [&[f32]; 2], output: &mut [f32], (): &mut ()) {
         let count = output.len() / rows.width;
-        let apart = self.0.apart(rows, count, [y, vector]);
         // Short rows are not projected.
-        let mut shifts = [Shift::NONE; GROUP];
-        for n in 0..GROUP {
-            shifts[n] = self.0.shift(apart[n], 1.0);
-        }
-        let mut sums = [RowSum::ZERO; GROUP];
+        let (mut greatest, mut sums) = ([f32::NEG_INFINITY; FEW], [RowSum::ZERO; GROUP]);
         for (n, sum) in sums.iter_mut().enumerate().take(count) {
-            *sum = self.0.sum_of_row(rows, [rows.row(y, n), rows.row(vector, n)], shifts[n]);
+            let inputs = [rows.row(y, n), rows.row(vector, n)];
+            *sum = self.0.sum_of_row::<true>(rows, inputs, Shift::NONE, &mut greatest);
         }
-        let totals = RowSum::totals(&sums);
-        let mut set = RowSet::<GROUP>::ZERO;
-        for n in 0..GROUP {
-            set.set(n, self.0.row(apart[n], shifts[n], totals[n] as f32));
+        let totals = RowSum::totals(&sums).map(|total| total as f32);
+        if self.0.are_plain(&greatest, &totals) {
+            for (n, output) in output.chunks_exact_mut(rows.width).enumerate() {
+                let inputs = [rows.row(y, n), rows.row(vector, n)];
+                let row = self.0.plain_row(totals[n]);
+                self.0.combine_row::<BY_ELEMENTS, true>(output, inputs, row);
+            }
+            return;
         }
+        let set = self.0.short_rows(rows, count, [y, vector]);
         for (n, output) in output.chunks_exact_mut(rows.width).enumerate() {
             let inputs = [rows.row(y, n), rows.row(vector, n)];
-            self.0.combine_row::<BY_ELEMENTS>(output, inputs, set.row(n));
+            self.0.combine_row::<true, false>(output, inputs, set.row(n));
         }
     }
 }
 
-impl<O, T, S, E, const SHIFTS: bool> ProductKernel<O, T, S, E, SHIFTS>
-where
-    O: Fn(f32) -> bool + Sync,
-    T: Fn(f32, f32) -> f32 + Sync,
-    S: Fn(f32, f32, f32) -> RowTotals<f32> + Sync,
-    E: Fn(f32, f32, RowTotals<f32>) -> f32 + Sync,
-{
-    /// What a few outputs, and the vector there, add to what is known of a row.
+impl<F: ProductFormula> ProductKernel<F> {
+    /// What rows are computed with where an output may outweigh all others.
     #[inline(always)]
-    fn few_apart(&self, y: &Few, v: &Few) -> [Few; 2] {
-        let (mut vectors, mut others) = ([0.0; FEW], [0.0; FEW]);
-        for i in 0..FEW {
-            vectors[i] = self.vector_apart(y[i], v[i]);
-        }
-        for i in 0..FEW {
-            others[i] = self.other_apart(y[i], v[i]);
-        }
-        [vectors, others]
-    }
-
-    /// What is known of each of some rows before its sum.
-    #[inline(always)]
-    fn apart(&self, rows: Rows, count: usize, [y, v]: [&[f32]; 2]) -> [Apart; GROUP] {
-        let (mut vectors, mut others) = ([[0.0f32; FEW]; GROUP], [[0.0f32; FEW]; GROUP]);
-        for n in 0..count {
-            let ((whole_y, last_y), (whole_v, last_v)) =
-                (parts(rows.row(y, n)), parts(rows.row(v, n)));
-            let (mut vector, mut other) = ([0.0f32; FEW], [0.0f32; FEW]);
-            for (y, v) in whole_y.iter().zip(whole_v) {
-                let [vectors, others] = self.few_apart(y, v);
-                for i in 0..FEW {
-                    vector[i] += vectors[i];
-                }
-                for i in 0..FEW {
-                    other[i] += others[i];
-                }
-            }
-            if let (Some(y), Some(v)) = (last_y, last_v) {
-                let [vectors, others] = self.few_apart(y, v);
-                let (vectors, others) = (rows.only_new(&vectors), rows.only_new(&others));
-                for i in 0..FEW {
-                    vector[i] += vectors[i];
-                }
-                for i in 0..FEW {
-                    other[i] += others[i];
-                }
-            }
-            (vectors[n], others[n]) = (vector, other);
-        }
-        let vectors = fold_rows(&vectors, |a, b| a + b);
-        let others = fold_rows(&others, |a, b| a + b);
-        let mut apart = [Apart { vector: 0.0, other: 0.0 }; GROUP];
+    fn short_rows(&self, rows: Rows, count: usize, [y, v]: [&[f32]; 2]) -> RowSet<GROUP> {
+        let vectors = self.outweighing_of_rows(rows, count, y, v);
+        // Where the kernel shifts, nothing depends on the output itself.
+        let outputs = if F::SHIFTS { vectors } else { self.outweighing_of_rows(rows, count, y, y) };
+        let apart = |n: usize| Apart { output: outputs[n], vector: vectors[n] };
+        let (mut scale, mut origin) = ([0.0; GROUP], [0.0; GROUP]);
         for n in 0..GROUP {
-            apart[n] = Apart { vector: vectors[n], other: others[n] };
+            Shift { scale: scale[n], origin: origin[n] } = self.shift(apart(n));
         }
-        apart
+        let shift = |n: usize| Shift { scale: scale[n], origin: origin[n] };
+        let mut sums = [RowSum::ZERO; GROUP];
+        for (n, sum) in sums.iter_mut().enumerate().take(count) {
+            let inputs = [rows.row(y, n), rows.row(v, n)];
+            *sum = self.sum_of_row::<false>(rows, inputs, shift(n), &mut [0.0; FEW]);
+        }
+        let totals = RowSum::totals(&sums);
+        let mut set = RowSet::<GROUP>::ZERO;
+        for n in 0..GROUP {
+            set.set(n, self.row(apart(n), shift(n), totals[n] as f32));
+        }
+        set
     }
 
-    /// Adds up the terms of a row.
+    /// The value of each of some rows where its output outweighs all others, or 0.
     #[inline(always)]
-    fn sum_of_row(&self, rows: Rows, [y, v]: [&[f32]; 2], shift: Shift) -> RowSum {
+    fn outweighing_of_rows(
+        &self,
+        rows: Rows,
+        count: usize,
+        y: &[f32],
+        values: &[f32],
+    ) -> [f32; GROUP] {
+        let mut found = [[0.0f32; FEW]; GROUP];
+        for (n, found) in found.iter_mut().enumerate().take(count) {
+            let (whole_y, last_y) = parts(rows.row(y, n));
+            let (whole, last) = parts(rows.row(values, n));
+            let mut sums = [0.0; FEW];
+            for (y, values) in whole_y.iter().zip(whole) {
+                for i in 0..FEW {
+                    sums[i] += self.where_outweighing(y[i], values[i]);
+                }
+            }
+            if let (Some(y), Some(values)) = (last_y, last) {
+                let mut last = [0.0; FEW];
+                for i in 0..FEW {
+                    last[i] = self.where_outweighing(y[i], values[i]);
+                }
+                let last = rows.only_new(&last);
+                for i in 0..FEW {
+                    sums[i] += last[i];
+                }
+            }
+            *found = sums;
+        }
+        fold_rows(&found, |a, b| a + b)
+    }
+
+    /// Adds up the terms of a row, and finds the greatest outputs.
+    #[inline(always)]
+    fn sum_of_row<const PLAIN: bool>(
+        &self,
+        rows: Rows,
+        [y, v]: [&[f32]; 2],
+        shift: Shift,
+        greatest: &mut Few,
+    ) -> RowSum {
         let ((whole_y, last_y), (whole_v, last_v)) = (parts(y), parts(v));
         let mut sum = RowSum::ZERO;
         let (pairs_y, odd_y) = whole_y.as_chunks::<2>();
         let (pairs_v, odd_v) = whole_v.as_chunks::<2>();
         for ([y, next_y], [v, next_v]) in pairs_y.iter().zip(pairs_v) {
-            let (mut terms, next) = (self.terms(y, v, shift), self.terms(next_y, next_v, shift));
+            let (mut terms, next) =
+                (self.terms::<PLAIN>(y, v, shift), self.terms::<PLAIN>(next_y, next_v, shift));
             for i in 0..FEW {
                 terms[i] += next[i];
             }
             sum.add(&terms);
+            for i in 0..FEW {
+                greatest[i] = greater(greater(y[i], next_y[i]), greatest[i]);
+            }
         }
         if let ([y], [v]) = (odd_y, odd_v) {
-            sum.add(&self.terms(y, v, shift));
+            sum.add(&self.terms::<PLAIN>(y, v, shift));
+            for i in 0..FEW {
+                greatest[i] = greater(y[i], greatest[i]);
+            }
         }
         if let (Some(y), Some(v)) = (last_y, last_v) {
-            sum.add(&rows.only_new(&self.terms(y, v, shift)));
+            sum.add(&rows.only_new(&self.terms::<PLAIN>(y, v, shift)));
+            for i in 0..FEW {
+                greatest[i] = greater(y[i], greatest[i]);
+            }
         }
         sum
     }
 
     #[inline(always)]
-    fn terms(&self, y: &Few, v: &Few, shift: Shift) -> Few {
+    fn terms<const PLAIN: bool>(&self, y: &Few, v: &Few, shift: Shift) -> Few {
         let mut terms = [0.0; FEW];
         for i in 0..FEW {
-            terms[i] = self.term(y[i], v[i], shift);
+            terms[i] = self.term::<PLAIN>(y[i], v[i], shift);
         }
         terms
     }
 
     /// Sets the outputs of a row; NaN where it holds one.
     #[inline(always)]
-    fn combine_row<const BY_ELEMENTS: bool>(
+    fn combine_row<const BY_ELEMENTS: bool, const PLAIN: bool>(
         &self,
         output: &mut [f32],
         [y, v]: [&[f32]; 2],
@@ -455,16 +585,16 @@ where
         if BY_ELEMENTS {
             let elements = whole_y.as_flattened().iter().zip(whole_v.as_flattened());
             for (output, (y, v)) in whole.as_flattened_mut().iter_mut().zip(elements) {
-                *output = self.element(*y, *v, row);
+                *output = self.element::<PLAIN>(*y, *v, row);
                 any_nan |= y.is_nan() | v.is_nan();
             }
         } else {
             for ((output, y), v) in whole.iter_mut().zip(whole_y).zip(whole_v) {
-                any_nan |= self.combine_few(output, y, v, row);
+                any_nan |= self.combine_few::<PLAIN>(output, y, v, row);
             }
         }
         if let (Some(output), Some(y), Some(v)) = (output.last_chunk_mut(), last_y, last_v) {
-            any_nan |= self.combine_few(output, y, v, row);
+            any_nan |= self.combine_few::<PLAIN>(output, y, v, row);
         }
         if any_nan {
             output.fill(f32::NAN);
@@ -473,10 +603,10 @@ where
 
     /// Sets a few outputs; whether there is a NaN.
     #[inline(always)]
-    fn combine_few(&self, output: &mut Few, y: &Few, v: &Few, row: Row) -> bool {
+    fn combine_few<const PLAIN: bool>(&self, output: &mut Few, y: &Few, v: &Few, row: Row) -> bool {
         let mut any_nan = false;
         for i in 0..FEW {
-            output[i] = self.element(y[i], v[i], row);
+            output[i] = self.element::<PLAIN>(y[i], v[i], row);
             any_nan |= y[i].is_nan() | v[i].is_nan();
         }
         any_nan

@@ -3,7 +3,7 @@
 use super::lines::{Kernel, over_lines};
 use super::math::{difference, exp_difference, finite_difference, ln_1p};
 use super::parallel::{LANES, Lanes, Totals, across, lines, over_pieces_of, sum_of, terms};
-use super::row_product::ProductKernel;
+use super::row_product::{ProductFormula, ProductKernel};
 use super::short_forward;
 use super::short_rows::{are_short, over_short_rows};
 use crate::activation::RowwiseVisitor;
@@ -494,38 +494,74 @@ impl RowwiseVisitor<f32> for Product<'_> {
         let RowCall { lines, temperature, .. } = call;
         let slope = temperature.slope;
         match product {
-            RowProduct::Backward if F::SHIFTS_BACKWARD => ProductKernel::<_, _, _, _, true> {
-                projects: F::PROJECTS,
-                nothing: 0.0,
-                outweighs: |y| formula.outweighs(y),
-                term: |y, dy| formula.backward_term(y, dy),
-                totals: |total, _, _| RowTotals::of(total),
-                element: |y, dy, totals| formula.backward(y, dy, totals),
-                slope,
+            RowProduct::Backward => {
+                let kernel = ProductKernel { formula: BackwardProduct(formula), slope };
+                kernel.over(output, [y, vector], lines, mask);
             }
-            .over(output, [y, vector], lines, mask),
-            RowProduct::Backward => ProductKernel::<_, _, _, _, false> {
-                projects: F::PROJECTS,
-                nothing: f32::NEG_INFINITY,
-                outweighs: |y| formula.outweighs(y),
-                term: |y, dy| formula.backward_term(y, dy),
-                totals: |total, y, dy| formula.backward_totals(total, y, dy),
-                element: |y, dy, totals| formula.backward(y, dy, totals),
-                slope,
+            RowProduct::Jvp => {
+                let kernel = ProductKernel { formula: JvpProduct(formula), slope };
+                kernel.over(output, [y, vector], lines, mask);
             }
-            .over(output, [y, vector], lines, mask),
-            // From outputs that are no logarithms.
-            RowProduct::Jvp => ProductKernel::<_, _, _, _, true> {
-                projects: F::PROJECTS,
-                nothing: 0.0,
-                outweighs: |p| !F::PROJECTS && p > 0.5,
-                term: |p, dz| formula.jvp_term(p, dz),
-                totals: |total, _, _| RowTotals::of(total),
-                element: |p, dz, totals: RowTotals<f32>| formula.jvp(p, dz, totals.total),
-                slope,
-            }
-            .over(output, [y, vector], lines, mask),
         }
+    }
+}
+
+/// The product of the transposed Jacobian.
+struct BackwardProduct<F>(F);
+
+impl<F: Rowwise<f32>> ProductFormula for BackwardProduct<F> {
+    const SHIFTS: bool = F::SHIFTS_BACKWARD;
+    const PROJECTS: bool = F::PROJECTS;
+    const NOTHING: f32 = if F::TAKES_LOGARITHM { f32::NEG_INFINITY } else { 0.0 };
+
+    #[inline(always)]
+    fn outweighs(&self, y: f32) -> bool {
+        self.0.outweighs(y)
+    }
+
+    #[inline(always)]
+    fn term(&self, y: f32, dy: f32) -> f32 {
+        // Of an output that is not left out.
+        self.0.backward_term(if F::SHIFTS_BACKWARD { y } else { Self::NOTHING }, dy)
+    }
+
+    #[inline(always)]
+    fn totals(&self, total: f32, y: f32, dy: f32) -> RowTotals<f32> {
+        if F::SHIFTS_BACKWARD { RowTotals::of(total) } else { self.0.backward_totals(total, y, dy) }
+    }
+
+    #[inline(always)]
+    fn element(&self, y: f32, dy: f32, totals: RowTotals<f32>) -> f32 {
+        self.0.backward(y, dy, totals)
+    }
+}
+
+/// The product of the Jacobian, from outputs that are no logarithms.
+struct JvpProduct<F>(F);
+
+impl<F: Rowwise<f32>> ProductFormula for JvpProduct<F> {
+    const SHIFTS: bool = true;
+    const PROJECTS: bool = F::PROJECTS;
+    const NOTHING: f32 = 0.0;
+
+    #[inline(always)]
+    fn outweighs(&self, p: f32) -> bool {
+        !F::PROJECTS && p > 0.5
+    }
+
+    #[inline(always)]
+    fn term(&self, p: f32, dz: f32) -> f32 {
+        self.0.jvp_term(p, dz)
+    }
+
+    #[inline(always)]
+    fn totals(&self, total: f32, _p: f32, _dz: f32) -> RowTotals<f32> {
+        RowTotals::of(total)
+    }
+
+    #[inline(always)]
+    fn element(&self, p: f32, dz: f32, totals: RowTotals<f32>) -> f32 {
+        self.0.jvp(p, dz, totals.total)
     }
 }
 
