@@ -317,7 +317,7 @@ impl<F: ProductFormula> Kernel<2> for ProductKernel<F> {
 }
 
 impl<F: ProductFormula> ProductKernel<F> {
-    /// Adds up the terms of lines, and finds the greatest outputs of the lanes.
+    /// Adds up the terms of lines, and finds the greatest outputs of the lanes where nothing is known of them.
     #[inline(always)]
     fn sums<const ACROSS: bool, const PLAIN: bool>(
         &self,
@@ -334,15 +334,19 @@ impl<F: ProductFormula> ProductKernel<F> {
             for i in 0..pairs {
                 let (first, second) = (2 * i, 2 * i + 1);
                 totals.add(|lane| term(first, lane) + term(second, lane));
-                for lane in 0..LANES {
-                    greatest[lane] = greater(y[first][lane], greatest[lane]);
-                    greatest[lane] = greater(y[second][lane], greatest[lane]);
+                if PLAIN {
+                    for lane in 0..LANES {
+                        greatest[lane] = greater(y[first][lane], greatest[lane]);
+                        greatest[lane] = greater(y[second][lane], greatest[lane]);
+                    }
                 }
             }
             for i in 2 * pairs..y.len() {
                 totals.add(|lane| term(i, lane));
-                for lane in 0..LANES {
-                    greatest[lane] = greater(y[i][lane], greatest[lane]);
+                if PLAIN {
+                    for lane in 0..LANES {
+                        greatest[lane] = greater(y[i][lane], greatest[lane]);
+                    }
                 }
             }
         }
@@ -384,10 +388,12 @@ impl<F: ProductFormula> ProductKernel<F> {
             Apart { output: outputs[0], vector: vectors[0] } = apart;
         } else {
             let [y, vector] = inputs;
-            for (y, vector) in y.into_iter().flatten().zip(vector.into_iter().flatten()) {
-                for lane in 0..LANES {
-                    outputs[lane] += self.where_outweighing(y[lane], y[lane]);
-                    vectors[lane] += self.where_outweighing(y[lane], vector[lane]);
+            for (y, vector) in y.into_iter().zip(vector) {
+                for (y, vector) in y.iter().zip(vector) {
+                    for lane in 0..LANES {
+                        outputs[lane] += self.where_outweighing(y[lane], y[lane]);
+                        vectors[lane] += self.where_outweighing(y[lane], vector[lane]);
+                    }
                 }
             }
         }
@@ -396,10 +402,11 @@ impl<F: ProductFormula> ProductKernel<F> {
         for lane in 0..lines(ACROSS) {
             Shift { scale: scale[lane], origin: origin[lane] } = self.shift(apart(lane));
         }
-        for values in [&mut scale, &mut origin] {
-            across::<ACROSS, _>(values, |first, _| first);
-        }
-        let shift = |lane: usize| Shift { scale: scale[lane], origin: origin[lane] };
+        let first = Shift { scale: scale[0], origin: origin[0] };
+        let shift = |lane: usize| match ACROSS {
+            true => first,
+            false => Shift { scale: scale[lane], origin: origin[lane] },
+        };
         let sums = self.sums::<ACROSS, false>(inputs, &mut [0.0; LANES], shift);
         let mut rows = RowSet::<LANES>::ZERO;
         for lane in 0..lines(ACROSS) {
@@ -415,9 +422,11 @@ impl<F: ProductFormula> ProductKernel<F> {
         let Some(lane) = greatest.iter().position(|y| self.formula.outweighs(*y)) else {
             return Apart::default();
         };
-        for (y, vector) in y.into_iter().flatten().zip(vector.into_iter().flatten()) {
-            if self.formula.outweighs(y[lane]) {
-                return Apart { output: y[lane], vector: vector[lane] };
+        for (y, vector) in y.into_iter().zip(vector) {
+            for (y, vector) in y.iter().zip(vector) {
+                if self.formula.outweighs(y[lane]) {
+                    return Apart { output: y[lane], vector: vector[lane] };
+                }
             }
         }
         Apart::default()

@@ -148,7 +148,7 @@ fn update<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
 
 /// Adds so many terms of each lane to its total.
 #[inline(always)]
-pub(super) fn add<const ACROSS: bool>(
+fn add<const ACROSS: bool>(
     totals: &mut Totals<ACROSS>,
     terms: usize,
     term: impl Fn(usize, usize) -> f32,
