@@ -23,7 +23,7 @@ use half::f16;
 pub(crate) enum Storage {
     Cpu(Arc<cpu::Cell>),
     Gpu(Arc<gpu::Buffer>),
-    /// Elements of f16: only who asks for [`words`](Storage::words) gets at them.
+    /// Elements of f16: reached through [`words`](Storage::words) alone.
     Halves(Arc<Halves>),
 }
 

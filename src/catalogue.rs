@@ -10,7 +10,7 @@ pub(crate) trait Parameter: Copy {
     fn print(self) -> String;
     /// That the value is one to compute with.
     fn check(self, name: &str) -> Result<()>;
-    /// The value as a shader's constant of this name; nothing for what does not take part in the arithmetic.
+    /// The value as a shader's constant of this name; `None` if it takes no part in the arithmetic.
     fn constant(self, name: &'static str, default: Self) -> Option<Constant>;
 }
 

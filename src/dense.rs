@@ -41,7 +41,7 @@ pub struct Dense {
 pub struct DenseForward {
     /// g(x·w + b), [B, K].
     pub y: Tensor,
-    /// What the backward pass takes the derivative from, as f32; nothing where it is 1.
+    /// What the backward pass takes the derivative from, as f32; `None` where it is 1.
     kept: Option<Kept>,
 }
 

@@ -24,7 +24,7 @@ pub(crate) enum Purpose {
     Workspace,
 }
 
-/// A vector with room for so many elements, where there is the memory for it.
+/// A vector with room for this number of elements, if there is memory for it.
 pub(crate) fn room<T>(elements: usize) -> Result<Vec<T>> {
     let mut room = Vec::new();
     match room.try_reserve_exact(elements) {

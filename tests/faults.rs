@@ -513,7 +513,7 @@ fn a_failed_allocation_is_told_and_the_device_goes_on() {
         return;
     }
     if std::env::var_os(LIMITED).is_none() {
-        // This test again, with so many KiB of addresses.
+        // This test again, with an address space of this number of KiB.
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", "ulimit -v 2600000; exec \"$0\" --exact \"$1\" --nocapture"]);
         shell.arg(std::env::current_exe().unwrap()).arg(TEST).env(LIMITED, "1");

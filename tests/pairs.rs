@@ -149,7 +149,7 @@ fn record(worst: &mut (f64, f32, f32), error: f64, z: f32, t: f32) {
     }
 }
 
-/// A pointwise pair over all arguments and targets; its loss at every so many of them.
+/// A pointwise pair over all arguments and targets; its loss at one of every `step` of them.
 fn pointwise(device: &Device, pair: (Activation, Loss), step: usize) -> Errors {
     let (activation, loss) = pair;
     let targets = targets_of(&activation, &loss);

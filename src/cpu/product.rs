@@ -119,7 +119,7 @@ fn widen_rows<'a>(
     }
 }
 
-/// A product cut along one of its dimensions, into pieces of so many.
+/// A product cut along one of its dimensions, into pieces of the given length.
 enum Cut {
     Rows(usize),
     Inner(usize),

@@ -76,7 +76,7 @@ impl Buffer {
         known.filter(|_| !self.is_shared())
     }
 
-    /// That this piece of work writes to it, and what the elements will be bounded by; nothing where that is
+    /// That this piece of work writes to it, and what the elements will be bounded by; `None` if that is
     /// not known. To be called while the write is being recorded, so that writes and bounds have the same
     /// order.
     pub(super) fn set_written(&self, piece: u64, bounds: Option<Bounds>) {

@@ -469,7 +469,7 @@ impl Loss {
         }
     }
 
-    /// Hands the formula of forms to the visitor; nothing for a loss that takes no logarithm of y.
+    /// Hands the formula of forms to the visitor; `None` for a loss that takes no logarithm of y.
     pub(crate) fn visit_forms<R: Real, V: FormsVisitor<R>>(&self, visitor: V) -> Option<V::Output> {
         Some(match *self {
             Self::CrossEntropy { .. } => visitor.visit(formulas::CrossEntropy),

@@ -62,7 +62,7 @@ impl Formula {
         }
     }
 
-    /// The formula of a loss on top of an activation, and what it is computed from; nothing for a pair of
+    /// The formula of a loss on top of an activation, and what it is computed from; `None` for a pair of
     /// which only the activation and the loss are computed, one after the other.
     pub(crate) fn of_pair(activation: &Activation, loss: &Loss) -> Option<(Self, Argument)> {
         if let Some(formula) = Self::of_logits(activation, loss) {

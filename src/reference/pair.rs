@@ -124,7 +124,7 @@ struct Simplex<'a> {
 }
 
 impl<'a> Simplex<'a> {
-    /// Nothing for a row that has no softmax.
+    /// `None` for a row that has no softmax.
     fn new(x: &'a [f64]) -> Option<Self> {
         let maximum = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if x.iter().any(|x| x.is_nan()) || maximum.is_infinite() {
