@@ -298,8 +298,8 @@ impl<F: ProductFormula> Kernel<2> for ProductKernel<F> {
             self.projected_rows(inputs[0], sums)
         } else {
             let mut totals = [0.0; LANES];
-            for lane in 0..lines(ACROSS) {
-                totals[lane] = sums.of_lane(lane) as f32;
+            for (lane, total) in totals.iter_mut().enumerate().take(lines(ACROSS)) {
+                *total = sums.of_lane(lane) as f32;
             }
             if self.are_plain(&greatest, &totals) {
                 return combine::<ACROSS, _>(inputs, output, |lane| {
@@ -341,11 +341,11 @@ impl<F: ProductFormula> ProductKernel<F> {
                     }
                 }
             }
-            for i in 2 * pairs..y.len() {
+            for (i, y) in y.iter().enumerate().skip(2 * pairs) {
                 totals.add(|lane| term(i, lane));
                 if PLAIN {
                     for lane in 0..LANES {
-                        greatest[lane] = greater(y[i][lane], greatest[lane]);
+                        greatest[lane] = greater(y[lane], greatest[lane]);
                     }
                 }
             }
@@ -368,8 +368,8 @@ impl<F: ProductFormula> ProductKernel<F> {
         }
         across::<ACROSS, _>(&mut support, |a, b| a + b);
         let mut rows = RowSet::<LANES>::ZERO;
-        for lane in 0..lines(ACROSS) {
-            let mean = sums.of_lane(lane) / f64::from(support[lane].max(1.0));
+        for (lane, support) in support.iter().enumerate().take(lines(ACROSS)) {
+            let mean = sums.of_lane(lane) / f64::from(support.max(1.0));
             rows.set(lane, self.projected_row(mean));
         }
         rows
@@ -492,8 +492,8 @@ impl<F: ProductFormula> ProductKernel<F> {
         }
         let totals = RowSum::totals(&sums);
         let mut set = RowSet::<GROUP>::ZERO;
-        for n in 0..GROUP {
-            set.set(n, self.row(apart(n), shift(n), totals[n] as f32));
+        for (n, total) in totals.into_iter().enumerate() {
+            set.set(n, self.row(apart(n), shift(n), total as f32));
         }
         set
     }
