@@ -90,7 +90,7 @@ pub trait Rowwise<R: Real>: Copy + Send + Sync {
 
     /// Whether Jᵀ·dy stays as it is where the same is added to all of dy, as J·dz does with dz. The vector of
     /// such a product is given relative to its element where an output [outweighs](Self::outweighs) all
-    /// others, so that no 1 − p is taken from a p that was rounded to 1; elsewhere to the row's total.
+    /// others, so that no 1 − p is taken from a p that was rounded to 1.
     const SHIFTS_BACKWARD: bool = true;
 
     /// Whether the output has more weight in the totals than all others together.
