@@ -98,7 +98,7 @@ fn scaled_loss(scale: f32, loss: f32) -> f32 {
     return select(weighted(scale, loss), scale * loss, reduction_scale() == 0.0);
 }
 
-// What a weight makes of a term: nothing where the weight is 0, also of an infinite one; NaN stays.
+// What a weight makes of a term: 0 if the weight is 0, also of an infinite term; NaN stays.
 fn weighted(weight: f32, value: f32) -> f32 {
     return select(weight * value, 0.0, weight == 0.0 && is_infinite(value));
 }

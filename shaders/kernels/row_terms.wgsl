@@ -82,6 +82,15 @@ fn forms_at(x: f32, p: f32, top: RowTop) -> Forms {
     return Forms(p, rest, log, log_rest, p * rest, rest, p);
 }
 
+// The limit that an output is close to, and what it lacks of it.
+fn limit_of(is_top: bool) -> f32 {
+    return select(0.0, 1.0, is_top);
+}
+
+fn offset_of(y: Forms, is_top: bool) -> f32 {
+    return select(y.y, -y.rest, is_top);
+}
+
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

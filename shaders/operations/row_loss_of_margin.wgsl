@@ -9,11 +9,3 @@ fn row_term(y: Forms, is_top: bool, t: f32, extra: f32) -> f32 {
 fn row_slope(y: Forms, is_top: bool, t: f32, extra: f32) -> f32 {
     return gradient(offset_of(y, is_top), t, 1.0 - times(limit_of(is_top), t));
 }
-
-fn limit_of(is_top: bool) -> f32 {
-    return select(0.0, 1.0, is_top);
-}
-
-fn offset_of(y: Forms, is_top: bool) -> f32 {
-    return select(y.y, -y.rest, is_top);
-}

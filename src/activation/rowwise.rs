@@ -306,7 +306,7 @@ impl Rowwise {
         }
     }
 
-    /// That the mask has nothing but 0 and 1, as far as the host knows it, in plans at each run.
+    /// That the mask holds only 0 and 1, as far as the host knows it, in plans at each run.
     fn check_mask(&self) -> Result<()> {
         let Some(mask) = &self.mask else { return Ok(()) };
         if mask.device().backend.is_recording() {
@@ -339,7 +339,7 @@ impl Rowwise {
     }
 }
 
-/// That a mask has nothing but 0 and 1, as far as the host knows it.
+/// That a mask holds only 0 and 1, as far as the host knows it.
 fn check_mask(mask: &Tensor) -> Result<()> {
     let Some(bounds) = mask.bounds()? else { return Ok(()) };
     let [low, high] = [bounds.least, bounds.greatest];

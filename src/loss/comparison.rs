@@ -87,7 +87,7 @@ impl<'a> Comparison<'a> {
             extra,
             scale: divisor.map_or(1.0, |divisor| (1.0 / divisor.max(1) as f64) as f32),
             divisor: None,
-            ignores: counted < rows.count || device.backend.is_recording(),
+            ignores: counted < rows.count || is_recording,
             may_be_empty: false,
             empty: nothing.then_some(if divisor == Some(0) { f32::NAN } else { 0.0 }),
         };

@@ -60,7 +60,7 @@ pub(crate) fn times<R: Real>(coefficient: R, value: R) -> R {
     if coefficient == number(0.0) { number(0.0) } else { product }
 }
 
-/// What a weight makes of a term: nothing where the weight is 0, also of an infinite one; NaN stays.
+/// What a weight makes of a term: 0 if the weight is 0, also of an infinite term; NaN stays.
 #[inline(always)]
 pub(crate) fn weighted<R: Real>(weight: R, value: R) -> R {
     let infinite = value.magnitude() == number(f64::INFINITY);
