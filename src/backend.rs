@@ -7,16 +7,17 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
-use crate::activation::Activation;
 use crate::cpu;
 use crate::device::{Counters, DeviceInfo, Memory};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::gpu;
-pub(crate) use crate::loss::Argument;
-use crate::loss::Formula;
 use crate::pool::Purpose;
 use half::f16;
+use wgrad_formula::formulas::{Head, PointwiseFunction, RowFunction};
+
+pub(crate) use crate::lines::{Lines, Rows};
+pub(crate) use wgrad_formula::formulas::{Argument, Map as Unary};
 
 /// The elements of a tensor, on one of the backends.
 #[derive(Clone)]
@@ -164,52 +165,11 @@ fn misplaced(first: &str, second: &str) -> Error {
     Error::DeviceMismatch { op: "backend", first: first.into(), second: second.into() }
 }
 
-/// Element-wise functions of one tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Unary {
-    Forward,
-    Derivative,
-    SecondDerivative,
-    DerivativeFromOutput,
-}
-
 /// Element-wise functions of an activation's z or y and of dE/dy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Binary {
     Backward,
     BackwardFromOutput,
-}
-
-/// A tensor seen as rows, contiguous in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rows {
-    pub(crate) count: usize,
-    pub(crate) width: usize,
-}
-
-impl Rows {
-    pub(crate) const fn elements(self) -> usize {
-        self.count * self.width
-    }
-}
-
-/// A tensor seen from one of its axes: [outer, width, inner]. A line has width elements, inner apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lines {
-    pub(crate) outer: usize,
-    pub(crate) width: usize,
-    pub(crate) inner: usize,
-}
-
-impl Lines {
-    /// The elements from one value of the outer index to the next.
-    pub(crate) const fn block(self) -> usize {
-        self.width * self.inner
-    }
-
-    pub(crate) const fn elements(self) -> usize {
-        self.outer * self.block()
-    }
 }
 
 /// What a row-wise function is divided by before its activation: the temperature T.
@@ -251,7 +211,7 @@ pub(crate) struct Mask<'a> {
 /// A row-wise function.
 #[derive(Clone, Copy)]
 pub(crate) struct RowCall<'a> {
-    pub(crate) activation: &'a Activation,
+    pub(crate) function: RowFunction,
     pub(crate) lines: Lines,
     pub(crate) temperature: Temperature,
     pub(crate) mask: Option<Mask<'a>>,
@@ -268,14 +228,14 @@ pub(crate) enum RowProduct {
 
 /// A gated unit: rows of twice the width, one half of which goes through the activation.
 #[derive(Clone, Copy)]
-pub(crate) struct GatedCall<'a> {
-    pub(crate) activation: &'a Activation,
+pub(crate) struct GatedCall {
+    pub(crate) function: PointwiseFunction,
     pub(crate) gate_first: bool,
     /// The rows of the output.
     pub(crate) rows: Rows,
 }
 
-impl GatedCall<'_> {
+impl GatedCall {
     /// The rows of the input.
     pub(crate) const fn input_rows(self) -> Rows {
         Rows { count: self.rows.count, width: 2 * self.rows.width }
@@ -326,10 +286,9 @@ pub(crate) struct Ignored<'a> {
     pub(crate) label: i32,
 }
 
-/// A loss, what it compares with, and what its reduction multiplies by.
+/// What a loss compares with, and what its reduction multiplies by.
 #[derive(Clone, Copy)]
 pub(crate) struct LossCall<'a> {
-    pub(crate) formula: Formula,
     pub(crate) targets: TargetStorage<'a>,
     pub(crate) smoothing: f32,
     pub(crate) ignore_index: Option<i32>,
@@ -368,14 +327,11 @@ pub(crate) struct ColumnSums<'a> {
     pub(crate) accumulate: bool,
 }
 
-/// A loss on top of an activation, from z: a pointwise one, softmax or softmin below a loss that is made of
-/// terms; below the log-sum-exp softmax or log_softmax, of which y is the output, or identity.
+/// A loss on top of an activation, from z.
 #[derive(Clone, Copy)]
 pub(crate) struct LossPass<'a> {
     pub(crate) call: LossCall<'a>,
-    pub(crate) activation: &'a Activation,
-    /// For a loss that is made of terms.
-    pub(crate) argument: Argument,
+    pub(crate) head: Head,
     /// Nothing where dz holds it, to be overwritten: for the log-sum-exp.
     pub(crate) z: Option<&'a Storage>,
     pub(crate) rows: Rows,
@@ -400,8 +356,7 @@ pub(crate) struct LayerPass<'a> {
     pub(crate) call: LossCall<'a>,
     /// Each output stands for itself in the loss, so that any cut into rows will do.
     pub(crate) elementwise: bool,
-    pub(crate) activation: &'a Activation,
-    pub(crate) argument: Argument,
+    pub(crate) head: Head,
     /// The scaled loss of the batch: one number.
     pub(crate) loss: Option<&'a Storage>,
     pub(crate) y: Option<&'a Storage>,
@@ -529,13 +484,12 @@ pub(crate) struct Product<'a> {
 pub(crate) struct Epilogue<'a> {
     /// Added to each row.
     pub(crate) bias: Option<Bias<'a>>,
-    /// A pointwise activation.
-    pub(crate) activation: &'a Activation,
+    pub(crate) function: PointwiseFunction,
 }
 
 impl Epilogue<'_> {
     /// Nothing is done.
-    pub(crate) const NONE: Self = Self { bias: None, activation: &Activation::Identity };
+    pub(crate) const NONE: Self = Self { bias: None, function: PointwiseFunction::Identity };
 }
 
 /// One number for each column, from an offset of a storage on.
@@ -649,7 +603,7 @@ pub(crate) trait Backend: Send + Sync {
     fn unary(
         &self,
         map: Unary,
-        activation: &Activation,
+        function: PointwiseFunction,
         input: &Storage,
         output: &Storage,
         elements: usize,
@@ -658,7 +612,7 @@ pub(crate) trait Backend: Send + Sync {
     fn binary(
         &self,
         map: Binary,
-        activation: &Activation,
+        function: PointwiseFunction,
         inputs: [&Storage; 2],
         output: &Storage,
         elements: usize,
@@ -680,11 +634,11 @@ pub(crate) trait Backend: Send + Sync {
     fn row_jacobian(&self, call: RowCall<'_>, y: &Storage, output: &Storage) -> Result<()>;
 
     /// `y = value ⊙ g(gate)`
-    fn gated_forward(&self, call: GatedCall<'_>, x: &Storage, y: &Storage) -> Result<()>;
+    fn gated_forward(&self, call: GatedCall, x: &Storage, y: &Storage) -> Result<()>;
     /// Both gradients, where the values and the gate are in x.
     fn gated_backward(
         &self,
-        call: GatedCall<'_>,
+        call: GatedCall,
         x: &Storage,
         dy: &Storage,
         dx: &Storage,

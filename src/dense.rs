@@ -1,5 +1,7 @@
 //! Hidden layers.
 
+use wgrad_formula::formulas::PointwiseFunction;
+
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::halves::change_in_f32;
@@ -99,13 +101,14 @@ impl Dense {
         self.activation.validate()?;
         let (dtype, b) = (x.dtype(), b.map(Tensor::wide).transpose()?);
         let linear = Linear::new("dense forward", x, w, b.as_deref(), self.transposed_weights)?;
-        if self.activation.output_tells_derivative() {
-            let wide = linear.forward(&self.activation)?;
+        let function = self.activation.function().pointwise();
+        if let Some(function) = function.filter(|it| it.output_determines_derivative()) {
+            let wide = linear.forward(function)?;
             let y = wide.to_dtype(dtype)?;
-            let is_identity = self.activation == Activation::Identity;
+            let is_identity = function == PointwiseFunction::Identity;
             return Ok(DenseForward { y, kept: (!is_identity).then_some(Kept::Output(wide)) });
         }
-        let z = linear.forward(&Activation::Identity)?;
+        let z = linear.forward(PointwiseFunction::Identity)?;
         let y = z.device().allocate_of(dtype, z.dimensions().clone())?;
         self.activation.forward_into(&z, &y)?;
         Ok(DenseForward { y, kept: Some(Kept::Logits(z)) })

@@ -5,11 +5,12 @@ use std::str::FromStr;
 
 use crate::activation::Activation;
 use crate::backend::{GatedCall, Rows};
-use crate::catalogue::{Call, given_twice, same_name, unknown_name};
 use crate::error::{Error, Result};
 use crate::halves::in_f32;
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape};
+use wgrad_formula::data::names::{Call, given_twice, same_name, unknown_name};
+use wgrad_formula::formulas::{Function, PointwiseFunction};
 
 /// A gated unit (Dauphin, Fan, Auli and Grangier 2017; Shazeer 2020): the last axis, of length 2H, holds
 /// values and a gate, and `y = value ⊙ g(gate)` has length H.
@@ -41,6 +42,8 @@ use crate::tensor::{Tensor, check_devices, check_shape};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gated {
     activation: Activation,
+    /// The same, lowered.
+    function: PointwiseFunction,
     gate_first: bool,
 }
 
@@ -62,42 +65,42 @@ impl Gated {
     /// # Errors
     /// [`Error::Unsupported`] for row-wise activations.
     pub fn new(activation: Activation) -> Result<Self> {
-        if activation.is_rowwise() {
-            return Err(Error::Unsupported {
+        match activation.function() {
+            Function::Pointwise(function) => Ok(Self::of(activation, function)),
+            Function::Rows(_) => Err(Error::Unsupported {
                 what: format!("a unit gated by {activation}"),
                 reason: "the gate works element by element".to_owned(),
-            });
+            }),
         }
-        Ok(Self::of(activation))
     }
 
-    const fn of(activation: Activation) -> Self {
-        Self { activation, gate_first: false }
+    const fn of(activation: Activation, function: PointwiseFunction) -> Self {
+        Self { activation, function, gate_first: false }
     }
 
     /// The gated linear unit: g is the sigmoid.
     pub const fn glu() -> Self {
-        Self::of(Activation::Sigmoid)
+        Self::of(Activation::Sigmoid, PointwiseFunction::Sigmoid)
     }
 
     /// g is relu.
     pub const fn reglu() -> Self {
-        Self::of(Activation::Relu)
+        Self::of(Activation::Relu, PointwiseFunction::Relu)
     }
 
     /// g is gelu, by the error function.
     pub const fn geglu() -> Self {
-        Self::of(Activation::Gelu)
+        Self::of(Activation::Gelu, PointwiseFunction::Gelu)
     }
 
     /// g is silu.
     pub const fn swiglu() -> Self {
-        Self::of(Activation::Silu)
+        Self::of(Activation::Silu, PointwiseFunction::Silu)
     }
 
     /// g is the identity: the product of the halves.
     pub const fn bilinear() -> Self {
-        Self::of(Activation::Identity)
+        Self::of(Activation::Identity, PointwiseFunction::Identity)
     }
 
     /// The units that have a name: glu, reglu, geglu, swiglu and bilinear.
@@ -167,19 +170,13 @@ impl Gated {
     }
 
     /// The checked call for an input, and a tensor of the output's shape.
-    fn call(
-        &self,
-        op: &'static str,
-        x: &Tensor,
-        output: &Tensor,
-        name: &str,
-    ) -> Result<GatedCall<'_>> {
+    fn call(&self, op: &'static str, x: &Tensor, output: &Tensor, name: &str) -> Result<GatedCall> {
         self.activation.validate()?;
         check_devices(op, [x.device(), output.device()])?;
         check_shape(op, name, output, &output_shape(op, x)?)?;
         let Rows { count, width } = x.rows();
         let rows = Rows { count, width: width / 2 };
-        Ok(GatedCall { activation: &self.activation, gate_first: self.gate_first, rows })
+        Ok(GatedCall { function: self.function, gate_first: self.gate_first, rows })
     }
 }
 

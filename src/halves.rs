@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use crate::activation::Activation;
+use wgrad_formula::formulas::PointwiseFunction;
+
 use crate::backend::Unary;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -32,7 +33,7 @@ impl Tensor {
     pub(crate) fn convert_into(&self, output: &Self) -> Result<()> {
         let (input, storage) = (self.storage(), output.storage());
         let backend = &self.device().backend;
-        backend.unary(Unary::Forward, &Activation::Identity, input, storage, self.len())
+        backend.unary(Unary::Forward, PointwiseFunction::Identity, input, storage, self.len())
     }
 }
 

@@ -87,14 +87,16 @@ extern crate self as wgrad;
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+use data::{dtype, lines, shape};
+use wgrad_formula::data::{error, reduction};
+
 mod activation;
 mod backend;
 mod catalogue;
 mod cpu;
+mod data;
 mod dense;
 mod device;
-mod dtype;
-mod error;
 mod gated;
 mod gpu;
 #[cfg(test)]
@@ -110,9 +112,7 @@ mod output_layer;
 mod plan;
 mod pool;
 mod prelu;
-mod reduction;
 pub mod reference;
-mod shape;
 mod tensor;
 
 pub use activation::{Activation, Rowwise};

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::activation::Activation;
+use wgrad_formula::formulas::PointwiseFunction;
+
 use crate::backend::{Bias, Epilogue, Ignored, Matrix, Product, Rows, Storage};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
@@ -117,16 +118,16 @@ impl<'a> Linear<'a> {
     }
 
     /// `g(x·w + b)` for a pointwise g.
-    pub(crate) fn forward(&self, activation: &Activation) -> Result<Tensor> {
+    pub(crate) fn forward(&self, function: PointwiseFunction) -> Result<Tensor> {
         let y = self.x.device().allocate(self.output_shape())?;
-        self.forward_into(&self.whole(), activation, y.storage())?;
+        self.forward_into(&self.whole(), function, y.storage())?;
         Ok(y)
     }
 
     /// `x·w + b` where it is not handed out.
     pub(crate) fn logits(&self) -> Result<Tensor> {
         let z = self.x.device().workspace(self.output_shape())?;
-        self.forward_into(&self.whole(), &Activation::Identity, z.storage())?;
+        self.forward_into(&self.whole(), PointwiseFunction::Identity, z.storage())?;
         Ok(z)
     }
 
@@ -159,7 +160,7 @@ impl<'a> Linear<'a> {
     pub(crate) fn forward_into(
         &self,
         tile: &Tile,
-        activation: &Activation,
+        function: PointwiseFunction,
         y: &Storage,
     ) -> Result<()> {
         let Rows { count, width } = tile.shape();
@@ -172,7 +173,7 @@ impl<'a> Linear<'a> {
             a: self.x_from(tile),
             b: self.weights().at(0, column),
             output: Matrix::whole(y, width),
-            epilogue: Epilogue { bias, activation },
+            epilogue: Epilogue { bias, function },
             accumulate: false,
         })
     }
@@ -317,7 +318,7 @@ mod tests {
                 let tile = Tile { rows: rows.clone(), columns: columns.clone() };
                 let Rows { count, width } = tile.shape();
                 let part = device.allocate(Shape::from([count, width])).unwrap();
-                linear.forward_into(&tile, &Activation::Identity, part.storage()).unwrap();
+                linear.forward_into(&tile, PointwiseFunction::Identity, part.storage()).unwrap();
                 let part = part.to_vec().unwrap();
                 let of_row =
                     |row: usize| row * OUTPUTS + columns.start..row * OUTPUTS + columns.end;
@@ -346,7 +347,7 @@ mod tests {
         let linear = Linear::new("test", &x, &w, Some(&b), transposed).unwrap();
         let dz_tensor = device.tensor(&dz, [BATCH, OUTPUTS]).unwrap();
         let whole = [
-            linear.forward(&Activation::Identity),
+            linear.forward(PointwiseFunction::Identity),
             linear.weight_gradient(&dz_tensor),
             linear.bias_gradient(&dz_tensor),
             linear.input_gradient(&dz_tensor),

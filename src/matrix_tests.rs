@@ -5,7 +5,8 @@ use std::thread;
 
 use rayon::prelude::*;
 
-use crate::activation::Activation;
+use wgrad_formula::formulas::PointwiseFunction;
+
 use crate::backend::{Bias, Epilogue, Matrix, Product, Rows};
 use crate::common::narrow;
 use crate::device::Device;
@@ -95,7 +96,7 @@ fn check(device: &Device, shape: [usize; 3], places: [Place; 3], adds: bool) {
     let [a_tensor, b_tensor, bias_tensor] = [&a, &b, &bias].map(|part| part.on(device));
     let output_tensor = output.on(device);
     let bias = Bias { storage: bias_tensor.storage(), offset: bias.offset };
-    let epilogue = Epilogue { bias: Some(bias), activation: &Activation::Relu };
+    let epilogue = Epilogue { bias: Some(bias), function: PointwiseFunction::Relu };
     let product = Product {
         rows,
         inner,

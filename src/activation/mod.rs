@@ -4,14 +4,16 @@ mod catalogue;
 mod rowwise;
 
 pub use catalogue::Activation;
-pub(crate) use catalogue::{PointwiseVisitor, RowwiseVisitor};
 pub use rowwise::Rowwise;
+
+use std::fmt;
+
+use wgrad_formula::formulas::{Function, PointwiseFunction};
 
 use crate::backend::{Binary, Unary};
 use crate::error::{Error, Result};
 use crate::gpu;
 use crate::halves::in_f32;
-use crate::reference::Pointwise;
 use crate::tensor::{Tensor, check_devices, misshaped};
 
 impl Activation {
@@ -32,10 +34,10 @@ impl Activation {
     /// As [`forward`](Self::forward); [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where y does
     /// not fit z.
     pub fn forward_into(&self, z: &Tensor, y: &Tensor) -> Result<()> {
-        if self.is_rowwise() {
-            return Rowwise::new(*self)?.forward_into(z, y);
+        match self.function() {
+            Function::Rows(_) => Rowwise::new(*self)?.forward_into(z, y),
+            Function::Pointwise(function) => self.unary(function, Unary::Forward, z, y),
         }
-        self.unary("forward", Unary::Forward, z, y)
     }
 
     /// `g'(z)`, element by element.
@@ -53,8 +55,7 @@ impl Activation {
     /// # Errors
     /// As [`derivative`](Self::derivative), and where d does not fit z.
     pub fn derivative_into(&self, z: &Tensor, d: &Tensor) -> Result<()> {
-        self.check_pointwise("derivative")?;
-        self.unary("derivative", Unary::Derivative, z, d)
+        self.unary(self.pointwise("derivative")?, Unary::Derivative, z, d)
     }
 
     /// `g'(z)` from `y = g(z)`, without computing g again: p(1 − p) for the sigmoid.
@@ -74,9 +75,9 @@ impl Activation {
     /// # Errors
     /// As [`derivative_from_output`](Self::derivative_from_output), and where d does not fit y.
     pub fn derivative_from_output_into(&self, y: &Tensor, d: &Tensor) -> Result<()> {
-        self.check_pointwise("derivative_from_output")?;
+        let function = self.pointwise("derivative_from_output")?;
         self.check_function_of_output()?;
-        self.unary("derivative_from_output", Unary::DerivativeFromOutput, y, d)
+        self.unary(function, Unary::DerivativeFromOutput, y, d)
     }
 
     /// `g''(z)`, element by element.
@@ -95,8 +96,7 @@ impl Activation {
     /// # Errors
     /// As [`second_derivative`](Self::second_derivative), and where d does not fit z.
     pub fn second_derivative_into(&self, z: &Tensor, d: &Tensor) -> Result<()> {
-        self.check_pointwise("second_derivative")?;
-        self.unary("second_derivative", Unary::SecondDerivative, z, d)
+        self.unary(self.pointwise("second_derivative")?, Unary::SecondDerivative, z, d)
     }
 
     /// `dE/dz` from z and `dy = dE/dy`: dy ⊙ g'(z), or the product with the Jacobian along each row. A product
@@ -127,10 +127,10 @@ impl Activation {
     /// # Errors
     /// As [`backward`](Self::backward).
     pub fn backward_into(&self, z: &Tensor, dy: &Tensor, dz: &Tensor) -> Result<()> {
-        if self.is_rowwise() {
-            return Rowwise::new(*self)?.backward_into(z, dy, dz);
+        match self.function() {
+            Function::Rows(_) => Rowwise::new(*self)?.backward_into(z, dy, dz),
+            Function::Pointwise(function) => self.binary(function, Binary::Backward, [z, dy], dz),
         }
-        self.binary("backward", Binary::Backward, [z, dy], dz)
     }
 
     /// `dE/dz` from `y = g(z)` and `dy = dE/dy`, without computing g again. What y has lost is lost: see
@@ -151,11 +151,13 @@ impl Activation {
     /// # Errors
     /// As [`backward_from_output`](Self::backward_from_output).
     pub fn backward_from_output_into(&self, y: &Tensor, dy: &Tensor, dz: &Tensor) -> Result<()> {
-        if self.is_rowwise() {
-            return Rowwise::new(*self)?.backward_from_output_into(y, dy, dz);
+        match self.function() {
+            Function::Rows(_) => Rowwise::new(*self)?.backward_from_output_into(y, dy, dz),
+            Function::Pointwise(function) => {
+                self.check_function_of_output()?;
+                self.binary(function, Binary::BackwardFromOutput, [y, dy], dz)
+            }
         }
-        self.check_function_of_output()?;
-        self.binary("backward_from_output", Binary::BackwardFromOutput, [y, dy], dz)
     }
 
     /// `∂y_i/∂z_j` of each row: shape [..., K] becomes [..., K, K]. Row-wise activations only;
@@ -180,55 +182,7 @@ impl Activation {
     /// [`derivative_from_output`](Self::derivative_from_output). For row-wise activations, whether
     /// the Jacobian can.
     pub fn has_derivative_from_output(&self) -> bool {
-        self.visit_pointwise::<f64, _>(HasDerivativeFromOutput).unwrap_or(true)
-    }
-
-    /// Whether g' is told from the f32 that g is rounded to as well as from z: where g' takes its values by
-    /// comparisons that both stand.
-    pub(crate) fn output_tells_derivative(&self) -> bool {
-        let by_comparisons = matches!(
-            self,
-            Self::Identity
-                | Self::Relu
-                | Self::Relu6
-                | Self::LeakyRelu { .. }
-                | Self::Prelu { .. }
-                | Self::Rrelu { .. }
-                | Self::HardTanh { .. }
-                | Self::Hardshrink { .. }
-                | Self::Threshold { .. }
-                | Self::ThresholdedRelu { .. }
-        );
-        by_comparisons && self.has_derivative_from_output()
-    }
-
-    /// Whether an output is rounded to a limit of g other than 0.
-    pub(crate) fn has_limits(&self) -> bool {
-        self.visit_pointwise::<f64, _>(HasLimits).unwrap_or(false)
-    }
-
-    /// Whether logarithms of an output lose digits to its rounding.
-    pub(crate) fn has_forms(&self) -> bool {
-        self.visit_pointwise::<f64, _>(HasForms).unwrap_or(false)
-    }
-
-    /// The WGSL functions `apart` of an activation with limits and `forms` of one with forms, which
-    /// shaders/losses/forms.wgsl goes before; empty for others.
-    pub(crate) const fn forms_wgsl(&self) -> &'static str {
-        match self {
-            Self::Sigmoid => include_str!("../../shaders/forms/sigmoid.wgsl"),
-            Self::Tanh => include_str!("../../shaders/forms/tanh.wgsl"),
-            Self::ScaledTanh { .. } => include_str!("../../shaders/forms/scaled_tanh.wgsl"),
-            Self::Softsign => include_str!("../../shaders/forms/softsign.wgsl"),
-            Self::Elu { .. } => include_str!("../../shaders/forms/elu.wgsl"),
-            Self::Selu => include_str!("../../shaders/forms/selu.wgsl"),
-            Self::Celu { .. } => include_str!("../../shaders/forms/celu.wgsl"),
-            Self::Exponential => include_str!("../../shaders/forms/exponential.wgsl"),
-            Self::Gaussian => include_str!("../../shaders/forms/gaussian.wgsl"),
-            Self::Softplus { .. } => include_str!("../../shaders/forms/softplus.wgsl"),
-            Self::SquaredRelu => include_str!("../../shaders/forms/squared_relu.wgsl"),
-            _ => "",
-        }
+        self.function().pointwise().is_none_or(PointwiseFunction::has_derivative_from_output)
     }
 
     /// The WGSL of the kernel that computes g (order 0), g' (1) or g'' (2), element by element, to read or
@@ -249,14 +203,12 @@ impl Activation {
             2 => Unary::SecondDerivative,
             _ => return None,
         };
-        (!self.is_rowwise()).then(|| gpu::unary_source(map, self))
+        self.function().pointwise().map(|function| gpu::unary_source(map, function))
     }
 
-    fn check_pointwise(&self, op: &'static str) -> Result<()> {
-        if !self.is_rowwise() {
-            return Ok(());
-        }
-        Err(Error::Unsupported {
+    /// The pointwise function of an operation that functions of rows do not have.
+    fn pointwise(&self, op: &'static str) -> Result<PointwiseFunction> {
+        self.function().pointwise().ok_or_else(|| Error::Unsupported {
             what: format!("{op} of {self}"),
             reason: "each output depends on its whole row; use jacobian or backward".to_owned(),
         })
@@ -276,23 +228,39 @@ impl Activation {
         check_inputs(op, self, inputs, output)
     }
 
-    fn unary(&self, op: &'static str, map: Unary, input: &Tensor, output: &Tensor) -> Result<()> {
+    fn unary(
+        &self,
+        function: PointwiseFunction,
+        map: Unary,
+        input: &Tensor,
+        output: &Tensor,
+    ) -> Result<()> {
+        let op = match map {
+            Unary::Forward => "forward",
+            Unary::Derivative => "derivative",
+            Unary::SecondDerivative => "second_derivative",
+            Unary::DerivativeFromOutput => "derivative_from_output",
+        };
         self.check(op, &[input], output)?;
         let backend = &output.device().backend;
-        backend.unary(map, self, input.storage(), output.storage(), output.len())
+        backend.unary(map, function, input.storage(), output.storage(), output.len())
     }
 
     fn binary(
         &self,
-        op: &'static str,
+        function: PointwiseFunction,
         map: Binary,
         inputs: [&Tensor; 2],
         output: &Tensor,
     ) -> Result<()> {
+        let op = match map {
+            Binary::Backward => "backward",
+            Binary::BackwardFromOutput => "backward_from_output",
+        };
         self.check(op, &inputs, output)?;
         let run = |inputs: [&Tensor; 2], [output]: [&Tensor; 1]| {
             let (storages, storage) = (inputs.map(Tensor::storage), output.storage());
-            output.device().backend.binary(map, self, storages, storage, output.len())
+            output.device().backend.binary(map, function, storages, storage, output.len())
         };
         if inputs[0].dtype() == inputs[1].dtype() {
             return run(inputs, [output]);
@@ -301,30 +269,10 @@ impl Activation {
     }
 }
 
-struct HasLimits;
-
-impl PointwiseVisitor<f64> for HasLimits {
-    type Output = bool;
-
-    fn visit<F: Pointwise<f64>>(self, _formula: F) -> bool {
-        F::HAS_LIMITS
-    }
-}
-
-struct HasForms;
-
-impl PointwiseVisitor<f64> for HasForms {
-    type Output = bool;
-
-    fn visit<F: Pointwise<f64>>(self, _formula: F) -> bool {
-        F::HAS_FORMS
-    }
-}
-
 /// That all inputs of an activation, of which the first is z or y, and the output have one shape.
 fn check_inputs(
     op: &'static str,
-    activation: &Activation,
+    activation: &dyn fmt::Display,
     inputs: &[&Tensor],
     output: &Tensor,
 ) -> Result<()> {
@@ -347,14 +295,4 @@ fn check_inputs(
     };
     vectors.iter().try_for_each(|tensor| check(vector, tensor))?;
     check(result, output)
-}
-
-struct HasDerivativeFromOutput;
-
-impl PointwiseVisitor<f64> for HasDerivativeFromOutput {
-    type Output = bool;
-
-    fn visit<F: Pointwise<f64>>(self, formula: F) -> bool {
-        formula.has_derivative_from_output()
-    }
 }

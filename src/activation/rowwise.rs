@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::{Activation, check_inputs};
+use wgrad_formula::formulas::{Function, RowFunction};
+
 use crate::backend::{Check, Mask, RowCall, RowProduct, Temperature};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -42,7 +44,7 @@ use crate::tensor::{Tensor, check_devices, check_shape};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Rowwise {
-    activation: Activation,
+    function: RowFunction,
     axis: isize,
     temperature: f32,
     mask: Option<Tensor>,
@@ -54,14 +56,14 @@ impl Rowwise {
     /// # Errors
     /// [`Error::Unsupported`] for pointwise activations.
     pub fn new(activation: Activation) -> Result<Self> {
-        if !activation.is_rowwise() {
+        let Function::Rows(function) = activation.function() else {
             return Err(Error::Unsupported {
                 what: format!("rows of {activation}"),
                 reason: "it works element by element, and its Jacobian is diagonal; use derivative"
                     .to_owned(),
             });
-        }
-        Ok(Self { activation, axis: -1, temperature: 1.0, mask: None })
+        };
+        Ok(Self { function, axis: -1, temperature: 1.0, mask: None })
     }
 
     /// Along this axis; a negative one counts from the end, −1 is the last.
@@ -203,9 +205,9 @@ impl Rowwise {
         self.in_f32([z, dz], dy, |this, [z, dz], dy| {
             this.call("jvp", &[z, dz], dy)?;
             // The product is one with probabilities: from their logarithms it would have to compute them.
-            let y = match this.activation {
-                Activation::LogSoftmax => {
-                    Self { activation: Activation::Softmax, ..this.clone() }.forward(z)?
+            let y = match this.function {
+                RowFunction::LogSoftmax => {
+                    Self { function: RowFunction::Softmax, ..this.clone() }.forward(z)?
                 }
                 _ => this.forward(z)?,
             };
@@ -326,7 +328,7 @@ impl Rowwise {
         let mask = self.mask.as_ref();
         let tensors = inputs.iter().copied().chain([output]).chain(mask);
         check_devices(op, tensors.map(Tensor::device))?;
-        check_inputs(op, &self.activation, inputs, output)?;
+        check_inputs(op, &self.function.name(), inputs, output)?;
         let lines = output.dimensions().lines(self.axis)?;
         if let Some(mask) = mask.filter(|mask| !output.shape().ends_with(mask.shape())) {
             let expected =
@@ -335,7 +337,7 @@ impl Rowwise {
         }
         let mask = mask.map(|mask| Mask { storage: mask.storage(), elements: mask.len() });
         let temperature = Temperature::new(self.temperature);
-        Ok(RowCall { activation: &self.activation, lines, temperature, mask })
+        Ok(RowCall { function: self.function, lines, temperature, mask })
     }
 }
 

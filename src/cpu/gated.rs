@@ -3,16 +3,15 @@
 use pulp::NullaryFnOnce;
 
 use super::parallel::{over_pieces, vectorised};
-use crate::activation::PointwiseVisitor;
 use crate::backend::GatedCall;
-use crate::reference::{self, Pointwise};
+use wgrad_formula::formulas::{Map, Pointwise, PointwiseVisitor};
 
-pub(super) fn forward(call: GatedCall<'_>, x: &[f32], y: &mut [f32]) {
-    call.activation.visit_pointwise(Forward { call, x, y });
+pub(super) fn forward(call: GatedCall, x: &[f32], y: &mut [f32]) {
+    call.function.visit(Forward { call, x, y });
 }
 
-pub(super) fn backward(call: GatedCall<'_>, x: &[f32], dy: &[f32], dx: &mut [f32]) {
-    call.activation.visit_pointwise(Backward { call, x, dy, dx });
+pub(super) fn backward(call: GatedCall, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    call.function.visit(Backward { call, x, dy, dx });
 }
 
 /// The parts of a piece that begins at this element, cut where multiples of the width are: each with
@@ -52,7 +51,7 @@ fn overflowed(product: f32, factors: [f32; 3]) -> bool {
 }
 
 struct Forward<'a> {
-    call: GatedCall<'a>,
+    call: GatedCall,
     x: &'a [f32],
     y: &'a mut [f32],
 }
@@ -70,7 +69,7 @@ impl PointwiseVisitor<f32> for Forward<'_> {
 
 struct ForwardPiece<'a, F> {
     formula: F,
-    call: GatedCall<'a>,
+    call: GatedCall,
     x: &'a [f32],
     start: usize,
     piece: &'a mut [f32],
@@ -95,10 +94,7 @@ impl<F: Pointwise<f32>> NullaryFnOnce for ForwardPiece<'_, F> {
             if any_special {
                 for ((y, &value), &gate) in y.iter_mut().zip(values).zip(gates) {
                     if overflowed(*y, [value, gate, 1.0]) {
-                        *y = exact(
-                            [value, 1.0],
-                            reference::value(self.call.activation, gate.into()),
-                        );
+                        *y = exact([value, 1.0], self.call.function.at(Map::Forward, gate.into()));
                     }
                 }
             }
@@ -107,7 +103,7 @@ impl<F: Pointwise<f32>> NullaryFnOnce for ForwardPiece<'_, F> {
 }
 
 struct Backward<'a> {
-    call: GatedCall<'a>,
+    call: GatedCall,
     x: &'a [f32],
     dy: &'a [f32],
     dx: &'a mut [f32],
@@ -126,7 +122,7 @@ impl PointwiseVisitor<f32> for Backward<'_> {
 
 struct BackwardPiece<'a, F> {
     formula: F,
-    call: GatedCall<'a>,
+    call: GatedCall,
     x: &'a [f32],
     dy: &'a [f32],
     start: usize,
@@ -146,7 +142,7 @@ impl<F: Pointwise<f32>> NullaryFnOnce for BackwardPiece<'_, F> {
             let values = &self.x[at + value..];
             let gates = &self.x[at + gate..];
             let dy = &self.dy[row * width + offset..];
-            let activation = self.call.activation;
+            let function = self.call.function;
             let mut any_special = false;
             if half % 2 * width == value {
                 for ((dx, &dy), &gate) in dx.iter_mut().zip(dy).zip(gates) {
@@ -157,7 +153,7 @@ impl<F: Pointwise<f32>> NullaryFnOnce for BackwardPiece<'_, F> {
                 if any_special {
                     for ((dx, &dy), &gate) in dx.iter_mut().zip(dy).zip(gates) {
                         if overflowed(*dx, [dy, gate, 1.0]) {
-                            *dx = exact([dy, 1.0], reference::value(activation, gate.into()));
+                            *dx = exact([dy, 1.0], function.at(Map::Forward, gate.into()));
                         }
                     }
                 }
@@ -172,7 +168,7 @@ impl<F: Pointwise<f32>> NullaryFnOnce for BackwardPiece<'_, F> {
                     let inputs = dy.iter().zip(gates).zip(values);
                     for (dx, ((&dy, &gate), &value)) in dx.iter_mut().zip(inputs) {
                         if overflowed(*dx, [dy, gate, value]) {
-                            let slope = reference::derivative(activation, gate.into());
+                            let slope = function.at(Map::Derivative, gate.into());
                             *dx = exact([dy, value], slope);
                         }
                     }

@@ -9,8 +9,8 @@ use pulp::{Simd, WithSimd};
 use super::loss;
 use super::matrix::write;
 use super::parallel::{on_all_threads, vectorised};
-use crate::activation::Activation;
 use crate::backend::{LayerPass, Rows};
+use wgrad_formula::formulas::PointwiseFunction;
 
 /// The outputs at most: with more, products of matrices are as fast.
 const MOST_OUTPUTS: usize = 32;
@@ -174,7 +174,7 @@ impl<'a> Layer<'a> {
         sums: &mut Sums,
         [z, dz]: &mut [ChunkOutputs; 2],
     ) {
-        let LayerPass { inputs, outputs: width, call, activation, .. } = self.pass;
+        let LayerPass { inputs, outputs: width, call, head, .. } = self.pass;
         let [wants_loss, wants_dw, wants_db] =
             [self.pass.loss, self.pass.dw, self.pass.db].map(|output| output.is_some());
         let (first, count) = (rows.start, rows.len());
@@ -182,7 +182,7 @@ impl<'a> Layer<'a> {
         let x = &self.x[first * inputs..rows.end * inputs];
         vectorised(Logits { x, w, bias: self.bias, inputs, z });
         let Outputs { y, dz: dz_output, dx } = outputs;
-        let is_identity = *activation == Activation::Identity;
+        let is_identity = head.activation() == PointwiseFunction::Identity.into();
         if is_identity && !y.is_empty() {
             y.copy_from_slice(z);
         }
@@ -196,9 +196,7 @@ impl<'a> Layer<'a> {
         };
         let losses = if wants_loss { &mut losses[..rows.count] } else { &mut [] };
         let pass = loss::Pass {
-            formula: call.formula,
-            activation,
-            argument: self.pass.argument,
+            head,
             z,
             rows,
             first_row,

@@ -7,8 +7,8 @@ use super::parallel::{
     self, CHUNK, of_pieces, on_all_threads, over_pieces_apart, over_pieces_of, vectorised,
 };
 use super::pointwise;
-use crate::activation::Activation;
 use crate::backend::{Matrix, Product, Rows};
+use wgrad_formula::formulas::PointwiseFunction;
 
 /// Multiplications below which other threads would only cost.
 const SERIAL_PRODUCT: usize = 1 << 18;
@@ -53,7 +53,7 @@ pub(super) struct Factors<'a> {
     a: Operand<'a>,
     b: Operand<'a>,
     bias: Option<&'a [f32]>,
-    activation: &'a Activation,
+    function: PointwiseFunction,
     accumulate: bool,
     /// The elements from a row of the output to the next.
     stride: usize,
@@ -75,7 +75,7 @@ impl<'a> Factors<'a> {
             a: Operand::new(product.a, a, rows, inner),
             b: Operand::new(product.b, b, inner, columns),
             bias: bias.map(|bias| &bias[bias_offset..bias_offset + columns]),
-            activation: epilogue.activation,
+            function: epilogue.function,
             accumulate,
             stride: output.stride.max(1),
         }
@@ -95,7 +95,7 @@ impl<'a> Factors<'a> {
             });
         } else {
             self.add_up(0, output, Parallelism::Rayon(0));
-            if self.bias.is_some() || *self.activation != Activation::Identity {
+            if self.bias.is_some() || self.function != PointwiseFunction::Identity {
                 let piece = CHUNK.div_ceil(self.stride) * self.stride;
                 over_pieces_of(output, piece, |_, output| self.finish(output));
             }
@@ -140,10 +140,10 @@ impl<'a> Factors<'a> {
             vectorised(AddToRows { rows: &mut *rows, stride: self.stride, bias });
         }
         if self.stride == self.columns {
-            return pointwise::forward(self.activation, rows);
+            return pointwise::forward(self.function, rows);
         }
         for row in rows.chunks_mut(self.stride) {
-            pointwise::forward(self.activation, &mut row[..self.columns]);
+            pointwise::forward(self.function, &mut row[..self.columns]);
         }
     }
 

@@ -9,7 +9,6 @@ mod ignored;
 mod layer;
 mod lines;
 mod loss;
-mod math;
 mod matrix;
 mod optimizer;
 mod parallel;
@@ -39,7 +38,6 @@ use product::Multiplication;
 use region::Region;
 use tape::Tapes;
 
-use crate::activation::Activation;
 use crate::backend::{
     AdamStep, Backend, Binary, Channels, Check, Effect, FusedLayer, GatedCall, Ignored, LayerPass,
     LossCall, LossPass, Preparation, Product, Reading, Replay, RowCall, RowProduct, Rows, STATE,
@@ -50,6 +48,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::plan::check_device;
 use crate::pool::{Pool, Purpose, copied, room, with_memory};
+use wgrad_formula::formulas::PointwiseFunction;
 
 /// The elements of a tensor that every machine has the memory for.
 const SMALL: usize = 1 << 20;
@@ -358,7 +357,7 @@ impl Backend for CpuBackend {
     fn unary(
         &self,
         map: Unary,
-        activation: &Activation,
+        function: PointwiseFunction,
         input: &Storage,
         output: &Storage,
         _elements: usize,
@@ -366,14 +365,14 @@ impl Backend for CpuBackend {
         self.count()?;
         let input = Held::new(input)?;
         halves::overwrite(output, |output| {
-            pointwise::unary(map, activation, input.values(), output);
+            pointwise::unary(map, function, input.values(), output);
         })
     }
 
     fn binary(
         &self,
         map: Binary,
-        activation: &Activation,
+        function: PointwiseFunction,
         inputs: [&Storage; 2],
         output: &Storage,
         _elements: usize,
@@ -381,7 +380,7 @@ impl Backend for CpuBackend {
         self.count()?;
         let (x, dy) = (Held::new(inputs[0])?, Held::new(inputs[1])?);
         halves::overwrite(output, |output| {
-            pointwise::binary(map, activation, [x.values(), dy.values()], output);
+            pointwise::binary(map, function, [x.values(), dy.values()], output);
         })
     }
 
@@ -428,7 +427,7 @@ impl Backend for CpuBackend {
         output.cpu()?.overwrite(|output| call.jacobian(&y, output))
     }
 
-    fn gated_forward(&self, call: GatedCall<'_>, x: &Storage, y: &Storage) -> Result<()> {
+    fn gated_forward(&self, call: GatedCall, x: &Storage, y: &Storage) -> Result<()> {
         self.count()?;
         let x = read(x)?;
         y.cpu()?.overwrite(|y| gated::forward(call, &x, y))
@@ -436,7 +435,7 @@ impl Backend for CpuBackend {
 
     fn gated_backward(
         &self,
-        call: GatedCall<'_>,
+        call: GatedCall,
         x: &Storage,
         dy: &Storage,
         dx: &Storage,
@@ -476,16 +475,14 @@ impl Backend for CpuBackend {
 
     fn loss(&self, pass: LossPass<'_>) -> Result<()> {
         self.count()?;
-        let LossPass { call, activation, argument, rows, elements, first_row, outputs, .. } = pass;
+        let LossPass { call, head, rows, elements, first_row, outputs, .. } = pass;
         let held = HeldTargets::hold(call)?;
         let z = pass.z.map(read).transpose()?;
         let run = |losses: &mut [f32], terms: &mut [f32], y: &mut [f32], dz: &mut [f32]| {
             let losses = losses.get_mut(first_row..).unwrap_or_default();
             let dz = dz.get_mut(..elements).unwrap_or_default();
             let pass = loss::Pass {
-                formula: call.formula,
-                activation,
-                argument,
+                head,
                 z: z.as_ref().map_or(&[], |z| &z[..elements]),
                 rows,
                 first_row,

@@ -5,33 +5,37 @@ use pulp::NullaryFnOnce;
 use super::halves::{Values, ValuesMut, map};
 use super::parallel::vectorised;
 use super::piecewise::Evaluator;
-use crate::activation::{Activation, PointwiseVisitor};
 use crate::backend::{Binary, Unary};
-use crate::reference::{self, Pointwise};
+use wgrad_formula::formulas::{Pointwise, PointwiseFunction, PointwiseVisitor};
 
-pub(super) fn unary(map: Unary, activation: &Activation, input: Values<'_>, output: ValuesMut<'_>) {
-    let polynomials = Evaluator::new(activation, map);
-    activation.visit_pointwise(UnaryCall { map, polynomials, input, output });
+pub(super) fn unary(
+    map: Unary,
+    function: PointwiseFunction,
+    input: Values<'_>,
+    output: ValuesMut<'_>,
+) {
+    let polynomials = Evaluator::new(function, map);
+    function.visit(UnaryCall { map, polynomials, input, output });
 }
 
 pub(super) fn binary(
     map: Binary,
-    activation: &Activation,
+    function: PointwiseFunction,
     inputs: [Values<'_>; 2],
     output: ValuesMut<'_>,
 ) {
     let polynomials = match map {
-        Binary::Backward => Evaluator::new(activation, Unary::Derivative),
+        Binary::Backward => Evaluator::new(function, Unary::Derivative),
         Binary::BackwardFromOutput => None,
     };
-    activation.visit_pointwise(BinaryCall { map, activation, polynomials, inputs, output });
+    function.visit(BinaryCall { map, function, polynomials, inputs, output });
 }
 
 /// In place.
-pub(super) fn forward(activation: &Activation, values: &mut [f32]) {
-    if *activation != Activation::Identity {
-        let polynomials = Evaluator::new(activation, Unary::Forward);
-        activation.visit_pointwise(InPlace { polynomials, values });
+pub(super) fn forward(function: PointwiseFunction, values: &mut [f32]) {
+    if function != PointwiseFunction::Identity {
+        let polynomials = Evaluator::new(function, Unary::Forward);
+        function.visit(InPlace { polynomials, values });
     }
 }
 
@@ -102,7 +106,7 @@ impl PointwiseVisitor<f32> for UnaryCall<'_> {
 
 struct BinaryCall<'a> {
     map: Binary,
-    activation: &'a Activation,
+    function: PointwiseFunction,
     polynomials: Option<Evaluator>,
     inputs: [Values<'a>; 2],
     output: ValuesMut<'a>,
@@ -148,12 +152,10 @@ impl UnaryCall<'_> {
 
 impl BinaryCall<'_> {
     fn run(self, f: impl Map) {
-        let (polynomials, activation) = (self.polynomials, self.activation);
+        let (polynomials, function) = (self.polynomials, self.function);
         let exact = |x: f32| match self.map {
-            Binary::Backward => reference::derivative(activation, x.into()),
-            Binary::BackwardFromOutput => {
-                reference::derivative_from_output(activation, x.into()).unwrap_or(f64::NAN)
-            }
+            Binary::Backward => function.at(Unary::Derivative, x.into()),
+            Binary::BackwardFromOutput => function.at(Unary::DerivativeFromOutput, x.into()),
         };
         map(self.inputs, self.output, &|[x, dy], output| match polynomials {
             Some(polynomials) => polynomials.map(x, Some(dy), output, &elsewhere(f)),

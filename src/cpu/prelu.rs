@@ -5,8 +5,8 @@ use pulp::NullaryFnOnce;
 use super::matrix::column_sum;
 use super::parallel::{CHUNK, SERIAL, on_all_threads, over_pieces, sum_of, vectorised};
 use crate::backend::{Channels, Rows};
-use crate::reference::Pointwise;
-use crate::reference::activations::{Prelu, prelu_weight_term};
+use wgrad_formula::formulas::Pointwise;
+use wgrad_formula::formulas::activations::{Prelu, prelu_weight_term};
 
 pub(super) fn forward(channels: Channels, z: &[f32], weight: &[f32], y: &mut [f32]) {
     each(channels, [z, z], weight, y, |z, _, weight| {

@@ -9,7 +9,7 @@ use super::short_rows::{
     FEW, Few, GROUP, RowSum, Rows, ShortKernel, are_short, fold_rows, over_short_rows, parts,
 };
 use crate::backend::Lines;
-use crate::reference::activations::RowTotals;
+use wgrad_formula::formulas::activations::RowTotals;
 
 /// The widths of rows that are too short to be spread over all lanes.
 const WIDTHS: RangeInclusive<usize> = FEW..=255;

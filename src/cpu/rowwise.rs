@@ -1,15 +1,15 @@
 //! Work along rows: the softmax family.
 
 use super::lines::{Kernel, over_lines};
-use super::math::{difference, exp_difference, finite_difference, ln_1p};
 use super::parallel::{LANES, Lanes, Totals, across, lines, over_pieces_of, sum_of, terms};
 use super::row_product::{ProductFormula, ProductKernel};
 use super::short_forward;
 use super::short_rows::{are_short, over_short_rows};
-use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Temperature};
-use crate::reference::activations::{RowStatistics, RowTotals, Shifted};
-use crate::reference::{Real, Rowwise, Sum};
+use wgrad_formula::formulas::activations::{RowStatistics, RowTotals, Shifted};
+use wgrad_formula::formulas::{Rowwise, RowwiseVisitor};
+use wgrad_formula::numbers::{Real, Sum};
+use wgrad_formula::numbers::{difference, exp_difference, finite_difference, ln_1p};
 
 /// A row-wise function and its mask.
 #[derive(Clone, Copy)]
@@ -24,7 +24,7 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn forward(self, z: &[f32], y: &mut [f32]) {
-        self.call.activation.visit_rowwise(Forward { call: self, z, y });
+        self.call.function.visit(Forward { call: self, z, y });
     }
 
     pub(super) fn product(
@@ -34,11 +34,11 @@ impl<'a> Call<'a> {
         vector: &[f32],
         output: &mut [f32],
     ) {
-        self.call.activation.visit_rowwise(Product { call: self, product, y, vector, output });
+        self.call.function.visit(Product { call: self, product, y, vector, output });
     }
 
     pub(super) fn jacobian(self, y: &[f32], output: &mut [f32]) {
-        self.call.activation.visit_rowwise(Jacobian { call: self, y, output });
+        self.call.function.visit(Jacobian { call: self, y, output });
     }
 
     /// Whether the mask keeps this element.

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::rowwise::{ForwardKernel, Row, RowSet, inverse};
 use super::short_rows::{FEW, Few, GROUP, RowSum, Rows, ShortKernel, fold_rows, parts};
-use crate::reference::Rowwise;
+use wgrad_formula::formulas::Rowwise;
 
 /// The widths of rows for which this is the fastest way.
 pub(super) const WIDTHS: RangeInclusive<usize> = 24..=255;

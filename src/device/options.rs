@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::catalogue::{same_name, unknown_name};
 use crate::error::Result;
+use wgrad_formula::data::names::{same_name, unknown_name};
 
 use super::DeviceInfo;
 

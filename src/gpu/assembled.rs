@@ -7,10 +7,11 @@ use super::subgroups::{self, Subgroups};
 #[cfg(test)]
 use super::variant::Patch;
 use super::variant::Tile;
-use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
 use crate::dtype::DType;
-use crate::loss::{Formula, Loss, Structure};
+use wgrad_formula::formulas::{
+    Formula, Function, Head, Pair, PointwiseFunction, RowFunction, TermFunction, Unit,
+};
 
 /// What a kernel has a thread do.
 #[doc(hidden)]
@@ -79,7 +80,7 @@ pub(super) fn cooperative_kernels() -> Vec<Kernel> {
     let templates = Patch::ALL.into_iter().flat_map(|patch| {
         [false, true].map(|output_vectors| Template::MatMulCooperative { patch, output_vectors })
     });
-    templates.map(|it| Kernel::new(it).activation(&Activation::Tanh)).collect()
+    templates.map(|it| Kernel::new(it).activation(PointwiseFunction::Tanh)).collect()
 }
 
 const fn kind(template: Template) -> KernelKind {
@@ -121,30 +122,42 @@ const fn kind(template: Template) -> KernelKind {
 }
 
 /// The losses of an output in more parts than one, with each activation and each loss that there is for them.
-fn of_parts(activations: &[Activation], losses: &[Loss], targets: TargetKind) -> Vec<Kernel> {
-    let pairs = activations.iter().flat_map(|a| losses.iter().map(move |loss| (a, loss)));
-    let is_wanted = |(activation, loss): &(&Activation, &Loss)| {
-        let is_shown = **loss == Loss::Mse || **activation == Activation::Tanh;
-        let shifts = matches!(
-            Formula::of_pair(activation, loss),
-            Some((_, Argument::Difference | Argument::Margin))
-        );
-        (targets == TargetKind::Dense || loss.is_on_rows()) && (is_shown || !shifts)
+fn of_parts(targets: TargetKind) -> Vec<Kernel> {
+    let is_wanted = |Pair { activation, term, argument }: &Pair| match argument {
+        Argument::Output | Argument::Logits => false,
+        Argument::Forms => true,
+        Argument::Difference | Argument::Margin => {
+            *term == TermFunction::Mse || *activation == PointwiseFunction::Tanh
+        }
     };
-    let kernel = |(activation, loss): (&Activation, &Loss)| {
-        let template = match Formula::of_pair(activation, loss)?.1 {
-            Argument::Row(view) => Template::RowTerms { targets, view },
-            Argument::Output | Argument::Logits => return None,
-            argument => Template::LossTerms { targets, argument, vectors: true },
-        };
-        Some(Kernel::new(template).activation(activation).loss(Formula::Of(*loss)))
+    let kernel = |head: Head| match head {
+        Head::Terms(pair) if is_wanted(&pair) => {
+            let argument = pair.argument;
+            let kernel = Kernel::new(Template::LossTerms { targets, argument, vectors: true });
+            Some(kernel.activation(pair.activation).loss(Formula::Terms(pair.term)))
+        }
+        Head::RowTerms { function, term } => {
+            let kernel = Kernel::new(Template::RowTerms { targets, view: term.view() });
+            Some(kernel.activation(function).loss(Formula::Terms(term)))
+        }
+        _ => None,
     };
-    pairs.filter(is_wanted).filter_map(kernel).collect()
+    let losses = TermFunction::ALL
+        .iter()
+        .filter(|loss| targets == TargetKind::Dense || loss.unit() == Unit::Row);
+    let pairs = activations().flat_map(|activation| {
+        losses.clone().filter_map(move |&loss| Head::of_pair(activation, Formula::Terms(loss)))
+    });
+    pairs.filter_map(kernel).collect()
+}
+
+/// All activations.
+fn activations() -> impl Iterator<Item = Function> {
+    let pointwise = PointwiseFunction::ALL.iter().map(|&function| Function::Pointwise(function));
+    pointwise.chain(RowFunction::ALL.iter().map(|&function| Function::Rows(function)))
 }
 
 fn kernels(uses: Uses) -> Vec<Kernel> {
-    let activations: Vec<Activation> = Activation::all().collect();
-    let losses: Vec<Loss> = Loss::all().collect();
     let mut kernels = vec![
         Kernel::new(Template::Sum),
         Kernel::new(Template::ColumnSum),
@@ -163,10 +176,9 @@ fn kernels(uses: Uses) -> Vec<Kernel> {
         Kernel::new(Template::KeepRows).types([DType::F16, DType::F32]),
         Kernel::new(Template::ClearRows),
     ];
-    for activation in &activations {
-        let from_output = activation.has_derivative_from_output();
-        let templates = if activation.is_rowwise() {
-            vec![
+    for activation in activations() {
+        let templates = match activation {
+            Function::Rows(_) => vec![
                 Template::RowForward { vectors: false, held: false },
                 Template::RowForward { vectors: false, held: true },
                 Template::RowForward { vectors: true, held: false },
@@ -175,28 +187,29 @@ fn kernels(uses: Uses) -> Vec<Kernel> {
                 Template::RowProduct { product: RowProduct::Backward, vectors: true },
                 Template::RowProduct { product: RowProduct::Jvp, vectors: false },
                 Template::RowJacobian,
-            ]
-        } else {
-            let mut templates = vec![
-                Template::Unary(Unary::Forward),
-                Template::Unary(Unary::Derivative),
-                Template::Unary(Unary::SecondDerivative),
-                Template::Binary(Binary::Backward),
-                Template::MatMul(MatMul {
-                    tile: None,
-                    a_vectors: true,
-                    b_vectors: true,
-                    output_vectors: true,
-                }),
-                Template::MatMulSlices,
-                Template::GatedForward,
-                Template::GatedBackward,
-            ];
-            if from_output {
-                templates.push(Template::Unary(Unary::DerivativeFromOutput));
-                templates.push(Template::Binary(Binary::BackwardFromOutput));
+            ],
+            Function::Pointwise(function) => {
+                let mut templates = vec![
+                    Template::Unary(Unary::Forward),
+                    Template::Unary(Unary::Derivative),
+                    Template::Unary(Unary::SecondDerivative),
+                    Template::Binary(Binary::Backward),
+                    Template::MatMul(MatMul {
+                        tile: None,
+                        a_vectors: true,
+                        b_vectors: true,
+                        output_vectors: true,
+                    }),
+                    Template::MatMulSlices,
+                    Template::GatedForward,
+                    Template::GatedBackward,
+                ];
+                if function.has_derivative_from_output() {
+                    templates.push(Template::Unary(Unary::DerivativeFromOutput));
+                    templates.push(Template::Binary(Binary::BackwardFromOutput));
+                }
+                templates
             }
-            templates
         };
         for template in templates {
             let kernel = Kernel::new(template).activation(activation);
@@ -208,14 +221,15 @@ fn kernels(uses: Uses) -> Vec<Kernel> {
     }
     for types in [[DType::F16, DType::F32], [DType::F32, DType::F16]] {
         for template in [Template::Unary(Unary::Forward), Template::Binary(Binary::Backward)] {
-            kernels.push(Kernel::new(template).activation(&Activation::Identity).types(types));
+            kernels
+                .push(Kernel::new(template).activation(PointwiseFunction::Identity).types(types));
         }
     }
     for bits in 0..8 {
         let [a_vectors, b_vectors, output_vectors] = [1, 2, 4].map(|bit| bits & bit != 0);
         for tile in Tile::ALL.map(Some).into_iter().chain([None]) {
             let product = MatMul { tile, a_vectors, b_vectors, output_vectors };
-            let kernel = Kernel::new(Template::MatMul(product)).activation(&Activation::Tanh);
+            let kernel = Kernel::new(Template::MatMul(product)).activation(PointwiseFunction::Tanh);
             kernels.push(kernel.clone().types([DType::F16; 2]));
             kernels.push(kernel);
         }
@@ -227,36 +241,40 @@ fn kernels(uses: Uses) -> Vec<Kernel> {
     for targets in target_kinds {
         let terms =
             |argument| Kernel::new(Template::LossTerms { targets, argument, vectors: true });
-        for &loss in losses.iter().filter(|loss| loss.structure() == Structure::Terms) {
-            let kernel = terms(Argument::Output).activation(&Activation::Tanh);
-            kernels.push(kernel.loss(Formula::Of(loss)));
+        for &loss in TermFunction::ALL {
+            let kernel = terms(Argument::Output).activation(PointwiseFunction::Tanh);
+            kernels.push(kernel.loss(Formula::Terms(loss)));
         }
-        kernels.extend(of_parts(&activations, &losses, targets));
-        let fused = losses.iter().filter_map(|l| Formula::of_logits(&Activation::Sigmoid, l));
-        for formula in fused {
-            kernels.push(terms(Argument::Logits).activation(&Activation::Sigmoid).loss(formula));
+        kernels.extend(of_parts(targets));
+        for &loss in TermFunction::ALL {
+            let sigmoid = PointwiseFunction::Sigmoid;
+            let head = Head::of_pair(sigmoid.into(), Formula::Terms(loss));
+            if let Some(Head::Terms(Pair { term, argument: Argument::Logits, .. })) = head {
+                let kernel = terms(Argument::Logits).activation(sigmoid);
+                kernels.push(kernel.loss(Formula::Terms(term)));
+            }
         }
-        let logits = Loss::cross_entropy_with_logits();
         for (vectors, held) in [(false, false), (false, true), (true, false), (true, true)] {
             let template =
                 Template::SoftmaxCrossEntropy { targets, in_place: false, vectors, held };
-            let kernel = Kernel::new(template).activation(&Activation::Softmax);
-            kernels.push(kernel.loss(Formula::Of(logits)));
+            let kernel = Kernel::new(template).activation(RowFunction::Softmax);
+            kernels.push(kernel.loss(Formula::LogSumExp));
         }
         kernels.push(Kernel::new(Template::RowWeights(targets)));
     }
-    for activation in activations.iter().filter(|activation| !activation.is_rowwise()) {
+    for &activation in PointwiseFunction::ALL {
         let (targets, argument) = (TargetKind::Dense, Argument::Output);
         let kernel = Kernel::new(Template::LossTerms { targets, argument, vectors: false });
-        kernels.push(kernel.activation(activation).loss(Formula::Of(Loss::Mse)));
+        kernels.push(kernel.activation(activation).loss(Formula::Terms(TermFunction::Mse)));
     }
-    kernels.push(Kernel::new(Template::TileStatistics).activation(&Activation::Softmax));
+    kernels.push(Kernel::new(Template::TileStatistics).activation(RowFunction::Softmax));
     kernels.push(Kernel::new(Template::TileGradient));
     kernels.push(Kernel::new(Template::TileLosses));
-    kernels.push(Kernel::new(Template::MultiMargin).loss(Formula::Of(Loss::multi_margin())));
+    kernels.push(Kernel::new(Template::MultiMargin).loss(Formula::Margins { p: 1, margin: 1.0 }));
     let mut kernels: Vec<Kernel> = kernels.into_iter().map(|kernel| kernel.using(uses)).collect();
     let conversions = Conversions { widens: true, narrows: true };
-    let identity = Kernel::new(Template::Unary(Unary::Forward)).activation(&Activation::Identity);
+    let identity =
+        Kernel::new(Template::Unary(Unary::Forward)).activation(PointwiseFunction::Identity);
     kernels.push(identity.types([DType::F16; 2]).using(Uses { conversions, ..uses }));
     kernels
 }

@@ -11,7 +11,7 @@ use crate::backend::GatedCall;
 use crate::error::Result;
 
 /// The parameters of both kernels, for so many rows.
-fn parameters(call: GatedCall<'_>, count: usize, bases: [u32; 3]) -> [u32; 8] {
+fn parameters(call: GatedCall, count: usize, bases: [u32; 3]) -> [u32; 8] {
     let width = call.rows.width;
     let (value, gate) = call.offsets();
     let [x, y, dx] = bases;
@@ -20,13 +20,13 @@ fn parameters(call: GatedCall<'_>, count: usize, bases: [u32; 3]) -> [u32; 8] {
 
 pub(super) fn forward(
     context: &Arc<Context>,
-    call: GatedCall<'_>,
+    call: GatedCall,
     x: &Arc<Buffer>,
     y: &Arc<Buffer>,
 ) -> Result<()> {
     let (rows, width) = (call.input_rows(), call.rows.width);
     let x = input(context, x, &[y], rows.elements())?;
-    let kernel = Kernel::new(Template::GatedForward).activation(call.activation);
+    let kernel = Kernel::new(Template::GatedForward).activation(call.function);
     for (first, count) in (RowPass { rows, output_width: width, loops: None }).windows(context)? {
         let x = rows_window(&x, first, count, rows.width);
         let y = rows_window(y, first, count, width);
@@ -39,14 +39,14 @@ pub(super) fn forward(
 
 pub(super) fn backward(
     context: &Arc<Context>,
-    call: GatedCall<'_>,
+    call: GatedCall,
     [x, dy]: [&Arc<Buffer>; 2],
     dx: &Arc<Buffer>,
 ) -> Result<()> {
     let (rows, width) = (call.input_rows(), call.rows.width);
     let x = input(context, x, &[dx], rows.elements())?;
     let dy = input(context, dy, &[dx], call.rows.elements())?;
-    let kernel = Kernel::new(Template::GatedBackward).activation(call.activation);
+    let kernel = Kernel::new(Template::GatedBackward).activation(call.function);
     for (first, count) in
         (RowPass { rows, output_width: rows.width, loops: None }).windows(context)?
     {

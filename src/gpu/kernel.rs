@@ -1,13 +1,13 @@
 //! Kernels: which files they are made of.
 
 use super::conversions::Conversions;
+use super::sources;
 use super::subgroups::Subgroups;
 use super::variant::{Patch, Tile};
-use crate::activation::Activation;
 use crate::backend::{Argument, Binary, RowProduct, Unary};
-use crate::catalogue::{Constant, ConstantKind};
 use crate::dtype::DType;
-use crate::loss::{Formula, View};
+use wgrad_formula::data::parameters::{Constant, ConstantKind};
+use wgrad_formula::formulas::{Formula, Function, View};
 
 macro_rules! shader {
     ($path:literal) => {
@@ -220,8 +220,6 @@ impl Template {
                     Argument::Difference => shader!("operations/loss_of_difference"),
                     Argument::Margin => shader!("operations/loss_of_margin"),
                     Argument::Forms => shader!("operations/loss_of_forms"),
-                    // These are RowTerms.
-                    Argument::Row(_) => "",
                 };
                 let kernel = shader!("kernels/loss_terms");
                 let numbers = if vectors { VECTORS } else { NUMBERS };
@@ -450,7 +448,7 @@ pub(super) struct Uses {
 #[derive(Clone, Debug)]
 pub(super) struct Kernel {
     pub(super) template: Template,
-    pub(super) activation: Option<Activation>,
+    pub(super) activation: Option<Function>,
     pub(super) loss: Option<Formula>,
     /// The types of the tensors that it reads and writes, or of a product's factors: f32 where the template
     /// has no other.
@@ -481,8 +479,9 @@ impl Kernel {
         Self { template, activation: None, loss: None, types, uses, constants, numbers }
     }
 
-    pub(super) fn activation(mut self, activation: &Activation) -> Self {
-        self.activation = Some(*activation);
+    pub(super) fn activation(mut self, activation: impl Into<Function>) -> Self {
+        let activation = activation.into();
+        self.activation = Some(activation);
         self.parameters(activation.constants())
     }
 
@@ -534,7 +533,7 @@ impl Kernel {
     /// With all numbers given with every dispatch, also default ones.
     #[cfg(test)]
     pub(super) fn of_any_numbers(mut self) -> Self {
-        let activation = self.activation.iter().flat_map(Activation::constants);
+        let activation = self.activation.into_iter().flat_map(Function::constants);
         let parameters = activation.chain(self.loss.iter().flat_map(Formula::constants));
         let numbers: Vec<Constant> =
             parameters.filter(|it| matches!(it.kind, ConstantKind::Number { .. })).collect();
@@ -547,7 +546,7 @@ impl Kernel {
     pub(super) fn key(&self, uses: Uses) -> Key {
         Key {
             template: self.template,
-            activation: self.activation.as_ref().map_or("", Activation::name),
+            activation: self.activation.map_or("", Function::name),
             loss: self.loss.map_or("", |loss| loss.name()),
             types: self.types,
             uses,
@@ -574,7 +573,7 @@ impl Kernel {
     /// What its products are made with, which may be in the range of f32 where a factor is not: an activation or
     /// a loss of which that is so brings its own functions for it.
     fn products(&self) -> Vec<&'static str> {
-        let source = self.activation.as_ref().map_or("", Activation::wgsl);
+        let source = self.activation.map_or("", sources::activation);
         let has_own = source.contains("fn derivative_ranged(");
         let activation = (!has_own).then_some(shader!("activations/ranged"));
         let products = match self.template {
@@ -583,7 +582,7 @@ impl Kernel {
                 Some(shader!("operations/ranged_products"))
             }
             Template::LossTerms { .. } => {
-                let source = self.loss.map_or("", |loss| loss.wgsl());
+                let source = self.loss.map_or("", sources::loss);
                 (!source.contains("fn loss_ranged(")).then_some(shader!("losses/ranged"))
             }
             _ => return vec![],
@@ -605,11 +604,11 @@ impl Kernel {
             _ => String::new(),
         };
         let mut parts = vec![shader!("math"), shader!("trigonometry")];
-        parts.extend(self.activation.as_ref().map(Activation::wgsl));
-        parts.extend(self.loss.map(|loss| loss.wgsl()));
+        parts.extend(self.activation.map(sources::activation));
+        parts.extend(self.loss.map(sources::loss));
         if self.template.takes_forms() {
-            parts.extend(self.activation.as_ref().map(Activation::forms_wgsl));
-            parts.extend(self.loss.map(|loss| loss.forms_wgsl()));
+            parts.extend(self.activation.map(sources::forms));
+            parts.extend(self.loss.map(sources::loss_of_forms));
         }
         parts.extend(self.products());
         parts.extend(self.template.wgsl());

@@ -11,13 +11,12 @@ use super::operations::{
     Loops, RowPass, WORKGROUP, ZERO, lanes, row_groups, rows_window, run as dispatch,
 };
 use super::recorder::ALIGNMENT;
-use crate::activation::Activation;
 use crate::backend::{
-    Argument, ColumnSums, LossCall, LossOutputs, LossPass, Rows, STATE, Spread, Storage,
-    TargetStorage, TilePass, TileStep,
+    ColumnSums, LossCall, LossOutputs, LossPass, Rows, STATE, Spread, Storage, TargetStorage,
+    TilePass, TileStep,
 };
 use crate::error::Result;
-use crate::loss::Structure;
+use wgrad_formula::formulas::{Formula, Head, Pair, RowFunction};
 
 /// The rows of a workgroup from which on it adds up their columns: fewer leave almost as much to add up.
 const SUMMED_ROWS: usize = 16;
@@ -183,18 +182,16 @@ impl<'a> Operands<'a> {
 }
 
 pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
-    let LossPass { call, activation, rows, elements, first_row, outputs, .. } = pass;
+    let LossPass { call, head, rows, elements, first_row, outputs, .. } = pass;
     let width = rows.width;
     let mut operands = Operands::new(context, call, rows, pass.z, outputs)?;
     let kind = operands.kind;
-    let structure = call.formula.structure();
-    let is_of_rows = pass.argument.is_of_rows();
     // How often the kernel goes along a row.
-    let passes = match structure {
-        Structure::Terms if is_of_rows => 6,
-        Structure::Terms => 1,
-        Structure::Margins => 2,
-        Structure::LogSumExp => 3,
+    let passes = match head {
+        Head::RowTerms { .. } => 6,
+        Head::Terms(_) => 1,
+        Head::Margins { .. } => 2,
+        Head::LogSumExp { .. } => 3,
     };
     let lanes = lanes(context, width, passes);
     let windows = RowPass { rows, output_width: width, loops: Some(Loops { width, passes }) };
@@ -210,24 +207,25 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
     // The last row may be short.
     let vectors = width.is_multiple_of(4) && elements.is_multiple_of(4);
     let kernel = |template| operands.kernel(template, outputs);
-    let kernel = match structure {
-        Structure::Terms => {
-            let argument = pass.argument;
-            if let Argument::Row(view) = argument {
-                let kernel = kernel(Template::RowTerms { targets: kind, view });
-                kernel.activation(activation).loss(call.formula)
-            } else {
-                let kernel = kernel(Template::LossTerms { targets: kind, argument, vectors });
-                kernel.activation(activation).loss(call.formula)
-            }
+    let kernel = match head {
+        Head::RowTerms { function, term } => {
+            let kernel = kernel(Template::RowTerms { targets: kind, view: term.view() });
+            kernel.activation(function).loss(Formula::Terms(term))
         }
-        Structure::Margins => kernel(Template::MultiMargin).loss(call.formula),
-        Structure::LogSumExp => {
-            let is_log = f64::from(u8::from(*activation == Activation::LogSoftmax));
+        Head::Terms(Pair { activation, term, argument }) => {
+            let kernel = kernel(Template::LossTerms { targets: kind, argument, vectors });
+            kernel.activation(activation).loss(Formula::Terms(term))
+        }
+        Head::Margins { p, margin } => {
+            kernel(Template::MultiMargin).loss(Formula::Margins { p, margin })
+        }
+        Head::LogSumExp { activation } => {
+            let is_log = activation == RowFunction::LogSoftmax.into();
+            let is_log = f64::from(u8::from(is_log));
             let (in_place, held) = (pass.z.is_none(), width <= HELD * lanes);
             let template = Template::SoftmaxCrossEntropy { targets: kind, in_place, vectors, held };
             let kernel = kernel(template);
-            let kernel = kernel.activation(&Activation::Softmax);
+            let kernel = kernel.activation(RowFunction::Softmax);
             let kernel = kernel.constant("Y_IS_LOG", is_log);
             let kernel = kernel.constant("SUM_COLUMNS", f64::from(u8::from(sums_columns)));
             kernel.constant("IN_PLACE", f64::from(u8::from(in_place)))
@@ -263,7 +261,7 @@ pub(super) fn tile(context: &Arc<Context>, step: TileStep<'_>, pass: TilePass<'_
     let kernel = |template| operands.kernel(template, outputs);
     let (kernel, groups) = match step {
         TileStep::Statistics => {
-            let kernel = kernel(Template::TileStatistics).activation(&Activation::Softmax);
+            let kernel = kernel(Template::TileStatistics).activation(RowFunction::Softmax);
             let lanes = lanes(context, width, 3);
             (kernel.constant("LANES", lanes as f64), row_groups(count, lanes))
         }

@@ -9,10 +9,10 @@ use super::kernel::{Kernel, MatMul, Template};
 use super::operand::{Window, groups, input, pieces, window};
 use super::operations::{WORKGROUP, ZERO, run};
 use super::variant::{DEPTH, Extent, Family, Variant};
-use crate::activation::Activation;
 use crate::backend::{Bias, Epilogue, Matrix, Product};
 use crate::dtype::DType;
 use crate::error::Result;
+use wgrad_formula::formulas::PointwiseFunction;
 
 /// The terms that an invocation adds up one after the other, at most. Longer sums are continued: that
 /// loses fewer digits, and lavapipe silently ends a kernel's loops after 65 535 iterations.
@@ -165,7 +165,7 @@ impl Call<'_> {
         let slices = inner.div_ceil(slice.max(1)).max(1);
         let output = self.sums.window(part.row, part.column, rows, columns);
         let stride = self.sums.matrix.stride;
-        let activates = *self.activation(part) != Activation::Identity;
+        let activates = self.activation(part) != PointwiseFunction::Identity;
         if slices == 1 && (self.variant.activates() || !activates) {
             return self.multiply(part, slice, 1, (output, stride), true);
         }
@@ -194,7 +194,7 @@ impl Call<'_> {
         run(self.context, &kernel, &bindings, &parameters, dispatch)
     }
 
-    fn kernel(&self, activation: &Activation, output_vectors: bool) -> Kernel {
+    fn kernel(&self, activation: PointwiseFunction, output_vectors: bool) -> Kernel {
         let flag = |is: bool| f64::from(u8::from(is));
         let matmul = |tile| {
             let (a_vectors, b_vectors) = (self.a.vectors, self.b.vectors);
@@ -209,22 +209,21 @@ impl Call<'_> {
                 .constant("ROW_BLOCKS", rows as f64)
                 .constant("COLUMN_BLOCKS", columns as f64)
                 .constant("GROUP", group as f64),
-            Family::Tiles(tile) => {
-                matmul(Some(tile)).constant("ACTIVATES", flag(*activation != Activation::Identity))
-            }
+            Family::Tiles(tile) => matmul(Some(tile))
+                .constant("ACTIVATES", flag(activation != PointwiseFunction::Identity)),
             Family::Cooperative(patch) => {
                 Kernel::new(Template::MatMulCooperative { patch, output_vectors })
                     .activation(activation)
                     .constant("A_TRANSPOSED", flag(self.a.matrix.transposed))
                     .constant("B_TRANSPOSED", flag(self.b.matrix.transposed))
-                    .constant("ACTIVATES", flag(*activation != Activation::Identity))
+                    .constant("ACTIVATES", flag(activation != PointwiseFunction::Identity))
             }
         };
         kernel.types([self.a.dtype, self.b.dtype])
     }
 
-    fn activation(&self, part: &Part) -> &Activation {
-        if part.last { self.epilogue.activation } else { &Activation::Identity }
+    fn activation(&self, part: &Part) -> PointwiseFunction {
+        if part.last { self.epilogue.function } else { PointwiseFunction::Identity }
     }
 
     /// Without a bias the binding is not read.
@@ -274,7 +273,7 @@ impl Call<'_> {
             u32::from(self.a.matrix.transposed),
             u32::from(self.b.matrix.transposed),
         ];
-        let activation = if finishes { self.activation(part) } else { &Activation::Identity };
+        let activation = if finishes { self.activation(part) } else { PointwiseFunction::Identity };
         let vectors =
             [output.base as usize, stride, columns].iter().all(|number| number.is_multiple_of(4));
         let kernel = self.kernel(activation, vectors);

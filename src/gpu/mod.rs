@@ -29,6 +29,7 @@ mod recorder;
 mod rowwise;
 #[cfg(test)]
 mod shader_tests;
+mod sources;
 mod subgroups;
 mod tape;
 mod upload;
@@ -45,7 +46,6 @@ pub(crate) use subgroups::without_subgroups;
 #[cfg(test)]
 pub(crate) use variant::{Family, Patch, Tile, Variant, forced, with_kernels_of_gpus};
 
-use crate::activation::Activation;
 use crate::backend::{
     AdamStep, Backend, Binary, Channels, Check, Effect, GatedCall, Ignored, LossCall, LossPass,
     Preparation, Product, Reading, Replay, RowCall, RowProduct, Rows, SgdStep, Storage, TilePass,
@@ -61,6 +61,7 @@ use disk_cache::DiskCache;
 use faults::Faults;
 use half::f16;
 use kernel::{Kernel, Template};
+use wgrad_formula::formulas::PointwiseFunction;
 
 pub(crate) struct GpuBackend {
     context: Arc<Context>,
@@ -98,8 +99,8 @@ impl GpuBackend {
 }
 
 /// The WGSL of the kernel that maps each element.
-pub(crate) fn unary_source(map: Unary, activation: &Activation) -> String {
-    Kernel::new(Template::Unary(map)).activation(activation).wgsl()
+pub(crate) fn unary_source(map: Unary, function: PointwiseFunction) -> String {
+    Kernel::new(Template::Unary(map)).activation(function).wgsl()
 }
 
 impl Drop for GpuBackend {
@@ -249,24 +250,24 @@ impl Backend for GpuBackend {
     fn unary(
         &self,
         map: Unary,
-        activation: &Activation,
+        function: PointwiseFunction,
         input: &Storage,
         output: &Storage,
         elements: usize,
     ) -> Result<()> {
-        let kernel = Kernel::new(Template::Unary(map)).activation(activation);
+        let kernel = Kernel::new(Template::Unary(map)).activation(function);
         operations::pointwise(&self.context, kernel, [input], output, elements)
     }
 
     fn binary(
         &self,
         map: Binary,
-        activation: &Activation,
+        function: PointwiseFunction,
         inputs: [&Storage; 2],
         output: &Storage,
         elements: usize,
     ) -> Result<()> {
-        let kernel = Kernel::new(Template::Binary(map)).activation(activation);
+        let kernel = Kernel::new(Template::Binary(map)).activation(function);
         operations::pointwise(&self.context, kernel, inputs, output, elements)
     }
 
@@ -296,13 +297,13 @@ impl Backend for GpuBackend {
         rowwise::jacobian(&self.context, call, y.gpu()?, output.gpu()?)
     }
 
-    fn gated_forward(&self, call: GatedCall<'_>, x: &Storage, y: &Storage) -> Result<()> {
+    fn gated_forward(&self, call: GatedCall, x: &Storage, y: &Storage) -> Result<()> {
         gated::forward(&self.context, call, x.gpu()?, y.gpu()?)
     }
 
     fn gated_backward(
         &self,
-        call: GatedCall<'_>,
+        call: GatedCall,
         x: &Storage,
         dy: &Storage,
         dx: &Storage,

@@ -9,11 +9,10 @@ use super::kernel::{HELD, Kernel, Template};
 use super::operand::{Window, groups, input, pieces, window};
 use super::operations::{Loops, RowPass, WORKGROUP, ZERO, lanes, run};
 use super::recorder::Binding;
-use crate::activation::RowwiseVisitor;
 use crate::backend::{Lines, RowCall, RowProduct, Rows};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::reference::Rowwise;
+use wgrad_formula::formulas::{Rowwise, RowwiseVisitor};
 
 /// How a workgroup's invocations are spread over the lines.
 #[derive(Clone, Copy)]
@@ -71,7 +70,7 @@ impl<'a> Pass<'a> {
     ) -> Result<Self> {
         let flag = |condition: bool| f64::from(u8::from(condition));
         let kernel = Kernel::new(template)
-            .activation(call.activation)
+            .activation(call.function)
             .types([dtype; 2])
             .constant("LANES", spread.lanes as f64)
             .constant("LANE_STEP", spread.step as f64)
@@ -182,7 +181,7 @@ pub(super) fn forward(
     y: &Arc<Buffer>,
 ) -> Result<()> {
     let z = input(context, z, &[y], dtype.words(call.lines.elements()))?;
-    let passes = call.activation.visit_rowwise(Passes).unwrap_or(0);
+    let passes = call.function.visit(Passes);
     let spread = Spread::of(context, call.lines, passes);
     let held = call.lines.width <= HELD * spread.lanes;
     let template = Template::RowForward { vectors: in_vectors(call.lines), held };

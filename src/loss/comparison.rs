@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::targets::TargetValues;
-use super::{Formula, Loss, Structure, Targets, Unit, check_signs, check_values};
-use crate::activation::Activation;
+use wgrad_formula::formulas::{Formula, Head, RowFunction, Unit};
+
+use super::{Loss, Targets, check_signs, check_values};
 use crate::backend::{
     Check, Ignored, Lines, LossCall, Mask, RowCall, Rows, Spread, Storage, TargetStorage,
     Temperature,
@@ -92,7 +93,7 @@ impl<'a> Comparison<'a> {
             empty: nothing.then_some(if divisor == Some(0) { f32::NAN } else { 0.0 }),
         };
         let weighted = weights.is_some() || (labels && targets.class_weights.is_some());
-        let is_mean = reduction == Reduction::Mean && loss.has_weighted_mean();
+        let is_mean = reduction == Reduction::Mean && loss.function().has_weighted_mean();
         if (weighted || counts_later) && !nothing && is_mean {
             comparison.divide_by_weights(device)?;
             comparison.may_be_empty = counts_later;
@@ -103,7 +104,7 @@ impl<'a> Comparison<'a> {
     /// Lets the mean divide by what the rows weigh.
     fn divide_by_weights(&mut self, device: &Device) -> Result<()> {
         let (weights, sum) = (device.scratch(self.rows.count)?, device.scratch(1)?);
-        let call = self.call(Formula::Of(self.loss));
+        let call = self.call();
         device.backend.row_weights(call, self.rows, &weights)?;
         device.backend.sum(&weights, &sum, self.rows.count)?;
         (self.scale, self.divisor) = (1.0, Some(sum));
@@ -117,7 +118,7 @@ impl<'a> Comparison<'a> {
         };
         // 0, or NaN where nothing of its row is left.
         let call = RowCall {
-            activation: &Activation::LogSoftmax,
+            function: RowFunction::LogSoftmax,
             lines: Lines { outer: 1, width: 1, inner: 1 },
             temperature: Temperature::ONE,
             mask: Some(Mask { storage: divisor, elements: 1 }),
@@ -128,13 +129,12 @@ impl<'a> Comparison<'a> {
         device.backend.column_sum(&term, Rows { count: 1, width: 1 }, loss.storage(), 0, true)
     }
 
-    /// The loss by this formula, for the backends.
-    pub(crate) fn call(&self, formula: Formula) -> LossCall<'_> {
+    /// What the loss compares with, for the backends.
+    pub(crate) fn call(&self) -> LossCall<'_> {
         let spread = |spreading: Option<Spreading<'a>>| {
             spreading.map(|(tensor, row, column)| Spread { storage: tensor.storage(), row, column })
         };
         LossCall {
-            formula,
             targets: match &self.targets.values {
                 TargetValues::Dense(tensor) => TargetStorage::Dense(tensor.storage()),
                 TargetValues::Labels(labels) => TargetStorage::Labels(labels.storage()),
@@ -152,8 +152,8 @@ impl<'a> Comparison<'a> {
 
     /// The call, and the rows to work in. Where each element stands for itself any cut into rows will
     /// do.
-    pub(crate) fn call_in_rows(&self, formula: Formula) -> (LossCall<'_>, Rows) {
-        let mut call = self.call(formula);
+    pub(crate) fn call_in_rows(&self) -> (LossCall<'_>, Rows) {
+        let mut call = self.call();
         if !self.is_elementwise() {
             return (call, self.rows);
         }
@@ -182,9 +182,9 @@ impl<'a> Comparison<'a> {
         matches!(self.targets.values, TargetValues::Labels(_))
     }
 
-    /// The formula of the loss itself.
-    pub(crate) fn formula(&self) -> Formula {
-        Formula::Of(self.loss)
+    /// The loss of outputs, without an activation below it.
+    pub(crate) fn head(&self) -> Head {
+        Head::of_output(self.loss.function().formula)
     }
 }
 
@@ -253,7 +253,7 @@ fn count_rows(
         Err(Error::Unsupported { what: format!("{loss} with {what}"), reason: reason.to_owned() })
     };
     match &targets.values {
-        TargetValues::Dense(_) if loss.structure() == Structure::Margins => {
+        TargetValues::Dense(_) if matches!(loss.function().formula, Formula::Margins { .. }) => {
             unsupported("dense targets", "it compares with the output of a label; give labels")
         }
         TargetValues::Dense(t) if t.shape() != &**shape => {
@@ -361,7 +361,7 @@ impl Fit<'_> {
             }
             check_shape(self.op, "class weights", weights, &[self.width])?;
         }
-        let is_gaussian = matches!(self.loss, Loss::GaussianNll { .. });
+        let is_gaussian = self.loss.function().takes_variance();
         match (&targets.pos_weight, &targets.variance) {
             (Some(_), _) if *self.loss != Loss::BceWithLogits => {
                 self.unsupported("weights of positive targets", "bce_with_logits")

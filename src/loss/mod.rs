@@ -2,19 +2,17 @@
 
 mod catalogue;
 mod comparison;
-mod formula;
 mod targets;
 mod values;
 
 pub use catalogue::Loss;
-pub(crate) use catalogue::{FormsVisitor, LossVisitor, Structure, Unit, View};
 pub(crate) use comparison::Comparison;
-pub(crate) use formula::{Argument, Formula};
 pub use targets::Targets;
 pub(crate) use values::check_outputs;
 use values::{check_signs, check_values};
 
-use crate::activation::Activation;
+use wgrad_formula::formulas::Unit;
+
 use crate::backend::{LossOutputs, LossPass, Storage};
 use crate::device::Device;
 use crate::error::Result;
@@ -97,7 +95,7 @@ impl Comparison<'_> {
         if let Some(empty) = self.empty {
             return y.device().tensor(&[empty], []);
         }
-        let count = self.call_in_rows(self.formula()).1.count;
+        let count = self.call_in_rows().1.count;
         let partial = y.device().scratch(count)?;
         self.run(y, LossOutputs { losses: Some(&partial), ..LossOutputs::default() })?;
         self.total_of(y.device(), &partial, count)
@@ -121,11 +119,10 @@ impl Comparison<'_> {
 
     /// The loss of y itself.
     fn run(&self, y: &Tensor, outputs: LossOutputs<'_>) -> Result<()> {
-        let (call, rows) = self.call_in_rows(self.formula());
+        let (call, rows) = self.call_in_rows();
         y.device().backend.loss(LossPass {
             call,
-            activation: &Activation::Identity,
-            argument: Argument::Logits,
+            head: self.head(),
             z: Some(y.storage()),
             rows,
             elements: y.len(),

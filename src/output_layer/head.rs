@@ -1,12 +1,14 @@
 //! The part of an output layer above the logits.
 
 use super::{OutputLayer, Outputs, Parts};
+use wgrad_formula::formulas::{self, PointwiseFunction};
+
 use crate::activation::Activation;
-use crate::backend::{Argument, LayerPass, LossOutputs, LossPass, Rows};
+use crate::backend::{LayerPass, LossOutputs, LossPass, Rows};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
-use crate::loss::{Comparison, Formula, Structure};
+use crate::loss::Comparison;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -25,10 +27,8 @@ impl OutputLayer {
         comparison: &Comparison<'_>,
         parts: &Parts,
     ) -> Result<Head> {
-        let head = match Formula::of_pair(&self.activation, &self.loss) {
-            Some((formula, argument)) => {
-                self.fused_head(linear, comparison, formula, argument, parts)
-            }
+        let head = match self.head() {
+            Some(head) => self.fused_head(linear, comparison, head, parts),
             None => self.composed_head(linear, comparison, parts),
         }?;
         head.dz.as_ref().map(|dz| parts.write_products(linear, dz)).transpose()?;
@@ -44,8 +44,7 @@ impl OutputLayer {
     ) -> Result<Option<Head>> {
         let device = linear.x.device();
         let layer = device.backend.fused_layer(linear.inputs, linear.outputs);
-        let pair = Formula::of_pair(&self.activation, &self.loss);
-        let (Some(layer), Some((formula, argument))) = (layer, pair) else { return Ok(None) };
+        let (Some(layer), Some(head)) = (layer, self.head()) else { return Ok(None) };
         let allocate = |output, shape: Shape| {
             let wanted = self.outputs.contains(output);
             wanted.then(|| device.allocate(shape)).transpose()
@@ -56,7 +55,7 @@ impl OutputLayer {
             Some(_) => None,
             None => allocate(Outputs::LOSS, Shape::default())?,
         };
-        let mut call = comparison.call(formula);
+        let mut call = comparison.call();
         call.z_loss = self.z_loss;
         let (x, w) = (linear.x.wide()?, linear.w.wide()?);
         layer.run(LayerPass {
@@ -68,9 +67,8 @@ impl OutputLayer {
             inputs: linear.inputs,
             outputs: linear.outputs,
             call,
-            elementwise: comparison.is_elementwise() && !argument.is_of_rows(),
-            activation: &self.activation,
-            argument,
+            elementwise: comparison.is_elementwise() && !head.is_of_rows(),
+            head,
             loss: loss.as_ref().map(Tensor::storage),
             y: y.as_ref().map(Tensor::storage),
             dz: dz.as_ref().map(Tensor::storage),
@@ -89,11 +87,16 @@ impl OutputLayer {
         Ok(Some(Head { loss, y, dz }))
     }
 
-    pub(super) fn check_z_loss(&self, formula: Option<Formula>) -> Result<()> {
+    /// The pair of the activation and the loss, if it is one function of z.
+    pub(super) fn head(&self) -> Option<formulas::Head> {
+        formulas::Head::of_pair(self.activation.function(), self.loss.function().formula)
+    }
+
+    pub(super) fn check_z_loss(&self) -> Result<()> {
         if !self.z_loss.is_finite() || self.z_loss < 0.0 {
             return Err(Error::parameter("z_loss", self.z_loss, "must be finite and not negative"));
         }
-        let has_log_sum_exp = formula.is_some_and(|f| f.structure() == Structure::LogSumExp);
+        let has_log_sum_exp = self.head().is_some_and(|head| head.has_log_sum_exp());
         if self.z_loss == 0.0 || has_log_sum_exp {
             return Ok(());
         }
@@ -115,8 +118,7 @@ impl OutputLayer {
         &self,
         linear: &Linear<'_>,
         comparison: &Comparison<'_>,
-        formula: Formula,
-        argument: Argument,
+        head: formulas::Head,
         parts: &Parts,
     ) -> Result<Head> {
         // The output of identity is z itself.
@@ -126,28 +128,27 @@ impl OutputLayer {
         let y = wants_y && !is_identity;
         let y = y.then(|| device.allocate(shape.clone())).transpose()?;
         let dz = self.wants_dz().then(|| self.dz_of(device, &shape)).transpose()?;
-        let has_log_sum_exp = formula.structure() == Structure::LogSumExp;
+        let has_log_sum_exp = head.has_log_sum_exp();
         let in_place = has_log_sum_exp && !(wants_y && is_identity);
         let z = match &dz {
             // The logits where dE/dz is to take their place.
             Some(dz) if in_place => {
-                linear.forward_into(&linear.whole(), &Activation::Identity, dz.storage())?;
+                linear.forward_into(&linear.whole(), PointwiseFunction::Identity, dz.storage())?;
                 None
             }
-            _ if wants_y && is_identity => Some(linear.forward(&Activation::Identity)?),
+            _ if wants_y && is_identity => Some(linear.forward(PointwiseFunction::Identity)?),
             _ => Some(linear.logits()?),
         };
-        let (mut call, rows) = match argument.is_of_rows() {
-            true => (comparison.call(formula), comparison.rows),
-            false => comparison.call_in_rows(formula),
+        let (mut call, rows) = match head.is_of_rows() {
+            true => (comparison.call(), comparison.rows),
+            false => comparison.call_in_rows(),
         };
         call.z_loss = self.z_loss;
         let wants_loss = self.outputs.contains(Outputs::LOSS) && comparison.empty.is_none();
         let losses = wants_loss.then(|| device.scratch(rows.count)).transpose()?;
         device.backend.loss(LossPass {
             call,
-            activation: &self.activation,
-            argument,
+            head,
             z: z.as_ref().map(Tensor::storage),
             rows,
             elements: linear.batch * linear.outputs,

@@ -4,12 +4,14 @@ mod head;
 mod pairs;
 mod tiled;
 
+use wgrad_formula::formulas::Function;
+
 use crate::activation::Activation;
 use crate::backend::ColumnSums;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
-use crate::loss::{Comparison, Formula, Loss, Structure, Targets, check_outputs};
+use crate::loss::{Comparison, Loss, Targets, check_outputs};
 use crate::reduction::Reduction;
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape, check_sums};
@@ -199,10 +201,9 @@ impl OutputLayer {
         let (dtype, b) = (x.dtype(), b.map(Tensor::wide).transpose()?);
         let b = b.as_deref();
         let linear = Linear::new("output layer forward", x, w, b, self.transposed_weights)?;
-        let y = if self.activation.is_rowwise() {
-            self.activation.forward(&linear.logits()?)
-        } else {
-            linear.forward(&self.activation)
+        let y = match self.activation.function() {
+            Function::Rows(_) => self.activation.forward(&linear.logits()?),
+            Function::Pointwise(function) => linear.forward(function),
         };
         y?.to_dtype(dtype)
     }
@@ -330,23 +331,21 @@ impl OutputLayer {
         let (device, loss, reduction) = (x.device(), &self.loss, self.reduction);
         let comparison = Comparison::new(OP, loss, device, &shape, given, &targets, reduction)?;
         linear.ignored = comparison.ignored();
-        let of_logits = Formula::of_logits(&self.activation, &self.loss);
-        self.check_z_loss(of_logits)?;
+        self.check_z_loss()?;
         pairs::check(&self.activation, &self.loss, device.is_checked())?;
         if device.is_checked() && !device.backend.is_recording() {
             self.check_y([x, w], b, given)?;
         }
-        let tiled = self.is_tiled(&linear, &comparison, of_logits)?;
+        let is_tiled = self.is_tiled(&linear, &comparison)?;
         let parts = Parts::new(OP, self.outputs, &linear, before)?;
-        let head = match tiled {
-            Some(formula) => {
-                let loss = self.tiled(&linear, &comparison, formula, &parts)?;
-                Head { loss, y: None, dz: None }
-            }
-            None => match self.fused(&linear, &comparison, &parts)? {
+        let head = if is_tiled {
+            let loss = self.tiled(&linear, &comparison, &parts)?;
+            Head { loss, y: None, dz: None }
+        } else {
+            match self.fused(&linear, &comparison, &parts)? {
                 Some(head) => head,
                 None => self.composed(&linear, &comparison, &parts)?,
-            },
+            }
         };
         let absent = device.allocate(Shape::from([0]))?;
         let or_absent = |tensor: Option<Tensor>| tensor.unwrap_or_else(|| absent.clone());
@@ -372,22 +371,18 @@ impl OutputLayer {
         check_outputs(&self.loss, &y, targets)
     }
 
-    /// The formula to work in tiles with, where that is the way.
-    fn is_tiled(
-        &self,
-        linear: &Linear<'_>,
-        comparison: &Comparison<'_>,
-        formula: Option<Formula>,
-    ) -> Result<Option<Formula>> {
-        let has_log_sum_exp = |formula: &Formula| formula.structure() == Structure::LogSumExp;
-        let possible = formula.filter(has_log_sum_exp).filter(|_| comparison.has_labels());
-        let possible = possible.filter(|_| !self.outputs.intersects(Outputs::Y | Outputs::DZ));
-        let large = linear.batch * linear.outputs > self.tile_bytes / size_of::<f32>();
+    /// Whether the logits are worked on in tiles.
+    fn is_tiled(&self, linear: &Linear<'_>, comparison: &Comparison<'_>) -> Result<bool> {
+        let has_log_sum_exp = self.head().is_some_and(|head| head.has_log_sum_exp());
+        let is_possible = has_log_sum_exp
+            && comparison.has_labels()
+            && !self.outputs.intersects(Outputs::Y | Outputs::DZ);
+        let is_large = linear.batch * linear.outputs > self.tile_bytes / size_of::<f32>();
         match self.logits {
-            Logits::Full => Ok(None),
-            Logits::Auto => Ok(possible.filter(|_| large)),
+            Logits::Full => Ok(false),
+            Logits::Auto => Ok(is_possible && is_large),
             // There is nothing to cut in an empty batch.
-            Logits::Tiled if possible.is_some() => Ok(possible.filter(|_| linear.batch > 0)),
+            Logits::Tiled if is_possible => Ok(linear.batch > 0),
             Logits::Tiled => Err(Error::Unsupported {
                 what: format!("{} with {} in tiles", self.activation, self.loss),
                 reason: "the logits are cut into tiles for softmax with cross_entropy, log_softmax with \
@@ -466,6 +461,8 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
+    use wgrad_formula::formulas::Formula;
+
     use super::*;
     use crate::common::{Within, assert_all, normal, wide};
     use crate::device::Device;
@@ -541,8 +538,8 @@ mod tests {
         };
         let weights = probabilities([batch, 1], 4);
         let dense = probabilities([batch, outputs], 5);
-        let targets = match layer.loss.structure() {
-            Structure::Terms => {
+        let targets = match layer.loss.function().formula {
+            Formula::Terms(_) => {
                 vec![Targets::from(&dense), Targets::from(&dense).weights(&weights)]
             }
             _ => vec![Targets::from(&labels), Targets::from(&labels).weights(&weights)],

@@ -8,13 +8,12 @@
 use std::ops::Range;
 
 use super::{OutputLayer, Outputs, Parts};
-use crate::activation::Activation;
-use crate::backend::{
-    Argument, LossCall, LossOutputs, LossPass, STATE, Storage, TilePass, TileStep,
-};
+use wgrad_formula::formulas::{Formula, Head, PointwiseFunction};
+
+use crate::backend::{LossCall, LossOutputs, LossPass, STATE, Storage, TilePass, TileStep};
 use crate::error::Result;
 use crate::linear::{Linear, Tile};
-use crate::loss::{Comparison, Formula};
+use crate::loss::Comparison;
 use crate::tensor::Tensor;
 
 /// The bytes of a tile, at most: with what else an operation needs, the workspace stays below 64 MiB.
@@ -58,12 +57,11 @@ impl OutputLayer {
         &self,
         linear: &Linear<'_>,
         comparison: &Comparison<'_>,
-        formula: Formula,
         parts: &Parts,
     ) -> Result<Option<Tensor>> {
         let device = linear.x.device();
         let plan = Plan::new(linear.batch, linear.outputs, self.tile_bytes / size_of::<f32>());
-        let mut call = comparison.call(formula);
+        let mut call = comparison.call();
         call.z_loss = self.z_loss;
         let wants_loss = self.outputs.contains(Outputs::LOSS) && comparison.empty.is_none();
         let losses = wants_loss.then(|| device.scratch(linear.batch)).transpose()?;
@@ -129,7 +127,7 @@ impl Tiles<'_> {
     }
 
     fn logits(&self, tile: &Tile) -> Result<()> {
-        self.linear.forward_into(tile, &Activation::Identity, &self.tile)
+        self.linear.forward_into(tile, PointwiseFunction::Identity, &self.tile)
     }
 
     /// The losses of whole rows, and dE/dz in their place.
@@ -138,8 +136,7 @@ impl Tiles<'_> {
         let wants_dz = self.parts.has_gradients();
         self.linear.x.device().backend.loss(LossPass {
             call: self.call,
-            activation: &Activation::Identity,
-            argument: Argument::Logits,
+            head: Head::of_output(Formula::LogSumExp),
             z: if wants_dz { None } else { Some(&self.tile) },
             rows,
             elements: rows.elements(),

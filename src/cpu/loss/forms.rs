@@ -3,11 +3,9 @@
 use pulp::NullaryFnOnce;
 
 use super::super::parallel::{sum, vectorised};
-use crate::activation::PointwiseVisitor;
-use crate::loss::FormsVisitor;
-use crate::reference::Pointwise;
-use crate::reference::activations::{Apart, Forms};
-use crate::reference::losses::{LossOfForms, weighted};
+use wgrad_formula::formulas::activations::{Apart, Forms};
+use wgrad_formula::formulas::losses::{LossOfForms, weighted};
+use wgrad_formula::formulas::{FormsVisitor, Pointwise, PointwiseVisitor};
 
 /// Takes outputs, in place, and what they are compared with relative to the limits that they are close to.
 pub(super) struct Shift<'a> {

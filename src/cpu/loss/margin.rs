@@ -2,12 +2,15 @@
 
 use super::super::parallel::sum_of;
 use super::{Pass, Row};
-use crate::loss::{Formula, Loss};
-use crate::reference::losses::weigh;
+use wgrad_formula::formulas::losses::weigh;
 
 impl Pass<'_> {
-    pub(super) fn multi_margin<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
-        let Formula::Of(Loss::MultiMargin { p, margin }) = self.formula else { return };
+    pub(super) fn multi_margin<'a>(
+        &self,
+        p: u32,
+        margin: f32,
+        rows: impl Iterator<Item = Row<'a>>,
+    ) {
         for Row { number, z, loss, dz, .. } in rows {
             let target = self.targets.row(number);
             let Some((target, label)) = target.and_then(|target| Some((target, target.label()?)))

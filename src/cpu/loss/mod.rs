@@ -14,16 +14,13 @@ pub(super) use tile::Tile;
 
 use super::lines::NARROW;
 use super::parallel::{SERIAL, on_all_threads};
-use crate::activation::Activation;
-use crate::backend::{Argument, Rows};
-use crate::loss::{Formula, Structure};
-use crate::reference::losses::weighted;
+use crate::backend::Rows;
+use wgrad_formula::formulas::losses::weighted;
+use wgrad_formula::formulas::{Head, RowFunction};
 
-/// A loss, what it is computed from, and where its results go: nowhere for empty slices.
+/// A loss with the activation below it, and where its results go: nowhere for empty slices.
 pub(super) struct Pass<'a> {
-    pub(super) formula: Formula,
-    pub(super) activation: &'a Activation,
-    pub(super) argument: Argument,
+    pub(super) head: Head,
     /// Empty where dz holds it, to be overwritten.
     pub(super) z: &'a [f32],
     pub(super) rows: Rows,
@@ -77,27 +74,29 @@ impl Pass<'_> {
     /// A task: these rows.
     fn run_rows(&self, first: usize, count: usize, outputs: Outputs<'_>) {
         let is_narrow = self.rows.width <= NARROW;
-        match self.formula.structure() {
-            Structure::Terms if self.argument.is_of_rows() => {
-                self.simplex(self.formula.view(), first, count, outputs);
+        match self.head {
+            Head::RowTerms { function, term } => {
+                self.simplex(function, term, [first, count], outputs);
             }
-            Structure::Terms if self.has_single_terms(&outputs) => {
-                self.single_terms(first, count, outputs);
+            Head::Terms(pair) if self.has_single_terms(pair, &outputs) => {
+                self.single_terms(pair, [first, count], outputs);
             }
-            Structure::Terms => self.terms(self.one_by_one(first, count, outputs)),
-            Structure::LogSumExp if is_narrow => {
+            Head::Terms(pair) => self.terms(pair, self.one_by_one(first, count, outputs)),
+            Head::LogSumExp { .. } if is_narrow => {
                 self.narrow_softmax_cross_entropy(first, count, outputs);
             }
-            Structure::LogSumExp => {
+            Head::LogSumExp { .. } => {
                 self.softmax_cross_entropy(self.one_by_one(first, count, outputs));
             }
-            Structure::Margins => self.multi_margin(self.one_by_one(first, count, outputs)),
+            Head::Margins { p, margin } => {
+                self.multi_margin(p, margin, self.one_by_one(first, count, outputs));
+            }
         }
     }
 
-    /// Whether the loss is one of the activation's output, which is computed first.
-    fn is_composed(&self) -> bool {
-        self.argument != Argument::Logits && *self.activation != Activation::Identity
+    /// Whether the output is the logarithm of softmax's.
+    fn takes_logarithm(&self) -> bool {
+        self.head.activation() == RowFunction::LogSoftmax.into()
     }
 
     fn one_by_one<'a>(

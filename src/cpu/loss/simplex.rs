@@ -3,17 +3,16 @@
 
 use pulp::NullaryFnOnce;
 
-use super::super::math::{difference, exp_difference, ln_1p};
 use super::super::parallel::{sum_of, vectorised};
 use super::super::rowwise::Call;
 use super::forms::{BLOCK, Evaluation, FormsMemory};
 use super::terms::Block;
 use super::{Outputs, Pass, Row};
-use crate::activation::Activation;
 use crate::backend::{Lines, RowCall, Temperature};
-use crate::loss::View;
-use crate::reference::Real;
-use crate::reference::activations::Forms;
+use wgrad_formula::formulas::activations::Forms;
+use wgrad_formula::formulas::{RowFunction, TermFunction, View};
+use wgrad_formula::numbers::Real;
+use wgrad_formula::numbers::{difference, exp_difference, ln_1p};
 
 /// Below, what the others add up to may have lost digits.
 const LEAST_OTHERS: f32 = 1e-30;
@@ -113,7 +112,13 @@ struct Memory {
 
 impl Pass<'_> {
     /// A task: these rows.
-    pub(super) fn simplex(&self, view: View, first: usize, count: usize, outputs: Outputs<'_>) {
+    pub(super) fn simplex(
+        &self,
+        function: RowFunction,
+        term: TermFunction,
+        [first, count]: [usize; 2],
+        outputs: Outputs<'_>,
+    ) {
         let width = self.rows.width;
         let range = first * width..(first + count) * width;
         let z = &self.z[range];
@@ -126,8 +131,26 @@ impl Pass<'_> {
             y
         };
         let lines = Lines { outer: count, width, inner: 1 };
-        let (activation, temperature) = (self.activation, Temperature::ONE);
-        Call::new(RowCall { activation, lines, temperature, mask: None }, None).forward(z, y);
+        let temperature = Temperature::ONE;
+        Call::new(RowCall { function, lines, temperature, mask: None }, None).forward(z, y);
+        let sign = if function == RowFunction::Softmin { -1.0 } else { 1.0 };
+        let terms = SimplexTerms { pass: self, sign, term };
+        terms.run([first, count], Outputs { losses, y, dz, terms: &mut [] });
+    }
+}
+
+/// A loss of terms on top of softmax or softmin.
+struct SimplexTerms<'a> {
+    pass: &'a Pass<'a>,
+    /// −1 for softmin.
+    sign: f32,
+    term: TermFunction,
+}
+
+impl SimplexTerms<'_> {
+    /// These rows, whose outputs are there.
+    fn run(&self, [first, count]: [usize; 2], outputs: Outputs<'_>) {
+        let (width, view) = (self.pass.rows.width, self.term.view());
         let block = [0.0; BLOCK];
         let mut memory = Memory {
             forms: FormsMemory::new(),
@@ -140,17 +163,16 @@ impl Pass<'_> {
             losses: block,
             tops: Vec::new(),
         };
-        let outputs = Outputs { losses, y, dz, terms: &mut [] };
         // Narrow rows together, where none of them is ignored.
         let together = (BLOCK / width.max(1)).min(count);
-        if view != View::Logarithms && together > 1 && !self.targets.are_labels() {
+        if view != View::Logarithms && together > 1 && !self.pass.targets.are_labels() {
             for (group, outputs) in outputs.tasks(count, width, together).enumerate() {
                 let first = first + group * together;
-                self.simplex_group(view, self.first_row + first, outputs, &mut memory);
+                self.simplex_group(view, self.pass.first_row + first, outputs, &mut memory);
             }
             return;
         }
-        for row in self.one_by_one(first, count, outputs) {
+        for row in self.pass.one_by_one(first, count, outputs) {
             self.simplex_row(view, row, &mut memory);
         }
     }
@@ -159,8 +181,8 @@ impl Pass<'_> {
     /// What they add up to is the loss of the first.
     fn simplex_group(&self, view: View, number: usize, outputs: Outputs<'_>, memory: &mut Memory) {
         let Outputs { losses, y, dz, .. } = outputs;
-        let (width, length) = (self.rows.width, y.len());
-        let sign = self.sign();
+        let (width, length) = (self.pass.rows.width, y.len());
+        let sign = self.sign;
         let Memory {
             y: offsets,
             targets,
@@ -185,11 +207,11 @@ impl Pass<'_> {
                 [&mut *shifted, &mut *margins, &mut *offsets]
                     .map(|block| &mut block[range.clone()]),
             );
-            if let Some(targets) = self.targets.row(number) {
+            if let Some(targets) = self.pass.targets.row(number) {
                 t.copy_from_slice(targets.block(0, scratch));
             }
-            margin.copy_from_slice(self.targets.extra(number, 0, ones));
-            if let Some(weights) = self.targets.weights(number, 0, scratch) {
+            margin.copy_from_slice(self.pass.targets.extra(number, 0, ones));
+            if let Some(weights) = self.pass.targets.weights(number, 0, scratch) {
                 scaled[range].copy_from_slice(weights);
             }
             if let Some(index) = top.index {
@@ -205,31 +227,27 @@ impl Pass<'_> {
             argument: offsets,
             targets: shifted,
             extra: margins,
-            weights: self.targets.weights.is_some().then_some(&*scaled),
-            scale: self.scale,
+            weights: self.pass.targets.weights.is_some().then_some(&*scaled),
+            scale: self.pass.scale,
             wants_total: !losses.is_empty(),
             losses: terms,
             terms: &mut [],
             slopes: &mut *dz,
         };
-        let total = self.formula.visit(block).unwrap_or(f64::NAN);
+        let total = self.term.visit(block);
         losses.fill(0.0);
         if let Some(first) = losses.first_mut() {
-            *first = (f64::from(self.scale) * total) as f32;
+            *first = (f64::from(self.pass.scale) * total) as f32;
         }
         if !dz.is_empty() {
             vectorised(Chains { y, tops, view, width, dz });
         }
     }
 
-    /// −1 for softmin.
-    fn sign(&self) -> f32 {
-        if *self.activation == Activation::Softmin { -1.0 } else { 1.0 }
-    }
-
     fn simplex_row(&self, view: View, row: Row<'_>, memory: &mut Memory) {
         let Row { number, z, loss, y, dz, .. } = row;
-        let (counts, is_nan) = (self.targets.row(number).is_some(), y.iter().any(|y| y.is_nan()));
+        let (counts, is_nan) =
+            (self.pass.targets.row(number).is_some(), y.iter().any(|y| y.is_nan()));
         if !counts || is_nan {
             let value = if counts { f32::NAN } else { 0.0 };
             dz.fill(value);
@@ -238,7 +256,7 @@ impl Pass<'_> {
             }
             return;
         }
-        let top = Top::of(y, z, self.sign(), view);
+        let top = Top::of(y, z, self.sign, view);
         let mut total = 0.0;
         for start in (0..y.len()).step_by(BLOCK) {
             let range = start..y.len().min(start + BLOCK);
@@ -251,7 +269,7 @@ impl Pass<'_> {
             };
         }
         if let Some(loss) = loss {
-            *loss = (f64::from(self.scale) * total) as f32;
+            *loss = (f64::from(self.pass.scale) * total) as f32;
         }
         if !dz.is_empty() {
             vectorised(Chain { y, z, top, view, dz });
@@ -268,7 +286,7 @@ impl Pass<'_> {
         memory: &mut Memory,
     ) -> f64 {
         let Place { number, start, wants_total } = place;
-        let Some(targets) = self.targets.row(number) else { return 0.0 };
+        let Some(targets) = self.pass.targets.row(number) else { return 0.0 };
         vectorised(Fill { y, z, top, forms: &mut memory.forms });
         if let Some(index) = place.within(top.index, y.len()) {
             memory.forms.set(index, top.forms(y[index]));
@@ -279,13 +297,13 @@ impl Pass<'_> {
         let evaluation = Evaluation {
             forms: &memory.forms,
             targets: targets.block(start, target),
-            weights: self.targets.weights_of_terms(number, targets, start, weights),
-            scale: self.scale,
+            weights: self.pass.targets.weights_of_terms(number, targets, start, weights),
+            scale: self.pass.scale,
             wants_total,
             losses,
             slopes,
         };
-        self.formula.visit_forms(evaluation).unwrap_or(f64::NAN)
+        self.term.visit_forms(evaluation).unwrap_or(f64::NAN)
     }
 
     /// The slopes dE/dy of a block.
@@ -298,7 +316,7 @@ impl Pass<'_> {
         memory: &mut Memory,
     ) -> f64 {
         let Place { number, start, wants_total } = place;
-        let Some(targets) = self.targets.row(number) else { return 0.0 };
+        let Some(targets) = self.pass.targets.row(number) else { return 0.0 };
         let Memory {
             y: offsets, targets: target, shifted, extra, margins, weights, losses, ..
         } = memory;
@@ -306,9 +324,9 @@ impl Pass<'_> {
             [offsets, target, shifted, extra, margins, weights, losses]
                 .map(|block| &mut block[..y.len()]);
         let mut argument = y;
-        let weights = self.targets.weights_of_terms(number, targets, start, weights);
+        let weights = self.pass.targets.weights_of_terms(number, targets, start, weights);
         let mut targets = targets.block(start, target);
-        let mut extra = self.targets.extra(number, start, extra);
+        let mut extra = self.pass.targets.extra(number, start, extra);
         if let Some(index) = place.within(top.index, y.len()) {
             let t = targets[index];
             if matches!(view, View::Difference | View::Margin) {
@@ -332,13 +350,13 @@ impl Pass<'_> {
             targets,
             extra,
             weights,
-            scale: self.scale,
+            scale: self.pass.scale,
             wants_total,
             losses,
             terms: &mut [],
             slopes,
         };
-        self.formula.visit(block).unwrap_or(f64::NAN)
+        self.term.visit(block)
     }
 }
 

@@ -4,31 +4,33 @@ use pulp::NullaryFnOnce;
 
 use super::super::parallel::vectorised;
 use super::{Outputs, Pass};
-use crate::loss::{Formula, Loss, LossVisitor};
-use crate::reference::losses::weighted;
-use crate::reference::{LossTerm, Pair};
+use wgrad_formula::formulas::losses::weighted;
+use wgrad_formula::formulas::{LossTerm, LossVisitor, Pair};
 
 impl Pass<'_> {
     /// Whether each row has but one term. Where all terms are wanted, they are computed one by one.
-    pub(super) fn has_single_terms(&self, outputs: &Outputs<'_>) -> bool {
-        let Self { formula, targets, .. } = self;
-        let is_zero_at_zero =
-            matches!(formula, Formula::Of(Loss::Nll { .. } | Loss::CrossEntropy { .. }));
+    pub(super) fn has_single_terms(&self, pair: Pair, outputs: &Outputs<'_>) -> bool {
+        let targets = self.targets;
         let has_weights_of_rows = targets.weights.is_none_or(|weights| weights.column == 0);
-        is_zero_at_zero
+        pair.term.is_zero_at_zero()
             && targets.are_single_labels()
             && targets.extra.is_none()
             && has_weights_of_rows
-            && !self.is_composed()
+            && pair.is_of_logits()
             && outputs.terms.is_empty()
     }
 
     /// A task whose rows have single terms. One with NaN, which counts wherever it is, has all terms computed.
-    pub(super) fn single_terms(&self, first: usize, count: usize, outputs: Outputs<'_>) {
+    pub(super) fn single_terms(
+        &self,
+        pair: Pair,
+        [first, count]: [usize; 2],
+        outputs: Outputs<'_>,
+    ) {
         let width = self.rows.width;
         let z = &self.z[first * width..(first + count) * width];
         if vectorised(AnyNan(z)) {
-            return self.terms(self.one_by_one(first, count, outputs));
+            return self.terms(pair, self.one_by_one(first, count, outputs));
         }
         let Outputs { losses, y, dz, .. } = outputs;
         if !y.is_empty() {
@@ -36,7 +38,7 @@ impl Pass<'_> {
         }
         dz.fill(0.0);
         let number = self.first_row + first;
-        self.formula.visit(Rows { pass: self, number, z, losses, dz });
+        pair.term.visit(Rows { pass: self, pair, number, z, losses, dz });
     }
 }
 
@@ -54,6 +56,7 @@ impl NullaryFnOnce for AnyNan<'_> {
 /// Rows from the one with this number on, and where their losses and slopes go: nowhere for empty slices.
 struct Rows<'a> {
     pass: &'a Pass<'a>,
+    pair: Pair,
     number: usize,
     z: &'a [f32],
     losses: &'a mut [f32],
@@ -78,11 +81,10 @@ impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { formula, rows: Rows { pass, number, z, losses, dz } } = self;
+        let Self { formula, rows: Rows { pass, pair, number, z, losses, dz } } = self;
         let (targets, scale, width) = (pass.targets, pass.scale, pass.rows.width);
         losses.fill(0.0);
-        let pair = Pair::of_output(pass.formula);
-        let exact = |y: f32, t: f32| pair.term(y.into(), t.into(), 1.0);
+        let exact = |y: f32, t: f32| pair.at(y.into(), t.into(), 1.0);
         for (i, row) in z.chunks(width.max(1)).enumerate() {
             let Some(target) = targets.row(number + i) else { continue };
             let Some((label, y)) = target.label().and_then(|at| Some((at, *row.get(at)?))) else {

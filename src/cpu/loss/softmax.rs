@@ -2,15 +2,14 @@
 
 use pulp::NullaryFnOnce;
 
-use super::super::math::ln_1p;
 use super::super::parallel::{LANES, Lanes, Totals, across, lines, terms, vectorised};
 use super::super::rowwise::Statistics;
 use super::super::transpose::Transposition;
 use super::{Outputs, Pass, Row, scaled};
-use crate::activation::Activation;
 use crate::backend::Temperature;
-use crate::reference::Real;
-use crate::reference::losses::times;
+use wgrad_formula::formulas::losses::times;
+use wgrad_formula::numbers::Real;
+use wgrad_formula::numbers::ln_1p;
 
 /// The rows that are worked at together, as tiles: a row in each lane where they are narrow, else one row
 /// in pieces of LANES elements.
@@ -94,7 +93,7 @@ impl Pass<'_> {
             scale: self.scale * self.targets.row_weight(number),
             reduction: self.scale,
             coefficient: target.map_or(0.0, |target| times(self.z_loss, target.label_weight())),
-            takes_logarithm: *self.activation == Activation::LogSoftmax,
+            takes_logarithm: self.takes_logarithm(),
             wants_loss: loss.is_some(),
             y,
             dz: &mut *dz,
@@ -314,7 +313,7 @@ impl<const ACROSS: bool> Group<'_, ACROSS> {
         let has_labels = self.has_labels();
         let [wants_y, wants_dz] = [&self.outputs.y, &self.outputs.dz].map(|o| !o.is_empty());
         let wants_loss = !self.outputs.losses.is_empty();
-        let takes_logarithm = *self.pass.activation == Activation::LogSoftmax;
+        let takes_logarithm = self.pass.takes_logarithm();
         let Tiles { z, targets, p, dz, .. } = &mut *self.tiles;
         // What is the same in all lanes is computed once.
         let lines = lines(ACROSS);

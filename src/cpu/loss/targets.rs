@@ -1,6 +1,6 @@
 //! What a loss compares with, row by row.
 
-use crate::reference::losses::times;
+use wgrad_formula::formulas::losses::times;
 
 /// Values that are spread over rows: what belongs to row r and column c is at r·row + c·column.
 #[derive(Clone, Copy)]

@@ -9,9 +9,8 @@ use super::super::pointwise;
 use super::forms::{self, Evaluation as FormsEvaluation, Fill, FormsMemory, Shift, With};
 use super::{Pass, Row};
 use crate::backend::{Argument, Binary, Unary};
-use crate::loss::LossVisitor;
-use crate::reference::losses::weighted;
-use crate::reference::{LossTerm, Pair};
+use wgrad_formula::formulas::losses::weighted;
+use wgrad_formula::formulas::{LossTerm, LossVisitor, Pair};
 
 /// The elements of a block.
 const BLOCK: usize = 1024;
@@ -33,7 +32,7 @@ struct Memory {
 }
 
 impl Pass<'_> {
-    pub(super) fn terms<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
+    pub(super) fn terms<'a>(&self, pair: Pair, rows: impl Iterator<Item = Row<'a>>) {
         let block = [0.0; BLOCK];
         let mut memory = Memory {
             y: block,
@@ -44,20 +43,20 @@ impl Pass<'_> {
             losses: block,
             slopes: block,
             moved: block,
-            forms: (self.argument == Argument::Forms).then(FormsMemory::new),
+            forms: (pair.argument == Argument::Forms).then(FormsMemory::new),
         };
         for row in rows {
-            self.term_row(row, &mut memory);
+            self.term_row(pair, row, &mut memory);
         }
     }
 
-    fn term_row(&self, mut row: Row<'_>, memory: &mut Memory) {
+    fn term_row(&self, pair: Pair, mut row: Row<'_>, memory: &mut Memory) {
         let counts = self.targets.row(row.number).is_some();
         let mut total = 0.0;
         let block = if memory.forms.is_some() { forms::BLOCK } else { BLOCK };
         for start in (0..row.z.len()).step_by(block) {
             let end = row.z.len().min(start + block);
-            total += self.term_block(&mut row, start..end, memory);
+            total += self.term_block(pair, &mut row, start..end, memory);
         }
         if let Some(loss) = row.loss {
             let scaled = (f64::from(self.scale) * total) as f32;
@@ -68,6 +67,7 @@ impl Pass<'_> {
     /// What the terms of a block add up to.
     fn term_block(
         &self,
+        pair: Pair,
         row: &mut Row<'_>,
         range: std::ops::Range<usize>,
         memory: &mut Memory,
@@ -80,11 +80,11 @@ impl Pass<'_> {
                 .map(|block| &mut block[..length]);
         let z = &row.z[range.clone()];
         let has_y = !row.y.is_empty();
-        let composed = self.is_composed();
+        let composed = !pair.is_of_logits();
         let has_outputs = (composed && forms.is_none()) || has_y;
         if has_outputs {
             y.copy_from_slice(z);
-            pointwise::forward(self.activation, y);
+            pointwise::forward(pair.activation, y);
         }
         if has_y {
             row.y[range.clone()].copy_from_slice(y);
@@ -106,7 +106,7 @@ impl Pass<'_> {
         let dz = if wants_dz { &mut row.dz[range.clone()] } else { &mut [] };
         let given = [z, targets, extra, weights.map_or(&[][..], |weights| weights)];
         let total = if let Some(forms) = forms {
-            self.activation.visit_pointwise(Fill { z, forms });
+            pair.activation.visit(Fill { z, forms });
             let evaluation = FormsEvaluation {
                 forms,
                 targets,
@@ -116,22 +116,22 @@ impl Pass<'_> {
                 losses,
                 slopes: &mut *dz,
             };
-            self.formula.visit_forms(evaluation).unwrap_or(f64::NAN)
+            pair.term.visit_forms(evaluation).unwrap_or(f64::NAN)
         } else {
-            let is_moved = matches!(self.argument, Argument::Difference | Argument::Margin);
+            let is_moved = matches!(pair.argument, Argument::Difference | Argument::Margin);
             let (mut targets, mut extra) = (targets, extra);
             if is_moved {
                 let output = ValuesMut::F32(slopes);
-                pointwise::unary(Unary::Derivative, self.activation, Values::F32(z), output);
-                let with = match self.argument {
+                pointwise::unary(Unary::Derivative, pair.activation, Values::F32(z), output);
+                let with = match pair.argument {
                     Argument::Difference => {
                         moved.copy_from_slice(targets);
                         With::Targets(moved)
                     }
                     _ => With::Margins { margins: moved, targets },
                 };
-                self.activation.visit_pointwise(Shift { z, slopes, y: &mut *y, with });
-                match self.argument {
+                pair.activation.visit(Shift { z, slopes, y: &mut *y, with });
+                match pair.argument {
                     Argument::Difference => targets = moved,
                     _ => extra = moved,
                 }
@@ -151,7 +151,7 @@ impl Pass<'_> {
                     (true, false) => &mut *dz,
                 },
             };
-            let total = self.formula.visit(block).unwrap_or(f64::NAN);
+            let total = pair.term.visit(block);
             if wants_dz && is_moved {
                 for ((dz, dy), slope) in dz.iter_mut().zip(dy).zip(slopes) {
                     *dz = *dy * *slope;
@@ -159,7 +159,7 @@ impl Pass<'_> {
             } else if wants_dz && composed {
                 let inputs = [Values::F32(z), Values::F32(dy)];
                 let output = ValuesMut::F32(&mut *dz);
-                pointwise::binary(Binary::Backward, self.activation, inputs, output);
+                pointwise::binary(Binary::Backward, pair.activation, inputs, output);
             }
             total
         };
@@ -173,7 +173,7 @@ impl Pass<'_> {
         if total.is_finite() && vectorised(AllFinite([&*terms, &*dz])) {
             return total;
         }
-        self.in_f64(given, [terms, dz], total)
+        self.in_f64(pair, given, [terms, dz], total)
     }
 
     /// What is out of the range of f32 before it is scaled, and may be in it then, once more: the terms, dE/dz
@@ -181,17 +181,16 @@ impl Pass<'_> {
     #[cold]
     fn in_f64(
         &self,
+        pair: Pair,
         [z, targets, extra, weights]: [&[f32]; 4],
         [terms, dz]: [&mut [f32]; 2],
         total: f64,
     ) -> f64 {
         let scale = f64::from(self.scale);
-        let pair =
-            Pair { activation: self.activation, formula: self.formula, argument: self.argument };
         let mut exact_total = 0.0;
         for (i, &z) in z.iter().enumerate() {
             let weight = f64::from(weights.get(i).copied().unwrap_or(1.0));
-            let (term, slope) = pair.term(z.into(), targets[i].into(), extra[i].into());
+            let (term, slope) = pair.at(z.into(), targets[i].into(), extra[i].into());
             let (term, slope) = (weighted(weight, term), weighted(weight, slope));
             exact_total += term;
             if let Some(output) = terms.get_mut(i).filter(|output| !output.is_finite()) {

@@ -2,14 +2,14 @@
 
 use pulp::NullaryFnOnce;
 
-use super::super::math::{difference, exp_difference, ln_1p};
 use super::super::parallel::{LANES, Lanes, SERIAL, on_all_threads, sum_of, vectorised};
 use super::super::rowwise::Statistics;
 use super::softmax::Slope;
 use super::targets::TargetRow;
 use super::{Targets, scaled};
 use crate::backend::STATE;
-use crate::reference::losses::times;
+use wgrad_formula::formulas::losses::times;
+use wgrad_formula::numbers::{difference, exp_difference, ln_1p};
 
 /// A tile of logits, some rows and of them some columns, and what goes with it.
 pub(in crate::cpu) struct Tile<'a> {

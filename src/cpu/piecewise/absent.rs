@@ -1,13 +1,13 @@
 //! No polynomials: a processor of this kind has no such tables.
 
-use crate::activation::Activation;
 use crate::backend::Unary;
+use wgrad_formula::formulas::PointwiseFunction;
 
 #[derive(Clone, Copy)]
 pub(in crate::cpu) enum Evaluator {}
 
 impl Evaluator {
-    pub(in crate::cpu) fn new(_activation: &Activation, _map: Unary) -> Option<Self> {
+    pub(in crate::cpu) fn new(_function: PointwiseFunction, _map: Unary) -> Option<Self> {
         None
     }
 

@@ -3,9 +3,8 @@
 use std::sync::OnceLock;
 
 use super::fit;
-use crate::activation::Activation;
 use crate::backend::Unary;
-use crate::reference;
+use wgrad_formula::formulas::PointwiseFunction;
 
 /// The numbers that one instruction looks up, of which there is one for each interval.
 pub(super) const INTERVALS: usize = 32;
@@ -36,7 +35,7 @@ impl Symmetry {
 
 /// A function that there are polynomials of.
 pub(super) struct Function {
-    pub(super) activation: Activation,
+    pub(super) function: PointwiseFunction,
     pub(super) map: Unary,
     pub(super) symmetry: Symmetry,
     /// The interval of a = |x| is the integer nearest to a·(rate + growth·a): narrow where the function
@@ -46,19 +45,19 @@ pub(super) struct Function {
 }
 
 const fn function(
-    activation: Activation,
+    function: PointwiseFunction,
     map: Unary,
     symmetry: Symmetry,
     [rate, growth]: [f64; 2],
 ) -> Function {
-    Function { activation, map, symmetry, rate, growth }
+    Function { function, map, symmetry, rate, growth }
 }
 
 pub(super) const FUNCTIONS: [Function; 14] = {
-    use Activation::{Gelu, GeluTanh, QuickGelu, Sigmoid, Silu, Tanh};
+    use PointwiseFunction::{Gelu, GeluTanh, QuickGelu, Sigmoid, Silu, Tanh};
     use Symmetry::{Complement, Even, Odd, Ramp, RampOfProduct};
     use Unary::{Derivative, Forward};
-    const SOFTPLUS: Activation = Activation::softplus();
+    const SOFTPLUS: PointwiseFunction = PointwiseFunction::Softplus { beta: 1.0, threshold: 20.0 };
     // Where a derivative has a root, that is in the middle of an interval.
     [
         function(Sigmoid, Forward, Complement, [1.8, 0.0]),
@@ -102,9 +101,9 @@ pub(super) struct Table {
 }
 
 /// The polynomials of the function, made at the first time; nothing where it has none.
-pub(super) fn table(activation: &Activation, map: Unary) -> Option<&'static Table> {
+pub(super) fn table(wanted: PointwiseFunction, map: Unary) -> Option<&'static Table> {
     static TABLES: [OnceLock<Table>; FUNCTIONS.len()] = [const { OnceLock::new() }; _];
-    let is_wanted = |function: &Function| function.map == map && function.activation == *activation;
+    let is_wanted = |function: &Function| function.map == map && function.function == wanted;
     let index = FUNCTIONS.iter().position(is_wanted)?;
     Some(TABLES[index].get_or_init(|| fit::table(&FUNCTIONS[index])))
 }
@@ -112,9 +111,6 @@ pub(super) fn table(activation: &Activation, map: Unary) -> Option<&'static Tabl
 impl Function {
     /// f(x)
     pub(super) fn at(&self, x: f64) -> f64 {
-        match self.map {
-            Unary::Derivative => reference::derivative(&self.activation, x),
-            _ => reference::value(&self.activation, x),
-        }
+        self.function.at(self.map, x)
     }
 }

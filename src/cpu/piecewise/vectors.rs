@@ -4,8 +4,8 @@ use pulp::x86::V4;
 use pulp::{NullaryFnOnce, Simd, cast, f32x16, u32x16};
 
 use super::table::{Column, DEGREE, INTERVALS, Symmetry, Table, table};
-use crate::activation::Activation;
 use crate::backend::Unary;
+use wgrad_formula::formulas::PointwiseFunction;
 
 const LANES: usize = 16;
 
@@ -23,9 +23,9 @@ pub(in crate::cpu) struct Evaluator {
 
 impl Evaluator {
     /// Nothing where the function has no polynomials, or the processor not the instructions.
-    pub(in crate::cpu) fn new(activation: &Activation, map: Unary) -> Option<Self> {
+    pub(in crate::cpu) fn new(function: PointwiseFunction, map: Unary) -> Option<Self> {
         let simd = V4::try_new()?;
-        table(activation, map).map(|table| Self { simd, table })
+        table(function, map).map(|table| Self { simd, table })
     }
 
     /// `output = f(x)`, times a factor that there may be; with another way to f for arguments that the
@@ -249,7 +249,7 @@ mod tests {
 
     /// All functions with polynomials; none where the processor lacks the instructions.
     fn evaluators() -> Vec<Evaluator> {
-        let evaluator = |f: &Function| Evaluator::new(&f.activation, f.map);
+        let evaluator = |f: &Function| Evaluator::new(f.function, f.map);
         FUNCTIONS.iter().filter_map(evaluator).collect()
     }
 

@@ -1,0 +1,235 @@
+//! The one error type of the crate.
+
+use std::borrow::Cow;
+
+/// What can go wrong. Public functions return it instead of panicking on a caller's input.
+///
+/// Every message names the operation and the numbers that did not fit.
+///
+/// ```
+/// use wgrad::{Device, Error};
+/// let device = Device::cpu();
+/// let error = device.tensor(&[1.0, 2.0, 3.0], [2, 2]).unwrap_err();
+/// assert!(matches!(error, Error::ShapeMismatch { .. }));
+/// assert_eq!(error.to_string(), "tensor: expected 4 values for the shape [2, 2], found 3");
+/// ```
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No GPU, or none that fits the request.
+    #[error("no usable GPU adapter: {reason}")]
+    NoAdapter {
+        /// What was looked for and what was found.
+        reason: String,
+    },
+    /// Shapes, or a shape and a count of values, do not go together.
+    #[error("{op}: expected {expected}, found {found}")]
+    ShapeMismatch {
+        /// The operation.
+        op: &'static str,
+        /// What it needs.
+        expected: String,
+        /// What it was given.
+        found: String,
+    },
+    /// The tensors of one operation live on different devices.
+    #[error(
+        "{op}: the tensors live on different devices ({}); copy one with \
+         device.tensor(&tensor.to_vec()?, tensor.shape())",
+        devices(first, second)
+    )]
+    DeviceMismatch {
+        /// The operation.
+        op: &'static str,
+        /// The device of the first tensor.
+        first: String,
+        /// The device of the tensor that does not fit.
+        second: String,
+    },
+    /// The derivative of this activation cannot be told from its output alone.
+    #[error(
+        "{activation}: the derivative is not a function of the output; use derivative(&z) or backward(&z, &dy)"
+    )]
+    NotAFunctionOfOutput {
+        /// The activation, as [`Display`](std::fmt::Display) prints it.
+        activation: String,
+    },
+    /// A class index outside `0..classes` that is not the loss's `ignore_index` either.
+    #[error(
+        "label {label} in row {row} is not one of the {classes} classes (0 to {last}){hint}",
+        last = classes.saturating_sub(1),
+        hint = label_hint(*label, *classes),
+    )]
+    InvalidLabel {
+        /// The row of the label.
+        row: usize,
+        /// The label.
+        label: i32,
+        /// The number of classes K.
+        classes: usize,
+    },
+    /// A target, or a weight that goes with it, is outside of what the loss is defined for. Told where
+    /// the host knows the values: see [`DeviceOptions::checked`](crate::DeviceOptions::checked).
+    #[error("{loss}: the target {value} in row {row}, column {column} {reason}")]
+    InvalidTarget {
+        /// The loss.
+        loss: String,
+        /// The row of the target, along the last axis.
+        row: usize,
+        /// Its place in the row.
+        column: usize,
+        /// The target.
+        value: f32,
+        /// What it must be.
+        reason: String,
+    },
+    /// An output y is outside of what the loss is defined for: most often logits where the loss takes
+    /// probabilities. Told where the host knows the values: see
+    /// [`DeviceOptions::checked`](crate::DeviceOptions::checked).
+    #[error("{loss}: the output {value} in row {row}, column {column} {reason}")]
+    InvalidOutput {
+        /// The loss.
+        loss: String,
+        /// The row of the output, along the last axis.
+        row: usize,
+        /// Its place in the row.
+        column: usize,
+        /// The output.
+        value: f32,
+        /// What it must be, and which loss takes such outputs.
+        reason: String,
+    },
+    /// A parameter is not finite, out of its range, or could not be read.
+    #[error("{name} = {value}: {reason}")]
+    InvalidParameter {
+        /// The parameter's name.
+        name: String,
+        /// The value that was given; of a long text the beginning and the length.
+        value: String,
+        /// What it must be.
+        reason: String,
+    },
+    /// A name that the catalogue does not have.
+    #[error("unknown {kind} {name:?}; the nearest are: {}", nearest.join(", "))]
+    UnknownName {
+        /// What was looked for: "activation", "loss" or "parameter".
+        kind: &'static str,
+        /// The name as it was given; of a long one the beginning and the length.
+        name: String,
+        /// The nearest names of the catalogue, best first.
+        nearest: Vec<&'static str>,
+    },
+    /// More data than the device can hold in one piece.
+    #[error("{what} needs {bytes} bytes, the device's limit is {limit}")]
+    TooLarge {
+        /// What was to be stored.
+        what: String,
+        /// The bytes it needs.
+        bytes: u64,
+        /// The device's limit in bytes.
+        limit: u64,
+    },
+    /// The device has no memory left.
+    #[error("out of memory on the device while {}", if *bytes > 0 { format!("allocating {bytes} bytes") } else { "running recorded work".to_owned() })]
+    OutOfMemory {
+        /// The bytes that were asked for; 0 where recorded work ran out of memory.
+        bytes: u64,
+    },
+    /// The device is gone: unplugged, reset by the driver, or destroyed by its owner.
+    #[error("the device was lost: {reason}")]
+    DeviceLost {
+        /// Who destroyed it, or the driver's own words.
+        reason: String,
+    },
+    /// An error that the GPU reported, possibly for an earlier call; the use of a buffer that the caller has
+    /// destroyed; or the use of a tensor which does not hold what it should, as the work that was to write
+    /// it could not be done.
+    #[error("the GPU reported an error: {description}")]
+    Gpu {
+        /// The report.
+        description: String,
+    },
+    /// The operation does not exist for these arguments or on this device.
+    #[error("{what} is not supported: {reason}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// Why not, and what to use instead.
+        reason: String,
+    },
+}
+
+/// What the caller may have meant by a label that is none.
+fn label_hint(label: i32, classes: usize) -> &'static str {
+    match usize::try_from(label) {
+        Err(_) => "; the loss's ignore_index leaves out rows with such a label",
+        Ok(1) if classes == 1 => {
+            "; for one output that tells two classes apart take bce_with_logits and dense targets, 0 and 1"
+        }
+        Ok(label) if label == classes => {
+            "; labels count from 0: subtract 1 where yours count from 1"
+        }
+        Ok(_) => "",
+    }
+}
+
+/// What tells two devices apart.
+fn devices(first: &str, second: &str) -> String {
+    if first != second {
+        return format!("{first} and {second}");
+    }
+    format!(
+        "{first}, opened twice: each Device::cpu(), Device::new() or Device::open() is a device of its \
+         own, and only its clones are the same; open it once and clone it"
+    )
+}
+
+/// The characters of a caller's text that a message quotes.
+#[doc(hidden)]
+pub const EXCERPT: usize = 60;
+
+/// A caller's text, or its beginning and its length where it is long.
+#[doc(hidden)]
+pub fn excerpt(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(EXCERPT) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}… ({} bytes in all)", &text[..end], text.len())),
+    }
+}
+
+impl Error {
+    /// A text that cannot be read.
+    #[doc(hidden)]
+    pub fn text(text: &str, reason: impl Into<String>) -> Self {
+        Self::InvalidParameter {
+            name: "text".to_owned(),
+            value: format!("{:?}", excerpt(text)),
+            reason: reason.into(),
+        }
+    }
+
+    #[doc(hidden)]
+    pub fn shape(
+        op: &'static str,
+        expected: impl Into<String>,
+        found: impl std::fmt::Display,
+    ) -> Self {
+        Self::ShapeMismatch { op, expected: expected.into(), found: found.to_string() }
+    }
+
+    #[doc(hidden)]
+    pub fn parameter(
+        name: impl Into<String>,
+        value: impl std::fmt::Display,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::InvalidParameter {
+            name: excerpt(&name.into()).into_owned(),
+            value: excerpt(&value.to_string()).into_owned(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The crate's results.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,44 @@
+//! How a loss becomes one number.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::Error;
+use super::names::{same_name, unknown_name};
+
+/// How the terms of a loss are put together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reduction {
+    /// Not at all: the loss of each element, or of each row for losses on rows.
+    None,
+    /// Their sum.
+    Sum,
+    /// Their mean, as PyTorch's: over all elements for losses on elements; over the rows that are not
+    /// ignored for losses on rows. It is right where f32 holds it, also where it does not hold their sum.
+    #[default]
+    Mean,
+    /// Their sum, divided by the length of the first axis, B.
+    BatchMean,
+}
+
+impl Reduction {
+    const NAMES: [&'static str; 4] = ["none", "sum", "mean", "batch_mean"];
+    const ALL: [Self; 4] = [Self::None, Self::Sum, Self::Mean, Self::BatchMean];
+}
+
+impl fmt::Display for Reduction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(Self::NAMES[*self as usize])
+    }
+}
+
+impl FromStr for Reduction {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let index = Self::NAMES.iter().position(|name| same_name(name, text.trim()));
+        index
+            .map(|index| Self::ALL[index])
+            .ok_or_else(|| unknown_name("reduction", text, &Self::NAMES))
+    }
+}

@@ -1,0 +1,304 @@
+//! The activations as the backends and the reference take them.
+
+use super::activations::{self as formulas, Apart, Forms, Pointwise, Rowwise};
+use crate::data::parameters::{Constant, Parameter};
+use crate::numbers::Real;
+
+/// Code that a pointwise function is handed to, in the precision R.
+pub trait PointwiseVisitor<R: Real> {
+    /// What the code returns.
+    type Output;
+    /// Runs the code for this formula.
+    fn visit<F: Pointwise<R>>(self, formula: F) -> Self::Output;
+}
+
+/// Code that a function of rows is handed to, in the precision R.
+pub trait RowwiseVisitor<R: Real> {
+    /// What the code returns.
+    type Output;
+    /// Runs the code for this formula.
+    fn visit<F: Rowwise<R>>(self, formula: F) -> Self::Output;
+}
+
+/// What is computed of a pointwise function, element by element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Map {
+    /// `g(z)`
+    Forward,
+    /// `g'(z)`
+    Derivative,
+    /// `g''(z)`
+    SecondDerivative,
+    /// `g'(z)` from `y = g(z)`
+    DerivativeFromOutput,
+}
+
+impl Map {
+    /// The value at x, which is not NaN.
+    #[inline(always)]
+    pub fn of<R: Real>(self, formula: &impl Pointwise<R>, x: R) -> R {
+        match self {
+            Self::Forward => formula.forward(x),
+            Self::Derivative => formula.derivative(x),
+            Self::SecondDerivative => formula.second_derivative(x),
+            Self::DerivativeFromOutput => formula.derivative_from_output(x),
+        }
+    }
+}
+
+/// An activation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Function {
+    /// One that maps each element by itself.
+    Pointwise(PointwiseFunction),
+    /// One that maps rows.
+    Rows(RowFunction),
+}
+
+impl Function {
+    /// The pointwise function; `None` for one of rows.
+    pub const fn pointwise(self) -> Option<PointwiseFunction> {
+        match self {
+            Self::Pointwise(function) => Some(function),
+            Self::Rows(_) => None,
+        }
+    }
+
+    /// The function of rows; `None` for a pointwise one.
+    pub const fn rows(self) -> Option<RowFunction> {
+        match self {
+            Self::Rows(function) => Some(function),
+            Self::Pointwise(_) => None,
+        }
+    }
+
+    /// The canonical name, without parameters.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pointwise(function) => function.name(),
+            Self::Rows(function) => function.name(),
+        }
+    }
+
+    /// The parameters as a kernel's constants, whose names begin with `g_`.
+    pub fn constants(self) -> Vec<Constant> {
+        self.pointwise().map(PointwiseFunction::constants).unwrap_or_default()
+    }
+}
+
+impl From<PointwiseFunction> for Function {
+    fn from(function: PointwiseFunction) -> Self {
+        Self::Pointwise(function)
+    }
+}
+
+impl From<RowFunction> for Function {
+    fn from(function: RowFunction) -> Self {
+        Self::Rows(function)
+    }
+}
+
+/// From the rows of the catalogue: the functions, and the way to their formulas.
+macro_rules! functions {
+    (
+        pointwise { $(
+            $(#[$doc:meta])*
+            pointwise $Variant:ident = $name:ident
+            $(
+                ( $( $(#[$parameter_doc:meta])* $parameter:ident = $default:expr $(, in $range:expr)? );+ )
+                $( => $rule:tt )?
+            )?
+            { $($texts:tt)* }
+        )+ }
+        rowwise { $(
+            $(#[$row_doc:meta])*
+            rowwise $Row:ident = $row:ident { $($row_texts:tt)* }
+        )+ }
+    ) => {
+        /// A pointwise activation of the catalogue, with its parameters.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum PointwiseFunction {
+            $(
+                #[doc = concat!("`", stringify!($name), "`")]
+                $Variant $( { $( $(#[$parameter_doc])* $parameter: f32 ),+ } )?,
+            )+
+        }
+
+        impl PointwiseFunction {
+            /// Every pointwise function, with its default parameters.
+            pub const ALL: &[Self] = &[ $( Self::$Variant $( { $( $parameter: $default ),+ } )? ),+ ];
+
+            /// The canonical name, without parameters.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$Variant { .. } => stringify!($name), )+ }
+            }
+
+            /// The parameters as a kernel's constants, whose names begin with `g_`.
+            pub fn constants(self) -> Vec<Constant> {
+                let constants: Vec<Option<Constant>> = match self { $(
+                    Self::$Variant { $( $( $parameter ),+ )? } => vec![ $( $(
+                        Constant::new(
+                            concat!("g_", stringify!($parameter)),
+                            $parameter.value(),
+                            Parameter::value($default),
+                        )
+                    ),+ )? ],
+                )+ };
+                constants.into_iter().flatten().collect()
+            }
+
+            /// Hands the formula to the code.
+            pub fn visit<R: Real, V: PointwiseVisitor<R>>(self, visitor: V) -> V::Output {
+                match self { $(
+                    Self::$Variant { $( $( $parameter ),+ )? } => visitor.visit(
+                        formulas::$Variant { $( $( $parameter: R::from_f64($parameter.into()) ),+ )? }
+                    ),
+                )+ }
+            }
+        }
+
+        /// An activation of the catalogue that maps rows.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum RowFunction {
+            $( #[doc = concat!("`", stringify!($row), "`")] $Row, )+
+        }
+
+        impl RowFunction {
+            /// Every function of rows.
+            pub const ALL: &[Self] = &[ $( Self::$Row ),+ ];
+
+            /// The canonical name.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$Row => stringify!($row), )+ }
+            }
+
+            /// Hands the formula to the code.
+            pub fn visit<R: Real, V: RowwiseVisitor<R>>(self, visitor: V) -> V::Output {
+                match self { $( Self::$Row => visitor.visit(formulas::$Row {}), )+ }
+            }
+        }
+    };
+}
+
+crate::activations!(functions);
+
+impl PointwiseFunction {
+    /// The value at x in f64; NaN at NaN.
+    pub fn at(self, map: Map, x: f64) -> f64 {
+        if x.is_nan() {
+            return f64::NAN;
+        }
+        self.visit(At { map, x })
+    }
+
+    /// Whether g' is a function of g's value, and offered.
+    pub fn has_derivative_from_output(self) -> bool {
+        self.visit(HasDerivativeFromOutput)
+    }
+
+    /// Whether an output is rounded to a limit of g other than 0.
+    pub fn has_limits(self) -> bool {
+        self.visit(HasLimits)
+    }
+
+    /// Whether logarithms of an output lose digits to its rounding.
+    pub fn has_forms(self) -> bool {
+        self.visit(HasForms)
+    }
+
+    /// Whether the f32 that g is rounded to determines g' as well as z does: if g' takes its values by
+    /// comparisons that hold for both.
+    pub fn output_determines_derivative(self) -> bool {
+        let by_comparisons = matches!(
+            self,
+            Self::Identity
+                | Self::Relu
+                | Self::Relu6
+                | Self::LeakyRelu { .. }
+                | Self::Prelu { .. }
+                | Self::Rrelu { .. }
+                | Self::HardTanh { .. }
+                | Self::Hardshrink { .. }
+                | Self::Threshold { .. }
+                | Self::ThresholdedRelu { .. }
+        );
+        by_comparisons && self.has_derivative_from_output()
+    }
+
+    /// `y = g(z)` in two parts, from z, y and g'(z), in f64.
+    pub fn apart(self, z: f64, y: f64, slope: f64) -> Apart<f64> {
+        self.visit(ApartAt { z, y, slope })
+    }
+
+    /// `y = g(z)` in the forms that logarithms need, in f64.
+    pub fn forms(self, z: f64) -> Forms<f64> {
+        self.visit(FormsAt(z))
+    }
+}
+
+struct At {
+    map: Map,
+    x: f64,
+}
+
+impl PointwiseVisitor<f64> for At {
+    type Output = f64;
+
+    fn visit<F: Pointwise<f64>>(self, formula: F) -> f64 {
+        self.map.of(&formula, self.x)
+    }
+}
+
+struct HasDerivativeFromOutput;
+
+impl PointwiseVisitor<f64> for HasDerivativeFromOutput {
+    type Output = bool;
+
+    fn visit<F: Pointwise<f64>>(self, formula: F) -> bool {
+        formula.has_derivative_from_output()
+    }
+}
+
+struct HasLimits;
+
+impl PointwiseVisitor<f64> for HasLimits {
+    type Output = bool;
+
+    fn visit<F: Pointwise<f64>>(self, _formula: F) -> bool {
+        F::HAS_LIMITS
+    }
+}
+
+struct HasForms;
+
+impl PointwiseVisitor<f64> for HasForms {
+    type Output = bool;
+
+    fn visit<F: Pointwise<f64>>(self, _formula: F) -> bool {
+        F::HAS_FORMS
+    }
+}
+
+struct ApartAt {
+    z: f64,
+    y: f64,
+    slope: f64,
+}
+
+impl PointwiseVisitor<f64> for ApartAt {
+    type Output = Apart<f64>;
+
+    fn visit<F: Pointwise<f64>>(self, formula: F) -> Apart<f64> {
+        formula.apart(self.z, self.y, self.slope)
+    }
+}
+
+struct FormsAt(f64);
+
+impl PointwiseVisitor<f64> for FormsAt {
+    type Output = Forms<f64>;
+
+    fn visit<F: Pointwise<f64>>(self, formula: F) -> Forms<f64> {
+        formula.forms(self.0)
+    }
+}

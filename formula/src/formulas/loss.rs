@@ -1,0 +1,277 @@
+//! The losses as the backends and the reference take them.
+
+use super::losses::{self as formulas, LossOfForms, LossTerm};
+use crate::data::parameters::{Constant, Parameter};
+use crate::numbers::Real;
+
+/// Code that the formula of a term is handed to, in the precision R.
+pub trait LossVisitor<R: Real> {
+    /// What the code returns.
+    type Output;
+    /// Runs the code for this formula.
+    fn visit<F: LossTerm<R>>(self, formula: F) -> Self::Output;
+}
+
+/// Code that the formula of a term of forms is handed to, in the precision R.
+pub trait FormsVisitor<R: Real> {
+    /// What the code returns.
+    type Output;
+    /// Runs the code for this formula.
+    fn visit<F: LossOfForms<R>>(self, formula: F) -> Self::Output;
+}
+
+/// What a loss sees of an output: what must not be lost where the output is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum View {
+    /// The output as it is.
+    Output,
+    /// Its difference from the target: `loss(y, t) = loss(y − a, t − a)`.
+    Difference,
+    /// Its product with the target below the margin: `loss(y, t, 1) = loss(y − a, t, 1 − t·a)`.
+    Margin,
+    /// Its logarithm, or that of 1 − y.
+    Logarithms,
+}
+
+/// What a loss has one value for before it is reduced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Each element.
+    Element,
+    /// Each row: a distribution over the classes.
+    Row,
+}
+
+/// How a loss is put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Structure {
+    /// Of terms, one for each output and its target.
+    Terms,
+    /// Of the log-sum-exp of a row.
+    LogSumExp,
+    /// Of the differences to the output of the label.
+    Margins,
+}
+
+/// A loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LossFunction {
+    /// Its formula, as a function of y.
+    pub formula: Formula,
+    /// The share of the target that is spread over all classes.
+    pub label_smoothing: f32,
+    /// Rows with this label are ignored.
+    pub ignore_index: Option<i32>,
+}
+
+impl LossFunction {
+    /// What the loss has one value for.
+    pub const fn unit(&self) -> Unit {
+        match self.formula {
+            Formula::Terms(term) => term.unit(),
+            Formula::LogSumExp | Formula::Margins { .. } => Unit::Row,
+        }
+    }
+
+    /// Whether the loss takes a variance for each target.
+    pub const fn takes_variance(&self) -> bool {
+        matches!(self.formula, Formula::Terms(TermFunction::GaussianNll { .. }))
+    }
+
+    /// Whether the mean divides by the weights of the rows, and not by their number.
+    pub const fn has_weighted_mean(&self) -> bool {
+        let is_margins = matches!(self.formula, Formula::Margins { .. });
+        matches!(self.unit(), Unit::Row) && !is_margins
+    }
+}
+
+/// A loss as a function of what it is computed from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Formula {
+    /// A sum of terms, one for each output and its target.
+    Terms(TermFunction),
+    /// The cross-entropy of softmax(z), from the log-sum-exp of a row.
+    LogSumExp,
+    /// The differences to the output of the label, beyond a margin, to the power p.
+    Margins {
+        /// The exponent, 1 or 2.
+        p: u32,
+        /// How far the label's output should be above the others.
+        margin: f32,
+    },
+}
+
+impl Formula {
+    /// The canonical name, without options.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Terms(term) => term.name(),
+            Self::LogSumExp => "cross_entropy_with_logits",
+            Self::Margins { .. } => "multi_margin",
+        }
+    }
+
+    /// The options as a kernel's constants, whose names begin with `l_`.
+    pub fn constants(&self) -> Vec<Constant> {
+        match *self {
+            Self::Terms(term) => term.constants(),
+            Self::LogSumExp => Vec::new(),
+            Self::Margins { p, margin } => {
+                let p = Constant::new("l_p", p.value(), Parameter::value(1u32));
+                let margin = Constant::new("l_margin", margin.value(), Parameter::value(1.0f32));
+                p.into_iter().chain(margin).collect()
+            }
+        }
+    }
+
+    /// The terms; `None` for a loss that is not made of terms.
+    pub const fn terms(&self) -> Option<TermFunction> {
+        match self {
+            Self::Terms(term) => Some(*term),
+            Self::LogSumExp | Self::Margins { .. } => None,
+        }
+    }
+}
+
+/// A parameter in the precision of the formulas.
+fn number<R: Real>(parameter: f32) -> R {
+    R::from_f64(f64::from(parameter))
+}
+
+/// From the rows of the catalogue: the losses that are sums of terms, and the way to their formulas.
+macro_rules! terms {
+    (
+        $(
+            terms { $(
+                $(#[$doc:meta])*
+                $kind:ident $Variant:ident = $name:ident
+                $(
+                    ( $( $(#[$option_doc:meta])* $option:ident : $Type:ty = $default:expr $(, in $range:expr)? );+ )
+                    $( => $rule:tt )?
+                )?
+                {
+                    formula $formula:literal,
+                    gradient $gradient:literal,
+                    y $takes:ident,
+                    special $special:tt,
+                    source $source:literal,
+                    $( note $note:literal, )?
+                    term $term:expr,
+                }
+            )+ }
+            $( whole_rows { $($row:tt)* } )?
+        )+
+    ) => {
+        /// A loss of the catalogue that is a sum of terms, with its options; or such a loss of sigmoid(z), as a
+        /// function of z.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum TermFunction {
+            $( $(
+                #[doc = concat!("`", stringify!($name), "`")]
+                $Variant $( { $( $(#[$option_doc])* $option: $Type ),+ } )?,
+            )+ )+
+            /// bce of sigmoid(z), of z.
+            SigmoidBce,
+            /// cross_entropy of sigmoid(z), of z.
+            SigmoidCrossEntropy,
+        }
+
+        impl TermFunction {
+            /// Every loss of terms in the catalogue, with its default options.
+            pub const ALL: &[Self] = &[
+                $( $( Self::$Variant $( { $( $option: $default ),+ } )?, )+ )+
+            ];
+
+            /// What the loss has one value for.
+            pub const fn unit(self) -> Unit {
+                match self {
+                    $( $( Self::$Variant { .. } => Unit::$kind, )+ )+
+                    Self::SigmoidBce => Unit::Element,
+                    Self::SigmoidCrossEntropy => Unit::Row,
+                }
+            }
+
+            /// The canonical name, without options.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $( $( Self::$Variant { .. } => stringify!($name), )+ )+
+                    Self::SigmoidBce => "sigmoid_bce",
+                    Self::SigmoidCrossEntropy => "sigmoid_cross_entropy",
+                }
+            }
+
+            /// The options as a kernel's constants, whose names begin with `l_`.
+            pub fn constants(self) -> Vec<Constant> {
+                let constants: Vec<Option<Constant>> = match self {
+                    $( $( Self::$Variant { $( $( $option ),+ )? } => vec![ $( $(
+                        Constant::new(
+                            concat!("l_", stringify!($option)),
+                            $option.value(),
+                            <$Type as Parameter>::value($default),
+                        )
+                    ),+ )? ], )+ )+
+                    Self::SigmoidBce | Self::SigmoidCrossEntropy => Vec::new(),
+                };
+                // The smoothing goes with the targets.
+                let constants = constants.into_iter().flatten();
+                constants.filter(|constant| constant.name != "l_label_smoothing").collect()
+            }
+
+            /// Hands the formula to the code.
+            pub fn visit<R: Real, V: LossVisitor<R>>(self, visitor: V) -> V::Output {
+                use formulas::*;
+                match self {
+                    $( $( Self::$Variant { $( $( $option ),+ )? } => {
+                        $( $( let _ = $option; )+ )?
+                        visitor.visit($term)
+                    } )+ )+
+                    Self::SigmoidBce => visitor.visit(SigmoidBce),
+                    Self::SigmoidCrossEntropy => visitor.visit(SigmoidCrossEntropy),
+                }
+            }
+        }
+    };
+}
+
+crate::losses!(terms);
+
+impl TermFunction {
+    /// What the loss sees of an output.
+    pub const fn view(self) -> View {
+        match self {
+            Self::HalfSquaredError
+            | Self::Mse
+            | Self::Mae
+            | Self::Huber { .. }
+            | Self::SmoothL1 { .. }
+            | Self::LogCosh
+            | Self::GaussianNll { .. } => View::Difference,
+            Self::Hinge | Self::SquaredHinge => View::Margin,
+            Self::CrossEntropy { .. }
+            | Self::Bce
+            | Self::Focal { .. }
+            | Self::PoissonNll { log_input: false, .. } => View::Logarithms,
+            _ => View::Output,
+        }
+    }
+
+    /// Whether a term is 0 where its target is.
+    pub const fn is_zero_at_zero(self) -> bool {
+        matches!(self, Self::Nll { .. } | Self::CrossEntropy { .. })
+    }
+
+    /// Hands the formula of forms to the code; `None` for a loss that takes no logarithm of y.
+    pub fn visit_forms<R: Real, V: FormsVisitor<R>>(self, visitor: V) -> Option<V::Output> {
+        Some(match self {
+            Self::CrossEntropy { .. } => visitor.visit(formulas::CrossEntropy),
+            Self::Bce => visitor.visit(formulas::Bce),
+            Self::Focal { alpha, gamma } => {
+                visitor.visit(formulas::Focal { alpha: number(alpha), gamma: number(gamma) })
+            }
+            Self::PoissonNll { log_input: false, full, eps } => {
+                visitor.visit(formulas::PoissonNll { log_input: false, full, eps: number(eps) })
+            }
+            _ => return None,
+        })
+    }
+}

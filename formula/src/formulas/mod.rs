@@ -1,0 +1,21 @@
+//! Floor 2: the functions of the catalogue, as plain data and as formulas that are generic over the precision.
+//!
+//! What a user calls lowers to [`Function`] and [`LossFunction`] once; everything below computes those.
+
+mod activation_rows;
+pub mod activations;
+mod function;
+mod loss;
+mod loss_rows;
+pub mod losses;
+pub mod pair;
+
+pub use activations::{Pointwise, Rowwise};
+pub use function::{
+    Function, Map, PointwiseFunction, PointwiseVisitor, RowFunction, RowwiseVisitor,
+};
+pub use loss::{
+    FormsVisitor, Formula, LossFunction, LossVisitor, Structure, TermFunction, Unit, View,
+};
+pub use losses::{LossOfForms, LossTerm};
+pub use pair::{Argument, Head, Pair};

@@ -1,0 +1,229 @@
+//! The pairs of an activation and a loss that are one function of z.
+
+use super::activations::{Apart, Forms};
+use super::function::{Function, Map, PointwiseFunction, RowFunction};
+use super::loss::{FormsVisitor, Formula, LossVisitor, Structure, TermFunction, View};
+use super::losses::{LossOfForms, LossTerm};
+
+/// What the formula of a loss above a pointwise activation is a function of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Argument {
+    /// The activation's output.
+    Output,
+    /// z itself.
+    Logits,
+    /// The output's difference from the target, of an activation with limits.
+    Difference,
+    /// What the output lacks of a margin, of an activation with limits.
+    Margin,
+    /// The output in every form that logarithms need, of an activation with such forms.
+    Forms,
+}
+
+/// A loss and the activation below it, as one function of what the activation is given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Head {
+    /// A loss of terms on top of a pointwise function.
+    Terms(Pair),
+    /// A loss of terms on top of softmax or softmin.
+    RowTerms {
+        /// The function of rows.
+        function: RowFunction,
+        /// The loss.
+        term: TermFunction,
+    },
+    /// The cross-entropy of softmax(z), from the log-sum-exp of a row.
+    LogSumExp {
+        /// What is the output: softmax, log_softmax, or identity.
+        activation: Function,
+    },
+    /// The differences to the output of the label, beyond a margin, to the power p.
+    Margins {
+        /// The exponent, 1 or 2.
+        p: u32,
+        /// How far the label's output should be above the others.
+        margin: f32,
+    },
+}
+
+impl Head {
+    /// The loss alone, as a function of its y.
+    pub const fn of_output(formula: Formula) -> Self {
+        match formula {
+            Formula::Terms(term) => Self::Terms(Pair::of_output(term)),
+            Formula::LogSumExp => {
+                Self::LogSumExp { activation: Function::Pointwise(PointwiseFunction::Identity) }
+            }
+            Formula::Margins { p, margin } => Self::Margins { p, margin },
+        }
+    }
+
+    /// The pair as one function of z; `None` for a pair of which only the activation and the loss are computed, one
+    /// after the other.
+    pub fn of_pair(activation: Function, loss: Formula) -> Option<Self> {
+        use TermFunction as Term;
+        let term = match loss {
+            formula if activation == PointwiseFunction::Identity.into() => {
+                return Some(Self::of_output(formula));
+            }
+            Formula::Terms(term) => term,
+            Formula::LogSumExp | Formula::Margins { .. } => return None,
+        };
+        let function = match (activation, term) {
+            (Function::Rows(RowFunction::Softmax), Term::CrossEntropy { .. })
+            | (Function::Rows(RowFunction::LogSoftmax), Term::Nll { .. }) => {
+                return Some(Self::LogSumExp { activation });
+            }
+            (Function::Rows(function @ (RowFunction::Softmax | RowFunction::Softmin)), term) => {
+                return Some(Self::RowTerms { function, term });
+            }
+            (Function::Rows(_), _) => return None,
+            (Function::Pointwise(function), _) => function,
+        };
+        if let Some(term) = term_of_logits(function, term) {
+            let argument = Argument::Logits;
+            return Some(Self::Terms(Pair { activation: function, term, argument }));
+        }
+        let argument = match term.view() {
+            View::Logarithms if function.has_forms() => Argument::Forms,
+            View::Difference if function.has_limits() => Argument::Difference,
+            View::Margin if function.has_limits() => Argument::Margin,
+            _ => Argument::Output,
+        };
+        Some(Self::Terms(Pair { activation: function, term, argument }))
+    }
+
+    /// The activation whose output is y; identity for a loss alone.
+    pub const fn activation(&self) -> Function {
+        match *self {
+            Self::Terms(pair) => Function::Pointwise(pair.activation),
+            Self::RowTerms { function, .. } => Function::Rows(function),
+            Self::LogSumExp { activation } => activation,
+            Self::Margins { .. } => Function::Pointwise(PointwiseFunction::Identity),
+        }
+    }
+
+    /// Whether the loss is made of the log-sum-exp of a row.
+    pub const fn has_log_sum_exp(&self) -> bool {
+        matches!(self, Self::LogSumExp { .. })
+    }
+
+    /// Whether each term depends on its whole row.
+    pub const fn is_of_rows(&self) -> bool {
+        matches!(self, Self::RowTerms { .. })
+    }
+
+    /// How the loss is put together.
+    pub const fn structure(&self) -> Structure {
+        match self {
+            Self::Terms(_) | Self::RowTerms { .. } => Structure::Terms,
+            Self::LogSumExp { .. } => Structure::LogSumExp,
+            Self::Margins { .. } => Structure::Margins,
+        }
+    }
+}
+
+/// The loss on top of the function as a loss of z, if the mathematics gives one that holds where y is rounded to
+/// 0 or 1.
+fn term_of_logits(function: PointwiseFunction, term: TermFunction) -> Option<TermFunction> {
+    match (function, term) {
+        (PointwiseFunction::Sigmoid, TermFunction::Bce) => Some(TermFunction::SigmoidBce),
+        (PointwiseFunction::Sigmoid, TermFunction::CrossEntropy { .. }) => {
+            Some(TermFunction::SigmoidCrossEntropy)
+        }
+        (PointwiseFunction::Sigmoid, TermFunction::Focal { alpha, gamma }) => {
+            Some(TermFunction::FocalWithLogits { alpha, gamma })
+        }
+        _ => None,
+    }
+}
+
+/// A loss of terms, the pointwise activation below it, and what it is computed from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair {
+    /// The activation.
+    pub activation: PointwiseFunction,
+    /// The loss.
+    pub term: TermFunction,
+    /// What it is computed from.
+    pub argument: Argument,
+}
+
+const NAN: (f64, f64) = (f64::NAN, f64::NAN);
+
+impl Pair {
+    /// The loss alone.
+    pub const fn of_output(term: TermFunction) -> Self {
+        Self { activation: PointwiseFunction::Identity, term, argument: Argument::Logits }
+    }
+
+    /// Whether the loss is a function of z itself, and not of the activation's output.
+    pub fn is_of_logits(&self) -> bool {
+        self.argument == Argument::Logits || self.activation == PointwiseFunction::Identity
+    }
+
+    /// A term and its derivative with respect to z, in f64; NaN where an argument is.
+    pub fn at(&self, z: f64, t: f64, extra: f64) -> (f64, f64) {
+        if [z, t, extra].iter().any(|value| value.is_nan()) {
+            return NAN;
+        }
+        let Self { activation, term, argument } = *self;
+        if self.is_of_logits() {
+            return term.at(z, t, extra);
+        }
+        let y = activation.at(Map::Forward, z);
+        if y.is_nan() {
+            return NAN;
+        }
+        let slope = activation.at(Map::Derivative, z);
+        let Apart { limit, offset } = activation.apart(z, y, slope);
+        let (term, dy) = match argument {
+            Argument::Forms => return term.at_forms(activation.forms(z), t),
+            Argument::Difference => term.at(offset, t - limit, extra),
+            Argument::Margin => term.at(offset, t, 1.0 - t * limit),
+            Argument::Output | Argument::Logits => term.at(y, t, extra),
+        };
+        (term, dy * slope)
+    }
+}
+
+impl TermFunction {
+    /// A term and its derivative with respect to y, in f64.
+    pub fn at(self, y: f64, t: f64, extra: f64) -> (f64, f64) {
+        self.visit(TermAt { y, t, extra })
+    }
+
+    /// A term of an output's forms and its derivative with respect to z, in f64; NaN for a loss that takes no
+    /// logarithm.
+    pub fn at_forms(self, y: Forms<f64>, t: f64) -> (f64, f64) {
+        self.visit_forms(TermOfForms { y, t }).unwrap_or(NAN)
+    }
+}
+
+struct TermAt {
+    y: f64,
+    t: f64,
+    extra: f64,
+}
+
+impl LossVisitor<f64> for TermAt {
+    type Output = (f64, f64);
+
+    fn visit<F: LossTerm<f64>>(self, formula: F) -> (f64, f64) {
+        let Self { y, t, extra } = self;
+        (formula.loss(y, t, extra), formula.gradient(y, t, extra))
+    }
+}
+
+struct TermOfForms {
+    y: Forms<f64>,
+    t: f64,
+}
+
+impl FormsVisitor<f64> for TermOfForms {
+    type Output = (f64, f64);
+
+    fn visit<F: LossOfForms<f64>>(self, formula: F) -> (f64, f64) {
+        (formula.loss_of_forms(self.y, self.t), formula.slope_of_forms(self.y, self.t))
+    }
+}

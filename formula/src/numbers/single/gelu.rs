@@ -1,0 +1,56 @@
+//! x·Φ(x), with the normal distribution's function Φ.
+
+use super::bits::{fma, greatest, least_magnitude, polynomial, select};
+use super::exponential::{exponential, negative_half_square};
+use crate::numbers::Sum;
+
+/// √(π/2) and 1/√(2π).
+const ROOT_HALF_PI: f32 = 1.253_314_1;
+const DENSITY: f32 = 0.398_942_3;
+
+/// a·Φ(−a) for a in [0, 15]: the density's exponential times Mills' ratio.
+#[inline(always)]
+fn tail(a: f32) -> f32 {
+    // fit: mills_numerator
+    let numerator = polynomial(a, [-0.999874, -8.153037, -28.974915, -47.235207]);
+    // fit: mills_denominator
+    let denominator = polynomial(a, [1.0, 9.400609, 40.867664, 94.73179, 103.71588]);
+    // ½ / (1 + a·(√(π/2) + N/D)): errors of D hardly count, nor do those of N where a is small or large.
+    let rest = fma(ROOT_HALF_PI, denominator, numerator);
+    // Negative, like the exponential's argument, which has the same factor.
+    let product = (-0.5 * a) * denominator;
+    let product_lost = fma(-0.5 * a, denominator, -product);
+    let sum = fma(a, rest, denominator);
+    let inverse = -1.0 / sum;
+    let high = product * inverse;
+    let low = (fma(high, sum, product) + product_lost) * inverse;
+    exponential(negative_half_square(a)).times_bounded(Sum { high, low })
+}
+
+#[inline(always)]
+pub(super) fn gelu(x: f32) -> f32 {
+    // Φ(x) = 1 − Φ(−x)
+    greatest(0.0, x) - tail(least_magnitude(x, 15.0))
+}
+
+/// Φ(x) + x·Φ'(x)
+#[inline(always)]
+pub(super) fn gelu_derivative(x: f32) -> f32 {
+    let a = least_magnitude(x, 15.0);
+    // The negative side around its root, which is −a.
+    const ROOT: f32 = 0.751_791_54;
+    const ROOT_REST: f32 = -1.211_445e-8;
+    let v = ROOT - a;
+    let v_rest = ((ROOT - v) - a) + ROOT_REST;
+    // fit: gelu_derivative_numerator
+    let numerator = polynomial(a, [2.165655e-06, 0.2998157, 2.3486912, 7.455548, 10.127309]);
+    // fit: gelu_derivative_denominator
+    let denominator = polynomial(a, [1.0, 8.402171, 30.236671, 53.272675, 38.053177]);
+    let quotient = numerator / denominator;
+    let slope = DENSITY + quotient;
+    let slope_lost = (DENSITY - slope) + quotient;
+    let high = v * slope;
+    let low = fma(v, slope, -high) + fma(v, slope_lost, v_rest * slope);
+    let negative = exponential(negative_half_square(a)).times_bounded(Sum { high, low });
+    select(x < 0.0, negative, 1.0 - negative)
+}
