@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::activation::Activation;
-use crate::backend::{GatedCall, Rows};
+use crate::backend::{GatedCall, OpOf};
 use crate::error::{Error, Result};
 use crate::halves::in_f32;
+use crate::lines::Rows;
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape};
 use wgrad_formula::data::names::{Call, given_twice, same_name, unknown_name};
@@ -139,7 +140,7 @@ impl Gated {
     pub fn forward_into(&self, x: &Tensor, y: &Tensor) -> Result<()> {
         in_f32([x], [y], |[x], [y]| {
             let call = self.call("gated forward", x, y, "y")?;
-            x.device().backend.gated_forward(call, x.storage(), y.storage())
+            x.device().run(OpOf::GatedForward { call, x: x.storage(), y: y.storage() })
         })
     }
 
@@ -165,7 +166,8 @@ impl Gated {
             let call = self.call(OP, x, dy, "dy")?;
             check_devices(OP, [x.device(), dx.device()])?;
             check_shape(OP, "dx", dx, x.shape())?;
-            x.device().backend.gated_backward(call, x.storage(), dy.storage(), dx.storage())
+            let [x_of, dy, dx] = [x, dy, dx].map(Tensor::storage);
+            x.device().run(OpOf::GatedBackward { call, x: x_of, dy, dx })
         })
     }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use wgrad_formula::formulas::PointwiseFunction;
 
-use crate::backend::Unary;
+use crate::backend::{OpOf, Unary};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -32,8 +32,13 @@ impl Tensor {
     /// Stores the elements in a tensor of the same shape, rounded where it is one of f16.
     pub(crate) fn convert_into(&self, output: &Self) -> Result<()> {
         let (input, storage) = (self.storage(), output.storage());
-        let backend = &self.device().backend;
-        backend.unary(Unary::Forward, PointwiseFunction::Identity, input, storage, self.len())
+        self.device().run(OpOf::Unary {
+            map: Unary::Forward,
+            function: PointwiseFunction::Identity,
+            input,
+            output: storage,
+            elements: self.len(),
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::backend::Storage;
+use crate::backend::{Storage, Written};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::plan::check_reading;
@@ -65,15 +65,15 @@ impl Labels {
         }
         // The lock is kept, so that host and device have the labels of the same call.
         let mut host = self.lock();
-        let written = self.device.backend.write_labels(labels, &self.storage)?;
-        host.copy_from_slice(written.as_deref().unwrap_or(labels));
-        if self.device.backend.is_recording() {
+        self.device.write(bytemuck::cast_slice(labels), Written::Labels, &self.storage)?;
+        host.copy_from_slice(labels);
+        if self.device.is_recording() {
             // A plan writes the same again, whatever the host has by then.
             let (shared, labels) = (Arc::clone(&self.host), host.clone());
             let restore = move || {
                 shared.lock().unwrap_or_else(PoisonError::into_inner).copy_from_slice(&labels);
             };
-            self.device.backend.keep_effect(Arc::new(restore));
+            self.device.keep_effect(Arc::new(restore));
         }
         Ok(())
     }

@@ -110,16 +110,14 @@ mod matrix_tests;
 mod optimizer;
 mod output_layer;
 mod plan;
-mod pool;
 mod prelu;
 pub mod reference;
 mod tensor;
 
 pub use activation::{Activation, Rowwise};
+pub use backend::{Counters, DeviceInfo, DeviceKind, DeviceOptions, Memory, MemoryUse, Preference};
 pub use dense::{Dense, DenseForward, DenseGradients};
-pub use device::{
-    Counters, Device, DeviceInfo, DeviceKind, DeviceOptions, Memory, MemoryUse, Preference,
-};
+pub use device::Device;
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use gated::Gated;

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use wgrad_formula::formulas::PointwiseFunction;
 
-use crate::backend::{Bias, Epilogue, Ignored, Matrix, Product, Rows, Storage};
+use crate::backend::{Bias, Epilogue, Ignored, Matrix, OpOf, Product, Storage};
 use crate::error::{Error, Result};
+use crate::lines::Rows;
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices};
 
@@ -166,7 +167,7 @@ impl<'a> Linear<'a> {
         let Rows { count, width } = tile.shape();
         let column = tile.columns.start;
         let bias = self.b.map(|b| Bias { storage: b.storage(), offset: column });
-        self.x.device().backend.matmul(Product {
+        self.x.device().run(OpOf::Product(Product {
             rows: count,
             inner: self.inputs,
             columns: width,
@@ -175,7 +176,7 @@ impl<'a> Linear<'a> {
             output: Matrix::whole(y, width),
             epilogue: Epilogue { bias, function },
             accumulate: false,
-        })
+        }))
     }
 
     /// What a tile of dE/dz gives for its columns of dE/dw, written there or added.
@@ -197,7 +198,13 @@ impl<'a> Linear<'a> {
         for first in tile.rows.clone().step_by(step) {
             let rows = first..tile.rows.end.min(first + step);
             let shape = Rows { count: rows.len(), width: self.inputs };
-            device.backend.keep_rows(ignored, self.x.storage(), first, shape, &kept)?;
+            device.run(OpOf::KeepRows {
+                ignored,
+                input: self.x.storage(),
+                first_row: first,
+                rows: shape,
+                output: &kept,
+            })?;
             let (x, dz) = (Matrix::whole(&kept, self.inputs), dz.at(first - tile.rows.start, 0));
             let adds = accumulate || first > tile.rows.start;
             self.add_products(&Tile { rows, columns: tile.columns.clone() }, x, dz, dw, adds)?;
@@ -226,7 +233,7 @@ impl<'a> Linear<'a> {
         };
         let epilogue = Epilogue::NONE;
         let product = Product { rows, inner: count, columns, a, b, output, epilogue, accumulate };
-        self.w.device().backend.matmul(product)
+        self.w.device().run(OpOf::Product(product))
     }
 
     /// What a tile of dE/dz gives for its columns of dE/db, written there or added.
@@ -237,8 +244,13 @@ impl<'a> Linear<'a> {
         db: &Storage,
         accumulate: bool,
     ) -> Result<()> {
-        let backend = &self.w.device().backend;
-        backend.column_sum(dz, tile.shape(), db, tile.columns.start, accumulate)
+        self.w.device().run(OpOf::ColumnSum {
+            input: dz,
+            rows: tile.shape(),
+            output: db,
+            offset: tile.columns.start,
+            accumulate,
+        })
     }
 
     /// What a tile of dE/dz gives for its rows of dE/dx, written there or added.
@@ -250,7 +262,7 @@ impl<'a> Linear<'a> {
         accumulate: bool,
     ) -> Result<()> {
         let Rows { count, width } = tile.shape();
-        self.x.device().backend.matmul(Product {
+        self.x.device().run(OpOf::Product(Product {
             rows: count,
             inner: width,
             columns: self.inputs,
@@ -259,7 +271,7 @@ impl<'a> Linear<'a> {
             output: Matrix::whole(dx, self.inputs).at(tile.rows.start, 0),
             epilogue: Epilogue::NONE,
             accumulate,
-        })?;
+        }))?;
         self.clear_ignored(dx, tile.rows.start, Rows { count, width: self.inputs })
     }
 
@@ -271,7 +283,7 @@ impl<'a> Linear<'a> {
         rows: Rows,
     ) -> Result<()> {
         let Some(ignored) = self.ignored else { return Ok(()) };
-        self.x.device().backend.clear_rows(ignored, gradient, first_row, rows)
+        self.x.device().run(OpOf::ClearRows { ignored, output: gradient, first_row, rows })
     }
 
     /// The rows of x that a tile is computed from.

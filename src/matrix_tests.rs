@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use wgrad_formula::formulas::PointwiseFunction;
 
-use crate::backend::{Bias, Epilogue, Matrix, Product, Rows};
+use crate::backend::{Bias, Epilogue, Matrix, OpOf, Product, Rows};
 use crate::common::narrow;
 use crate::device::Device;
 use crate::dtype::DType;
@@ -108,7 +108,7 @@ fn check(device: &Device, shape: [usize; 3], places: [Place; 3], adds: bool) {
         accumulate: adds,
     };
     let check = |product: Product<'_>, types: &str| {
-        device.backend.matmul(product).unwrap();
+        device.run(OpOf::Product(product)).unwrap();
         let found = output_tensor.to_vec().unwrap();
         let wrong = found.iter().zip(&expected).position(|(found, expected)| found != expected);
         assert_eq!(wrong, None, "{shape:?} at {places:?}, adds {adds}, {types}, on {device:?}");
@@ -168,7 +168,10 @@ fn check_column_sum(device: &Device, rows: usize, width: usize, offset: usize, a
     let input = device.tensor(&input, [rows * width]).unwrap();
     let output = device.tensor(&output, [output.len()]).unwrap();
     let (storage, shape) = (output.storage(), Rows { count: rows, width });
-    device.backend.column_sum(input.storage(), shape, storage, offset, accumulate).unwrap();
+    let input = input.storage();
+    device
+        .run(OpOf::ColumnSum { input, rows: shape, output: storage, offset, accumulate })
+        .unwrap();
     let what = format!("{rows} rows of {width} to {offset}, {accumulate}, on {device:?}");
     assert_eq!(output.to_vec().unwrap(), expected, "{what}");
 }
@@ -255,7 +258,7 @@ on_every_device! {
                 epilogue: Epilogue::NONE,
                 accumulate,
             };
-            device.backend.matmul(product).unwrap();
+            device.run(OpOf::Product(product)).unwrap();
             let old = if accumulate { square.elements() } else { vec![0.0; 25] };
             let expected: Vec<f32> = exact.iter().zip(old).map(|(sum, old)| (sum + old) as f32).collect();
             assert_eq!(tensor.to_vec().unwrap(), expected);
@@ -280,7 +283,7 @@ on_every_device! {
             let product = Product {
                 rows: 176, inner: 176, columns: 176, a: ones, b: ones, output, epilogue: Epilogue::NONE, accumulate: true,
             };
-            device.backend.matmul(product).unwrap();
+            device.run(OpOf::Product(product)).unwrap();
             total.to_vec().unwrap();
         };
         thread::scope(|scope| {

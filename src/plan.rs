@@ -1,20 +1,19 @@
 //! Work that is recorded once and done many times.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
 
-use crate::backend::Replay;
+use crate::backend::{Op, Replay, Step, Storage, Written};
 use crate::device::Device;
 use crate::error::{Error, Result};
-
-type Work<'a, T> = Box<dyn Fn() -> Result<T> + Send + Sync + 'a>;
 
 /// A step that is done again and again on tensors of the same shapes: what [`Device::record`] makes.
 ///
 /// Recording does the work once. Each [`run`](Self::run) then does again what the work did on the device,
-/// from what its inputs hold by then into the same outputs: on a GPU without a shape being checked, a
-/// buffer allocated or a kernel looked up, and on the CPU, where that takes next to no time, by calling
-/// the work again.
+/// from what its inputs hold by then into the same outputs, without a shape being checked, and on a GPU without a
+/// buffer being allocated or a kernel looked up. The work itself is not called again.
 ///
 /// A plan means the same on every device:
 ///
@@ -26,8 +25,8 @@ type Work<'a, T> = Box<dyn Fn() -> Result<T> + Send + Sync + 'a>;
 ///   the step of an optimizer, and work on another device. Return the tensors from the work, and read them
 ///   after the run.
 ///
-/// Apart from that the work should do nothing but call the device: whether anything else that it does, or
-/// what it does on other threads, is done again is not promised. On the CPU it is, on a GPU it is not.
+/// Apart from that the work should do nothing but call the device: what else it does, and what it does on other
+/// threads, is not done again.
 ///
 /// New inputs come by [`Tensor::write`](crate::Tensor::write) and [`Labels::write`](crate::Labels::write);
 /// the targets of losses are checked before each run as they were at first, those aside that the work
@@ -54,37 +53,57 @@ type Work<'a, T> = Box<dyn Fn() -> Result<T> + Send + Sync + 'a>;
 /// ```
 pub struct Plan<'a, T> {
     device: Device,
-    work: Work<'a, T>,
+    /// For plans that run this one while they are recorded.
+    recorded: Recorded,
     replay: Box<dyn Replay>,
     outputs: T,
+    /// The work may borrow what it works on, which is kept as long as the plan.
+    work: PhantomData<&'a ()>,
 }
 
-impl<'a, T> Plan<'a, T> {
-    pub(crate) fn record(device: &Device, work: Work<'a, T>) -> Result<Self> {
-        if !WORKING.get() {
-            REFUSED.take();
+impl<T> Plan<'_, T> {
+    pub(crate) fn record(device: &Device, work: impl FnOnce() -> Result<T>) -> Result<Self> {
+        check_thread(device)?;
+        check_device(device)?;
+        if device.is_recording() {
+            return Err(Error::Unsupported {
+                what: "a plan that is recorded while another is".to_owned(),
+                reason: "finish the first, and run it in the work of the second".to_owned(),
+            });
         }
-        let mut outputs = None;
-        let replay = device.backend.record(&mut || {
-            outputs = Some(work()?);
-            refused()
-        })?;
-        let outputs = match outputs {
-            Some(outputs) => outputs,
-            None => work()?,
-        };
-        Ok(Self { device: device.clone(), work, replay, outputs })
+        let recording = Recording::begin(device);
+        let outputs = work();
+        let (recorded, refused) = recording.end();
+        let outputs = outputs?;
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        let replay = device.backend.plan(&recorded.steps)?;
+        Ok(Self { device: device.clone(), recorded, replay, outputs, work: PhantomData })
     }
 
     /// Does the work once more. On a GPU it is recorded, as by any other operation.
     ///
     /// # Errors
     /// [`Error::InvalidLabel`](crate::Error::InvalidLabel),
-    /// [`Error::InvalidTarget`](crate::Error::InvalidTarget) where a loss is not defined for the targets;
-    /// [`Error::Unsupported`] on the CPU where the work is not what it was, and while a plan of another
-    /// device is recorded; what the device has reported.
+    /// [`Error::InvalidTarget`](crate::Error::InvalidTarget) if a loss is not defined for the targets;
+    /// [`Error::Unsupported`] while a plan of another device is recorded; what the device has reported.
     pub fn run(&self) -> Result<()> {
-        self.replay.run(&|| (self.work)().map(drop))
+        check_thread(&self.device)?;
+        check_device(&self.device)?;
+        for check in &self.recorded.checks {
+            (check.run)()?;
+            self.device.keep_check(check.clone());
+        }
+        self.replay.run()?;
+        with_recording_of(&self.device, |recorded| {
+            recorded.steps.extend(self.recorded.steps.iter().cloned());
+        });
+        for effect in &self.recorded.effects {
+            effect();
+            self.device.keep_effect(Arc::clone(effect));
+        }
+        Ok(())
     }
 
     /// What the work returned when it was recorded. Each [`run`](Self::run) writes to its tensors.
@@ -105,43 +124,94 @@ impl<T: fmt::Debug> fmt::Debug for Plan<'_, T> {
     }
 }
 
-thread_local! {
-    /// Whether this thread does the work of a plan.
-    static WORKING: Cell<bool> = const { Cell::new(false) };
+/// Whether what the host knows of a tensor still allows recorded work.
+#[derive(Clone)]
+pub(crate) struct Check {
+    pub(crate) of: Storage,
+    pub(crate) run: Arc<dyn Fn() -> Result<()> + Send + Sync>,
+}
+
+/// What recorded work does on the host.
+pub(crate) type Effect = Arc<dyn Fn() + Send + Sync>;
+
+/// What work did on its device.
+#[derive(Default)]
+struct Recorded {
+    steps: Vec<Step>,
+    /// What comes before each run.
+    checks: Vec<Check>,
+    /// What comes after each run.
+    effects: Vec<Effect>,
+}
+
+/// The work of a plan, while this thread does it.
+struct Working {
+    device: Device,
+    recorded: Recorded,
     /// What the work did meanwhile that a run cannot repeat, whatever it made of the error.
-    static REFUSED: RefCell<Option<Error>> = const { RefCell::new(None) };
+    refused: Option<Error>,
 }
 
-/// This thread does the work of a plan, for as long as this lives.
-pub(crate) struct Working {
-    before: bool,
+thread_local! {
+    static WORKING: RefCell<Option<Working>> = const { RefCell::new(None) };
 }
 
-impl Working {
-    pub(crate) fn begin() -> Self {
-        Self { before: WORKING.replace(true) }
+/// Ends the recording also if the work panics.
+struct Recording;
+
+impl Recording {
+    fn begin(device: &Device) -> Self {
+        let (device, recorded) = (device.clone(), Recorded::default());
+        WORKING.replace(Some(Working { device, recorded, refused: None }));
+        Self
+    }
+
+    fn end(self) -> (Recorded, Option<Error>) {
+        let working = WORKING.take();
+        working.map(|it| (it.recorded, it.refused)).unwrap_or_default()
     }
 }
 
-impl Drop for Working {
+impl Drop for Recording {
     fn drop(&mut self) {
-        WORKING.set(self.before);
+        // Dropped outside of the borrow: tensors go back to their device.
+        drop(WORKING.take());
     }
 }
 
-fn refused() -> Result<()> {
-    REFUSED.take().map_or(Ok(()), Err)
+/// Hands what this thread records on the device to the function, if it does so.
+fn with_recording_of(device: &Device, of: impl FnOnce(&mut Recorded)) {
+    WORKING.with_borrow_mut(|working| {
+        if let Some(working) = working.as_mut().filter(|working| working.device.same(device)) {
+            of(&mut working.recorded);
+        }
+    });
+}
+
+/// A thread of rayon's takes up other work while it waits, which would become a part of the plan.
+fn check_thread(device: &Device) -> Result<()> {
+    if device.info().kind.is_gpu() || rayon::current_thread_index().is_none() {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        what: "a plan on a thread of rayon's, on the CPU".to_owned(),
+        reason: "such a thread does other work while it waits; use one of your own".to_owned(),
+    })
 }
 
 fn refuse(what: &str, reason: &str) -> Result<()> {
     let error = Error::Unsupported { what: format!("{what} in a plan"), reason: reason.to_owned() };
-    REFUSED.replace(Some(error.clone()));
+    WORKING.with_borrow_mut(|working| {
+        if let Some(working) = working {
+            working.refused = Some(error.clone());
+        }
+    });
     Err(error)
 }
 
 /// That this thread may read what a device has computed.
 pub(crate) fn check_reading(what: &str) -> Result<()> {
-    if !WORKING.get() {
+    if WORKING.with_borrow(Option::is_none) {
         return Ok(());
     }
     refuse(
@@ -151,12 +221,59 @@ pub(crate) fn check_reading(what: &str) -> Result<()> {
 }
 
 /// That a device may be called: the work of a plan belongs to one.
-pub(crate) fn check_device(is_recorded_here: impl FnOnce() -> bool) -> Result<()> {
-    if !WORKING.get() || is_recorded_here() {
+fn check_device(device: &Device) -> Result<()> {
+    let is_of_other = |working: &Option<Working>| {
+        working.as_ref().is_some_and(|working| !working.device.same(device))
+    };
+    if !WORKING.with_borrow(is_of_other) {
         return Ok(());
     }
     refuse(
         "work on another device",
         "a run would not repeat it; do it before or after Plan::run, or in a plan of that device's own",
     )
+}
+
+impl Device {
+    /// Runs an operation, and keeps it for the plan that this thread records.
+    pub(crate) fn run(&self, op: Op<'_>) -> Result<()> {
+        check_device(self)?;
+        self.backend.run(&op)?;
+        with_recording_of(self, |recorded| {
+            let op = op.map(&mut |&storage, _| Storage::clone(storage));
+            recorded.steps.push(Step::Run(Arc::new(op)));
+        });
+        Ok(())
+    }
+
+    /// Writes from the host, and keeps what was written for the plan that this thread records.
+    pub(crate) fn write(&self, bytes: &[u8], contents: Written, output: &Storage) -> Result<()> {
+        check_device(self)?;
+        self.backend.write(bytes, contents, output)?;
+        with_recording_of(self, |recorded| {
+            let (bytes, output) = (Arc::from(bytes), output.clone());
+            recorded.steps.push(Step::Write { bytes, contents, output });
+        });
+        Ok(())
+    }
+
+    /// Whether this thread records a plan of the device.
+    pub(crate) fn is_recording(&self) -> bool {
+        WORKING.with_borrow(|it| it.as_ref().is_some_and(|working| working.device.same(self)))
+    }
+
+    /// Lets what is recorded begin with a check each time, unless the work itself writes what is checked: the
+    /// checks of the work are not repeated.
+    pub(crate) fn keep_check(&self, check: Check) {
+        with_recording_of(self, |recorded| {
+            if !recorded.steps.iter().any(|step| step.writes(&check.of)) {
+                recorded.checks.push(check);
+            }
+        });
+    }
+
+    /// Lets what is recorded end with this each time.
+    pub(crate) fn keep_effect(&self, effect: Effect) {
+        with_recording_of(self, |recorded| recorded.effects.push(effect));
+    }
 }

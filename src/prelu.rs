@@ -1,6 +1,6 @@
 //! Prelu with a learned weight.
 
-use crate::backend::{Channels, Lines};
+use crate::backend::{Channels, Lines, OpOf};
 use crate::error::{Error, Result};
 use crate::halves::in_f32;
 use crate::tensor::{Tensor, check_devices, check_shape};
@@ -82,8 +82,8 @@ impl Prelu {
         const OP: &str = "prelu forward";
         in_f32([z, weight], [y], |[z, weight], [y]| {
             let channels = self.channels(OP, z, weight, &[("y", y)])?;
-            let backend = &z.device().backend;
-            backend.prelu_forward(channels, z.storage(), weight.storage(), y.storage())
+            let [input, weight, y] = [z, weight, y].map(Tensor::storage);
+            z.device().run(OpOf::PreluForward { channels, z: input, weight, y })
         })
     }
 
@@ -125,8 +125,8 @@ impl Prelu {
             check_devices(OP, [z.device(), dweight.device()])?;
             check_shape(OP, "dweight", dweight, weight.shape())?;
             let inputs = [z.storage(), weight.storage(), dy.storage()];
-            let backend = &z.device().backend;
-            backend.prelu_backward(channels, inputs, dz.storage(), dweight.storage())
+            let (dz, dweight) = (dz.storage(), dweight.storage());
+            z.device().run(OpOf::PreluBackward { channels, inputs, dz, dweight })
         })
     }
 

@@ -7,13 +7,12 @@ use std::task::Poll;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use crate::backend::{Reading, Rows, Storage};
-use crate::cpu::Bounds;
+use crate::backend::{Bounds, Reading, Storage, Written, copied, room};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::lines::Rows;
 use crate::plan::check_reading;
-use crate::pool::{copied, room};
 use crate::shape::Shape;
 
 /// A shaped, row-major array of f32 or f16 on a device: what [`Device::tensor`] and
@@ -107,7 +106,7 @@ impl Tensor {
     }
 
     fn read_words(&self) -> Result<Reading> {
-        self.device.backend.read(self.storage.words(), self.dtype().words(self.len()))
+        self.device.backend.read(&self.storage, self.dtype().words(self.len()))
     }
 
     /// The elements, row-major, without blocking: for browsers and async applications.
@@ -163,10 +162,10 @@ impl Tensor {
     pub fn write(&self, values: &[f32]) -> Result<()> {
         self.check_values("write", values.len())?;
         match self.dtype() {
-            DType::F32 => self.device.backend.write(values, &self.storage),
+            DType::F32 => self.write_bytes(bytemuck::cast_slice(values)),
             DType::F16 => {
                 let values = narrowed(&self.device, values)?;
-                self.device.backend.write_halves(&values, &self.storage)
+                self.write_bytes(bytemuck::cast_slice(&values))
             }
         }
     }
@@ -178,9 +177,16 @@ impl Tensor {
     pub fn write_f16(&self, values: &[f16]) -> Result<()> {
         self.check_values("write_f16", values.len())?;
         match self.dtype() {
-            DType::F32 => self.device.backend.write(&widened(&self.device, values)?, &self.storage),
-            DType::F16 => self.device.backend.write_halves(values, &self.storage),
+            DType::F32 => {
+                let values = widened(&self.device, values)?;
+                self.write_bytes(bytemuck::cast_slice(&values))
+            }
+            DType::F16 => self.write_bytes(bytemuck::cast_slice(values)),
         }
+    }
+
+    fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
+        self.device.write(bytes, Written::Numbers, &self.storage)
     }
 
     fn check_values(&self, op: &'static str, count: usize) -> Result<()> {
@@ -234,10 +240,7 @@ impl Tensor {
     /// [`Device::flush`] before work of your own reads it. Once it is destroyed, each use of the tensor is an
     /// error.
     pub fn buffer(&self) -> Option<&wgpu::Buffer> {
-        match self.storage.words() {
-            Storage::Gpu(buffer) => Some(buffer.share()),
-            _ => None,
-        }
+        self.storage.share()
     }
 
     /// The extremes of the elements; nothing where they are all NaN, or not known: the host knows what

@@ -10,7 +10,7 @@ use std::fmt;
 
 use wgrad_formula::formulas::{Function, PointwiseFunction};
 
-use crate::backend::{Binary, Unary};
+use crate::backend::{Binary, OpOf, Unary};
 use crate::error::{Error, Result};
 use crate::gpu;
 use crate::halves::in_f32;
@@ -242,8 +242,14 @@ impl Activation {
             Unary::DerivativeFromOutput => "derivative_from_output",
         };
         self.check(op, &[input], output)?;
-        let backend = &output.device().backend;
-        backend.unary(map, function, input.storage(), output.storage(), output.len())
+        let (input, elements) = (input.storage(), output.len());
+        output.device().run(OpOf::Unary {
+            map,
+            function,
+            input,
+            output: output.storage(),
+            elements,
+        })
     }
 
     fn binary(
@@ -259,8 +265,14 @@ impl Activation {
         };
         self.check(op, &inputs, output)?;
         let run = |inputs: [&Tensor; 2], [output]: [&Tensor; 1]| {
-            let (storages, storage) = (inputs.map(Tensor::storage), output.storage());
-            output.device().backend.binary(map, function, storages, storage, output.len())
+            let (inputs, elements) = (inputs.map(Tensor::storage), output.len());
+            output.device().run(OpOf::Binary {
+                map,
+                function,
+                inputs,
+                output: output.storage(),
+                elements,
+            })
         };
         if inputs[0].dtype() == inputs[1].dtype() {
             return run(inputs, [output]);

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::{Activation, check_inputs};
 use wgrad_formula::formulas::{Function, RowFunction};
 
-use crate::backend::{Check, Mask, RowCall, RowProduct, Temperature};
+use crate::backend::{Mask, OpOf, RowCall, RowProduct, Temperature};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::halves::in_f32;
+use crate::plan::Check;
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape};
 
@@ -114,7 +115,7 @@ impl Rowwise {
         self.check_mask()?;
         let run = |this: &Self, [z]: [&Tensor; 1], y: &Tensor| {
             let call = this.call("forward", &[z], y)?;
-            y.device().backend.row_forward(call, z.storage(), y.storage())
+            y.device().run(OpOf::RowForward { call, z: z.storage(), y: y.storage() })
         };
         if self.takes_halves("forward", &[z], y)? {
             run(self, [z], y)
@@ -238,7 +239,8 @@ impl Rowwise {
         self.in_f32([z], jacobian, |this, [z], jacobian| {
             let call = this.call(OP, &[z], z)?;
             let y = this.forward(z)?;
-            z.device().backend.row_jacobian(call, y.storage(), jacobian.storage())
+            let (y, output) = (y.storage(), jacobian.storage());
+            z.device().run(OpOf::RowJacobian { call, y, output })
         })
     }
 
@@ -251,7 +253,8 @@ impl Rowwise {
             return Ok(false);
         }
         let call = self.call(op, inputs, output)?;
-        Ok(output.device().backend.takes_rows_of_halves(call))
+        let (z, y) = (output.storage(), output.storage());
+        Ok(output.device().backend.supports(&OpOf::RowForward { call, z, y }))
     }
 
     /// [`in_f32`], with the mask widened too.
@@ -299,8 +302,9 @@ impl Rowwise {
     ) -> Result<()> {
         let run = |this: &Self, [y, vector]: [&Tensor; 2], output: &Tensor| {
             let call = this.call(op, &[y, vector], output)?;
-            let (y, vector, storage) = (y.storage(), vector.storage(), output.storage());
-            output.device().backend.row_product(product, call, y, vector, storage)
+            let (y, vector) = (y.storage(), vector.storage());
+            let device = output.device();
+            device.run(OpOf::RowProduct { product, call, y, vector, output: output.storage() })
         };
         match self.takes_halves(op, &[y, vector], output)? {
             true => run(self, [y, vector], output),
@@ -311,10 +315,10 @@ impl Rowwise {
     /// That the mask holds only 0 and 1, as far as the host knows it, in plans at each run.
     fn check_mask(&self) -> Result<()> {
         let Some(mask) = &self.mask else { return Ok(()) };
-        if mask.device().backend.is_recording() {
+        if mask.device().is_recording() {
             let (of, known) = (mask.storage().clone(), mask.clone());
             let run = Arc::new(move || check_mask(&known));
-            mask.device().backend.keep_check(Check { of, run });
+            mask.device().keep_check(Check { of, run });
         }
         check_mask(mask)
     }

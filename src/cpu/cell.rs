@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::bounds::Bounds;
 use super::region::Region;
+use crate::backend::{Bounds, Contents, Pool, Purpose, Storage, class_of};
+use crate::dtype::DType;
 use crate::error::Result;
-use crate::pool::{Pool, Purpose, class_of};
 
 /// Elements, given back to the pool when nobody needs them any more.
 pub(crate) struct Block {
@@ -104,13 +104,8 @@ impl Cell {
         self.replace(None, write)
     }
 
-    /// Copies what the host has.
-    pub(crate) fn upload(&self, values: &[f32]) -> Result<()> {
-        self.upload_by(|elements| elements.copy_from_slice(values))
-    }
-
-    /// Lets the function copy what the host has.
-    pub(crate) fn upload_by(&self, write: impl FnOnce(&mut [f32])) -> Result<()> {
+    /// Lets the function copy what the host has, whose bounds are asked for later.
+    pub(crate) fn upload(&self, write: impl FnOnce(&mut [f32])) -> Result<()> {
         self.replace(Some(OnceLock::new()), write)
     }
 
@@ -124,13 +119,42 @@ impl Cell {
         bounds: Option<OnceLock<Option<Bounds>>>,
         write: impl FnOnce(&mut [f32]) -> T,
     ) -> Result<T> {
-        let mut block = self.unread_workspace().map_or_else(|| self.new_block(), Ok)?;
-        let result = write(block.elements_mut(self.elements));
-        block.bounds = bounds;
-        let replaced = self.lock().replace(Arc::new(block));
-        // Given back to the pool when the lock is released.
-        drop(replaced);
+        let mut elements = self.new_elements()?;
+        let result = write(&mut elements);
+        elements.set_bounds(bounds);
         Ok(result)
+    }
+
+    /// The elements for a writer, who writes all of them; they hold nothing in particular before.
+    pub(super) fn new_elements(&self) -> Result<Writing<'_>> {
+        let block = self.unread_workspace().map_or_else(|| self.new_block(), Ok)?;
+        Ok(Writing { cell: self, block: Some(block) })
+    }
+
+    /// The elements for a writer who changes them, in place, or on a copy if somebody holds a snapshot. No other
+    /// operation may know of them; nothing is locked meanwhile.
+    pub(super) fn own_elements(&self) -> Result<Writing<'_>> {
+        let held = self.lock().take();
+        let block = match held.map(Arc::try_unwrap) {
+            Some(Ok(block)) => block,
+            Some(Err(held)) => {
+                let mut block = self.new_block()?;
+                block.elements_mut(self.elements).copy_from_slice(held.elements(self.elements));
+                block
+            }
+            None => self.new_block()?,
+        };
+        Ok(Writing { cell: self, block: Some(block) })
+    }
+
+    /// Gives the memory of workspace back until it is written again.
+    pub(super) fn release(&self) {
+        let released = match self.purpose {
+            Purpose::Workspace => self.lock().take(),
+            Purpose::Tensor => None,
+        };
+        // Given back to the pool when the lock is released.
+        drop(released);
     }
 
     /// Makes the elements what they were once.
@@ -140,22 +164,10 @@ impl Cell {
         drop(replaced);
     }
 
-    /// Lets the function change elements that no other operation knows of: in place, or on a copy where
-    /// somebody holds a snapshot. Nothing is locked meanwhile.
+    /// Lets the function change elements that no other operation knows of: see
+    /// [`own_elements`](Self::own_elements).
     pub(crate) fn rewrite<T>(&self, change: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
-        let held = self.lock().take();
-        let mut block = match held.map(Arc::try_unwrap) {
-            Some(Ok(block)) => block,
-            Some(Err(held)) => {
-                let mut block = self.new_block()?;
-                block.elements_mut(self.elements).copy_from_slice(held.elements(self.elements));
-                block
-            }
-            None => self.new_block()?,
-        };
-        let result = change(block.elements_mut(self.elements));
-        *self.lock() = Some(Arc::new(block));
-        Ok(result)
+        Ok(change(&mut self.own_elements()?))
     }
 
     /// The bounds of the elements, where the host wrote them.
@@ -189,17 +201,90 @@ impl Cell {
     }
 }
 
+/// Elements that are being written; the cell has them when this is dropped.
+pub(super) struct Writing<'a> {
+    cell: &'a Cell,
+    /// `None` only when it is dropped.
+    block: Option<Block>,
+}
+
+impl Writing<'_> {
+    fn set_bounds(&mut self, bounds: Option<OnceLock<Option<Bounds>>>) {
+        if let Some(block) = &mut self.block {
+            block.bounds = bounds;
+        }
+    }
+}
+
+impl std::ops::Deref for Writing<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        self.block.as_ref().map_or(&[], |block| block.elements(self.cell.elements))
+    }
+}
+
+impl std::ops::DerefMut for Writing<'_> {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        match &mut self.block {
+            Some(block) => block.elements_mut(self.cell.elements),
+            None => &mut [],
+        }
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        if let Some(block) = self.block.take() {
+            let replaced = self.cell.lock().replace(Arc::new(block));
+            // Given back to the pool when the lock is released.
+            drop(replaced);
+        }
+    }
+}
+
+impl Contents for Cell {
+    fn bounds(&self, dtype: DType, elements: usize) -> Option<Bounds> {
+        self.bounds(|words| match dtype {
+            DType::F32 => Bounds::of(words),
+            DType::F16 => Bounds::of_halves(&bytemuck::cast_slice(words)[..elements]),
+        })
+    }
+
+    fn buffer(&self) -> Option<&wgpu::Buffer> {
+        None
+    }
+
+    fn share(&self) {}
+
+    fn is_adopted(&self) -> bool {
+        false
+    }
+}
+
+/// A storage on this backend.
+pub(super) trait OnCpu {
+    /// The memory of f32.
+    fn cpu(&self) -> Result<&Cell>;
+    /// The memory, whatever the type of the elements.
+    fn cpu_words(&self) -> Result<&Cell>;
+}
+
+impl OnCpu for Storage {
+    fn cpu(&self) -> Result<&Cell> {
+        self.contents()
+    }
+
+    fn cpu_words(&self) -> Result<&Cell> {
+        self.words()
+    }
+}
+
 /// Elements that stay as they are, whatever is written meanwhile.
 #[derive(Clone)]
 pub(crate) struct Snapshot {
     block: Arc<Block>,
     elements: usize,
-}
-
-impl Snapshot {
-    pub(crate) fn elements(&self) -> usize {
-        self.elements
-    }
 }
 
 impl std::ops::Deref for Snapshot {

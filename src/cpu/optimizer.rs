@@ -8,8 +8,8 @@ use super::cell::Block;
 use super::parallel::{SERIAL, on_all_threads, stream_piece, vectorised};
 use super::region::Region;
 use crate::backend::{AdamStep, SgdStep};
+use crate::backend::{Pool, Purpose};
 use crate::error::Result;
-use crate::pool::{Pool, Purpose};
 
 /// Makes sure that tensors of these lengths can be overwritten, one after the other: each takes a block
 /// from the pool and gives its old one back.
@@ -165,7 +165,7 @@ impl NullaryFnOnce for AdamPiece<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::class_of;
+    use crate::backend::class_of;
 
     #[test]
     fn what_is_reserved_is_in_the_pool() {

@@ -11,8 +11,8 @@ use super::matrix::Factors;
 use super::parallel::{CHUNK, over_pieces_of};
 use super::region::Region;
 use crate::backend::{Bias, Epilogue, Matrix, Product};
+use crate::backend::{Pool, Purpose};
 use crate::error::Result;
-use crate::pool::{Pool, Purpose};
 
 /// The elements that are widened at a time: 2 MiB. A smaller matrix is widened whole, and multiplied as one
 /// of f32 is.

@@ -1,25 +1,21 @@
-//! Places to compute.
-
-mod info;
-mod options;
+//! Floor 6: places to compute. Only here the two backends have names.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-pub use info::{Counters, DeviceInfo, DeviceKind, Memory, MemoryUse};
-pub use options::{DeviceOptions, Preference};
-
 use half::f16;
 
-use crate::backend::{Backend, Halves, Storage};
+use crate::backend::{
+    Backend, Counters, DeviceInfo, DeviceOptions, Memory, OpOf, Preference, Purpose, Storage, Wgpu,
+    Written, copied, with_memory,
+};
 use crate::cpu::CpuBackend;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::gpu::{self, GpuBackend};
 use crate::labels::Labels;
 use crate::plan::Plan;
-use crate::pool::{Purpose, copied, with_memory};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -231,12 +227,12 @@ impl Device {
         &self,
         work: impl Fn() -> Result<T> + Send + Sync + 'a,
     ) -> Result<Plan<'a, T>> {
-        Plan::record(self, Box::new(work))
+        Plan::record(self, work)
     }
 
     /// The wgpu device and queue behind this device; nothing on the CPU.
     pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
-        self.backend.wgpu()
+        self.backend.wgpu().map(Wgpu::expose)
     }
 
     /// Uploads values, row-major.
@@ -248,7 +244,7 @@ impl Device {
         let shape = shape.into();
         check_values("tensor", &shape, values.len())?;
         let tensor = self.allocate(shape)?;
-        self.backend.write(values, tensor.storage())?;
+        self.write(bytemuck::cast_slice(values), Written::Numbers, tensor.storage())?;
         Ok(tensor)
     }
 
@@ -270,7 +266,7 @@ impl Device {
         let shape = shape.into();
         check_values("tensor_f16", &shape, values.len())?;
         let tensor = self.allocate_of(DType::F16, shape)?;
-        self.backend.write_halves(values, tensor.storage())?;
+        self.write(bytemuck::cast_slice(values), Written::Numbers, tensor.storage())?;
         Ok(tensor)
     }
 
@@ -288,7 +284,7 @@ impl Device {
     /// As [`zeros`](Self::zeros).
     pub fn zeros_of(&self, dtype: DType, shape: impl Into<Shape>) -> Result<Tensor> {
         let tensor = self.allocate_of(dtype, shape.into())?;
-        self.backend.zero(tensor.storage().words(), dtype.words(tensor.len()))?;
+        self.zero(tensor.storage(), dtype.words(tensor.len()))?;
         Ok(tensor)
     }
 
@@ -336,8 +332,12 @@ impl Device {
     ) -> Result<Tensor> {
         let shape = shape.into();
         let elements = shape.elements("tensor_from_buffer")?;
-        let words = self.backend.adopt(buffer, dtype.words(elements))?;
-        Ok(Tensor::new(self.clone(), stored_as(dtype, words, elements), shape))
+        let wgpu = self.backend.wgpu().ok_or_else(|| Error::Unsupported {
+            what: "tensor_from_buffer".to_owned(),
+            reason: "the CPU backend has no wgpu buffers".to_owned(),
+        })?;
+        let words = wgpu.adopt(buffer, dtype.words(elements))?;
+        Ok(Tensor::new(self.clone(), words.holding(dtype, elements), shape))
     }
 
     /// A tensor with undefined contents.
@@ -349,13 +349,18 @@ impl Device {
     pub(crate) fn allocate_of(&self, dtype: DType, shape: Shape) -> Result<Tensor> {
         let elements = shape.elements("tensor")?;
         let words = self.backend.allocate(dtype.words(elements), Purpose::Tensor)?;
-        Ok(Tensor::new(self.clone(), stored_as(dtype, words, elements), shape))
+        Ok(Tensor::new(self.clone(), words.holding(dtype, elements), shape))
     }
 
     /// A tensor with undefined contents that is not handed out.
     pub(crate) fn workspace(&self, shape: Shape) -> Result<Tensor> {
         let storage = self.scratch(shape.elements("tensor")?)?;
         Ok(Tensor::new(self.clone(), storage, shape))
+    }
+
+    /// Sets the words of a storage to zero.
+    pub(crate) fn zero(&self, output: &Storage, words: usize) -> Result<()> {
+        self.run(OpOf::Zero { output, words })
     }
 
     /// Workspace without a shape.
@@ -384,14 +389,6 @@ impl fmt::Debug for Device {
 impl PartialEq for Device {
     fn eq(&self, other: &Self) -> bool {
         self.same(other)
-    }
-}
-
-/// Elements of a type, in the storage of their words.
-fn stored_as(dtype: DType, words: Storage, elements: usize) -> Storage {
-    match dtype {
-        DType::F32 => words,
-        DType::F16 => Storage::Halves(Arc::new(Halves { words, elements })),
     }
 }
 

@@ -7,7 +7,7 @@ use super::disk_cache::DiskCache;
 use super::faults::{Faults, reason_of, translate};
 use super::recorder::{ALIGNMENT, PARAMETERS};
 use super::variant::Patch;
-use crate::device::{DeviceInfo, DeviceKind, DeviceOptions, Preference};
+use crate::backend::{DeviceInfo, DeviceKind, DeviceOptions, Preference};
 use crate::error::{Error, Result, excerpt};
 
 /// The smallest limits that the kernels run with.

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::context::Context;
-use crate::cpu::Bounds;
-use crate::pool::Purpose;
+use crate::backend::{Bounds, Contents, Purpose, Storage};
+use crate::dtype::DType;
+use crate::error::Result;
 
 pub(super) const TENSOR_USAGES: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
     .union(wgpu::BufferUsages::COPY_SRC)
@@ -64,12 +65,6 @@ impl Buffer {
         &self.raw
     }
 
-    /// The buffer for the caller, who may write to it or destroy it from here on.
-    pub(crate) fn share(&self) -> &wgpu::Buffer {
-        self.shared.store(true, Ordering::Relaxed);
-        &self.raw
-    }
-
     /// The bounds of the elements, where the host wrote them.
     pub(crate) fn bounds(&self) -> Option<Bounds> {
         let known = *self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,6 +101,42 @@ impl Buffer {
     /// Whether both are one buffer, the caller's say.
     pub(crate) fn is(&self, other: &Self) -> bool {
         std::ptr::eq(self, other) || self.raw == other.raw
+    }
+}
+
+impl Contents for Arc<Buffer> {
+    fn bounds(&self, _dtype: DType, _elements: usize) -> Option<Bounds> {
+        Buffer::bounds(self)
+    }
+
+    fn buffer(&self) -> Option<&wgpu::Buffer> {
+        Some(&self.raw)
+    }
+
+    fn share(&self) {
+        self.shared.store(true, Ordering::Relaxed);
+    }
+
+    fn is_adopted(&self) -> bool {
+        Buffer::is_adopted(self)
+    }
+}
+
+/// A storage on this backend.
+pub(super) trait OnGpu {
+    /// The buffer of f32.
+    fn gpu(&self) -> Result<&Arc<Buffer>>;
+    /// The buffer, whatever the type of the elements.
+    fn gpu_words(&self) -> Result<&Arc<Buffer>>;
+}
+
+impl OnGpu for Storage {
+    fn gpu(&self) -> Result<&Arc<Buffer>> {
+        self.contents()
+    }
+
+    fn gpu_words(&self) -> Result<&Arc<Buffer>> {
+        self.words()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, OnGpu};
 use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::operand::{groups, pieces, window};

@@ -14,10 +14,9 @@ use super::recorder::Recorder;
 use super::subgroups::{Subgroups, are_avoided};
 use super::upload::Uploads;
 use super::variant::as_on_gpus;
-use crate::device::{DeviceInfo, DeviceKind};
+use crate::backend::{DeviceInfo, DeviceKind};
+use crate::backend::{Pool, Purpose, class_of};
 use crate::error::{Error, Result};
-use crate::plan::check_device;
-use crate::pool::{Pool, Purpose, class_of};
 
 pub(super) struct Context {
     pub(super) device: wgpu::Device,
@@ -123,7 +122,6 @@ impl Context {
     /// Runs the function with the open batch, unless the device has something to report. Waits first
     /// where too much is under way.
     pub(super) fn record<T>(&self, run: impl FnOnce(&mut Recorder) -> Result<T>) -> Result<T> {
-        check_device(|| self.recorder().tapes.of_this_thread().is_some())?;
         // wgpu runs the host's callbacks while it is polled: no lock may be held.
         let excess = self.recorder().excess();
         if excess.is_some() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::buffer::OnGpu;
 use super::context::Context;
 use super::halves::window_of;
 use super::kernel::{Kernel, Template};
@@ -21,7 +22,7 @@ pub(super) fn keep(
     rows: Rows,
     output: &Storage,
 ) -> Result<()> {
-    let (dtype, input, output) = (input.dtype(), input.words().gpu()?, output.gpu()?);
+    let (dtype, input, output) = (input.dtype(), input.gpu_words()?, output.gpu()?);
     let kernel = Kernel::new(Template::KeepRows).types([dtype, DType::F32]);
     for (start, length) in pieces(rows.elements(), context.window_elements()) {
         let input = window_of(input, dtype, first_row * rows.width + start, length);

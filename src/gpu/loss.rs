@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, OnGpu};
 use super::column_sum::column_sum;
 use super::context::Context;
 use super::kernel::{HELD, Kernel, TargetKind, Template};
@@ -62,7 +62,7 @@ impl<'a> Operands<'a> {
             spread.map(|spread| Ok((spread.storage.gpu()?, spread))).transpose()
         };
         let classes = |storage| Spread { storage, row: 0, column: 1 };
-        let buffer = |storage: Option<&'a Storage>| storage.map(Storage::gpu).transpose();
+        let buffer = |storage: Option<&'a Storage>| storage.map(OnGpu::gpu).transpose();
         Ok(Self {
             call,
             rows,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, OnGpu};
 use super::context::Context;
 use super::halves::window_of;
 use super::kernel::{Kernel, MatMul, Template};
@@ -38,7 +38,7 @@ impl<'a> Operand<'a> {
     ) -> Result<Self> {
         let elements = matrix.range(rows, columns).end;
         let (storage, dtype) = (matrix.storage, matrix.storage.dtype());
-        let buffer = input(context, storage.words().gpu()?, &[output], dtype.words(elements))?;
+        let buffer = input(context, storage.gpu_words()?, &[output], dtype.words(elements))?;
         Ok(Self { buffer, dtype, matrix, vectors: false })
     }
 

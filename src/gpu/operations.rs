@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, OnGpu};
 use super::context::Context;
 use super::halves::{copy_odd, shares_last_word};
 use super::kernel::{HELD, Kernel, Template};
 use super::operand::{Window, groups, pieces, vector_input, vector_output, vector_window, window};
 use super::recorder::Binding;
 use super::variant::as_on_gpus;
+use crate::backend::DeviceKind;
 use crate::backend::{Rows, Storage};
-use crate::device::DeviceKind;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
@@ -45,13 +45,13 @@ pub(super) fn pointwise<const N: usize>(
     let types = [inputs[0].dtype(), output.dtype()];
     let kernel = kernel.types(types);
     let [input_words, output_words] = types.map(|dtype| dtype.words(elements));
-    let destination = output.words().gpu()?;
+    let destination = output.gpu_words()?;
     let shared = types[1] == DType::F16 && shares_last_word(destination, elements);
     let whole = shared.then(|| context.workspace(output_words)).transpose()?;
     let output = whole.as_ref().unwrap_or(destination);
     let output = vector_output(context, output, output_words, false)?;
     let held =
-        inputs.map(|input| vector_input(context, input.words().gpu()?, &[&output], input_words));
+        inputs.map(|input| vector_input(context, input.gpu_words()?, &[&output], input_words));
     let inputs = held.into_iter().collect::<Result<Vec<_>>>()?;
     for (start, length) in pieces(elements, context.window_elements()) {
         let window =

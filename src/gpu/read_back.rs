@@ -1,5 +1,6 @@
 //! From the GPU to the host.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_intrusive::sync::ManualResetEvent;
@@ -7,8 +8,8 @@ use futures_intrusive::sync::ManualResetEvent;
 use super::buffer::Buffer;
 use super::context::Context;
 use super::faults::guarded;
+use crate::backend::{PendingRead, Pool, Purpose, copied, room, with_memory};
 use crate::error::{Error, Result};
-use crate::pool::{Pool, Purpose, copied, room, with_memory};
 
 const STAGING_USAGES: wgpu::BufferUsages =
     wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST);
@@ -167,21 +168,8 @@ impl ReadBack {
         Ok(reading)
     }
 
-    /// Blocks until the elements are there.
-    pub(crate) fn wait(self) -> Result<Vec<f32>> {
-        if cfg!(target_arch = "wasm32") {
-            return Err(Error::Unsupported {
-                what: "waiting for the GPU".to_owned(),
-                reason: "a browser cannot block; use Tensor::read().await".to_owned(),
-            });
-        }
-        self.context.wait(self.submission.clone())?;
-        // The thread that polled last may be about to call back.
-        pollster::block_on(self.resolve())
-    }
-
     /// Never blocks: natively a thread drives the device meanwhile, as nothing else may.
-    pub(crate) async fn resolve(self) -> Result<Vec<f32>> {
+    async fn values(self) -> Result<Vec<f32>> {
         let Self { context, mapping, submission, .. } = &self;
         if let Some(submission) = submission.clone().filter(|_| mapping.is_under_way()) {
             context.poller.await_mapping(&context.device, &context.faults, submission, mapping)?;
@@ -198,6 +186,24 @@ impl ReadBack {
         };
         context.faults.check()?;
         Ok(values)
+    }
+}
+
+impl PendingRead for ReadBack {
+    fn wait(self: Box<Self>) -> Result<Vec<f32>> {
+        if cfg!(target_arch = "wasm32") {
+            return Err(Error::Unsupported {
+                what: "waiting for the GPU".to_owned(),
+                reason: "a browser cannot block; use Tensor::read().await".to_owned(),
+            });
+        }
+        self.context.wait(self.submission.clone())?;
+        // The thread that polled last may be about to call back.
+        pollster::block_on(self.values())
+    }
+
+    fn resolve(self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>> {
+        Box::pin(self.values())
     }
 }
 

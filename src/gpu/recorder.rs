@@ -9,10 +9,9 @@ use super::context::Context;
 use super::faults::{guarded, tells_of_destroyed, unusable};
 use super::kernel::Access;
 use super::pipeline::Pipeline;
-use super::tape::{Command, Dispatch, GpuPlan, Tapes};
+use super::plan::{Command, Dispatch, GpuPlan, Preparing};
 use super::upload::Upload;
-use crate::cpu::Bounds;
-use crate::device::Counters;
+use crate::backend::{Bounds, Counters};
 use crate::error::{Error, Result};
 
 /// The bytes of parameters and small uploads that a batch can carry.
@@ -93,7 +92,7 @@ pub(super) struct Recorder {
     untold: Option<Error>,
     /// What has been recorded so far; the pipelines are counted where they are made.
     counters: Counters,
-    pub(super) tapes: Tapes,
+    pub(super) preparing: Preparing,
 }
 
 impl Recorder {
@@ -117,7 +116,7 @@ impl Recorder {
             failed: VecDeque::new(),
             untold: None,
             counters: Counters::default(),
-            tapes: Tapes::default(),
+            preparing: Preparing::default(),
         }
     }
 
@@ -188,13 +187,14 @@ impl Recorder {
         parameters: &[u8],
         groups: [u32; 3],
     ) -> Result<()> {
+        let command = || Command::Dispatch(Dispatch::new(pipeline, bindings, parameters, groups));
+        if self.preparing.keep(command) {
+            return Ok(());
+        }
         self.check_inputs(pipeline, bindings.iter().copied())?;
         let offset = self.reserve(context, ALIGNMENT, PARAMETERS.max(parameters.len()))?;
         self.arena[offset..offset + parameters.len()].copy_from_slice(parameters);
         let group = bind_group(context, pipeline, &self.arena_buffer, bindings)?;
-        if let Some(tape) = self.tapes.of_this_thread() {
-            tape.push(Command::Dispatch(Dispatch::new(pipeline, bindings, parameters, groups)));
-        }
         self.kernel(pipeline, group, offset, bindings.iter().copied(), groups);
         Ok(())
     }
@@ -206,9 +206,6 @@ impl Recorder {
             match command {
                 Command::Dispatch(dispatch) => {
                     let Some((group, offset)) = groups.next() else { break };
-                    if let Some(tape) = self.tapes.of_this_thread() {
-                        tape.push(command.clone());
-                    }
                     let Dispatch { pipeline, groups, .. } = dispatch;
                     self.check_inputs(pipeline, dispatch.bindings())?;
                     self.kernel(pipeline, group.clone(), offset, dispatch.bindings(), *groups);
@@ -267,8 +264,9 @@ impl Recorder {
 
     /// Records a copy from the start of one buffer to the start of another.
     pub(super) fn copy(&mut self, from: &Arc<Buffer>, to: &Arc<Buffer>, bytes: u64) -> Result<()> {
-        if let Some(tape) = self.tapes.of_this_thread() {
-            tape.push(Command::Copy { from: Arc::clone(from), to: Arc::clone(to), bytes });
+        let command = || Command::Copy { from: Arc::clone(from), to: Arc::clone(to), bytes };
+        if self.preparing.keep(command) {
+            return Ok(());
         }
         self.copy_out(from, to.raw(), bytes)?;
         to.set_written(self.last_piece(), None);
@@ -288,8 +286,8 @@ impl Recorder {
 
     /// Records that the first bytes of a buffer become zero, which has these bounds.
     pub(super) fn clear(&mut self, buffer: &Arc<Buffer>, bytes: u64, bounds: Option<Bounds>) {
-        if let Some(tape) = self.tapes.of_this_thread() {
-            tape.push(Command::Clear { buffer: Arc::clone(buffer), bytes, bounds });
+        if self.preparing.keep(|| Command::Clear { buffer: Arc::clone(buffer), bytes, bounds }) {
+            return;
         }
         buffer.set_written(self.next, bounds);
         self.counters.bytes += bytes;
@@ -305,13 +303,14 @@ impl Recorder {
         bounds: Option<Bounds>,
         buffer: &Arc<Buffer>,
     ) -> Result<()> {
+        let command =
+            || Command::Upload { buffer: Arc::clone(buffer), bytes: bytes.to_vec(), bounds };
+        if self.preparing.keep(command) {
+            return Ok(());
+        }
         buffer.set_written(self.next, None);
         self.upload_bytes(context, bytes, buffer)?;
         buffer.set_written(self.last_piece(), bounds);
-        if let Some(tape) = self.tapes.of_this_thread() {
-            let (buffer, bytes) = (Arc::clone(buffer), bytes.to_vec());
-            tape.push(Command::Upload { buffer, bytes, bounds });
-        }
         Ok(())
     }
 

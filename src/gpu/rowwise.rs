@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, OnGpu};
 use super::context::Context;
 use super::halves::window_of;
 use super::kernel::{HELD, Kernel, Template};

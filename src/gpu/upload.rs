@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::context::Context;
+use crate::backend::{Pool, Purpose};
 use crate::error::{Error, Result};
-use crate::pool::{Pool, Purpose};
 
 /// They are mapped while they are unused.
 pub(super) type Uploads = Pool<wgpu::Buffer>;

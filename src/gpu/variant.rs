@@ -1,6 +1,6 @@
 //! Which kernel computes a matrix product: a small table by the kind of adapter and the shape.
 
-use crate::device::DeviceKind;
+use crate::backend::DeviceKind;
 
 /// A slice of the inner dimension has a multiple of so many terms: the depth of a tile.
 pub(crate) const DEPTH: usize = 16;

@@ -7,11 +7,12 @@ use wgrad_formula::formulas::{Formula, Head, RowFunction, Unit};
 
 use super::{Loss, Targets, check_signs, check_values};
 use crate::backend::{
-    Check, Ignored, Lines, LossCall, Mask, RowCall, Rows, Spread, Storage, TargetStorage,
-    Temperature,
+    Ignored, LossCall, Mask, OpOf, RowCall, Spread, Storage, TargetStorage, Temperature,
 };
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::lines::{Lines, Rows};
+use crate::plan::Check;
 use crate::reduction::Reduction;
 use crate::shape::Shape;
 use crate::tensor::{Tensor, check_devices, check_shape};
@@ -66,7 +67,7 @@ impl<'a> Comparison<'a> {
         let (weights, extra) = (fit.weights(targets)?, fit.extra(targets)?);
         check_target_values(loss, given)?;
         let labels = matches!(targets.values, TargetValues::Labels(_));
-        let is_recording = device.backend.is_recording();
+        let is_recording = device.is_recording();
         if is_recording {
             keep_checks(device, loss, given, width);
         }
@@ -105,8 +106,9 @@ impl<'a> Comparison<'a> {
     fn divide_by_weights(&mut self, device: &Device) -> Result<()> {
         let (weights, sum) = (device.scratch(self.rows.count)?, device.scratch(1)?);
         let call = self.call();
-        device.backend.row_weights(call, self.rows, &weights)?;
-        device.backend.sum(&weights, &sum, self.rows.count)?;
+        device.run(OpOf::RowWeights { call, rows: self.rows, output: &weights })?;
+        let elements = self.rows.count;
+        device.run(OpOf::Sum { input: &weights, output: &sum, elements })?;
         (self.scale, self.divisor) = (1.0, Some(sum));
         Ok(())
     }
@@ -124,9 +126,10 @@ impl<'a> Comparison<'a> {
             mask: Some(Mask { storage: divisor, elements: 1 }),
         };
         let (zero, term) = (device.scratch(1)?, device.scratch(1)?);
-        device.backend.zero(&zero, 1)?;
-        device.backend.row_forward(call, &zero, &term)?;
-        device.backend.column_sum(&term, Rows { count: 1, width: 1 }, loss.storage(), 0, true)
+        device.zero(&zero, 1)?;
+        device.run(OpOf::RowForward { call, z: &zero, y: &term })?;
+        let (rows, output) = (Rows { count: 1, width: 1 }, loss.storage());
+        device.run(OpOf::ColumnSum { input: &term, rows, output, offset: 0, accumulate: true })
     }
 
     /// What the loss compares with, for the backends.
@@ -215,7 +218,7 @@ fn check_variance(loss: &Loss, variance: &Tensor) -> Result<()> {
 fn keep_checks(device: &Device, loss: &Loss, targets: &Targets, width: usize) {
     let loss = *loss;
     let keep = |of: &Storage, run: Arc<dyn Fn() -> Result<()> + Send + Sync>| {
-        device.backend.keep_check(Check { of: of.clone(), run });
+        device.keep_check(Check { of: of.clone(), run });
     };
     match &targets.values {
         TargetValues::Labels(labels) => {

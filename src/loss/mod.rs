@@ -13,7 +13,7 @@ use values::{check_signs, check_values};
 
 use wgrad_formula::formulas::Unit;
 
-use crate::backend::{LossOutputs, LossPass, Storage};
+use crate::backend::{LossOutputs, LossPass, OpOf, Storage};
 use crate::device::Device;
 use crate::error::Result;
 use crate::halves::in_f32;
@@ -120,7 +120,7 @@ impl Comparison<'_> {
     /// The loss of y itself.
     fn run(&self, y: &Tensor, outputs: LossOutputs<'_>) -> Result<()> {
         let (call, rows) = self.call_in_rows();
-        y.device().backend.loss(LossPass {
+        y.device().run(OpOf::Loss(LossPass {
             call,
             head: self.head(),
             z: Some(y.storage()),
@@ -128,13 +128,13 @@ impl Comparison<'_> {
             elements: y.len(),
             first_row: 0,
             outputs,
-        })
+        }))
     }
 
     /// The sum of partial losses, as a scalar.
     fn total_of(&self, device: &Device, partial: &Storage, count: usize) -> Result<Tensor> {
         let output = device.allocate(Shape::default())?;
-        device.backend.sum(partial, output.storage(), count)?;
+        device.run(OpOf::Sum { input: partial, output: output.storage(), elements: count })?;
         self.finish(device, &output)?;
         Ok(output)
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::targets::TargetValues;
 use super::{Loss, Targets};
-use crate::backend::Check;
-use crate::cpu::{Bounds, Extreme};
+use crate::backend::{Bounds, Extreme};
 use crate::error::{Error, Result};
+use crate::plan::Check;
 use crate::tensor::Tensor;
 
 /// That the elements of a tensor that a loss is given lie in a range, as far as the host knows them;
@@ -39,11 +39,10 @@ pub(crate) fn check_outputs(loss: &Loss, y: &Tensor, targets: &Targets) -> Resul
     if loss.output_range().is_none() {
         return Ok(());
     }
-    let backend = &y.device().backend;
-    if backend.is_recording() {
+    if y.device().is_recording() {
         let (loss, known, targets) = (*loss, y.clone(), targets.clone());
         let run = Arc::new(move || check_known_outputs(&loss, &known, &targets));
-        backend.keep_check(Check { of: y.storage().clone(), run });
+        y.device().keep_check(Check { of: y.storage().clone(), run });
     }
     check_known_outputs(loss, y, targets)
 }
@@ -96,7 +95,8 @@ pub(crate) fn check_signs(loss: &str, targets: &Tensor) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Device, DeviceOptions, Preference};
+    use crate::backend::{DeviceOptions, Preference};
+    use crate::device::Device;
     use crate::{Activation, Reduction};
 
     fn check(tensor: &Tensor) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Adam, and its form with decoupled weight decay.
 
 use super::{States, check_not_negative};
-use crate::backend::AdamStep;
+use crate::backend::{AdamStep, OpOf};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -114,7 +114,7 @@ impl Adam {
         let op = if decoupled { "adamw step" } else { "adam step" };
         let (weight_decay, decoupled_decay) =
             if decoupled { (0.0, weight_decay) } else { (weight_decay, 0.0) };
-        self.states.step(op, pairs, Moments::start, |backend, update, moments| {
+        self.states.step(op, pairs, Moments::start, |device, update, moments| {
             let steps = moments.steps + 1;
             let step = AdamStep {
                 weight_decay,
@@ -126,7 +126,8 @@ impl Adam {
                 root_scale: correction(betas[1], steps).sqrt().recip() as f32,
                 epsilon,
             };
-            backend.adam(step, update, [moments.first.storage(), moments.second.storage()])?;
+            let storages = [moments.first.storage(), moments.second.storage()];
+            device.run(OpOf::Adam { step, update, moments: storages })?;
             moments.steps = steps;
             Ok(())
         })

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::backend::Storage;
+use crate::backend::{OpOf, Storage};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
@@ -49,8 +49,10 @@ pub fn clip_gradient_norm(gradients: &[&Tensor], max_norm: f32) -> Result<Tensor
     let Some(first) = gradients.first() else { return Device::cpu().zeros([]) };
     // The absolute value: -0 is 0.
     let norm = first.device().allocate(Shape::from([]))?;
-    let backend = &first.device().backend;
-    change_all(gradients, |all| backend.clip_norm(all, max_norm.abs(), norm.storage()))?;
+    change_all(gradients, |gradients| {
+        let (max_norm, norm) = (max_norm.abs(), norm.storage());
+        first.device().run(OpOf::ClipNorm { gradients, max_norm, norm })
+    })?;
     Ok(norm)
 }
 
@@ -76,8 +78,9 @@ pub fn clip_gradient_value(gradients: &[&Tensor], limit: f32) -> Result<()> {
     check_limit("limit", limit)?;
     check_devices("clip_gradient_value", gradients.iter().map(|gradient| gradient.device()))?;
     let Some(first) = gradients.first() else { return Ok(()) };
-    let backend = &first.device().backend;
-    change_all(gradients, |all| backend.clip_value(all, limit.abs()))
+    change_all(gradients, |gradients| {
+        first.device().run(OpOf::ClipValue { gradients, limit: limit.abs() })
+    })
 }
 
 /// The gradients without those whose elements are in another: of a place in memory, the longest.
@@ -105,12 +108,12 @@ fn distinct<'a>(gradients: &[&'a Tensor]) -> Vec<&'a Tensor> {
 /// Changes gradients of any type in f32.
 fn change_all(
     gradients: &[&Tensor],
-    change: impl FnOnce(&[(&Storage, usize)]) -> Result<()>,
+    change: impl FnOnce(Vec<(&Storage, usize)>) -> Result<()>,
 ) -> Result<()> {
     let gradients = distinct(gradients);
     let wide = gradients.iter().map(|gradient| gradient.wide()).collect::<Result<Vec<_>>>()?;
     let all: Vec<_> = wide.iter().map(|wide| (wide.storage(), wide.len())).collect();
-    change(&all)?;
+    change(all)?;
     wide.iter().zip(&gradients).try_for_each(|(wide, gradient)| wide.store_in(gradient))
 }
 

@@ -8,7 +8,8 @@ pub use adam::{Adam, AdamW};
 pub use clip::{clip_gradient_norm, clip_gradient_value};
 pub use sgd::Sgd;
 
-use crate::backend::{Backend, Identity, Update};
+use crate::backend::{Identity, Update};
+use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::halves::change_in_f32;
@@ -48,14 +49,14 @@ impl<S> States<S> {
         op: &'static str,
         pairs: &[(&Tensor, &Tensor)],
         create: impl Fn(&Tensor) -> Result<S>,
-        run: impl Fn(&dyn Backend, Update<'_>, &mut S) -> Result<()>,
+        run: impl Fn(&Device, Update<'_>, &mut S) -> Result<()>,
     ) -> Result<()> {
         check_pairs(op, pairs)?;
         let places = self.places(pairs, create)?;
         reserve(pairs)?;
         for (&pair, place) in pairs.iter().zip(places) {
             let state = &mut self.known[place].state;
-            change(pair, |backend, update| run(backend, update, state))?;
+            change(pair, |device, update| run(device, update, state))?;
         }
         Ok(())
     }
@@ -65,7 +66,7 @@ impl<S> States<S> {
         &mut self,
         op: &'static str,
         pairs: &[(&Tensor, &Tensor)],
-        run: impl Fn(&dyn Backend, Update<'_>) -> Result<()>,
+        run: impl Fn(&Device, Update<'_>) -> Result<()>,
     ) -> Result<()> {
         check_pairs(op, pairs)?;
         reserve(pairs)?;
@@ -101,7 +102,7 @@ impl<S> States<S> {
 /// That each pair of weights and gradient fits, and is not in a plan.
 fn check_pairs(op: &'static str, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
     for (weights, gradient) in pairs {
-        if weights.device().backend.is_recording() {
+        if weights.device().is_recording() {
             return Err(Error::Unsupported {
                 what: format!("an {op} in a plan"),
                 reason: "its factors change from step to step; take it after Plan::run".into(),
@@ -131,11 +132,10 @@ fn reserve(pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
 /// Changes the weights of a pair in f32.
 fn change(
     (weights, gradient): (&Tensor, &Tensor),
-    run: impl FnOnce(&dyn Backend, Update<'_>) -> Result<()>,
+    run: impl FnOnce(&Device, Update<'_>) -> Result<()>,
 ) -> Result<()> {
-    let backend = &weights.device().backend;
     let gradient = gradient.wide()?;
-    change_in_f32(weights, |weights| run(&**backend, update(weights, &gradient)))
+    change_in_f32(weights, |weights| run(weights.device(), update(weights, &gradient)))
 }
 
 fn is_wide((weights, gradient): &(&Tensor, &Tensor)) -> bool {

@@ -1,7 +1,8 @@
 //! Gradient descent with momentum.
 
 use super::{States, check_not_negative};
-use crate::backend::{Backend, SgdStep, Update};
+use crate::backend::{OpOf, SgdStep, Update};
+use crate::device::Device;
 use crate::error::Result;
 use crate::tensor::Tensor;
 
@@ -77,12 +78,14 @@ impl Sgd {
         check_not_negative("momentum", step.momentum)?;
         check_not_negative("weight_decay", step.weight_decay)?;
         if step.momentum == 0.0 {
-            let run = |backend: &dyn Backend, update: Update<'_>| backend.sgd(step, update, None);
+            let run = |device: &Device, update: Update<'_>| {
+                device.run(OpOf::Sgd { step, update, velocity: None })
+            };
             return self.velocities.step_without(OP, pairs, run);
         }
         let start = |weights: &Tensor| weights.device().zeros(weights.shape());
-        self.velocities.step(OP, pairs, start, |backend, update, velocity| {
-            backend.sgd(step, update, Some(velocity.storage()))
+        self.velocities.step(OP, pairs, start, |device, update, velocity| {
+            device.run(OpOf::Sgd { step, update, velocity: Some(velocity.storage()) })
         })
     }
 }

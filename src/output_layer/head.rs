@@ -4,10 +4,11 @@ use super::{OutputLayer, Outputs, Parts};
 use wgrad_formula::formulas::{self, PointwiseFunction};
 
 use crate::activation::Activation;
-use crate::backend::{LayerPass, LossOutputs, LossPass, Rows};
+use crate::backend::{LayerPass, LossOutputs, LossPass, OpOf};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
+use crate::lines::Rows;
 use crate::loss::Comparison;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -43,8 +44,31 @@ impl OutputLayer {
         parts: &Parts,
     ) -> Result<Option<Head>> {
         let device = linear.x.device();
-        let layer = device.backend.fused_layer(linear.inputs, linear.outputs);
-        let (Some(layer), Some(head)) = (layer, self.head()) else { return Ok(None) };
+        let Some(head) = self.head() else { return Ok(None) };
+        let mut call = comparison.call();
+        call.z_loss = self.z_loss;
+        let pass = LayerPass {
+            x: linear.x.storage(),
+            w: linear.w.storage(),
+            transposed: linear.transposed,
+            bias: linear.b.map(Tensor::storage),
+            batch: linear.batch,
+            inputs: linear.inputs,
+            outputs: linear.outputs,
+            call,
+            elementwise: comparison.is_elementwise() && !head.is_of_rows(),
+            head,
+            loss: None,
+            y: None,
+            dz: None,
+            dw: parts.dw.as_ref().map(Tensor::storage),
+            db: parts.db.as_ref().map(Tensor::storage),
+            dx: parts.dx.as_ref().map(Tensor::storage),
+            accumulate: parts.accumulate,
+        };
+        if !device.backend.supports(&OpOf::Layer(pass)) {
+            return Ok(None);
+        }
         let allocate = |output, shape: Shape| {
             let wanted = self.outputs.contains(output);
             wanted.then(|| device.allocate(shape)).transpose()
@@ -55,28 +79,15 @@ impl OutputLayer {
             Some(_) => None,
             None => allocate(Outputs::LOSS, Shape::default())?,
         };
-        let mut call = comparison.call();
-        call.z_loss = self.z_loss;
         let (x, w) = (linear.x.wide()?, linear.w.wide()?);
-        layer.run(LayerPass {
+        device.run(OpOf::Layer(LayerPass {
             x: x.storage(),
             w: w.storage(),
-            transposed: linear.transposed,
-            bias: linear.b.map(Tensor::storage),
-            batch: linear.batch,
-            inputs: linear.inputs,
-            outputs: linear.outputs,
-            call,
-            elementwise: comparison.is_elementwise() && !head.is_of_rows(),
-            head,
             loss: loss.as_ref().map(Tensor::storage),
             y: y.as_ref().map(Tensor::storage),
             dz: dz.as_ref().map(Tensor::storage),
-            dw: parts.dw.as_ref().map(Tensor::storage),
-            db: parts.db.as_ref().map(Tensor::storage),
-            dx: parts.dx.as_ref().map(Tensor::storage),
-            accumulate: parts.accumulate,
-        })?;
+            ..pass
+        }))?;
         if let Some(loss) = &loss {
             comparison.finish(device, loss)?;
         }
@@ -146,7 +157,7 @@ impl OutputLayer {
         call.z_loss = self.z_loss;
         let wants_loss = self.outputs.contains(Outputs::LOSS) && comparison.empty.is_none();
         let losses = wants_loss.then(|| device.scratch(rows.count)).transpose()?;
-        device.backend.loss(LossPass {
+        device.run(OpOf::Loss(LossPass {
             call,
             head,
             z: z.as_ref().map(Tensor::storage),
@@ -160,7 +171,7 @@ impl OutputLayer {
                 dz: dz.as_ref().map(Tensor::storage),
                 column_sums: parts.bias_sums().filter(|_| has_log_sum_exp),
             },
-        })?;
+        }))?;
         if let Some(dz) = dz.as_ref().filter(|_| !has_log_sum_exp) {
             parts.write_bias(linear, dz)?;
         }

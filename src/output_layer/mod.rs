@@ -333,7 +333,7 @@ impl OutputLayer {
         linear.ignored = comparison.ignored();
         self.check_z_loss()?;
         pairs::check(&self.activation, &self.loss, device.is_checked())?;
-        if device.is_checked() && !device.backend.is_recording() {
+        if device.is_checked() && !device.is_recording() {
             self.check_y([x, w], b, given)?;
         }
         let is_tiled = self.is_tiled(&linear, &comparison)?;

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::{OutputLayer, Outputs, Parts};
 use wgrad_formula::formulas::{Formula, Head, PointwiseFunction};
 
-use crate::backend::{LossCall, LossOutputs, LossPass, STATE, Storage, TilePass, TileStep};
+use crate::backend::{LossCall, LossOutputs, LossPass, OpOf, STATE, Storage, TilePass, TileStep};
 use crate::error::Result;
 use crate::linear::{Linear, Tile};
 use crate::loss::Comparison;
@@ -134,7 +134,7 @@ impl Tiles<'_> {
     fn whole_rows(&self, tile: &Tile) -> Result<()> {
         let rows = tile.shape();
         let wants_dz = self.parts.has_gradients();
-        self.linear.x.device().backend.loss(LossPass {
+        self.linear.x.device().run(OpOf::Loss(LossPass {
             call: self.call,
             head: Head::of_output(Formula::LogSumExp),
             z: if wants_dz { None } else { Some(&self.tile) },
@@ -146,7 +146,7 @@ impl Tiles<'_> {
                 dz: wants_dz.then_some(&self.tile),
                 ..LossOutputs::default()
             },
-        })
+        }))
     }
 
     fn step(&self, step: TileStep<'_>, tile: &Tile) -> Result<()> {
@@ -159,7 +159,7 @@ impl Tiles<'_> {
             classes: self.linear.outputs,
             states: &self.states,
         };
-        self.linear.x.device().backend.tile(step, pass)
+        self.linear.x.device().run(OpOf::Tile(step, pass))
     }
 
     /// What the tile's dE/dz adds to the gradients. The first to write to a part of them overwrites it,

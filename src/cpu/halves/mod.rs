@@ -6,7 +6,7 @@ use convert::narrow;
 pub(super) use convert::widen;
 use half::f16;
 
-use super::cell::Snapshot;
+use super::cell::{OnCpu, Snapshot};
 use super::parallel::{CHUNK, over_pieces, over_pieces_with};
 use crate::backend::{Lines, Storage};
 use crate::dtype::DType;
@@ -24,12 +24,8 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new(storage: &Storage) -> Result<Self> {
-        let words = storage.words().cpu()?.snapshot()?;
-        let elements = match storage {
-            Storage::Halves(halves) => halves.elements,
-            _ => words.len(),
-        };
-        Ok(Self { words, dtype: storage.dtype(), elements })
+        let words = storage.cpu_words()?.snapshot()?;
+        Ok(Self { words, dtype: storage.dtype(), elements: storage.elements() })
     }
 
     pub(super) fn values(&self) -> Values<'_> {
@@ -79,12 +75,11 @@ pub(super) enum ValuesMut<'a> {
 
 /// Lets the function write all elements of a tensor.
 pub(super) fn overwrite<T>(storage: &Storage, write: impl FnOnce(ValuesMut<'_>) -> T) -> Result<T> {
-    let words = storage.words().cpu()?;
-    words.overwrite(|words| match storage {
-        Storage::Halves(halves) => {
-            write(ValuesMut::F16(&mut bytemuck::cast_slice_mut(words)[..halves.elements]))
+    storage.cpu_words()?.overwrite(|words| match storage.dtype() {
+        DType::F16 => {
+            write(ValuesMut::F16(&mut bytemuck::cast_slice_mut(words)[..storage.elements()]))
         }
-        _ => write(ValuesMut::F32(words)),
+        DType::F32 => write(ValuesMut::F32(words)),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::device::Memory;
+use super::facts::Memory;
 use crate::error::{Error, Result};
 
 /// The smallest buffer, also the alignment of every size: whole vec4s fit in any class.
@@ -227,7 +227,7 @@ mod tests {
         // Current and peak of the tensors, of the workspace, and of both.
         let uses = || {
             let memory = pool.memory();
-            let pair = |of: crate::device::MemoryUse| (of.current_bytes, of.peak_bytes);
+            let pair = |of: crate::backend::MemoryUse| (of.current_bytes, of.peak_bytes);
             let both = (memory.in_use_bytes, memory.peak_bytes);
             assert_eq!(both.0, memory.tensors.current_bytes + memory.workspace.current_bytes);
             (pair(memory.tensors), pair(memory.workspace), both)

@@ -1,17 +1,15 @@
-//! What a thread records for a plan, and the plan on the GPU.
+//! Plans on a GPU: dispatches with all that they need.
 
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
+use super::GpuBackend;
 use super::buffer::Buffer;
 use super::context::Context;
-use super::kernel::Access;
 use super::pipeline::Pipeline;
 use super::recorder::{ALIGNMENT, Binding, bind_group};
-use crate::backend::{Check, Effect, Replay, Storage};
-use crate::cpu::Bounds;
-use crate::error::{Error, Result};
-use crate::plan::{Working, check_device};
+use crate::backend::{Backend, Bounds, Replay, Step};
+use crate::error::Result;
 
 /// A piece of recorded work, with all that it needs to be done again.
 #[derive(Clone)]
@@ -83,102 +81,57 @@ impl Dispatch {
     }
 }
 
-/// What is being recorded for plans, a tape for each thread that does so.
+/// The commands of plans that are being prepared, each by a thread: they are not done meanwhile.
 #[derive(Default)]
-pub(super) struct Tapes(Vec<Tape>);
+pub(super) struct Preparing(Vec<(ThreadId, Vec<Command>)>);
 
-struct Tape {
-    thread: ThreadId,
-    commands: Vec<Command>,
-    checks: Vec<Check>,
-    effects: Vec<Effect>,
-}
-
-impl Tape {
-    /// Whether the work has written to the storage so far.
-    fn writes(&self, storage: &Storage) -> bool {
-        let Ok(of) = storage.words().gpu() else { return false };
-        self.commands.iter().any(|command| match command {
-            Command::Dispatch(dispatch) => {
-                let mut accesses = dispatch.bindings().zip(dispatch.pipeline.accesses());
-                accesses.any(|(binding, access)| *access != Access::Read && binding.buffer.is(of))
-            }
-            Command::Copy { to, .. } => to.is(of),
-            Command::Clear { buffer, .. } | Command::Upload { buffer, .. } => buffer.is(of),
-        })
-    }
-}
-
-impl Tapes {
-    fn find(&mut self) -> Option<&mut Tape> {
+impl Preparing {
+    /// Keeps the command instead of recording it, if this thread prepares a plan; else gives it back.
+    pub(super) fn keep(&mut self, command: impl FnOnce() -> Command) -> bool {
         if self.0.is_empty() {
-            return None;
+            return false;
         }
         let thread = thread::current().id();
-        self.0.iter_mut().find(|tape| tape.thread == thread)
+        let commands = self.0.iter_mut().find(|(preparing, _)| *preparing == thread);
+        commands.map(|(_, commands)| commands.push(command())).is_some()
     }
 
-    pub(super) fn of_this_thread(&mut self) -> Option<&mut Vec<Command>> {
-        self.find().map(|tape| &mut tape.commands)
+    fn begin(&mut self) {
+        self.0.push((thread::current().id(), Vec::new()));
     }
 
-    pub(super) fn keep_check(&mut self, check: Check) {
-        if let Some(tape) = self.find().filter(|tape| !tape.writes(&check.of)) {
-            tape.checks.push(check);
-        }
-    }
-
-    pub(super) fn keep_effect(&mut self, effect: Effect) {
-        if let Some(tape) = self.find() {
-            tape.effects.push(effect);
-        }
-    }
-
-    fn remove(&mut self) -> Option<Tape> {
+    fn end(&mut self) -> Vec<Command> {
         let thread = thread::current().id();
-        let place = self.0.iter().position(|tape| tape.thread == thread)?;
-        Some(self.0.swap_remove(place))
+        let place = self.0.iter().position(|(preparing, _)| *preparing == thread);
+        place.map(|place| self.0.swap_remove(place).1).unwrap_or_default()
     }
 }
 
-/// Takes the tape away again, also where the work panics.
-struct Taping<'a>(&'a Context);
+/// What the steps would record, in the order of the steps.
+fn commands(backend: &GpuBackend, steps: &[Step]) -> Result<Vec<Command>> {
+    /// Ends the preparation also if a step fails.
+    struct Preparation<'a>(&'a Context);
 
-impl Taping<'_> {
-    fn end(&self) -> Option<Tape> {
-        self.0.recorder().tapes.remove()
-    }
-}
-
-impl Drop for Taping<'_> {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// Does the work, and keeps what this thread records meanwhile.
-pub(super) fn record(
-    context: &Arc<Context>,
-    work: &mut dyn FnMut() -> Result<()>,
-) -> Result<GpuPlan> {
-    check_device(|| context.recorder().tapes.find().is_some())?;
-    {
-        let tapes = &mut context.recorder().tapes;
-        if tapes.find().is_some() {
-            return Err(Error::Unsupported {
-                what: "a plan that is recorded while another is".to_owned(),
-                reason: "finish the first, and run it in the work of the second".to_owned(),
-            });
+    impl Drop for Preparation<'_> {
+        fn drop(&mut self) {
+            let commands = self.0.recorder().preparing.end();
+            // Their buffers go back to the pool when the lock is released.
+            drop(commands);
         }
-        let thread = thread::current().id();
-        let (commands, checks, effects) = (Vec::new(), Vec::new(), Vec::new());
-        tapes.0.push(Tape { thread, commands, checks, effects });
     }
-    let taping = Taping(context);
-    let working = Working::begin();
-    work()?;
-    drop(working);
-    GpuPlan::new(context, taping.end())
+
+    let context = &backend.context;
+    context.recorder().preparing.begin();
+    let preparation = Preparation(context);
+    for step in steps {
+        match step {
+            Step::Run(op) => backend.run(&op.map(&mut |storage, _| storage))?,
+            Step::Write { bytes, contents, output } => backend.write(bytes, *contents, output)?,
+        }
+    }
+    let commands = context.recorder().preparing.end();
+    drop(preparation);
+    Ok(commands)
 }
 
 /// Commands, ready to be encoded: each kernel has its group and its parameters.
@@ -187,14 +140,12 @@ pub(super) struct GpuPlan {
     pub(super) commands: Vec<Command>,
     /// Those of the kernels in their order, whose parameters lie an alignment apart.
     pub(super) groups: Vec<wgpu::BindGroup>,
-    checks: Vec<Check>,
-    effects: Vec<Effect>,
 }
 
 impl GpuPlan {
-    fn new(context: &Arc<Context>, tape: Option<Tape>) -> Result<Self> {
-        let (commands, checks, effects) =
-            tape.map(|tape| (tape.commands, tape.checks, tape.effects)).unwrap_or_default();
+    pub(super) fn new(backend: &GpuBackend, steps: &[Step]) -> Result<Self> {
+        let context = &backend.context;
+        let commands = commands(backend, steps)?;
         let kernels = || {
             commands.iter().filter_map(|command| match command {
                 Command::Dispatch(dispatch) => Some(dispatch),
@@ -216,26 +167,16 @@ impl GpuPlan {
         };
         let groups = kernels().map(group).collect::<Result<_>>();
         let groups = groups.map_err(|error| context.explain(error))?;
-        Ok(Self { context: Arc::clone(context), commands, groups, checks, effects })
+        Ok(Self { context: Arc::clone(context), commands, groups })
     }
 }
 
 impl Replay for GpuPlan {
-    fn run(&self, _work: &dyn Fn() -> Result<()>) -> Result<()> {
-        check_device(|| self.context.recorder().tapes.find().is_some())?;
-        for check in &self.checks {
-            (check.run)()?;
-            self.context.recorder().tapes.keep_check(check.clone());
-        }
+    fn run(&self) -> Result<()> {
         // wgpu tells too late of groups with buffers that the caller has destroyed.
         for command in &self.commands {
             command.check_buffers(|buffer| self.context.check_shared(buffer))?;
         }
-        self.context.record(|recorder| recorder.replay(&self.context, self))?;
-        for effect in &self.effects {
-            effect();
-            self.context.recorder().tapes.keep_effect(Arc::clone(effect));
-        }
-        Ok(())
+        self.context.record(|recorder| recorder.replay(&self.context, self))
     }
 }

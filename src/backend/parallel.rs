@@ -7,10 +7,10 @@ use std::{hint, thread};
 use pulp::WithSimd;
 
 /// Elements below which handing work to other threads costs more than it saves.
-pub(super) const SERIAL: usize = 1 << 15;
+pub(crate) const SERIAL: usize = 1 << 15;
 
 /// Elements that a thread takes at a time, at least: they stay in its cache.
-pub(super) const CHUNK: usize = 1 << 14;
+pub(crate) const CHUNK: usize = 1 << 14;
 
 /// The most elements of a piece that is read and written once.
 const STREAM: usize = 1 << 16;
@@ -20,7 +20,7 @@ const PIECES: usize = 8;
 
 /// The elements of a piece where so many are read and written once, from one end to the other: in a tensor
 /// of megabytes bigger pieces are faster than those of [`CHUNK`] by a twentieth.
-pub(super) fn stream_piece(elements: usize) -> usize {
+pub(crate) fn stream_piece(elements: usize) -> usize {
     // The first question for the threads starts them.
     if elements < SERIAL {
         return CHUNK;
@@ -35,18 +35,18 @@ const SPINS: usize = 1 << 12;
 ///
 /// Everything that the code calls has to be `#[inline(always)]` to be compiled for them too.
 #[inline(always)]
-pub(super) fn vectorised<T>(code: impl WithSimd<Output = T>) -> T {
+pub(crate) fn vectorised<T>(code: impl WithSimd<Output = T>) -> T {
     pulp::Arch::new().dispatch(code)
 }
 
 /// Runs the function over equal pieces of the output, each with the index of its first element.
-pub(super) fn over_pieces<T: Send>(output: &mut [T], run: impl Fn(usize, &mut [T]) + Send + Sync) {
+pub(crate) fn over_pieces<T: Send>(output: &mut [T], run: impl Fn(usize, &mut [T]) + Send + Sync) {
     let piece = stream_piece(output.len());
     over_pieces_of(output, piece, run);
 }
 
 /// The same with pieces of this length.
-pub(super) fn over_pieces_of<T: Send>(
+pub(crate) fn over_pieces_of<T: Send>(
     output: &mut [T],
     piece: usize,
     run: impl Fn(usize, &mut [T]) + Send + Sync,
@@ -55,7 +55,7 @@ pub(super) fn over_pieces_of<T: Send>(
 }
 
 /// The same with what each thread makes for itself at first.
-pub(super) fn over_pieces_with<T: Send, S>(
+pub(crate) fn over_pieces_with<T: Send, S>(
     output: &mut [T],
     piece: usize,
     init: impl Fn() -> S + Sync,
@@ -74,7 +74,7 @@ pub(super) fn over_pieces_with<T: Send, S>(
 
 /// What the function makes of each piece of the input, in their order: whatever the threads are, it is the
 /// same.
-pub(super) fn of_pieces<T: Sync, R: Default + Send>(
+pub(crate) fn of_pieces<T: Sync, R: Default + Send>(
     input: &[T],
     piece: usize,
     run: impl Fn(&[T]) -> R + Sync,
@@ -90,7 +90,7 @@ pub(super) fn of_pieces<T: Sync, R: Default + Send>(
 }
 
 /// Runs the function on each item.
-pub(super) fn on_all_threads<T: Send>(items: impl Iterator<Item = T>, run: impl Fn(T) + Sync) {
+pub(crate) fn on_all_threads<T: Send>(items: impl Iterator<Item = T>, run: impl Fn(T) + Sync) {
     on_all_threads_with(items, || (), |(), item| run(item));
 }
 
@@ -100,7 +100,7 @@ pub(super) fn on_all_threads<T: Send>(items: impl Iterator<Item = T>, run: impl 
 /// with those of others. The calling thread takes its share, also where it is none of rayon's: it need not
 /// wait until others have woken up. At the end it stays awake for a while: to sleep and be woken takes
 /// longer than the last pieces of most work.
-pub(super) fn on_all_threads_with<T: Send, S>(
+pub(crate) fn on_all_threads_with<T: Send, S>(
     items: impl Iterator<Item = T>,
     init: impl Fn() -> S + Sync,
     run: impl Fn(&mut S, T) + Sync,
@@ -149,7 +149,7 @@ fn next<I: Iterator>(queue: &Mutex<I>) -> Option<I::Item> {
 
 /// Runs the function over pieces of the output on so many threads, none of them rayon's: while one of
 /// those waits it takes up other work, which may wait for a lock that the caller holds.
-pub(super) fn over_pieces_apart(
+pub(crate) fn over_pieces_apart(
     output: &mut [f32],
     piece: usize,
     threads: usize,
@@ -175,10 +175,10 @@ pub(super) fn over_pieces_apart(
 
 /// What loops work at side by side: so many that the compiler keeps the loops over them, and makes
 /// them loops over vectors, whatever the processor.
-pub(super) const LANES: usize = 64;
+pub(crate) const LANES: usize = 64;
 
 /// Numbers side by side.
-pub(super) type Lanes = [f32; LANES];
+pub(crate) type Lanes = [f32; LANES];
 
 /// The numbers of a lane after which partial sums are added to the f64 totals: the fewer, the less their
 /// rounding adds up.
@@ -186,12 +186,12 @@ const TERMS: usize = 2;
 
 /// The same, for a line `ACROSS` the lanes. One that is in a lane has all its terms there: none of them
 /// is rounded away.
-pub(super) const fn terms(across: bool) -> usize {
+pub(crate) const fn terms(across: bool) -> usize {
     if across { TERMS } else { 1 }
 }
 
 /// The lanes that have something of their own: the first, for a line `ACROSS` them.
-pub(super) const fn lines(across: bool) -> usize {
+pub(crate) const fn lines(across: bool) -> usize {
     if across { 1 } else { LANES }
 }
 
@@ -209,7 +209,7 @@ fn fold<T: Copy>(mut lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
 
 /// Puts what the lanes have of one line together, for all of them.
 #[inline(always)]
-pub(super) fn across<const ACROSS: bool, T: Copy>(lanes: &mut [T; LANES], f: impl Fn(T, T) -> T) {
+pub(crate) fn across<const ACROSS: bool, T: Copy>(lanes: &mut [T; LANES], f: impl Fn(T, T) -> T) {
     if ACROSS {
         *lanes = [fold(*lanes, f); LANES];
     }
@@ -219,14 +219,14 @@ pub(super) fn across<const ACROSS: bool, T: Copy>(lanes: &mut [T; LANES], f: imp
 const APART: usize = 8;
 
 /// The f64 sums of lines: of one in each lane, or of one `ACROSS` the lanes.
-pub(super) struct Totals<const ACROSS: bool>([f64; LANES]);
+pub(crate) struct Totals<const ACROSS: bool>([f64; LANES]);
 
 impl<const ACROSS: bool> Totals<ACROSS> {
-    pub(super) const ZERO: Self = Self([0.0; LANES]);
+    pub(crate) const ZERO: Self = Self([0.0; LANES]);
 
     /// Adds a term of each lane.
     #[inline(always)]
-    pub(super) fn add(&mut self, term: impl Fn(usize) -> f32) {
+    pub(crate) fn add(&mut self, term: impl Fn(usize) -> f32) {
         if ACROSS {
             for (lane, total) in self.0[..APART].iter_mut().enumerate() {
                 let term = |n: usize| f64::from(term(n * APART + lane));
@@ -243,7 +243,7 @@ impl<const ACROSS: bool> Totals<ACROSS> {
 
     /// The sum of the line in this lane; of one across the lanes in the first.
     #[inline(always)]
-    pub(super) fn of_lane(&self, lane: usize) -> f64 {
+    pub(crate) fn of_lane(&self, lane: usize) -> f64 {
         if ACROSS {
             // Without the fence, the compiler may find pairs in the sum below, and add up vectors of two.
             let sums = hint::black_box(std::array::from_fn::<_, APART, _>(|n| self.0[n]));
@@ -257,7 +257,7 @@ impl<const ACROSS: bool> Totals<ACROSS> {
 
 /// The sum of f(i) for i in 0..length: vectorised, in a fixed order, with an f64 on top.
 #[inline(always)]
-pub(super) fn sum_of(length: usize, f: impl Fn(usize) -> f32) -> f64 {
+pub(crate) fn sum_of(length: usize, f: impl Fn(usize) -> f32) -> f64 {
     let mut totals = [0.0; LANES];
     let mut start = 0;
     while start < length {
@@ -283,7 +283,7 @@ pub(super) fn sum_of(length: usize, f: impl Fn(usize) -> f32) -> f64 {
 
 /// The same of elements that there are.
 #[inline(always)]
-pub(super) fn sum(values: &[f32]) -> f64 {
+pub(crate) fn sum(values: &[f32]) -> f64 {
     let mut totals = Totals::<true>::ZERO;
     let (pairs, rest) = values.as_chunks::<{ 2 * LANES }>();
     for pair in pairs {

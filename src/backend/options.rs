@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use wgrad_formula::data::names::{same_name, unknown_name};
 
-use super::DeviceInfo;
+use super::facts::DeviceInfo;
 
 /// Whether a request is for a GPU or the CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

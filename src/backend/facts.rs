@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::pool::Purpose;
 use crate::error::{Error, Result};
-use crate::pool::Purpose;
 
 /// The sort of processor behind a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,0 +1,138 @@
+//! Floor 4: what an operation is, and what a backend is that computes it.
+
+mod bounds;
+mod facts;
+mod operation;
+mod options;
+pub(crate) mod parallel;
+mod pool;
+mod storage;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub(crate) use bounds::{Bounds, Extreme};
+pub use facts::{Counters, DeviceInfo, DeviceKind, Memory, MemoryUse};
+pub(crate) use operation::*;
+pub use options::{DeviceOptions, Preference};
+pub(crate) use pool::{Pool, Purpose, class_of, copied, room, with_memory};
+pub(crate) use storage::{Contents, Identity, Storage};
+
+pub(crate) use wgrad_formula::formulas::{Argument, Map as Unary};
+
+use crate::error::Result;
+pub(crate) use crate::lines::{Lines, Rows};
+
+/// A place to compute.
+///
+/// Shapes, devices, labels and parameters have been checked before an operation comes here.
+pub(crate) trait Backend: Send + Sync {
+    fn info(&self) -> &DeviceInfo;
+    fn memory(&self) -> Memory;
+    fn reset_peak_memory(&self);
+    fn counters(&self) -> Counters;
+    /// Gives the pool's unused buffers back to the system.
+    fn trim(&self);
+
+    /// Memory for 32-bit words, with undefined contents.
+    fn allocate(&self, words: usize, purpose: Purpose) -> Result<Storage>;
+    /// Writes from the host; of numbers the bounds are known from then on.
+    fn write(&self, bytes: &[u8], contents: Written, output: &Storage) -> Result<()>;
+    /// Reads the words of a storage.
+    fn read(&self, input: &Storage, words: usize) -> Result<Reading>;
+
+    /// Whether [`run`](Self::run) takes the operation as it is: functions of rows on f16, whole output layers.
+    fn supports(&self, op: &Op<'_>) -> bool;
+    fn run(&self, op: &Op<'_>) -> Result<()>;
+    /// Makes sure that there is memory for these updates, one after the other.
+    fn reserve(&self, updates: &[Update<'_>]) -> Result<()>;
+    /// Prepares steps to be done again and again.
+    fn plan(&self, steps: &[Step]) -> Result<Box<dyn Replay>>;
+
+    /// Resolves when all kernels of what has been recorded are compiled.
+    fn prepare(&self) -> Preparation;
+    /// Starts what has been recorded.
+    fn flush(&self) -> Result<()>;
+    /// Waits until all that has been recorded is done.
+    fn synchronize(&self) -> Result<()>;
+    /// The wgpu device behind this backend; `None` on the CPU.
+    fn wgpu(&self) -> Option<&dyn Wgpu>;
+}
+
+/// What the host writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Numbers of the storage's type.
+    Numbers,
+    /// Labels, in the place of numbers.
+    Labels,
+}
+
+/// A backend on top of wgpu.
+pub(crate) trait Wgpu {
+    /// The device and its queue, which the caller has from here on.
+    fn expose(&self) -> (&wgpu::Device, &wgpu::Queue);
+    /// Makes a storage of a buffer that the caller owns.
+    fn adopt(&self, buffer: wgpu::Buffer, words: usize) -> Result<Storage>;
+}
+
+/// Elements on their way to the host.
+pub(crate) enum Reading {
+    Ready(Vec<f32>),
+    Pending(Box<dyn PendingRead>),
+}
+
+/// Elements that are not there yet.
+pub(crate) trait PendingRead: Send {
+    /// Blocks until they are there.
+    fn wait(self: Box<Self>) -> Result<Vec<f32>>;
+    /// Never blocks.
+    fn resolve(self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>>;
+}
+
+impl Reading {
+    /// Blocks until the elements are there.
+    pub(crate) fn wait(self) -> Result<Vec<f32>> {
+        match self {
+            Self::Ready(values) => Ok(values),
+            Self::Pending(reading) => reading.wait(),
+        }
+    }
+
+    /// Never blocks.
+    pub(crate) async fn resolve(self) -> Result<Vec<f32>> {
+        match self {
+            Self::Ready(values) => Ok(values),
+            Self::Pending(reading) => reading.resolve().await,
+        }
+    }
+}
+
+pub(crate) type Preparation = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// A step of recorded work.
+#[derive(Clone)]
+pub(crate) enum Step {
+    Run(Arc<OpOf<Storage>>),
+    Write { bytes: Arc<[u8]>, contents: Written, output: Storage },
+}
+
+impl Step {
+    /// Whether the step writes to the storage.
+    pub(crate) fn writes(&self, storage: &Storage) -> bool {
+        match self {
+            Self::Run(op) => {
+                let mut writes = false;
+                op.map(&mut |of, used| writes |= used == Use::Written && of.is(storage));
+                writes
+            }
+            Self::Write { output, .. } => output.is(storage),
+        }
+    }
+}
+
+/// Steps that are ready to be done again.
+pub(crate) trait Replay: Send + Sync {
+    /// Does them once more, into the same storages.
+    fn run(&self) -> Result<()>;
+}

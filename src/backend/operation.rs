@@ -1,0 +1,792 @@
+//! What an operation is: plain descriptions that both backends compute.
+//!
+//! Each is generic over how it names its tensors' storages: by reference while it is run, by value in a plan.
+
+use std::ops::Range;
+
+use wgrad_formula::formulas::{Head, Map, PointwiseFunction, RowFunction};
+
+use super::storage::Storage;
+use crate::lines::{Lines, Rows};
+
+pub(crate) type Mask<'a> = MaskOf<&'a Storage>;
+pub(crate) type RowCall<'a> = RowCallOf<&'a Storage>;
+pub(crate) type Spread<'a> = SpreadOf<&'a Storage>;
+pub(crate) type TargetStorage<'a> = TargetStorageOf<&'a Storage>;
+pub(crate) type Ignored<'a> = IgnoredOf<&'a Storage>;
+pub(crate) type LossCall<'a> = LossCallOf<&'a Storage>;
+pub(crate) type LossOutputs<'a> = LossOutputsOf<&'a Storage>;
+pub(crate) type ColumnSums<'a> = ColumnSumsOf<&'a Storage>;
+pub(crate) type LossPass<'a> = LossPassOf<&'a Storage>;
+pub(crate) type LayerPass<'a> = LayerPassOf<&'a Storage>;
+pub(crate) type TileStep<'a> = TileStepOf<&'a Storage>;
+pub(crate) type TilePass<'a> = TilePassOf<&'a Storage>;
+pub(crate) type Matrix<'a> = MatrixOf<&'a Storage>;
+pub(crate) type Product<'a> = ProductOf<&'a Storage>;
+pub(crate) type Epilogue<'a> = EpilogueOf<&'a Storage>;
+pub(crate) type Bias<'a> = BiasOf<&'a Storage>;
+pub(crate) type Update<'a> = UpdateOf<&'a Storage>;
+
+/// Element-wise functions of an activation's z or y and of dE/dy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Binary {
+    Backward,
+    BackwardFromOutput,
+}
+
+/// What a row-wise function is divided by before its activation: the temperature T.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Temperature {
+    /// Taken times this, arguments have differences that overflow only where those over T do.
+    pub(crate) prescale: f32,
+    /// 1 / (T · prescale), rounded, and what the rounding took.
+    pub(crate) inverse: f32,
+    pub(crate) inverse_lost: f32,
+    /// 1 / T, the factor of every derivative.
+    pub(crate) slope: f32,
+}
+
+impl Temperature {
+    pub(crate) const ONE: Self =
+        Self { prescale: 1.0, inverse: 1.0, inverse_lost: 0.0, slope: 1.0 };
+
+    pub(crate) fn new(temperature: f32) -> Self {
+        let prescale = if temperature > 1.0 { 0.5 } else { 1.0 };
+        let exact = 1.0 / (f64::from(temperature) * f64::from(prescale));
+        let inverse = exact as f32;
+        let inverse_lost = (exact - f64::from(inverse)) as f32;
+        Self { prescale, inverse, inverse_lost, slope: 1.0 / temperature }
+    }
+
+    pub(crate) fn is_one(self) -> bool {
+        self == Self::ONE
+    }
+}
+
+/// What takes part in a row-wise function, where not 0; repeated over a tensor's leading axes.
+#[derive(Clone, Copy)]
+pub(crate) struct MaskOf<S> {
+    pub(crate) storage: S,
+    pub(crate) elements: usize,
+}
+
+/// A row-wise function.
+#[derive(Clone, Copy)]
+pub(crate) struct RowCallOf<S> {
+    pub(crate) function: RowFunction,
+    pub(crate) lines: Lines,
+    pub(crate) temperature: Temperature,
+    pub(crate) mask: Option<MaskOf<S>>,
+}
+
+/// A product with the Jacobian of a row-wise function, J.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum RowProduct {
+    /// Jᵀ·dy
+    Backward,
+    /// J·dz
+    Jvp,
+}
+
+/// A gated unit: rows of twice the width, one half of which goes through the activation.
+#[derive(Clone, Copy)]
+pub(crate) struct GatedCall {
+    pub(crate) function: PointwiseFunction,
+    pub(crate) gate_first: bool,
+    /// The rows of the output.
+    pub(crate) rows: Rows,
+}
+
+impl GatedCall {
+    /// The rows of the input.
+    pub(crate) const fn input_rows(self) -> Rows {
+        Rows { count: self.rows.count, width: 2 * self.rows.width }
+    }
+
+    /// Where the values and the gate begin in a row of the input.
+    pub(crate) const fn offsets(self) -> (usize, usize) {
+        if self.gate_first { (self.rows.width, 0) } else { (0, self.rows.width) }
+    }
+}
+
+/// A tensor seen as rows, of which each has the next channel: row r has the channel r % channels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Channels {
+    pub(crate) channels: usize,
+    /// The length of a row; the last row ends where the elements do.
+    pub(crate) width: usize,
+    pub(crate) elements: usize,
+}
+
+impl Channels {
+    pub(crate) const fn rows(self) -> Rows {
+        let width = if self.width == 0 { 1 } else { self.width };
+        Rows { count: self.elements.div_ceil(width), width }
+    }
+}
+
+/// A tensor that is spread over rows of outputs: what belongs to row r and column c is element
+/// r·row + c·column.
+#[derive(Clone, Copy)]
+pub(crate) struct SpreadOf<S> {
+    pub(crate) storage: S,
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+}
+
+/// What a loss compares with, as the backends see it.
+#[derive(Clone, Copy)]
+pub(crate) enum TargetStorageOf<S> {
+    Dense(S),
+    Labels(S),
+}
+
+/// The rows of a batch that count in nothing: those with this label.
+#[derive(Clone, Copy)]
+pub(crate) struct IgnoredOf<S> {
+    pub(crate) labels: S,
+    pub(crate) label: i32,
+}
+
+/// What a loss compares with, and what its reduction multiplies by.
+#[derive(Clone, Copy)]
+pub(crate) struct LossCallOf<S> {
+    pub(crate) targets: TargetStorageOf<S>,
+    pub(crate) smoothing: f32,
+    pub(crate) ignore_index: Option<i32>,
+    /// The weights of elements; those of rows are in column 0.
+    pub(crate) weights: Option<SpreadOf<S>>,
+    pub(crate) class_weights: Option<S>,
+    /// What else the formula takes: never together with weights of classes.
+    pub(crate) extra: Option<SpreadOf<S>>,
+    pub(crate) scale: f32,
+    /// What the scale is divided by, where only the device knows.
+    pub(crate) divisor: Option<S>,
+    /// The coefficient of the squared log-sum-exp.
+    pub(crate) z_loss: f32,
+}
+
+/// Which of a loss's outputs to compute.
+#[derive(Clone, Copy)]
+pub(crate) struct LossOutputsOf<S> {
+    /// The scaled loss of each row.
+    pub(crate) losses: Option<S>,
+    /// The scaled loss of each element; not together with y.
+    pub(crate) terms: Option<S>,
+    /// The output of the activation.
+    pub(crate) y: Option<S>,
+    /// The scaled dE/dz.
+    pub(crate) dz: Option<S>,
+    /// Its sum over all rows, for a loss with a log-sum-exp.
+    pub(crate) column_sums: Option<ColumnSumsOf<S>>,
+}
+
+impl<S> Default for LossOutputsOf<S> {
+    fn default() -> Self {
+        Self { losses: None, terms: None, y: None, dz: None, column_sums: None }
+    }
+}
+
+/// Where the sum over all rows goes.
+#[derive(Clone, Copy)]
+pub(crate) struct ColumnSumsOf<S> {
+    pub(crate) storage: S,
+    /// Added to what is there.
+    pub(crate) accumulate: bool,
+}
+
+/// A loss on top of an activation, from z.
+#[derive(Clone, Copy)]
+pub(crate) struct LossPassOf<S> {
+    pub(crate) call: LossCallOf<S>,
+    pub(crate) head: Head,
+    /// Nothing where dz holds it, to be overwritten: for the log-sum-exp.
+    pub(crate) z: Option<S>,
+    pub(crate) rows: Rows,
+    /// The last row ends where the elements do.
+    pub(crate) elements: usize,
+    /// The row of the targets, weights and losses that the first row of z has.
+    pub(crate) first_row: usize,
+    pub(crate) outputs: LossOutputsOf<S>,
+}
+
+/// An output layer, from x to the loss and every gradient.
+#[derive(Clone, Copy)]
+pub(crate) struct LayerPassOf<S> {
+    pub(crate) x: S,
+    pub(crate) w: S,
+    /// w is stored as [outputs, inputs].
+    pub(crate) transposed: bool,
+    pub(crate) bias: Option<S>,
+    pub(crate) batch: usize,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) call: LossCallOf<S>,
+    /// Each output stands for itself in the loss, so that any cut into rows will do.
+    pub(crate) elementwise: bool,
+    pub(crate) head: Head,
+    /// The scaled loss of the batch: one number.
+    pub(crate) loss: Option<S>,
+    pub(crate) y: Option<S>,
+    pub(crate) dz: Option<S>,
+    pub(crate) dw: Option<S>,
+    pub(crate) db: Option<S>,
+    pub(crate) dx: Option<S>,
+    /// dw and db are added to what is there.
+    pub(crate) accumulate: bool,
+}
+
+/// The numbers that are kept of each row of logits between its tiles.
+pub(crate) const STATE: usize = 5;
+
+/// A step in the work on a tile of logits.
+#[derive(Clone, Copy)]
+pub(crate) enum TileStepOf<S> {
+    /// Merges the log-sum-exp of the tile's rows with the states of those before; the tile at column 0
+    /// begins anew.
+    Statistics,
+    /// Puts dE/dz in the place of the tile.
+    Gradient,
+    /// The scaled loss of each row, from the states alone.
+    Losses(S),
+}
+
+/// Softmax with cross-entropy for labels, over a tile of the logits: some rows, and of them some columns.
+#[derive(Clone, Copy)]
+pub(crate) struct TilePassOf<S> {
+    pub(crate) call: LossCallOf<S>,
+    pub(crate) tile: S,
+    /// The rows of the tile.
+    pub(crate) rows: Rows,
+    /// The row of the targets, weights and losses that the first row of the tile has.
+    pub(crate) first_row: usize,
+    pub(crate) first_column: usize,
+    /// The classes of a whole row.
+    pub(crate) classes: usize,
+    /// [`STATE`] numbers for each row of the tile.
+    pub(crate) states: S,
+}
+
+/// A matrix in a storage: row r, column c of what is stored lies at offset + r·stride + c.
+#[derive(Clone, Copy)]
+pub(crate) struct MatrixOf<S> {
+    pub(crate) storage: S,
+    pub(crate) offset: usize,
+    pub(crate) stride: usize,
+    /// The matrix is the transpose of what is stored.
+    pub(crate) transposed: bool,
+}
+
+impl<S: Copy> MatrixOf<S> {
+    /// A whole storage, in rows of so many columns.
+    pub(crate) const fn whole(storage: S, columns: usize) -> Self {
+        Self { storage, offset: 0, stride: columns, transposed: false }
+    }
+
+    /// The transpose, without a copy.
+    pub(crate) const fn transposed(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    /// The part of the matrix that begins at this row and column.
+    pub(crate) const fn at(self, row: usize, column: usize) -> Self {
+        let (row, column) = self.stored(row, column);
+        Self { offset: self.offset + row * self.stride + column, ..self }
+    }
+
+    /// What counts rows and columns of the matrix, for the rows and columns that are stored.
+    pub(crate) const fn stored(self, rows: usize, columns: usize) -> (usize, usize) {
+        if self.transposed { (columns, rows) } else { (rows, columns) }
+    }
+
+    /// The places in the storage from the first to the last element, where the matrix has this shape.
+    pub(crate) const fn range(self, rows: usize, columns: usize) -> Range<usize> {
+        let (rows, columns) = self.stored(rows, columns);
+        if rows == 0 || columns == 0 {
+            return 0..0;
+        }
+        self.offset..self.offset + (rows - 1) * self.stride + columns
+    }
+}
+
+/// A matrix product `output = activation(a·b + bias)` of shape [rows, columns].
+#[derive(Clone, Copy)]
+pub(crate) struct ProductOf<S> {
+    pub(crate) rows: usize,
+    pub(crate) inner: usize,
+    pub(crate) columns: usize,
+    pub(crate) a: MatrixOf<S>,
+    pub(crate) b: MatrixOf<S>,
+    /// Not transposed. What else lies in its storage stays as it is.
+    pub(crate) output: MatrixOf<S>,
+    pub(crate) epilogue: EpilogueOf<S>,
+    /// Adds a·b to what the output holds, before the epilogue.
+    pub(crate) accumulate: bool,
+}
+
+/// What is done to each element of a product before it is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct EpilogueOf<S> {
+    /// Added to each row.
+    pub(crate) bias: Option<BiasOf<S>>,
+    pub(crate) function: PointwiseFunction,
+}
+
+impl Epilogue<'_> {
+    /// Nothing is done.
+    pub(crate) const NONE: Self = Self { bias: None, function: PointwiseFunction::Identity };
+}
+
+/// One number for each column, from an offset of a storage on.
+#[derive(Clone, Copy)]
+pub(crate) struct BiasOf<S> {
+    pub(crate) storage: S,
+    pub(crate) offset: usize,
+}
+
+/// Weights to change in place, and their gradient.
+#[derive(Clone, Copy)]
+pub(crate) struct UpdateOf<S> {
+    pub(crate) weights: S,
+    pub(crate) gradient: S,
+    pub(crate) elements: usize,
+}
+
+/// A step of gradient descent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SgdStep {
+    pub(crate) learning_rate: f32,
+    pub(crate) momentum: f32,
+    pub(crate) weight_decay: f32,
+}
+
+/// A step of Adam, as the kernels take it: the bias corrections are worked into it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdamStep {
+    /// Times the weight, added to the gradient.
+    pub(crate) weight_decay: f32,
+    /// Times the weight, taken from the weight.
+    pub(crate) decoupled_decay: f32,
+    /// 1 less that, which the weight is multiplied by where the difference loses digits or overflows.
+    pub(crate) kept: f32,
+    pub(crate) betas: [f32; 2],
+    pub(crate) one_minus_betas: [f32; 2],
+    /// The learning rate over 1 − β1^t.
+    pub(crate) step_size: f32,
+    /// 1 / √(1 − β2^t)
+    pub(crate) root_scale: f32,
+    pub(crate) epsilon: f32,
+}
+
+/// An operation on the storages of tensors.
+///
+/// An output is overwritten whole, but for those of products and column sums. It may be one of the inputs: the
+/// inputs count as they were before.
+#[derive(Clone)]
+pub(crate) enum OpOf<S> {
+    /// `map` of each element, for tensors of either type.
+    Unary {
+        map: Map,
+        function: PointwiseFunction,
+        input: S,
+        output: S,
+        elements: usize,
+    },
+    /// The chain rule for each element: two inputs of one type, and an output of either.
+    Binary {
+        map: Binary,
+        function: PointwiseFunction,
+        inputs: [S; 2],
+        output: S,
+        elements: usize,
+    },
+    RowForward {
+        call: RowCallOf<S>,
+        z: S,
+        y: S,
+    },
+    /// From the output y.
+    RowProduct {
+        product: RowProduct,
+        call: RowCallOf<S>,
+        y: S,
+        vector: S,
+        output: S,
+    },
+    /// From the output y; the Jacobians of the lines one after the other.
+    RowJacobian {
+        call: RowCallOf<S>,
+        y: S,
+        output: S,
+    },
+    /// `y = value ⊙ g(gate)`
+    GatedForward {
+        call: GatedCall,
+        x: S,
+        y: S,
+    },
+    /// Both gradients, where the values and the gate are in x.
+    GatedBackward {
+        call: GatedCall,
+        x: S,
+        dy: S,
+        dx: S,
+    },
+    PreluForward {
+        channels: Channels,
+        z: S,
+        weight: S,
+        y: S,
+    },
+    /// From z, the weight and dy: dE/dz, and the weight's gradient of each channel.
+    PreluBackward {
+        channels: Channels,
+        inputs: [S; 3],
+        dz: S,
+        dweight: S,
+    },
+    Loss(LossPassOf<S>),
+    /// A whole output layer in one pass, on a backend that [supports](super::Backend::supports) it.
+    Layer(LayerPassOf<S>),
+    Tile(TileStepOf<S>, TilePassOf<S>),
+    /// What each row weighs in a mean: its weight times that of its label, 0 if it is ignored.
+    RowWeights {
+        call: LossCallOf<S>,
+        rows: Rows,
+        output: S,
+    },
+    /// Copies the rows of a batch from the first row on to the beginning of a workspace, with zeros in the place of
+    /// ignored ones. The input may be of f16.
+    KeepRows {
+        ignored: IgnoredOf<S>,
+        input: S,
+        first_row: usize,
+        rows: Rows,
+        output: S,
+    },
+    /// Puts zeros in the place of the ignored rows among these of a batch, in what an operation made itself.
+    ClearRows {
+        ignored: IgnoredOf<S>,
+        output: S,
+        first_row: usize,
+        rows: Rows,
+    },
+    /// The sum of all elements; 0 for none.
+    Sum {
+        input: S,
+        output: S,
+        elements: usize,
+    },
+    /// The sum over all rows, zeros for none, in the output from the offset on. What else the output holds stays as
+    /// it is. With `accumulate`, the sum is added to what is there.
+    ColumnSum {
+        input: S,
+        rows: Rows,
+        output: S,
+        offset: usize,
+        accumulate: bool,
+    },
+    /// The factors may be of f16.
+    Product(ProductOf<S>),
+    /// Zeros.
+    Zero {
+        output: S,
+        words: usize,
+    },
+    /// The velocity is the optimizer's own: no one else sees it. Without momentum there is none.
+    Sgd {
+        step: SgdStep,
+        update: UpdateOf<S>,
+        velocity: Option<S>,
+    },
+    /// The moments are the optimizer's own, too.
+    Adam {
+        step: AdamStep,
+        update: UpdateOf<S>,
+        moments: [S; 2],
+    },
+    /// Multiplies gradients, each with its number of elements, by min(1, max_norm / (norm + 1e-6)), and writes the
+    /// norm of all of them before.
+    ClipNorm {
+        gradients: Vec<(S, usize)>,
+        max_norm: f32,
+        norm: S,
+    },
+    /// Keeps the elements within ±limit; NaN stays NaN.
+    ClipValue {
+        gradients: Vec<(S, usize)>,
+        limit: f32,
+    },
+}
+
+pub(crate) type Op<'a> = OpOf<&'a Storage>;
+
+/// How an operation uses a storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Read,
+    /// Or changed.
+    Written,
+}
+
+impl<S> OpOf<S> {
+    /// The operation with each storage in another form; the function also learns how the operation uses it.
+    pub(crate) fn map<'s, T>(&'s self, to: &mut dyn FnMut(&'s S, Use) -> T) -> OpOf<T> {
+        use Use::{Read as R, Written as W};
+        match self {
+            Self::Unary { map, function, input, output, elements } => OpOf::Unary {
+                map: *map,
+                function: *function,
+                input: to(input, R),
+                output: to(output, W),
+                elements: *elements,
+            },
+            Self::Binary { map, function, inputs, output, elements } => OpOf::Binary {
+                map: *map,
+                function: *function,
+                inputs: inputs.each_ref().map(|input| to(input, R)),
+                output: to(output, W),
+                elements: *elements,
+            },
+            Self::RowForward { call, z, y } => {
+                OpOf::RowForward { call: call.map(to), z: to(z, R), y: to(y, W) }
+            }
+            Self::RowProduct { product, call, y, vector, output } => OpOf::RowProduct {
+                product: *product,
+                call: call.map(to),
+                y: to(y, R),
+                vector: to(vector, R),
+                output: to(output, W),
+            },
+            Self::RowJacobian { call, y, output } => {
+                OpOf::RowJacobian { call: call.map(to), y: to(y, R), output: to(output, W) }
+            }
+            Self::GatedForward { call, x, y } => {
+                OpOf::GatedForward { call: *call, x: to(x, R), y: to(y, W) }
+            }
+            Self::GatedBackward { call, x, dy, dx } => {
+                OpOf::GatedBackward { call: *call, x: to(x, R), dy: to(dy, R), dx: to(dx, W) }
+            }
+            Self::PreluForward { channels, z, weight, y } => OpOf::PreluForward {
+                channels: *channels,
+                z: to(z, R),
+                weight: to(weight, R),
+                y: to(y, W),
+            },
+            Self::PreluBackward { channels, inputs, dz, dweight } => OpOf::PreluBackward {
+                channels: *channels,
+                inputs: inputs.each_ref().map(|input| to(input, R)),
+                dz: to(dz, W),
+                dweight: to(dweight, W),
+            },
+            Self::Loss(pass) => OpOf::Loss(pass.map(to)),
+            Self::Layer(pass) => OpOf::Layer(pass.map(to)),
+            Self::Tile(step, pass) => OpOf::Tile(step.map(to), pass.map(to)),
+            Self::RowWeights { call, rows, output } => {
+                OpOf::RowWeights { call: call.map(to), rows: *rows, output: to(output, W) }
+            }
+            Self::KeepRows { ignored, input, first_row, rows, output } => OpOf::KeepRows {
+                ignored: ignored.map(to),
+                input: to(input, R),
+                first_row: *first_row,
+                rows: *rows,
+                output: to(output, W),
+            },
+            Self::ClearRows { ignored, output, first_row, rows } => OpOf::ClearRows {
+                ignored: ignored.map(to),
+                output: to(output, W),
+                first_row: *first_row,
+                rows: *rows,
+            },
+            Self::Sum { input, output, elements } => {
+                OpOf::Sum { input: to(input, R), output: to(output, W), elements: *elements }
+            }
+            Self::ColumnSum { input, rows, output, offset, accumulate } => OpOf::ColumnSum {
+                input: to(input, R),
+                rows: *rows,
+                output: to(output, W),
+                offset: *offset,
+                accumulate: *accumulate,
+            },
+            Self::Product(product) => OpOf::Product(product.map(to)),
+            Self::Zero { output, words } => OpOf::Zero { output: to(output, W), words: *words },
+            Self::Sgd { step, update, velocity } => OpOf::Sgd {
+                step: *step,
+                update: update.map(to),
+                velocity: velocity.as_ref().map(|velocity| to(velocity, W)),
+            },
+            Self::Adam { step, update, moments } => OpOf::Adam {
+                step: *step,
+                update: update.map(to),
+                moments: moments.each_ref().map(|moments| to(moments, W)),
+            },
+            Self::ClipNorm { gradients, max_norm, norm } => OpOf::ClipNorm {
+                gradients: gradients.iter().map(|(it, count)| (to(it, W), *count)).collect(),
+                max_norm: *max_norm,
+                norm: to(norm, W),
+            },
+            Self::ClipValue { gradients, limit } => OpOf::ClipValue {
+                gradients: gradients.iter().map(|(it, count)| (to(it, W), *count)).collect(),
+                limit: *limit,
+            },
+        }
+    }
+}
+
+type To<'t, 's, S, T> = &'t mut dyn FnMut(&'s S, Use) -> T;
+
+impl<S> RowCallOf<S> {
+    fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> RowCallOf<T> {
+        let mask = self
+            .mask
+            .as_ref()
+            .map(|mask| MaskOf { storage: to(&mask.storage, Use::Read), elements: mask.elements });
+        let Self { function, lines, temperature, .. } = *self;
+        RowCallOf { function, lines, temperature, mask }
+    }
+}
+
+impl<S> SpreadOf<S> {
+    fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> SpreadOf<T> {
+        SpreadOf { storage: to(&self.storage, Use::Read), row: self.row, column: self.column }
+    }
+}
+
+impl<S> IgnoredOf<S> {
+    fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> IgnoredOf<T> {
+        IgnoredOf { labels: to(&self.labels, Use::Read), label: self.label }
+    }
+}
+
+impl<S> LossCallOf<S> {
+    fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> LossCallOf<T> {
+        LossCallOf {
+            targets: match &self.targets {
+                TargetStorageOf::Dense(values) => TargetStorageOf::Dense(to(values, Use::Read)),
+                TargetStorageOf::Labels(labels) => TargetStorageOf::Labels(to(labels, Use::Read)),
+            },
+            smoothing: self.smoothing,
+            ignore_index: self.ignore_index,
+            weights: self.weights.as_ref().map(|weights| weights.map(to)),
+            class_weights: self.class_weights.as_ref().map(|weights| to(weights, Use::Read)),
+            extra: self.extra.as_ref().map(|extra| extra.map(to)),
+            scale: self.scale,
+            divisor: self.divisor.as_ref().map(|divisor| to(divisor, Use::Read)),
+            z_loss: self.z_loss,
+        }
+    }
+}
+
+impl<S> LossPassOf<S> {
+    fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> LossPassOf<T> {
+        let mut written = |storage: &'s Option<S>| storage.as_ref().map(|it| to(it, Use::Written));
+        let LossOutputsOf { losses, terms, y, dz, column_sums } = &self.outputs;
+        let outputs = LossOutputsOf {
+            losses: written(losses),
+            terms: written(terms),
+            y: written(y),
+            dz: written(dz),
+            column_sums: column_sums.as_ref().map(|sums| ColumnSumsOf {
+                storage: to(&sums.storage, Use::Written),
+                accumulate: sums.accumulate,
+            }),
+        };
+        LossPassOf {
+            call: self.call.map(to),
+            head: self.head,
+            z: self.z.as_ref().map(|z| to(z, Use::Read)),
+            rows: self.rows,
+            elements: self.elements,
+            first_row: self.first_row,
+            outputs,
+        }
+    }
+}
+
+impl<S> LayerPassOf<S> {
+    fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> LayerPassOf<T> {
+        let mut written = |storage: &'s Option<S>| storage.as_ref().map(|it| to(it, Use::Written));
+        let [loss, y, dz, dw, db, dx] =
+            [&self.loss, &self.y, &self.dz, &self.dw, &self.db, &self.dx].map(&mut written);
+        LayerPassOf {
+            x: to(&self.x, Use::Read),
+            w: to(&self.w, Use::Read),
+            transposed: self.transposed,
+            bias: self.bias.as_ref().map(|bias| to(bias, Use::Read)),
+            batch: self.batch,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            call: self.call.map(to),
+            elementwise: self.elementwise,
+            head: self.head,
+            loss,
+            y,
+            dz,
+            dw,
+            db,
+            dx,
+            accumulate: self.accumulate,
+        }
+    }
+}
+
+impl<S> TileStepOf<S> {
+    fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> TileStepOf<T> {
+        match self {
+            Self::Statistics => TileStepOf::Statistics,
+            Self::Gradient => TileStepOf::Gradient,
+            Self::Losses(losses) => TileStepOf::Losses(to(losses, Use::Written)),
+        }
+    }
+}
+
+impl<S> TilePassOf<S> {
+    fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> TilePassOf<T> {
+        TilePassOf {
+            call: self.call.map(to),
+            tile: to(&self.tile, Use::Written),
+            rows: self.rows,
+            first_row: self.first_row,
+            first_column: self.first_column,
+            classes: self.classes,
+            states: to(&self.states, Use::Written),
+        }
+    }
+}
+
+impl<S> ProductOf<S> {
+    fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> ProductOf<T> {
+        let mut matrix = |matrix: &'s MatrixOf<S>, used| MatrixOf {
+            storage: to(&matrix.storage, used),
+            offset: matrix.offset,
+            stride: matrix.stride,
+            transposed: matrix.transposed,
+        };
+        let (a, b) = (matrix(&self.a, Use::Read), matrix(&self.b, Use::Read));
+        let output = matrix(&self.output, Use::Written);
+        let EpilogueOf { bias, function } = &self.epilogue;
+        let bias = bias
+            .as_ref()
+            .map(|bias| BiasOf { storage: to(&bias.storage, Use::Read), offset: bias.offset });
+        ProductOf {
+            rows: self.rows,
+            inner: self.inner,
+            columns: self.columns,
+            a,
+            b,
+            output,
+            epilogue: EpilogueOf { bias, function: *function },
+            accumulate: self.accumulate,
+        }
+    }
+}
+
+impl<S> UpdateOf<S> {
+    fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> UpdateOf<T> {
+        UpdateOf {
+            weights: to(&self.weights, Use::Written),
+            gradient: to(&self.gradient, Use::Read),
+            elements: self.elements,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Plans on the CPU: operations one after the other.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::cell::{Cell, OnCpu, Snapshot};
+use super::{CpuBackend, write};
+use crate::backend::{Backend, OpOf, Purpose, Replay, Step, Storage};
+use crate::error::Result;
+
+pub(super) struct CpuPlan {
+    backend: CpuBackend,
+    steps: Vec<Prepared>,
+    /// Every storage that the steps name.
+    storages: Vec<Storage>,
+    /// Held while the plan runs: it writes to the same tensors each time.
+    running: Mutex<()>,
+}
+
+enum Prepared {
+    Run(Arc<OpOf<Storage>>),
+    /// What the host wrote, which the output shares until it is written again.
+    Restore(Snapshot, Storage),
+}
+
+impl CpuPlan {
+    pub(super) fn new(backend: &CpuBackend, steps: &[Step]) -> Result<Self> {
+        let mut storages = Vec::new();
+        let prepare = |step: &Step| match step {
+            Step::Run(op) => {
+                op.map(&mut |storage, _| storages.push(storage.clone()));
+                Ok(Prepared::Run(Arc::clone(op)))
+            }
+            Step::Write { bytes, contents, output } => {
+                let words = output.cpu_words()?.elements();
+                let written = Cell::new(backend.pool(), Purpose::Tensor, words);
+                write(bytes, *contents, &written)?;
+                Ok(Prepared::Restore(written.snapshot()?, output.clone()))
+            }
+        };
+        let steps = steps.iter().map(prepare).collect::<Result<_>>()?;
+        Ok(Self { backend: backend.clone(), steps, storages, running: Mutex::new(()) })
+    }
+
+    fn run_steps(&self) -> Result<()> {
+        for step in &self.steps {
+            match step {
+                Prepared::Run(op) => self.backend.run(&op.map(&mut |storage, _| storage))?,
+                Prepared::Restore(snapshot, output) => output.cpu_words()?.restore(snapshot),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Replay for CpuPlan {
+    fn run(&self) -> Result<()> {
+        let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = self.run_steps();
+        // Between two runs the workspace is free for others.
+        for storage in &self.storages {
+            storage.cpu_words()?.release();
+        }
+        done
+    }
+}
