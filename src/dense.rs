@@ -3,10 +3,10 @@
 use wgrad_formula::formulas::PointwiseFunction;
 
 use crate::activation::Activation;
+use crate::device::halves::change_in_f32;
+use crate::device::tensor::{Tensor, check_devices, check_shape, check_sums};
 use crate::error::Result;
-use crate::halves::change_in_f32;
 use crate::linear::Linear;
-use crate::tensor::{Tensor, check_devices, check_shape, check_sums};
 
 /// A hidden layer, `y = g(x·w + b)`, with its backward pass.
 ///

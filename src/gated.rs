@@ -5,11 +5,11 @@ use std::str::FromStr;
 
 use crate::activation::Activation;
 use crate::backend::{GatedCall, OpOf};
+use crate::device::halves::in_f32;
+use crate::device::tensor::{Tensor, check_devices, check_shape};
 use crate::error::{Error, Result};
-use crate::halves::in_f32;
 use crate::lines::Rows;
 use crate::shape::Shape;
-use crate::tensor::{Tensor, check_devices, check_shape};
 use wgrad_formula::data::names::{Call, given_twice, same_name, unknown_name};
 use wgrad_formula::formulas::{Function, PointwiseFunction};
 

@@ -101,37 +101,30 @@ mod gated;
 mod gpu;
 #[cfg(test)]
 mod gpu_kernel_tests;
-mod halves;
-mod labels;
 mod linear;
 mod loss;
 #[cfg(test)]
 mod matrix_tests;
 mod optimizer;
 mod output_layer;
-mod plan;
 mod prelu;
 pub mod reference;
-mod tensor;
 
 pub use activation::{Activation, Rowwise};
 pub use backend::{Counters, DeviceInfo, DeviceKind, DeviceOptions, Memory, MemoryUse, Preference};
 pub use dense::{Dense, DenseForward, DenseGradients};
-pub use device::Device;
+pub use device::{Device, Labels, Plan, Tensor};
 pub use dtype::DType;
 pub use error::{Error, Result};
 pub use gated::Gated;
 #[doc(hidden)]
 pub use gpu::{AssembledKernel, KernelKind, assembled_kernels};
-pub use labels::Labels;
 pub use loss::{Loss, Targets};
 pub use optimizer::{Adam, AdamW, Sgd, clip_gradient_norm, clip_gradient_value};
 pub use output_layer::{Logits, OutputGradients, OutputLayer, Outputs};
-pub use plan::Plan;
 pub use prelu::{Prelu, PreluGradients};
 pub use reduction::Reduction;
 pub use shape::Shape;
-pub use tensor::Tensor;
 
 /// Numbers of 16 bits, for tensors of [`f16`](half::f16).
 pub use half;

@@ -5,10 +5,10 @@ use std::ops::Range;
 use wgrad_formula::formulas::PointwiseFunction;
 
 use crate::backend::{Bias, Epilogue, Ignored, Matrix, OpOf, Product, Storage};
+use crate::device::tensor::{Tensor, check_devices};
 use crate::error::{Error, Result};
 use crate::lines::Rows;
 use crate::shape::Shape;
-use crate::tensor::{Tensor, check_devices};
 
 /// The checked operands of `x·w + b`: x and w of either type, b of f32.
 pub(crate) struct Linear<'a> {

@@ -10,9 +10,9 @@ use wgrad_formula::formulas::PointwiseFunction;
 use crate::backend::{Bias, Epilogue, Matrix, OpOf, Product, Rows};
 use crate::common::narrow;
 use crate::device::Device;
+use crate::device::tensor::Tensor;
 use crate::dtype::DType;
 use crate::gpu::{Family, Patch, Tile, Variant, forced};
-use crate::tensor::Tensor;
 use crate::{on_every_device, reference};
 
 fn whole_numbers(count: usize, seed: u64) -> Vec<f32> {

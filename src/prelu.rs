@@ -1,9 +1,9 @@
 //! Prelu with a learned weight.
 
 use crate::backend::{Channels, Lines, OpOf};
+use crate::device::halves::in_f32;
+use crate::device::tensor::{Tensor, check_devices, check_shape};
 use crate::error::{Error, Result};
-use crate::halves::in_f32;
-use crate::tensor::{Tensor, check_devices, check_shape};
 
 /// The leaky rectified linear unit with learned slopes (He, Zhang, Ren and Sun 2015):
 /// `y = z` where z > 0, else `weight·z`.

@@ -11,10 +11,10 @@ use std::fmt;
 use wgrad_formula::formulas::{Function, PointwiseFunction};
 
 use crate::backend::{Binary, OpOf, Unary};
+use crate::device::halves::in_f32;
+use crate::device::kernel_source;
+use crate::device::tensor::{Tensor, check_devices, misshaped};
 use crate::error::{Error, Result};
-use crate::gpu;
-use crate::halves::in_f32;
-use crate::tensor::{Tensor, check_devices, misshaped};
 
 impl Activation {
     /// `g(z)`: element by element, or along the last axis for row-wise activations, which [`Rowwise`]
@@ -203,7 +203,7 @@ impl Activation {
             2 => Unary::SecondDerivative,
             _ => return None,
         };
-        self.function().pointwise().map(|function| gpu::unary_source(map, function))
+        self.function().pointwise().map(|function| kernel_source(map, function))
     }
 
     /// The pointwise function of an operation that functions of rows do not have.

@@ -6,12 +6,12 @@ use super::{Activation, check_inputs};
 use wgrad_formula::formulas::{Function, RowFunction};
 
 use crate::backend::{Mask, OpOf, RowCall, RowProduct, Temperature};
+use crate::device::halves::in_f32;
+use crate::device::plan::Check;
+use crate::device::tensor::{Tensor, check_devices, check_shape};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::halves::in_f32;
-use crate::plan::Check;
 use crate::shape::Shape;
-use crate::tensor::{Tensor, check_devices, check_shape};
 
 /// A row-wise activation along any axis, with a temperature and a mask.
 ///

@@ -31,8 +31,8 @@ use cell::{Cell, OnCpu};
 use region::Region;
 
 use crate::backend::{
-    Backend, Counters, DeviceInfo, DeviceKind, Memory, Op, Pool, Preparation, Purpose, Reading,
-    Replay, Step, Storage, Update, Wgpu, Written, copied, parallel, room, with_memory,
+    Backend, Counters, DeviceInfo, DeviceKind, Memory, Op, OpOf, Pool, Preparation, Purpose,
+    Reading, Replay, Step, Storage, Update, Wgpu, Written, copied, parallel, room, with_memory,
 };
 use crate::error::Result;
 
@@ -156,7 +156,9 @@ impl Backend for CpuBackend {
     }
 
     fn run(&self, op: &Op<'_>) -> Result<()> {
-        self.0.executed.fetch_add(1, Ordering::Relaxed);
+        if !matches!(op, OpOf::Zero { .. }) {
+            self.0.executed.fetch_add(1, Ordering::Relaxed);
+        }
         run::run(self, op)
     }
 

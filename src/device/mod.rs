@@ -1,10 +1,16 @@
-//! Floor 6: places to compute. Only here the two backends have names.
+//! Floor 6: places to compute, and the tensors and plans on them. Only here the two backends have names.
+
+pub(crate) mod halves;
+pub(crate) mod labels;
+pub(crate) mod plan;
+pub(crate) mod tensor;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use half::f16;
+use wgrad_formula::formulas::{Map, PointwiseFunction};
 
 use crate::backend::{
     Backend, Counters, DeviceInfo, DeviceOptions, Memory, OpOf, Preference, Purpose, Storage, Wgpu,
@@ -14,10 +20,11 @@ use crate::cpu::CpuBackend;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::gpu::{self, GpuBackend};
-use crate::labels::Labels;
-use crate::plan::Plan;
 use crate::shape::Shape;
-use crate::tensor::Tensor;
+
+pub use labels::Labels;
+pub use plan::Plan;
+pub use tensor::Tensor;
 
 /// A place to compute: a GPU through wgpu, or the CPU. Cheap to clone, usable from any thread.
 ///
@@ -410,4 +417,9 @@ fn block_on<T>(what: &str, future: impl Future<Output = Result<T>>) -> Result<T>
         });
     }
     pollster::block_on(future)
+}
+
+/// The WGSL of the kernel that maps each element.
+pub(crate) fn kernel_source(map: Map, function: PointwiseFunction) -> String {
+    gpu::unary_source(map, function)
 }

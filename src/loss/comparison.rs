@@ -10,12 +10,12 @@ use crate::backend::{
     Ignored, LossCall, Mask, OpOf, RowCall, Spread, Storage, TargetStorage, Temperature,
 };
 use crate::device::Device;
+use crate::device::plan::Check;
+use crate::device::tensor::{Tensor, check_devices, check_shape};
 use crate::error::{Error, Result};
 use crate::lines::{Lines, Rows};
-use crate::plan::Check;
 use crate::reduction::Reduction;
 use crate::shape::Shape;
-use crate::tensor::{Tensor, check_devices, check_shape};
 
 /// The elements that one partial sum of a loss on elements takes in: fixed, so that the result does
 /// not depend on the number of threads.

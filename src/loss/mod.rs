@@ -15,11 +15,11 @@ use wgrad_formula::formulas::Unit;
 
 use crate::backend::{LossOutputs, LossPass, OpOf, Storage};
 use crate::device::Device;
+use crate::device::halves::in_f32;
+use crate::device::tensor::Tensor;
 use crate::error::Result;
-use crate::halves::in_f32;
 use crate::reduction::Reduction;
 use crate::shape::Shape;
-use crate::tensor::Tensor;
 
 impl Loss {
     /// The loss of outputs y of shape [B, K] against targets: dense ones of the same shape, or labels,

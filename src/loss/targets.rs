@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use crate::device::Device;
+use crate::device::labels::Labels;
+use crate::device::tensor::Tensor;
 use crate::error::Result;
-use crate::labels::Labels;
-use crate::tensor::Tensor;
 
 /// What a loss compares its outputs with: numbers of the output's shape, or a class index for each row;
 /// with the weights and variances that go with them. References to a [`Tensor`] and to [`Labels`]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::targets::TargetValues;
 use super::{Loss, Targets};
 use crate::backend::{Bounds, Extreme};
+use crate::device::plan::Check;
+use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
-use crate::plan::Check;
-use crate::tensor::Tensor;
 
 /// That the elements of a tensor that a loss is given lie in a range, as far as the host knows them;
 /// NaN aside. The reason goes into the message: "must be from 0 to 1".

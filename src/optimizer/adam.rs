@@ -2,8 +2,8 @@
 
 use super::{States, check_not_negative};
 use crate::backend::{AdamStep, OpOf};
+use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
-use crate::tensor::Tensor;
 
 /// Adam (Kingma & Ba, [Adam: a method for stochastic optimization](https://arxiv.org/abs/1412.6980),
 /// 2015), as PyTorch defines it:

@@ -5,9 +5,9 @@ use std::collections::hash_map::Entry;
 
 use crate::backend::{OpOf, Storage};
 use crate::device::Device;
+use crate::device::tensor::{Tensor, check_devices};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
-use crate::tensor::{Tensor, check_devices};
 
 /// Scales gradients, in place, so that the norm of all of them together is at most `max_norm`
 /// (Pascanu, Mikolov & Bengio,

@@ -10,10 +10,10 @@ pub use sgd::Sgd;
 
 use crate::backend::{Identity, Update};
 use crate::device::Device;
+use crate::device::halves::change_in_f32;
+use crate::device::tensor::{Tensor, check_devices, check_shape};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::halves::change_in_f32;
-use crate::tensor::{Tensor, check_devices, check_shape};
 
 /// What an optimizer keeps for each weight tensor that it has stepped, for as long as that tensor lives.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use super::{States, check_not_negative};
 use crate::backend::{OpOf, SgdStep, Update};
 use crate::device::Device;
+use crate::device::tensor::Tensor;
 use crate::error::Result;
-use crate::tensor::Tensor;
 
 /// Stochastic gradient descent with momentum and weight decay, as PyTorch defines it:
 ///

@@ -6,12 +6,12 @@ use wgrad_formula::formulas::{self, PointwiseFunction};
 use crate::activation::Activation;
 use crate::backend::{LayerPass, LossOutputs, LossPass, OpOf};
 use crate::device::Device;
+use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
 use crate::lines::Rows;
 use crate::loss::Comparison;
 use crate::shape::Shape;
-use crate::tensor::Tensor;
 
 /// What lies above the logits; what was not asked for need not be there.
 pub(super) struct Head {

@@ -8,13 +8,13 @@ use wgrad_formula::formulas::Function;
 
 use crate::activation::Activation;
 use crate::backend::ColumnSums;
+use crate::device::tensor::{Tensor, check_devices, check_shape, check_sums};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::linear::Linear;
 use crate::loss::{Comparison, Loss, Targets, check_outputs};
 use crate::reduction::Reduction;
 use crate::shape::Shape;
-use crate::tensor::{Tensor, check_devices, check_shape, check_sums};
 use head::Head;
 
 bitflags::bitflags! {

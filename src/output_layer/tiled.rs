@@ -11,10 +11,10 @@ use super::{OutputLayer, Outputs, Parts};
 use wgrad_formula::formulas::{Formula, Head, PointwiseFunction};
 
 use crate::backend::{LossCall, LossOutputs, LossPass, OpOf, STATE, Storage, TilePass, TileStep};
+use crate::device::tensor::Tensor;
 use crate::error::Result;
 use crate::linear::{Linear, Tile};
 use crate::loss::Comparison;
-use crate::tensor::Tensor;
 
 /// The bytes of a tile, at most: with what else an operation needs, the workspace stays below 64 MiB.
 pub(super) const TILE_BYTES: usize = 56 << 20;

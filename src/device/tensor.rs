@@ -7,12 +7,12 @@ use std::task::Poll;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use super::Device;
+use super::plan::check_reading;
 use crate::backend::{Bounds, Reading, Storage, Written, copied, room};
-use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::lines::Rows;
-use crate::plan::check_reading;
 use crate::shape::Shape;
 
 /// A shaped, row-major array of f32 or f16 on a device: what [`Device::tensor`] and

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Device;
+use super::plan::check_reading;
 use crate::backend::{Storage, Written};
-use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::plan::check_reading;
 
 /// Class indices on a device, one a row: what [`Device::labels`] makes.
 ///

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 
 use wgrad_formula::formulas::PointwiseFunction;
 
+use super::tensor::Tensor;
 use crate::backend::{OpOf, Unary};
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::tensor::Tensor;
 
 impl Tensor {
     /// The tensor as f32: itself, or a copy in the workspace.

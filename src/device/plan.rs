@@ -5,8 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::Device;
 use crate::backend::{Op, Replay, Step, Storage, Written};
-use crate::device::Device;
 use crate::error::{Error, Result};
 
 /// A step that is done again and again on tensors of the same shapes: what [`Device::record`] makes.
