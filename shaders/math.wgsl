@@ -2,24 +2,24 @@
 //
 // WGSL's own exp may be off by 3 + 2|x| units in the last place, its tanh overflows on some drivers
 // and has a relative error of 1e-3 near 0. The functions here use + - * / and bit operations alone.
-// They hold whether or not the driver fuses a multiply-add, with division that is off by 2.5 units,
-// and where subnormal numbers are flushed to zero.
+// They are accurate whether or not the driver fuses multiply-adds or flushes subnormal numbers to zero,
+// and with division that is off by 2.5 units.
 //
-// Two habits make that so:
+// Two techniques ensure this:
 //  * A driver may reassociate: (p + q) - p can become q. opaque(x) hides a value from the optimiser.
-//  * A product is exact where both factors have 12 significant bits: head(x) keeps the upper 12.
+//  * A product is exact if both factors have 12 significant bits: head(x) keeps the upper 12.
 //
-// None of the functions treats a NaN: the kernels do, by its bits (x != x is never true on Vulkan,
-// and max, min, clamp and select lose it).
+// The functions do not handle NaN. The kernels do, by its bits (x != x is never true on Vulkan, and
+// max, min, clamp and select lose it).
 
-// Zero, in a way that the compiler cannot know: each entry point sets it from its parameters.
+// Always 0, but unknown to the compiler: each entry point sets it from its parameters.
 var<private> opaque_zero: u32;
 
 // Whether the numbers of activations and losses are constants of the kernel, so that a test of one costs
-// nothing; or come with each dispatch, where some drivers follow both branches.
+// nothing. Otherwise they come with each dispatch, and some drivers then execute both branches.
 const NUMBERS_ARE_CONSTANTS: bool = true;
 
-// x, through an operation that the optimiser cannot see through.
+// x, as the result of an operation that the optimiser cannot see through.
 fn opaque(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) ^ opaque_zero);
 }
@@ -36,28 +36,28 @@ fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
-// Also for subnormal x: some drivers take them for zero in comparisons of numbers.
+// Correct for subnormal x too, which some drivers take for zero when comparing floats.
 fn is_positive(x: f32) -> bool {
     return bitcast<i32>(x) > 0;
 }
 
-// Whether a < b, also for subnormal numbers; -0 and 0 are one.
+// Whether a < b, correct for subnormal numbers too; -0 and 0 are equal.
 fn is_less(a: f32, b: f32) -> bool {
     return order(a) < order(b);
 }
 
-// -x, also for subnormal x.
+// -x, correct for subnormal x too.
 fn opposite(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) ^ 0x80000000u);
 }
 
-// A number that grows with x.
+// An integer that increases with x.
 fn order(x: f32) -> i32 {
     let magnitude = bitcast<i32>(x) & 0x7fffffff;
     return select(magnitude, -magnitude, bitcast<i32>(x) < 0);
 }
 
-// y, or NaN where the condition holds: by bits, as the optimiser may assume that no number is NaN.
+// y, or NaN if the condition holds: selected as bits, because the optimiser may assume that no number is NaN.
 fn nan_where(condition: bool, y: f32) -> f32 {
     return bitcast<f32>(select(bitcast<u32>(y), 0x7fc00000u, condition));
 }
@@ -88,13 +88,13 @@ fn math_sign(x: f32) -> f32 {
     return select(select(one, x, magnitude > 0x7f800000u), 0.0, magnitude == 0u);
 }
 
-// high + low, where low is what high cannot hold of a product or a quotient.
+// high + low, where low is the rounding error of high, a product or a quotient.
 struct Parts {
     high: f32,
     low: f32,
 }
 
-// 0 - low: a low part that is known to be 0 stays so, where -0 would not.
+// 0 - low rather than -low: a low part that the compiler knows to be 0 stays 0 and does not become -0.
 fn negative(x: Parts) -> Parts {
     return Parts(-x.high, 0.0 - x.low);
 }
@@ -109,16 +109,16 @@ fn magnitude(x: Parts) -> Parts {
     return Parts(abs(x.high), bitcast<f32>(bitcast<u32>(x.low) ^ sign));
 }
 
-// x, kept between the bounds; its low part counts only where it is within.
+// x clamped to the bounds; the low part is dropped if x.high is outside.
 fn bounded(x: Parts, least: f32, most: f32) -> Parts {
     let within = x.high >= least && x.high <= most;
     return Parts(clamp(x.high, least, most), select(0.0, x.low, within));
 }
 
-// Below, what a product or quotient loses may be flushed to zero.
+// Below this, the rounding error of a product or quotient may be flushed to zero.
 const TINY: f32 = 1e-30;
 
-// a * b exactly, but near zero (Dekker); zero times infinity is zero.
+// a * b, exact except near zero (Dekker); zero times infinity is zero.
 fn math_product(a: f32, b: f32) -> Parts {
     let high = opaque(a * b);
     let a_head = head(a);
@@ -127,14 +127,14 @@ fn math_product(a: f32, b: f32) -> Parts {
     let b_rest = b - b_head;
     let upper = opaque(opaque(a_head * b_head) - high);
     let low = (upper + opaque(a_head * b_rest) + opaque(a_rest * b_head)) + a_rest * b_rest;
-    // What an overflow lost is no number.
+    // The low part of a product that overflows is infinite or NaN.
     let exact = is_finite(low) && min(min(abs(a), abs(b)), abs(high)) > TINY;
     return Parts(select(high, 0.0, is_nan(high)), select(0.0, low, exact));
 }
 
-// a / b, with what its rounding and the driver's division lost.
+// a / b, with the error of its rounding and of the driver's division as the low part.
 fn math_quotient(dividend: f32, divisor: f32) -> Parts {
-    // Drivers divide by way of 1 / b, which is flushed to zero beyond 2^126.
+    // Drivers compute a * (1 / b), and 1 / b is flushed to zero if b is more than 2^126.
     let by = select(1.0, 0.25, abs(divisor) > 4.2e37);
     let a = dividend * by;
     let b = divisor * by;
@@ -144,7 +144,7 @@ fn math_quotient(dividend: f32, divisor: f32) -> Parts {
     return Parts(high, select(0.0, low, is_finite(low) && min(abs(a), abs(b)) > TINY));
 }
 
-// a / b, rounded well whatever the driver's division does.
+// a / b, accurately rounded however the driver divides.
 fn math_divide(a: f32, b: f32) -> f32 {
     let q = math_quotient(a, b);
     return q.high + q.low;
@@ -158,7 +158,7 @@ fn math_scaled(factor: f32, x: f32) -> Parts {
     return math_product(factor, x);
 }
 
-// The square root of x, rounded well whatever the driver's does.
+// The square root of x, accurately rounded whatever the driver's sqrt does.
 fn sqrt_of(x: Parts) -> f32 {
     let root = sqrt(x.high);
     let square = math_product(root, root);
@@ -168,7 +168,7 @@ fn sqrt_of(x: Parts) -> f32 {
 }
 
 fn math_sqrt(x: f32) -> f32 {
-    // Subnormal numbers through their integer value, x * 2^149.
+    // Subnormal numbers are taken as their integer value, x * 2^149.
     let bits = bitcast<u32>(x);
     let subnormal = bits < 0x00800000u;
     let root = sqrt_of(Parts(select(x, 2.0 * f32(bits & 0x007fffffu), subnormal), 0.0));
@@ -182,7 +182,7 @@ fn math_multiply_add(a: f32, b: f32, c: f32) -> f32 {
     let back = opaque(sum - product.high);
     let lost = (product.high - opaque(sum - back)) + (c - back);
     let corrected = sum + (product.low + lost);
-    // Where something overflowed, what was lost is no number.
+    // If something overflowed, the rounding errors are infinite or NaN.
     return select(corrected, sum, is_nan(corrected));
 }
 
@@ -213,7 +213,7 @@ fn product_pair(a: Pair, b: Pair) -> Pair {
     return Pair(sum, opaque(upper - sum) + lower);
 }
 
-// a * b, with what its rounding loses.
+// a * b, with its rounding error as the low part.
 fn product_parts(a: Pair, b: Pair) -> Parts {
     let upper = a.head * b.head;
     let lower = a.head * b.rest + a.rest * (b.head + b.rest);
@@ -232,7 +232,7 @@ fn sum_pair(large: f32, small: f32, rest: f32) -> Pair {
     return Pair(upper, opaque(opaque(large - upper) + small) + rest);
 }
 
-// 1 / x: an exact residual takes the division's error away.
+// 1 / x: an exact residual removes the error of the division.
 fn reciprocal(x: Pair) -> Pair {
     let q = 1.0 / (x.head + x.rest);
     let q_head = head(q);
@@ -253,7 +253,7 @@ const SMALL: f32 = 5.421010862427522e-20;
 fn scale(m: f32, n: i32) -> f32 {
     let exponent = i32(bitcast<u32>(m) >> 23u) + n;
     let normal = bitcast<f32>(bitcast<u32>(m) + (bitcast<u32>(n) << 23u));
-    // Below the normal range: stay normal by 2^64, then multiply by 2^-64.
+    // Below the normal range: raised by 2^64 to stay normal, then multiplied by 2^-64.
     let raised = bitcast<f32>(bitcast<u32>(m) + (bitcast<u32>(n + 64) << 23u));
     return select(raised * SMALL, normal, exponent >= 1);
 }
@@ -284,12 +284,13 @@ fn exponential(x: Parts) -> Exponential {
     return Exponential(i32(n), (r * r) * p + r);
 }
 
-// Rounded once.
+// 2^exponent * (1 + fraction), rounded once.
 fn exponential_value(e: Exponential) -> f32 {
     return scale(1.0 + e.fraction, e.exponent);
 }
 
-// factor * e, rounded once where it is subnormal: in two steps, so that no power leaves the range.
+// factor * e, rounded once if the result is subnormal: scaled in two steps, so that no power of two overflows or
+// underflows.
 fn exponential_times(factor: Parts, e: Exponential) -> f32 {
     let half = e.exponent >> 1u;
     let mantissa = factor.high + opaque(factor.high * e.fraction + factor.low);
@@ -302,7 +303,7 @@ struct Scaled {
     scale: f32,
 }
 
-// With 12 bits more than f32.
+// The exponential with 12 bits more than f32.
 fn exponential_pair(e: Exponential) -> Scaled {
     let far = e.exponent > 60;
     let upper = head(1.0 + e.fraction);
@@ -321,7 +322,7 @@ fn math_exp(x: f32) -> f32 {
     return exp_of(Parts(x, 0.0));
 }
 
-// factor * e^x, rounded once where it is subnormal though e^x alone is flushed.
+// factor * e^x, rounded once if the result is subnormal, even if e^x by itself would be flushed.
 fn exp_times(factor: f32, x: Parts) -> f32 {
     let y = exponential_times(Parts(factor, 0.0), exponential(bounded(x, -174.0, 174.0)));
     return select(y, 0.0, x.high < -174.0);
@@ -349,13 +350,13 @@ fn math_expm1(x: f32) -> f32 {
     return expm1_of(Parts(x, 0.0));
 }
 
-// z - m, with what its rounding lost.
+// z - m, with its rounding error as the low part.
 fn math_difference(z: f32, m: f32) -> Parts {
     let d = finite_difference(z, m);
     return Parts(d.high, select(d.low, 0.0, is_infinite(d.high)));
 }
 
-// The same where it is finite; elsewhere the low part is no number.
+// The same if the difference is finite; otherwise the low part is undefined.
 fn finite_difference(z: f32, m: f32) -> Parts {
     let high = opaque(z - m);
     // Knuth's two-sum.
@@ -363,10 +364,10 @@ fn finite_difference(z: f32, m: f32) -> Parts {
     return Parts(high, (z - opaque(high - back)) + (-m - back));
 }
 
-// Below this difference its exponential is zero.
+// Below this difference, its exponential is zero.
 const LEAST_DIFFERENCE: f32 = -104.0;
 
-// e^d for d <= 0, of differences that are too small e^-104.
+// e^d for d <= 0; e^-104 if d is less than -104.
 fn near_exponential(d: Parts) -> Exponential {
     let near = d.high > LEAST_DIFFERENCE;
     return exponential(Parts(select(LEAST_DIFFERENCE, d.high, near), select(0.0, d.low, near)));
@@ -376,8 +377,8 @@ fn math_exp_difference(d: Parts) -> f32 {
     return select(0.0, exponential_value(near_exponential(d)), d.high > LEAST_DIFFERENCE);
 }
 
-// 2^32 * e^d for d <= 0, which is never subnormal: some drivers flush such numbers. Of the low part
-// nothing is asked where d is not finite.
+// 2^32 * e^d for d <= 0. It is never subnormal, since some drivers flush such numbers. The low part may be
+// anything if d is not finite.
 fn raised_exp_difference(d: Parts) -> f32 {
     let e = near_exponential(d);
     let raised = bitcast<u32>(1.0 + e.fraction) + (bitcast<u32>(e.exponent + 32) << 23u);
@@ -394,7 +395,7 @@ fn exp_difference_times(factor: Parts, d: Parts) -> f32 {
     return select(0.0, exponential_times(factor, near_exponential(d)), d.high > LEAST_DIFFERENCE);
 }
 
-// factor * e^(-weight * a^2) for a weight of 1/2 or 1 and a in [0, 18]: the square in two parts.
+// factor * e^(-weight * a^2) for a weight of 1/2 or 1 and a in [0, 18]; the square is in two parts.
 fn gaussian_times(factor: Parts, a: f32, weight: f32) -> f32 {
     let a_head = head(a);
     let low = (a - a_head) * (a + a_head);
@@ -474,7 +475,7 @@ fn math_tanh_derivative(x: f32) -> f32 {
 
 // tanh a for a >= 0
 fn tanh_above(a: Parts) -> f32 {
-    // Near zero an odd polynomial.
+    // Near zero, an odd polynomial.
     let y = a.high * a.high;
     // fit: tanh_near
     var p = 0.0022634582;
@@ -484,7 +485,7 @@ fn tanh_above(a: Parts) -> f32 {
     p = p * y + 0.1333324;
     p = p * y + -0.3333333;
     let near = ((a.high * y) * p + a.low * (1.0 - y)) + a.high;
-    // Elsewhere 1 - 2 / (1 + e^2a).
+    // Elsewhere, 1 - 2 / (1 + e^2a).
     let q = logistic_near(bounded(twice(a), 0.0, 40.0));
     let far = opaque(1.0 - 2.0 * q.head) - 2.0 * q.rest;
     return select(far, near, a.high < 0.55);
@@ -528,7 +529,7 @@ fn log_corrected(u: f32, correction: f32) -> f32 {
 
 // ln(1 + e) for e = value + correction in [0, 1].
 fn log1p_of_pair(value: f32, correction: f32) -> f32 {
-    // Above sqrt(2) - 1 from ln 2 and f = (e - 1) / 2, which is exact.
+    // Above sqrt(2) - 1, ln 2 + ln(1 + f) with f = (e - 1) / 2, which is exact.
     let large = value > 0.4142;
     let f = select(value, 0.5 * (value - 1.0), large);
     // The correction's own factor 1 / (1 + e) need not be exact.
@@ -540,7 +541,7 @@ fn log1p_of_pair(value: f32, correction: f32) -> f32 {
 // ln(1 + e^-a) for a >= 0
 fn softplus_above(a: Parts) -> f32 {
     let e = exponential(bounded(negative(a), -104.0, 0.0));
-    // Far out the exponential itself, kept in range by 2^64.
+    // Far out, the exponential itself, raised by 2^64 to stay normal.
     let far = e.exponent < -60;
     let upper = head(1.0 + e.fraction);
     let lower = e.fraction - opaque(upper - 1.0);
@@ -563,7 +564,7 @@ fn math_softplus(x: f32) -> f32 {
 
 // ln x: NaN for x < 0, minus infinity at 0.
 fn math_log(x: f32) -> f32 {
-    // Subnormal numbers go through their integer value, x * 2^149, for drivers that flush them.
+    // Subnormal numbers are taken as their integer value, x * 2^149, for drivers that flush them.
     let bits = bitcast<u32>(x);
     let subnormal = bits < 0x00800000u;
     let safe = select(x, f32(max(bits, 1u)), subnormal);
@@ -578,7 +579,7 @@ fn math_log(x: f32) -> f32 {
 fn math_log1p(x: f32) -> f32 {
     let small = x <= 0.4142;
     let u = opaque(1.0 + x);
-    // What the sum 1 + x lost, whichever of the two is larger.
+    // The rounding error of the sum 1 + x, whichever term is larger.
     let lost = select(1.0 - opaque(u - x), x - opaque(u - 1.0), x < 1.0);
     let large = log_corrected(select(u, 2.0, small), select(lost / u, 0.0, small));
     let near = select(1.0, x, small);
@@ -588,7 +589,7 @@ fn math_log1p(x: f32) -> f32 {
 
 // factor * q
 fn product_with(factor: f32, q: Scaled) -> f32 {
-    // A tiny factor has no parts.
+    // A tiny factor cannot be split.
     let simple = factor * (q.value.head + q.value.rest);
     return select(product(split(factor), q.value), simple, abs(factor) < TINY) * q.scale;
 }
@@ -598,7 +599,7 @@ fn times_sigmoid(factor: f32, x: Parts) -> f32 {
     let q = logistic(bounded(negative(x), -60.0, 130.0));
     let near = product_with(factor, q);
     let y = select(near, exp_times(factor, x), x.high < -105.0);
-    // An infinite factor has no parts.
+    // An infinite factor cannot be split.
     return select(y, factor, x.high > 60.0 || (is_infinite(factor) && x.high > -105.0));
 }
 
@@ -654,16 +655,16 @@ fn silu_second(factor: f32, x: Parts) -> f32 {
     return logistic_slope(2.0 * factor * bump(Parts(0.5 * a.high, 0.5 * a.low), q), q);
 }
 
-// mantissa * 2^exponent: products of such numbers neither overflow nor vanish on the way to one that f32 holds.
+// mantissa * 2^exponent: intermediate products of such numbers neither overflow nor underflow.
 struct Ranged {
-    // From 1 to 2 in magnitude, or the product of some that are; or 0, infinite or NaN.
+    // Between 1 and 2 in magnitude, or a product of such numbers; or 0, infinite or NaN.
     mantissa: f32,
     exponent: i32,
 }
 
 fn ranged(x: f32) -> Ranged {
     let bits = bitcast<u32>(x) & 0x7fffffffu;
-    // Subnormal numbers through their integer value, x * 2^149, for drivers that flush them.
+    // Subnormal numbers are taken as their integer value, x * 2^149, for drivers that flush them.
     let subnormal = bits < 0x00800000u;
     let magnitude = select(bits, bitcast<u32>(f32(bits)), subnormal);
     if (bits == 0u || bits >= 0x7f800000u) {
@@ -682,7 +683,7 @@ fn ranged_quotient(a: Ranged, b: Ranged) -> Ranged {
     return Ranged(math_divide(a.mantissa, b.mantissa), a.exponent - b.exponent);
 }
 
-// a - b, also where that is beyond f32.
+// a - b, even if it overflows f32.
 fn ranged_difference(a: f32, b: f32) -> Ranged {
     return ranged_power(ranged(0.5 * a - 0.5 * b), 1);
 }
@@ -692,14 +693,14 @@ fn ranged_power(x: Ranged, power: i32) -> Ranged {
     return Ranged(x.mantissa, x.exponent + power);
 }
 
-// e^x, for x that is not negative.
+// e^x for x >= 0.
 fn ranged_exp(x: f32) -> Ranged {
-    // From 256 on no product is in range; infinite where it is so in f64, as on the CPU.
+    // From 256 on, no product with a float is in range. Infinite if it is in f64, as on the CPU.
     let e = exponential(Parts(min(x, 256.0), 0.0));
     return Ranged(select(1.0 + e.fraction, infinity(), x > 709.78), e.exponent);
 }
 
-// In three steps, so that no power leaves the range.
+// The number as f32, scaled in three steps, so that no power of two overflows or underflows.
 fn unranged(x: Ranged) -> f32 {
     let first = clamp(x.exponent, -126, 127);
     let second = clamp(x.exponent - first, -126, 127);

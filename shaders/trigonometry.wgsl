@@ -27,7 +27,7 @@ fn wide_product(a: u32, b: u32) -> Wide {
     return Wide(a_high * b_high + (middle >> 16u) + (other >> 16u), a * b);
 }
 
-// The bits of 2/pi after 58 zeros, as a binary fraction: 32 of them from the given word on.
+// 32 bits of 2/pi from the given word on, as a binary fraction with 58 zeros in front.
 fn two_over_pi(word: u32) -> u32 {
     var words = array<u32, 9>(
         0x00000000u,
@@ -43,8 +43,8 @@ fn two_over_pi(word: u32) -> u32 {
     return words[word];
 }
 
-// The angle in quarter turns, modulo 4, with 62 bits behind the point: the product with 2/pi, in as
-// many bits as it takes (Payne and Hanek 1983). Below 2^least, nothing.
+// The angle in quarter turns, modulo 4, with 62 bits after the point: the product with 2/pi, using as many
+// bits as are needed (Payne and Hanek 1983). 0 if |x| is below 2^least.
 fn quarter_turns(x: f32, least: i32) -> Wide {
     let bits = bitcast<u32>(x);
     let exponent = i32((bits >> 23u) & 0xffu) - 127;
@@ -57,7 +57,7 @@ fn quarter_turns(x: f32, least: i32) -> Wide {
     let w1 = two_over_pi(word + 1u);
     let w2 = two_over_pi(word + 2u);
     let w3 = two_over_pi(word + 3u);
-    // A shift by 32 - shift, in two steps as it may be 32.
+    // A shift by 32 - shift, in two steps because it may be 32.
     let rest = 31u - shift;
     let upper = m * ((w0 << shift) | ((w1 >> 1u) >> rest));
     let middle = wide_product(m, (w1 << shift) | ((w2 >> 1u) >> rest));
@@ -72,15 +72,15 @@ fn quarter_turns(x: f32, least: i32) -> Wide {
     return turns;
 }
 
-// An angle as quarter turns, modulo 4, and a rest in [-pi/4, pi/4].
+// An angle as a number of quarter turns, modulo 4, and a rest in [-pi/4, pi/4].
 struct Angle {
     quarter: u32,
     rest: Parts,
 }
 
-// The angle x, and an eighth of a turn more where that is asked for.
+// The angle x, plus an eighth of a turn if `more` is set.
 fn reduce(x: Parts, more: bool) -> Angle {
-    // A small angle is its own rest, with all its digits; beside an eighth they do not count.
+    // A small angle is its own rest, with all its digits; next to an eighth of a turn they make no difference.
     let least = select(-1, -33, more);
     let least_number = power_of_two(least);
     var turns = wide_sum(quarter_turns(x.high, least), quarter_turns(x.low, -12));
@@ -91,7 +91,7 @@ fn reduce(x: Parts, more: bool) -> Angle {
     if (is_below) {
         turns = wide_negative(turns);
     }
-    // Three pieces that an f32 holds exactly.
+    // Three pieces that f32 holds exactly.
     let upper = f32(turns.high >> 8u) * 2.3841858e-07;
     let middle = f32(((turns.high & 0xffu) << 12u) | (turns.low >> 20u)) * 2.2737368e-13;
     let lower = f32(turns.low & 0xfffffu) * 2.1684043e-19;
@@ -106,7 +106,7 @@ fn reduce(x: Parts, more: bool) -> Angle {
     return Angle(quarter, Parts(whole, opaque(high - whole) + low));
 }
 
-// The sine of the angle and `more` quarter turns, in two parts.
+// The sine of the angle plus `more` quarter turns, in two parts.
 fn angle_sin(angle: Angle, more: u32) -> Parts {
     let quarter = angle.quarter + more;
     let odd = (quarter & 1u) == 1u;
@@ -142,7 +142,7 @@ fn cos_tail(r: Parts) -> f32 {
     return ((y * y) * p - r.high * r.low) - 0.5 * y;
 }
 
-// NaN at plus and minus infinity, where there is no limit; the sign of zero stays.
+// sin x: NaN at plus and minus infinity, where it has no limit; the sign of zero is kept.
 fn sin_of(x: Parts) -> f32 {
     let y = angle_sin(reduce(x, false), 0u).high;
     return nan_where(is_infinite(x.high), select(y, x.high, x.high == 0.0));

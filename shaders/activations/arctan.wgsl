@@ -2,7 +2,7 @@
 
 fn forward(z: f32) -> f32 {
     let a = abs(z);
-    // Above 1 through pi/2 - arctan(1 / a).
+    // Above 1, arctan a = pi/2 - arctan(1 / a).
     let large = a > 1.0;
     let inverse = math_quotient(1.0, max(a, 1.0));
     let t = select(a, inverse.high, large);
@@ -24,7 +24,7 @@ fn forward(z: f32) -> f32 {
     return with_sign_of(select(t + tail, far, large), z);
 }
 
-// Beyond, the 1 in 1 + z^2 does not count.
+// Beyond this, the 1 in 1 + z^2 makes no difference.
 const FAR: f32 = 1e5;
 
 // 1 / (1 + z^2) for |z| <= FAR

@@ -4,7 +4,7 @@ override g_alpha: f32 = 1.0;
 
 fn forward(z: f32) -> f32 {
     let scaled = math_quotient(z, g_alpha);
-    // A quotient that is too small to have all its digits is not needed.
+    // A quotient too small to have all its digits is not used.
     let linear = is_positive(z) || abs(scaled.high) < 1e-9;
     return select(g_alpha * expm1_of(scaled), z, linear);
 }
@@ -14,7 +14,7 @@ fn derivative(z: f32) -> f32 {
 }
 
 fn second_derivative(z: f32) -> f32 {
-    // 0 from the kink on, as in PyTorch.
+    // 0 at the kink and above, as in PyTorch.
     return select(exp_times(math_divide(1.0, g_alpha), math_quotient(z, g_alpha)), 0.0, order(z) >= 0);
 }
 

@@ -11,7 +11,7 @@ fn derivative(z: f32) -> f32 {
 }
 
 fn second_derivative(z: f32) -> f32 {
-    // 0 from the kink on, as in PyTorch.
+    // 0 at the kink and above, as in PyTorch.
     return select(math_exp_times(g_alpha, min(z, 0.0)), 0.0, order(z) >= 0);
 }
 

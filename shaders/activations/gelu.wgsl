@@ -1,11 +1,11 @@
-// gelu: g(z) = z·Phi(z), with the normal distribution function Phi
+// gelu: g(z) = z·Phi(z), where Phi is the normal distribution function
 
-// Beyond, the density is zero.
+// Beyond this, the density is zero.
 const FARTHEST: f32 = 15.0;
 
 // a·Phi(-a) for a >= 0.7: the density's exponential times Mills' ratio.
 fn tail(a: f32) -> f32 {
-    // u = 1 / (a + 2) in two parts, so that a·u = 1 - 2u loses nothing.
+    // u = 1 / (a + 2) in two parts, so that a·u = 1 - 2u loses no digits.
     let d = opaque(a + 2.0);
     let d_head = head(d);
     let q = reciprocal(Pair(d_head, (d - d_head) + (a - opaque(d - 2.0))));
@@ -25,7 +25,7 @@ fn tail(a: f32) -> f32 {
     p = p * u + 1.1939609;
     p = p * u + 0.79795164;
     let limit = 0.3989416;
-    // The last addition with what it loses.
+    // The last addition, with its rounding error.
     let rest_of_p = opaque(p * u);
     let ratio = opaque(limit + rest_of_p);
     let ratio_low = opaque(limit - ratio) + rest_of_p;
@@ -78,7 +78,7 @@ fn derivative_root(a: f32) -> f32 {
     return v * p;
 }
 
-// a / sqrt(2 pi) - e^(a^2 / 2)·Phi(-a), piece by piece.
+// a / sqrt(2 pi) - e^(a^2 / 2)·Phi(-a), piecewise.
 
 fn density_part_0(a: f32) -> f32 {
     let v = a - 1.5;
@@ -157,7 +157,7 @@ fn derivative(z: f32) -> f32 {
 
 fn second_derivative(z: f32) -> f32 {
     let a = min(abs(z), FARTHEST);
-    // (2 - a^2) / sqrt(2 pi), around its root too.
+    // (2 - a^2) / sqrt(2 pi), accurate around its root too.
     let difference = opaque(1.4142135 - a) + 2.4203235e-08;
     let factor = 0.3989423 * select(difference * (1.4142135 + a), 2.0 - a * a, a < 0.5);
     return gaussian_times(Parts(factor, 0.0), a, 0.5);

@@ -1,14 +1,14 @@
 // gelu_tanh: g(z) = z / (1 + e^-u), u = 2·sqrt(2 / pi)·(z + 0.044715·z^3)
 
-// Beyond, the exponential is zero.
+// Beyond this, the exponential is zero.
 const FARTHEST: f32 = 12.0;
 
-// u = z·(LINEAR + CUBIC·z^2), with both numbers in parts.
+// u = z·(LINEAR + CUBIC·z^2), with both coefficients in two parts.
 const LINEAR: f32 = 1.5957031;
 const LINEAR_REST: f32 = 6.59966e-05;
 const CUBIC: f32 = 0.0713501;
 const CUBIC_REST: f32 = 4.7186163e-06;
-// Three times that.
+// 3·CUBIC
 const CUBIC_THRICE: f32 = 0.2140503;
 const CUBIC_THRICE_REST: f32 = 1.4155846e-05;
 

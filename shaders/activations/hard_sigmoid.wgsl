@@ -3,12 +3,12 @@
 override g_slope: f32 = 0.16666667;
 override g_offset: f32 = 0.5;
 
-// Whether it is relu6(z + 3)/6, for which no float has the slope: the parameters are the nearest ones.
+// Whether this is relu6(z + 3)/6. Its slope, 1/6, is not a float: the default is the nearest one.
 fn is_default() -> bool {
     return g_slope == 0.16666667 && g_offset == 0.5;
 }
 
-// (z + 3)/6, with all digits between the bounds.
+// (z + 3)/6, accurate to the last digit between the bounds.
 fn default_line(z: f32) -> f32 {
     let near = clamp(z, -4.0, 4.0);
     let sum = opaque(near + 3.0);
@@ -21,11 +21,11 @@ fn line(z: f32) -> f32 {
     if (is_default()) {
         return default_line(z);
     }
-    // A slope of 0 has the limit 0 at infinity, where the product has none.
+    // With a slope of 0, the limit of slope·z at infinity is 0, but the product is NaN.
     return select(math_multiply_add(g_slope, z, g_offset), g_offset, g_slope == 0.0);
 }
 
-// Whether the line is, before it is rounded: to 1, for the last numbers before the kink.
+// Whether the line is below 1 before rounding, which takes the last numbers before the kink to 1.
 fn is_below_one(z: f32) -> bool {
     if (is_default()) {
         return z < 3.0;

@@ -7,7 +7,7 @@ fn forward(z: f32) -> f32 {
 }
 
 fn derivative(z: f32) -> f32 {
-    // Drivers may distribute the factor over the sum, which then cancels with the products' errors.
+    // A driver may distribute the factor over the sum; the products then cancel and leave their rounding errors.
     let middle = opaque(z + z + 3.0) * 0.16666667;
     let upper = select(1.0, middle, z < 3.0);
     return select(0.0, upper, z > -3.0);

@@ -3,7 +3,7 @@
 override g_slope: f32 = 0.01;
 
 fn forward(z: f32) -> f32 {
-    // A slope of 0 has the limit 0 at minus infinity, where the product has none.
+    // With a slope of 0, the limit of slope·z at minus infinity is 0, but the product is NaN.
     let scaled = select(g_slope * z, 0.0, g_slope == 0.0);
     return select(scaled, z, is_positive(z));
 }

@@ -5,7 +5,7 @@ fn is_inside(z: f32) -> bool {
 }
 
 fn forward(z: f32) -> f32 {
-    // Around 1/2 an odd function of t = 2z - 1, which is exact.
+    // Around 1/2, an odd function of t = 2z - 1, which is exact.
     let t = 2.0 * (z - 0.5);
     let y = t * t;
     // fit: logit_near
@@ -17,7 +17,7 @@ fn forward(z: f32) -> f32 {
     p = p * y + 0.6666666;
     let near = (t * y) * p + (t + t);
     let odds = math_quotient(z, 1.0 - z);
-    // Subnormal odds are z.
+    // The odds of a subnormal z are z.
     let subnormal = (bitcast<u32>(z) & 0x7fffffffu) < 0x00800000u;
     let safe = select(odds.high, 1.0, subnormal);
     let far = select(log_corrected(safe, odds.low / safe), math_log(z), subnormal);
@@ -28,7 +28,7 @@ fn forward(z: f32) -> f32 {
 
 // 1 / z(1 - z) for 0 <= z <= 1.
 fn inverse(z: f32) -> f32 {
-    // Subnormal z through their integer value, z * 2^149: the inverse of some is a number.
+    // A subnormal z is taken as its integer value, z * 2^149: some have a finite inverse.
     let bits = bitcast<u32>(z);
     let subnormal = bits < 0x00800000u;
     let value = select(z * (1.0 - z), f32(bits & 0x007fffffu), subnormal);
@@ -58,7 +58,7 @@ fn forward_ranged(y: f32, z: f32) -> Ranged {
 
 fn derivative_ranged(slope: f32, z: f32) -> Ranged {
     let magnitude = bitcast<u32>(z) & 0x7fffffffu;
-    // 1/z for the smallest numbers.
+    // 1/z for subnormal numbers.
     if (magnitude == 0u || magnitude >= 0x00800000u) {
         return ranged(slope);
     }

@@ -90,7 +90,7 @@ fn derivative(z: f32) -> f32 {
     let a = min(abs(z), 120.0);
     let far = exponential(Parts(-a, 0.0));
     let e = exponential_value(Exponential(max(far.exponent, -100), far.fraction));
-    // For negative z a series in e.
+    // For negative z, a series in e.
     let inner = (0.25 - a) + e * (1.25 * a - 0.25);
     let series = e * ((1.0 - a) + e * ((a - 0.5) + e * e * inner));
     var below = select(series, exponential_times(Parts(1.0 - a, 0.0), far), a > 60.0);
@@ -169,7 +169,7 @@ fn second_derivative(z: f32) -> f32 {
     var d = 2.0 + t * (2.0 + t);
     var bracket = 2.0 * (1.0 + t) * d - a * (2.0 + t * (2.0 - t * (3.0 + 2.0 * t)));
     let left = math_divide(4.0 * bracket, d * d * d);
-    // Far to the left the series in t, whose first term is exact.
+    // Far to the left, the series in t, whose first term is exact.
     let inner = (2.0 - 4.0 * a) + t * (6.25 * a - 2.5);
     let series = (2.0 - a) + t * ((2.0 * a - 2.0) + (t * t) * inner);
     let below = exponential_times(Parts(select(left, series, a > 4.0), 0.0), power);
@@ -177,7 +177,7 @@ fn second_derivative(z: f32) -> f32 {
     d = 1.0 + t * (2.0 + 2.0 * t);
     bracket = 2.0 * (1.0 + t) * d - a * (2.0 + t * (3.0 - t * (2.0 + 2.0 * t)));
     let square = exponential(Parts(-2.0 * min(a, 80.0), 0.0));
-    // Farther a polynomial, then the series in t.
+    // Farther to the right, a polynomial, then the series in t.
     let tail = t * (12.0 * (3.0 * a - 2.0) + t * (32.0 - 64.0 * a - t * t * (96.0 - 288.0 * a)));
     var factor = select(8.0 - 8.0 * a + tail, second_derivative_far(a), a < 5.0);
     factor = select(factor, math_divide(4.0 * bracket, d * d * d), a < 1.0);

@@ -1,7 +1,7 @@
 // quick_gelu: g(z) = z / (1 + e^(-1.702·z))
 
 const FACTOR: f32 = 1.702;
-// What 1.702 has less than its f32.
+// 1.702 minus the f32 nearest to it.
 const FACTOR_REST: f32 = -2.1934509e-08;
 
 fn scaled(z: f32) -> Parts {

@@ -1,4 +1,4 @@
-// For activations with values and derivatives that are never beyond f32, but for infinite arguments.
+// For activations whose values and derivatives overflow f32 only for infinite arguments.
 
 fn forward_ranged(y: f32, z: f32) -> Ranged {
     return ranged(y);

@@ -4,12 +4,12 @@ override g_lower: f32 = 0.125;
 override g_upper: f32 = 0.33333334;
 
 fn slope() -> f32 {
-    // The sum of both may overflow, which a driver would take the half of.
+    // Half of each, because the sum of the bounds may overflow; hidden, so that a driver does not halve that sum.
     return opaque(0.5 * g_lower) + 0.5 * g_upper;
 }
 
 fn forward(z: f32) -> f32 {
-    // A slope of 0 has the limit 0 at minus infinity, where the product has none.
+    // With a slope of 0, the limit of slope·z at minus infinity is 0, but the product is NaN.
     let scaled = select(slope() * z, 0.0, slope() == 0.0);
     return select(scaled, z, is_positive(z));
 }

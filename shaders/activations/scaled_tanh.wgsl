@@ -3,7 +3,7 @@
 override g_a: f32 = 1.7159;
 override g_b: f32 = 0.6666667;
 
-// Hidden: no constant may be beyond f32.
+// Hidden from the compiler, because a constant must not overflow f32.
 fn slope_at_zero() -> f32 {
     return opaque(g_a) * g_b;
 }
@@ -17,7 +17,7 @@ fn forward(z: f32) -> f32 {
     let scaled = math_scaled(g_b, z);
     let slope = slope_at_zero();
     let line = select(slope * z, g_a * scaled.high, has_no_line(slope));
-    // A product that is too small to have all its digits is not needed.
+    // A product too small to have all its digits is not used.
     return select(g_a * tanh_of(scaled), line, abs(scaled.high) < TINY);
 }
 
@@ -36,7 +36,7 @@ fn second_derivative(z: f32) -> f32 {
 }
 
 fn derivative_from_output(y: f32) -> f32 {
-    // b·(a^2 - y^2) / a, with squares in parts.
+    // b·(a^2 - y^2) / a, with the squares in two parts.
     let a_square = math_product(g_a, g_a);
     let y_square = math_product(y, y);
     let difference = opaque(a_square.high - y_square.high) + (a_square.low - y_square.low);
@@ -47,7 +47,7 @@ fn forward_ranged(y: f32, z: f32) -> Ranged {
     return ranged(y);
 }
 
-// Where a * b is beyond f32.
+// For a * b that overflows f32.
 fn derivative_ranged(slope: f32, z: f32) -> Ranged {
     let unit = ranged(tanh_slope(1.0, math_scaled(g_b, z)));
     return ranged_product(unit, ranged_product(ranged(g_a), ranged(g_b)));

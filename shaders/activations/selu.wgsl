@@ -2,12 +2,12 @@
 
 const SCALE: f32 = 1.0507009873554805;
 const SCALE_ALPHA: f32 = 1.7580993408473766;
-// What scale·alpha has more than its f32.
+// scale·alpha minus the f32 nearest to it.
 const SCALE_ALPHA_REST: f32 = 2.3296717444054593e-08;
 
 fn forward(z: f32) -> f32 {
     let y = math_expm1(min(z, 0.0));
-    // The product with scale·alpha in two parts: the head's is exact. Small numbers have no parts.
+    // The product with scale·alpha in two parts: the head's product is exact. Small numbers cannot be split.
     let y_head = head(y);
     let y_rest = y - y_head;
     let exact = 1.7578125 * y_head + (SCALE_ALPHA * y_rest + 0.00028684084 * y_head);
@@ -20,7 +20,7 @@ fn derivative(z: f32) -> f32 {
 }
 
 fn second_derivative(z: f32) -> f32 {
-    // 0 from the kink on, as in PyTorch.
+    // 0 at the kink and above, as in PyTorch.
     return select(math_exp_times(SCALE_ALPHA, min(z, 0.0)), 0.0, order(z) >= 0);
 }
 

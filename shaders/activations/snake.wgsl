@@ -9,10 +9,10 @@ fn forward(z: f32) -> f32 {
     let ratio = math_quotient(square.high, g_a);
     let low = ratio.low + (square.low + 2.0 * s.high * s.low) / g_a;
     let y = opaque(z + ratio.high);
-    // What the sum lost, whichever of the two is larger.
+    // The rounding error of the sum, whichever term is larger.
     let larger = max(abs(z), abs(ratio.high)) == abs(z);
     let lost = select(opaque(ratio.high - y) + z, opaque(z - y) + ratio.high, larger);
-    // Where the angle overflows, the wave is too small beside z to count.
+    // If the angle overflows, the wave is negligible beside z.
     return select(y + (lost + low), z, g_a == 0.0 || is_infinite(angle.high));
 }
 

@@ -11,20 +11,20 @@ fn forward(d: Parts, row: RowStatistics) -> f32 {
     return softmax_of(d, row);
 }
 
-// The same with e^d raised by 2^32 at hand.
+// The same, given 2^32·e^d.
 fn forward_held(d: Parts, raised: f32, row: RowStatistics) -> f32 {
     return raised_softmax_of(raised, row);
 }
 
-// The product of the transposed Jacobian with dy stays as it is where the same is added to all of dy.
+// The product of the transposed Jacobian with dy does not change if a constant is added to all of dy.
 const SHIFTS_BACKWARD: bool = true;
 
-// Whether an output has more weight in the sums than all others together.
+// Whether an output weighs more in the sums than all others together.
 fn outweighs(y: f32) -> bool {
     return y > 0.5;
 }
 
-// What the backward pass adds up along the row.
+// The backward pass sums this along the row.
 fn backward_term(y: f32, dy: f32) -> f32 {
     return y * dy;
 }
@@ -46,7 +46,7 @@ fn jvp(y: f32, dz: f32, total: f32) -> f32 {
     return backward(y, dz, RowTotals(total, total, 1.0));
 }
 
-// What the Jacobian adds up along the row: the outputs but for one that outweighs all others.
+// The Jacobian sums this along the row: the outputs, except for one that outweighs all others.
 fn jacobian_term(y: f32) -> f32 {
     return select(y, 0.0, y > 0.5);
 }

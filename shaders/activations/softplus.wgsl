@@ -1,4 +1,4 @@
-// softplus: g(z) = ln(1 + e^(beta·z)) / beta; z where beta·z > threshold
+// softplus: g(z) = ln(1 + e^(beta·z)) / beta; z if beta·z > threshold
 
 override g_beta: f32 = 1.0;
 override g_threshold: f32 = 20.0;
@@ -12,7 +12,7 @@ fn is_over(scaled: Parts) -> bool {
 
 fn forward(z: f32) -> f32 {
     if (NUMBERS_ARE_CONSTANTS && g_beta == 1.0 && g_threshold > 17.0) {
-        // From 17 on the curve is the line, to the last bit.
+        // From 17 on, the curve equals the line to the last bit.
         return math_softplus(z);
     }
     let scaled = math_scaled(g_beta, z);

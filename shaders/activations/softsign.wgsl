@@ -8,7 +8,7 @@ fn near_reciprocal(z: f32) -> Pair {
     return reciprocal_1p(split(min(abs(z), 1e9)));
 }
 
-// 2^40 / |z|, where the 1 beside it does not count.
+// 2^40 / |z|, for |z| so large that the 1 beside it makes no difference.
 fn far_inverse(z: f32) -> f32 {
     let inverse = reciprocal(split(clamp(abs(z), 1.0, 1e30) * POWER));
     return inverse.head + inverse.rest;
@@ -30,7 +30,7 @@ fn derivative(z: f32) -> f32 {
 fn second_derivative(z: f32) -> f32 {
     let q = near_reciprocal(z);
     let inverse = far_inverse(z);
-    // Twice from the start: half of a small normal number may be flushed.
+    // Doubled first, because half of a small normal number may be flushed.
     let far = 2.0 * inverse * inverse * POWER * (inverse * POWER) * POWER;
     let magnitude = select(2.0 * product(product_pair(q, q), q), far, abs(z) > 1e8);
     return select(-with_sign_of(magnitude, z), 0.0, order(z) == 0);

@@ -1,4 +1,4 @@
-// sparsemax: y_i = max(z_i - t, 0) with the threshold t that makes the row add up to one
+// sparsemax: y_i = max(z_i - t, 0), with the threshold t for which the row sums to 1
 
 // A projection onto the simplex: see kernels/row_statistics.wgsl.
 const PROJECTS: bool = true;
@@ -12,20 +12,20 @@ fn forward(d: Parts, row: RowStatistics) -> f32 {
     return select(0.0, y, is_positive(y));
 }
 
-// The same with e^d raised by 2^32 at hand.
+// The same, given 2^32·e^d.
 fn forward_held(d: Parts, raised: f32, row: RowStatistics) -> f32 {
     return forward(d, row);
 }
 
-// The product of the transposed Jacobian with dy stays as it is where the same is added to all of dy.
+// The product of the transposed Jacobian with dy does not change if a constant is added to all of dy.
 const SHIFTS_BACKWARD: bool = true;
 
-// Whether an output has more weight in the mean than all others together: they weigh the same.
+// Whether an output weighs more in the mean than all others together. None does: they weigh the same.
 fn outweighs(y: f32) -> bool {
     return false;
 }
 
-// What the backward pass takes the mean of, over the support.
+// The backward pass takes the mean of this over the support.
 fn backward_term(y: f32, dy: f32) -> f32 {
     return select(0.0, dy, is_positive(y));
 }
@@ -47,7 +47,7 @@ fn jvp(y: f32, dz: f32, mean: f32) -> f32 {
     return backward(y, dz, RowTotals(mean, mean, 1.0));
 }
 
-// What the Jacobian adds up along the row: the size of the support.
+// The Jacobian sums this along the row, which gives the size of the support.
 fn jacobian_term(y: f32) -> f32 {
     return select(0.0, 1.0, is_positive(y));
 }

@@ -6,18 +6,18 @@ override g_b: f32 = 4.0;
 fn square_sum(z: f32, by: f32) -> Parts {
     let square = math_product(z * by, z * by);
     let b = g_b * by * by;
-    // What the sum loses, whichever of the two is larger.
+    // The rounding error of the sum, whichever term is larger.
     let sum = opaque(square.high + b);
     let lost = opaque(max(square.high, b) - sum) + min(square.high, b);
     return Parts(sum, square.low + lost);
 }
 
-// Whether the squares would leave the range.
+// Whether the squares would overflow or underflow.
 fn is_extreme(z: f32) -> bool {
     return abs(z) > 1e15 || g_b > 1e30 || (abs(z) < 1e-15 && g_b < 1e-30);
 }
 
-// sqrt(z^2 + b), with squares that are scaled by 2^-70 or 2^70 where they would leave the range.
+// sqrt(z^2 + b), with z and sqrt(b) scaled by 2^-70 or 2^70 if the squares would overflow or underflow.
 fn hypotenuse(z: f32) -> f32 {
     let big = abs(z) > 1.0 || g_b > 1.0;
     let extreme = is_extreme(z);
@@ -28,7 +28,7 @@ fn hypotenuse(z: f32) -> f32 {
 
 fn forward(z: f32) -> f32 {
     let root = hypotenuse(z);
-    // Halved in time where the sum overflows, and late where halves are subnormal.
+    // Halved before the sum, which may overflow; after it if small, because halves may be subnormal.
     let early = opaque(0.5 * root) + 0.5 * abs(z);
     let half = select(early, 0.5 * opaque(root + abs(z)), root < 1.0);
     // Without the cancellation for negative z.
@@ -38,14 +38,14 @@ fn forward(z: f32) -> f32 {
 
 fn derivative(z: f32) -> f32 {
     let root = hypotenuse(z);
-    // b / 2(z^2 + b + |z|·root); far out each division by itself.
+    // b / 2(z^2 + b + |z|·root); far out, one division at a time.
     let sum = square_sum(z, 1.0);
     let near = math_divide(0.5 * g_b, sum.high + (abs(z) * root + sum.low));
     let far = math_divide(math_divide(0.5 * g_b, root), root + abs(z));
     let below = select(near, far, is_extreme(z));
     let ratio = select(math_divide(z, root), 1.0, is_infinite(root));
     let y = select(select(below, 0.0, is_infinite(root)), 0.5 + 0.5 * ratio, is_positive(z));
-    // For b = 0 by bits, as a driver may take small numbers for 0.
+    // For b = 0 z is tested by its bits, because a driver may take small numbers for 0.
     let step = select(select(0.0, 1.0, is_positive(z)), 0.5, order(z) == 0);
     return select(y, step, g_b == 0.0);
 }

@@ -1,4 +1,4 @@
-// celu: close to -alpha with y + alpha = alpha g'.
+// celu: close to -alpha, y + alpha = alpha g'.
 
 fn apart(z: f32, y: f32, slope: f32) -> Parts {
     return near_limit(g_alpha > 0.0 && y < -0.5 * g_alpha, -g_alpha, g_alpha * slope, y);

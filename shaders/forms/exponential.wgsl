@@ -1,4 +1,4 @@
-// exponential: close to 1 around 0; the forms from z.
+// exponential: y is close to 1 around z = 0. The forms are computed from z.
 
 fn apart(z: f32, y: f32, slope: f32) -> Parts {
     return near_limit(abs(z) < 0.5, 1.0, math_expm1(clamp(z, -0.5, 0.5)), y);

@@ -1,4 +1,4 @@
-// gaussian: close to 1 around 0; the forms from z^2.
+// gaussian: y is close to 1 around z = 0. The forms are computed from z^2.
 
 fn apart(z: f32, y: f32, slope: f32) -> Parts {
     let near = abs(z) < 0.8;
@@ -9,9 +9,9 @@ fn apart(z: f32, y: f32, slope: f32) -> Parts {
 fn forms(z: f32) -> Forms {
     let square = math_product(z, z);
     var found = forms_of_power(negative(square), -2.0 * z);
-    // Within its range, as the derivative is.
+    // The derivative keeps to the range in which the exponential is not zero.
     found.slope = derivative(z);
-    // Where the square would be too small to have all its digits.
+    // Here the square would be too small to have all its digits.
     if (abs(z) < 1e-10) {
         found.log_rest = 2.0 * math_log(abs(z));
         found.rest_slope = -math_divide(2.0, z);

@@ -1,4 +1,4 @@
-// scaled_tanh: close to a and -a with a (1 - |tanh|) = g' / (b (1 + |tanh|)).
+// scaled_tanh: close to a and -a, a (1 - |tanh|) = g' / (b (1 + |tanh|)).
 
 fn apart(z: f32, y: f32, slope: f32) -> Parts {
     let ratio = math_divide(y, g_a);
@@ -11,6 +11,6 @@ fn forms(z: f32) -> Forms {
     if (g_a == 1.0) {
         return forms_of_tanh(math_scaled(g_b, z), g_b);
     }
-    // Other limits than 1 are no limits of a logarithm.
+    // For other a, the limits of y are not singularities of the logarithms.
     return forms_of(forward(z), derivative(z));
 }

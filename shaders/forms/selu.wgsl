@@ -1,6 +1,6 @@
-// selu: close to -scale·alpha with y + scale·alpha = g'.
+// selu: close to -scale·alpha, y + scale·alpha = g'.
 
 fn apart(z: f32, y: f32, slope: f32) -> Parts {
-    // With what the rounded limit has lost.
+    // Corrected for the rounding of the limit.
     return near_limit(y < -0.5 * SCALE_ALPHA, -SCALE_ALPHA, slope - SCALE_ALPHA_REST, y);
 }

@@ -1,4 +1,4 @@
-// sigmoid: close to 1 with 1 - y = g' / y; the forms from z.
+// sigmoid: close to 1, 1 - y = g' / y. The forms are computed from z.
 
 fn apart(z: f32, y: f32, slope: f32) -> Parts {
     return near_limit(y > 0.5, 1.0, -(slope / y), y);

@@ -1,4 +1,4 @@
-// softplus: where it is as small as e^(beta·z), which may underflow, the forms from z.
+// softplus: if y is as small as e^(beta·z), which may underflow, the forms are computed from z.
 
 fn forms(z: f32) -> Forms {
     var found = forms_of(forward(z), derivative(z));

@@ -1,4 +1,4 @@
-// softsign: close to 1 and -1 with 1 - |y| = 1 / (1 + |z|).
+// softsign: close to 1 and -1, 1 - |y| = 1 / (1 + |z|).
 
 fn apart(z: f32, y: f32, slope: f32) -> Parts {
     let one = with_sign_of(1.0, y);

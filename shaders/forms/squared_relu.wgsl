@@ -1,4 +1,4 @@
-// squared_relu: the forms from z, of which the square may underflow or overflow.
+// squared_relu: the forms are computed from z, because its square may underflow or overflow.
 
 fn forms(z: f32) -> Forms {
     var found = forms_of(forward(z), derivative(z));
@@ -6,7 +6,7 @@ fn forms(z: f32) -> Forms {
         found.log = 2.0 * math_log(z);
         found.log_slope = math_divide(2.0, z);
     }
-    // Of 1 - z^2 from z, as of a square that is close to 1.
+    // 1 - z^2 is computed from z, because the square may be close to 1.
     if (z > 0.7) {
         found.rest = (1.0 - z) * (1.0 + z);
         found.log_rest = math_log(found.rest);

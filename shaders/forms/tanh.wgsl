@@ -1,4 +1,4 @@
-// tanh: close to 1 and -1 with 1 - |y| = g' / (1 + |y|).
+// tanh: close to 1 and -1, 1 - |y| = g' / (1 + |y|).
 
 fn apart(z: f32, y: f32, slope: f32) -> Parts {
     let one = with_sign_of(1.0, y);

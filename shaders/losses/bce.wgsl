@@ -1,4 +1,4 @@
-// bce: -(t ln y + (1 - t) ln(1 - y)) per element, with logarithms of at least -100
+// bce: -(t ln y + (1 - t) ln(1 - y)) per element, with the logarithms clamped to at least -100
 
 fn clamped(log: f32) -> f32 {
     return select(log, -100.0, log < -100.0);

@@ -7,7 +7,7 @@ fn loss_of_forms(y: Forms, t: f32) -> f32 {
 
 fn slope_of_forms(y: Forms, t: f32) -> f32 {
     let value = times(1.0 - t, y.rest_slope) - times(t, y.log_slope);
-    // As of y alone where that is 0 or 1 exactly, and outside.
+    // From y alone if y is exactly 0 or 1, or outside [0, 1].
     let bounded = gradient(y.y, t, 1.0) * opaque(y.slope);
     return select(bounded, value, is_finite(value) && !is_outside(y.y));
 }

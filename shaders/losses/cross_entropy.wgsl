@@ -1,4 +1,4 @@
-// cross_entropy: -t ln y per class, and 0 where t is 0, also at y = 0
+// cross_entropy: -t ln y per class; 0 if t is 0, even at y = 0
 
 fn loss(y: f32, t: f32, extra: f32) -> f32 {
     return -times(t, math_log(y));

@@ -28,7 +28,7 @@ fn gradient(y: f32, t: f32, extra: f32) -> f32 {
     let absent = missing(y, t);
     let factor = probability_power(absent, l_gamma);
     let slope = quotient(1.0 - t, 1.0 - y) - quotient(t, y);
-    // gamma (1 - p_t)^(gamma - 1) bce, where the first may be infinite and the last 0.
+    // gamma (1 - p_t)^(gamma - 1) bce, in which the power may be infinite while bce is 0.
     let steep = times(l_gamma, factor / absent) * (1.0 - t - t);
     let bce = entropy(y, t);
     let drag = select(times(steep, bce), 0.0, bce == 0.0);

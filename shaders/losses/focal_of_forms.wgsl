@@ -21,7 +21,7 @@ fn slope_of_forms(y: Forms, t: f32) -> f32 {
     let entropy = entropy_of_forms(y, t);
     let absent = missing_of_forms(y, t);
     let other = 1.0 - t;
-    // g' / (1 - p_t), times the cross-entropy: without quotients of two numbers that vanish together.
+    // g' / (1 - p_t), times the cross-entropy, without a quotient of two numbers that vanish together.
     var ratio = math_divide(y.slope, absent);
     ratio = select(ratio, y.rest_slope, t == 1.0);
     ratio = select(ratio, y.log_slope, t == 0.0);

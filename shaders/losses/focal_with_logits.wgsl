@@ -1,4 +1,4 @@
-// focal_with_logits: the focal loss of p = sigmoid(z), from z, per element
+// focal_with_logits: the focal loss of p = sigmoid(z) per element, computed from z
 
 override l_alpha: f32 = 0.25;
 override l_gamma: f32 = 2.0;
@@ -31,7 +31,7 @@ fn loss(z: f32, t: f32, extra: f32) -> f32 {
 fn gradient(z: f32, t: f32, extra: f32) -> f32 {
     let parts = focal_parts(z, t);
     let other = 1.0 - t;
-    // p q / (1 - p_t): without the quotient of two numbers that vanish together.
+    // p q / (1 - p_t), without a quotient of two numbers that vanish together.
     var ratio = parts.p * parts.q / parts.missing;
     ratio = select(ratio, parts.p, t == 1.0);
     ratio = select(ratio, parts.q, t == 0.0);

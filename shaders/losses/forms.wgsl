@@ -1,4 +1,4 @@
-// An output y = g(z) in every form that logarithms need: none of them is lost where y is rounded to 0 or 1.
+// An output y = g(z) in all forms that the logarithms need: they keep their digits when y is rounded to 0 or 1.
 struct Forms {
     y: f32,
     // 1 - y
@@ -15,7 +15,7 @@ struct Forms {
     rest_slope: f32,
 }
 
-// What y tells by itself.
+// The forms as far as y alone determines them.
 fn forms_of(y: f32, slope: f32) -> Forms {
     let rest = 1.0 - y;
     let by_y = math_divide(slope, y);
@@ -23,12 +23,12 @@ fn forms_of(y: f32, slope: f32) -> Forms {
     return Forms(y, rest, math_log(y), log_1m(y), slope, by_y, by_rest);
 }
 
-// y = limit + offset, as high + low: the two parts where the condition holds, else 0 and y.
+// y = limit + offset as high + low: these two parts if the condition holds, else 0 and y.
 fn near_limit(condition: bool, limit: f32, offset: f32, y: f32) -> Parts {
     return Parts(select(0.0, limit, condition), select(y, offset, condition));
 }
 
-// Of y = e^x, where x changes with z by this factor.
+// The forms of y = e^x, where dx/dz is `factor`.
 fn forms_of_power(x: Parts, factor: f32) -> Forms {
     let y = exp_of(x);
     let rest = -expm1_of(x);
@@ -38,12 +38,12 @@ fn forms_of_power(x: Parts, factor: f32) -> Forms {
     let near = math_log(select(0.0, rest, is_positive(rest)));
     let far = -math_log1p(select(1.0, odds, odds > 0.0));
     var log_rest = select(near, far, x.high <= -0.693);
-    // Where the driver flushes what is subnormal.
+    // The same on drivers that flush subnormal numbers.
     log_rest = select(log_rest, 0.0, x.high < -104.0);
     return Forms(y, rest, x.high, log_rest, exp_times(factor, x), factor, factor * odds);
 }
 
-// Of y = tanh x, where x changes with z by this factor.
+// The forms of y = tanh x, where dx/dz is `factor`.
 fn forms_of_tanh(x: Parts, factor: f32) -> Forms {
     let y = tanh_of(x);
     let slope = tanh_slope(factor, x);

@@ -1,4 +1,4 @@
-// gaussian_nll: 1/2 (ln v + (y - t)^2 / v) per element for the variance v; in full with 1/2 ln(2 pi)
+// gaussian_nll: 1/2 (ln v + (y - t)^2 / v) per element for the variance v; plus 1/2 ln(2 pi) if full
 
 override l_full: bool = false;
 override l_eps: f32 = 1e-6;
@@ -18,7 +18,7 @@ fn gradient(y: f32, t: f32, variance: f32) -> f32 {
     return math_divide(y - t, at_least_eps(variance));
 }
 
-// The logarithm is nothing beside what is beyond f32.
+// The logarithm is negligible beside a number that overflows f32.
 fn loss_ranged(loss: f32, y: f32, t: f32, variance: f32) -> Ranged {
     if (is_finite(loss)) {
         return ranged(loss);

@@ -1,4 +1,4 @@
-// huber: 1/2 e^2 where |e| < delta, else delta (|e| - delta / 2), for e = y - t
+// huber: 1/2 e^2 if |e| < delta, else delta (|e| - delta / 2), for e = y - t
 
 override l_delta: f32 = 1.0;
 

@@ -1,4 +1,4 @@
-// kl_div: t (ln t - y) per element for a log-probability y, or e^t (t - y)
+// kl_div: t (ln t - y) per element for a log-probability y; e^t (t - y) if the target is a logarithm too
 
 override l_log_target: bool = false;
 

@@ -2,7 +2,7 @@
 
 fn loss(y: f32, t: f32, extra: f32) -> f32 {
     let error = abs(y - t);
-    // Near 0 as 1/2 ln(1 + sinh^2), which keeps its digits; the argument is bounded for its sake.
+    // Near 0, 1/2 ln(1 + sinh^2) keeps the digits; the argument is bounded so that it does not overflow.
     let near = error < 1.0;
     let m = math_expm1(select(1.0, error, near));
     let sinh = 0.5 * (m + math_divide(m, 1.0 + m));
@@ -15,6 +15,6 @@ fn loss(y: f32, t: f32, extra: f32) -> f32 {
 
 fn gradient(y: f32, t: f32, extra: f32) -> f32 {
     let error = y - t;
-    // The difference of two infinities is no number.
+    // The difference of two infinities is NaN.
     return nan_where(is_nan(error), math_tanh(error));
 }

@@ -1,4 +1,4 @@
-// nll: -t y per class for a log-probability y, and 0 where t is 0, also at y = -inf
+// nll: -t y per class for a log-probability y; 0 if t is 0, even at y = -inf
 
 fn loss(y: f32, t: f32, extra: f32) -> f32 {
     return -times(t, y);

@@ -1,4 +1,4 @@
-// poisson_nll: e^y - t y per element, or y - t ln(y + eps); in full with Stirling's formula for ln t!
+// poisson_nll: e^y - t y per element, or y - t ln(y + eps); plus Stirling's formula for ln t! if full
 
 override l_log_input: bool = true;
 override l_full: bool = false;
@@ -13,7 +13,7 @@ fn stirling(t: f32) -> f32 {
 fn loss(y: f32, t: f32, extra: f32) -> f32 {
     let factor = select(math_log(y + l_eps), y, l_log_input);
     let rate = select(y, math_exp(y), l_log_input);
-    // An infinite rate outgrows every other part.
+    // An infinite rate dominates the other term.
     let value = select(rate - times(t, factor), rate, is_infinite(rate) && l_log_input);
     if (!l_full) {
         return value;
@@ -26,9 +26,9 @@ fn gradient(y: f32, t: f32, extra: f32) -> f32 {
     return select(1.0 - quotient, math_exp(y) - t, l_log_input);
 }
 
-// e^y - t * factor, also where e^y is beyond f32.
+// e^y - t * factor, even if e^y overflows f32.
 fn rate_less(y: f32, t: f32, factor: f32) -> Ranged {
-    // Once e^y is beyond 2^190, the rest is nothing beside it.
+    // Once e^y is more than about 2^189, the other term is negligible.
     if (y > 131.0) {
         return ranged_exp(y);
     }

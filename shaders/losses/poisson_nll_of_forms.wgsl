@@ -1,13 +1,13 @@
-// poisson_nll of a rate's forms, where y is no logarithm, and its derivative with respect to z.
+// poisson_nll of a rate's forms (y is not a logarithm), and its derivative with respect to z.
 
-// Below, a rate or its derivative may be subnormal.
+// Below this, a rate or its derivative may be subnormal.
 const LEAST_RATE: f32 = 1e-30;
 
 fn loss_of_forms(y: Forms, t: f32) -> f32 {
     if (l_eps > 0.0 || y.y > LEAST_RATE) {
         return loss(y.y, t, 1.0);
     }
-    // Without an epsilon the logarithm is that of the rate.
+    // Without an epsilon, the logarithm is ln y.
     let value = y.y - times(t, y.log);
     return select(value, value + stirling(t), l_full && t > 1.0);
 }

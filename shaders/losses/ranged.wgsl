@@ -1,4 +1,4 @@
-// For losses with terms and slopes that are beyond f32 only where their arguments are infinite.
+// For losses whose terms and slopes overflow f32 only for infinite arguments.
 
 fn loss_ranged(loss: f32, y: f32, t: f32, extra: f32) -> Ranged {
     return ranged(loss);

@@ -1,4 +1,4 @@
-// bce of sigmoid(z), from z: the logarithms, at least -100, never see a y that is rounded to 0 or 1
+// bce of sigmoid(z), from z: the logarithms, clamped to at least -100, do not depend on a y rounded to 0 or 1
 
 fn loss(z: f32, t: f32, extra: f32) -> f32 {
     let logs = negative_logs(z);

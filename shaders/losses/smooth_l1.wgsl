@@ -1,4 +1,4 @@
-// smooth_l1: 1/2 e^2 / beta where |e| < beta, else |e| - beta / 2, for e = y - t
+// smooth_l1: 1/2 e^2 / beta if |e| < beta, else |e| - beta / 2, for e = y - t
 
 override l_beta: f32 = 1.0;
 

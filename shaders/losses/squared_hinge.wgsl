@@ -10,7 +10,7 @@ fn gradient(y: f32, t: f32, margin: f32) -> f32 {
     return select(0.0, -2.0 * t * shortfall, shortfall > 0.0);
 }
 
-// The shortfall, also where it is beyond f32.
+// The shortfall, even if it overflows f32.
 fn shortfall_ranged(y: f32, t: f32, margin: f32) -> Ranged {
     let shortfall = math_multiply_add(-t, y, margin);
     if (is_finite(shortfall)) {

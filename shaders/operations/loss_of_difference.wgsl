@@ -1,12 +1,12 @@
-// For kernels/loss_terms.wgsl: a loss of y - t for y = g(z), and its derivative with respect to z. Both y and
-// t are taken relative to the limit that y is close to.
+// For kernels/loss_terms.wgsl: a loss of y - t for y = g(z), and its derivative with respect to z. The limit
+// that y is close to is subtracted from both y and t.
 
 fn term(z: f32, y: f32, t: f32, extra: f32) -> f32 {
     let parts = apart(z, y, derivative(z));
     return loss(parts.low, t - parts.high, extra);
 }
 
-// With respect to z: the product of both.
+// The derivative with respect to z, as two factors.
 fn slope_factors(z: f32, y: f32, t: f32, extra: f32) -> vec2<f32> {
     let slope = derivative(z);
     let parts = apart(z, y, slope);

@@ -4,7 +4,7 @@ fn term(z: f32, y: f32, t: f32, extra: f32) -> f32 {
     return loss_of_forms(forms(z), t);
 }
 
-// With respect to z: the product of both.
+// The derivative with respect to z, as two factors.
 fn slope_factors(z: f32, y: f32, t: f32, extra: f32) -> vec2<f32> {
     return vec2<f32>(slope_of_forms(forms(z), t), 1.0);
 }

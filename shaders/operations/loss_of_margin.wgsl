@@ -1,5 +1,5 @@
-// For kernels/loss_terms.wgsl: a loss of 1 - t y for y = g(z), and its derivative with respect to z. Of y only
-// what the limit that it is close to has not is taken from what the margin leaves beside the limit.
+// For kernels/loss_terms.wgsl: a loss of 1 - t y for y = g(z), and its derivative with respect to z. With
+// y = limit + offset, the margin is 1 - t·limit, and the loss is a function of the offset.
 
 fn margin(parts: Parts, t: f32) -> f32 {
     return math_multiply_add(-t, parts.high, 1.0);
@@ -10,7 +10,7 @@ fn term(z: f32, y: f32, t: f32, extra: f32) -> f32 {
     return loss(parts.low, t, margin(parts, t));
 }
 
-// With respect to z: the product of both.
+// The derivative with respect to z, as two factors.
 fn slope_factors(z: f32, y: f32, t: f32, extra: f32) -> vec2<f32> {
     let slope = derivative(z);
     let parts = apart(z, y, slope);

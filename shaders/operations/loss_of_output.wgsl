@@ -4,7 +4,7 @@ fn term(z: f32, y: f32, t: f32, extra: f32) -> f32 {
     return loss(y, t, extra);
 }
 
-// With respect to z: the product of both.
+// The derivative with respect to z, as two factors.
 fn slope_factors(z: f32, y: f32, t: f32, extra: f32) -> vec2<f32> {
     return vec2<f32>(nan_where(is_nan(y), gradient(y, t, extra)), derivative(z));
 }

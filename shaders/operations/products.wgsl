@@ -1,5 +1,5 @@
-// Products with an activation's value or derivative. It is hidden, so that a product with 0 or 1 is not turned
-// into a selection that loses 0 * infinity.
+// Products with an activation's value or derivative, which is hidden from the compiler: a product with 0 or 1
+// would be turned into a selection, for which 0 * infinity is not NaN.
 
 // factor * y for y = forward(z)
 fn times_value(factor: f32, y: f32, z: f32) -> f32 {

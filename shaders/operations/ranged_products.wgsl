@@ -1,5 +1,6 @@
-// Products with an activation's value or derivative, which may be beyond f32 where the product is not. It is
-// hidden, so that a product with 0 or 1 is not turned into a selection that loses 0 * infinity.
+// Products with an activation's value or derivative, which may overflow f32 even if the product does not. It is
+// hidden from the compiler: a product with 0 or 1 would be turned into a selection, for which 0 * infinity is
+// not NaN.
 
 // factor * y for y = forward(z)
 fn times_value(factor: f32, y: f32, z: f32) -> f32 {

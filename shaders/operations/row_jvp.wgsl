@@ -1,9 +1,9 @@
 // For kernels/row_product.wgsl: the change of y along dz, the product with the Jacobian.
 
-// y stays as it is where the same is added to all of z.
+// y does not change if a constant is added to all of z.
 const SHIFTS: bool = true;
 
-// Of outputs that are no logarithms.
+// The outputs here are not logarithms.
 fn has_more_weight(y: f32) -> bool {
     return !PROJECTS && y > 0.5;
 }

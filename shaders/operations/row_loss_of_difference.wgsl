@@ -1,4 +1,5 @@
-// For kernels/row_terms.wgsl: a loss of an output of softmax, relative to its limit 1, where it is more than 1/2, and dE/dy.
+// For kernels/row_terms.wgsl: a loss of an output of softmax, and dE/dy. An output of more than 1/2 is taken
+// relative to its limit 1.
 
 const TAKES_LOGARITHMS: bool = false;
 

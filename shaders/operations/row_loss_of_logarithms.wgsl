@@ -1,5 +1,5 @@
-// For kernels/row_terms.wgsl: a loss of logarithms of an output of softmax, and dE/du by the logit u of that
-// output.
+// For kernels/row_terms.wgsl: a loss of logarithms of an output of softmax, and dE/du, where u is the logit of
+// that output.
 
 const TAKES_LOGARITHMS: bool = true;
 

@@ -1,4 +1,4 @@
-// For kernels/row_terms.wgsl: a loss of an output of softmax, as it is, and dE/dy.
+// For kernels/row_terms.wgsl: a loss of an output of softmax, unshifted, and dE/dy.
 
 const TAKES_LOGARITHMS: bool = false;
 
