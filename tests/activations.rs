@@ -5,7 +5,7 @@ mod common;
 use common::{EXTREMES, Within, assert_all, normal, wide};
 use wgrad::{Activation, Device, Tensor, reference};
 
-/// Every pointwise activation, with other parameters too.
+/// Every pointwise activation, with default and other parameters.
 fn pointwise() -> Vec<Activation> {
     let others = [
         Activation::LeakyRelu { slope: 0.25 },
@@ -49,7 +49,7 @@ fn pointwise() -> Vec<Activation> {
     Activation::all().filter(|activation| !activation.is_rowwise()).chain(others).collect()
 }
 
-/// The oracle's value; NaN where it is a function of an angle that overflows f32.
+/// The oracle's value; NaN if it is a function of an angle that overflows f32.
 fn exact(name: &str, oracle: Oracle, activation: &Activation, z: f32) -> f64 {
     let angle = match *activation {
         Activation::Sine { omega } => omega * z,
@@ -60,7 +60,7 @@ fn exact(name: &str, oracle: Oracle, activation: &Activation, z: f32) -> f64 {
     if overflows { f64::NAN } else { oracle(activation, z.into()) }
 }
 
-/// What tells NaN from other results, and 0 from −0.
+/// The bits, so that comparing them distinguishes 0 from −0 and treats NaN as equal to itself.
 fn bits(tensor: &Tensor) -> Vec<u32> {
     tensor.to_vec().unwrap().iter().map(|value| value.to_bits()).collect()
 }
@@ -90,7 +90,7 @@ fn functions() -> [(&'static str, Function, Oracle); 3] {
     ]
 }
 
-/// Drivers may flush subnormal arguments: what is zero there may be so.
+/// Drivers may flush subnormal arguments: a result of zero is accepted for them.
 fn allow_flushed(arguments: &[f32], found: &[f32], exact: &mut [f64]) {
     for ((argument, &found), exact) in arguments.iter().zip(found).zip(exact) {
         if argument.is_subnormal() && found == 0.0 {
@@ -138,7 +138,7 @@ on_every_device! {
             let exact = reference::forward(&Activation::Tanh, &wide(&values), 1);
             assert_all("tanh", &y.to_vec().unwrap(), &exact, Within::Ulps(3.0));
         }
-        // The test's own check that something was dispatched.
+        // So that something is dispatched, which every test here must do.
         Activation::Relu.forward(&upload(device, &[1.0])).unwrap();
     }
 
@@ -173,7 +173,7 @@ on_every_device! {
             let mut exact: Vec<f64> = values.iter().zip(&upstream).map(slope).collect();
             let found = activation.backward(&z, &dy).unwrap().to_vec().unwrap();
             allow_flushed(&values, &found, &mut exact);
-            // A subnormal derivative has few digits, and none where the driver flushes it; one that
+            // A subnormal derivative has few digits, or none if the driver flushes it; one that
             // overflows cannot be scaled back.
             for (i, exact) in exact.iter_mut().enumerate() {
                 let slope = reference::derivative(&activation, values[i].into()) as f32;
@@ -372,11 +372,11 @@ fn derivatives_are_the_slopes_of_the_functions() {
         for z in [-7.3, -2.1, -0.61, -0.01, 0.02, 0.55, 1.7, 4.4, 11.0] {
             let h = f64::min(1e-5, 1e-4 * f64::abs(z));
             let g = |z: f64| reference::forward(&activation, &[z], 1)[0];
-            // Outside of logit's domain.
+            // Outside the domain of logit.
             if g(z).is_nan() {
                 continue;
             }
-            // Where the difference of two values has too few digits.
+            // The difference of two such values has too few digits.
             if g(z).abs() > 1e7 {
                 continue;
             }

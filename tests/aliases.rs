@@ -1,4 +1,4 @@
-//! Outputs that are one of the inputs: the inputs count as they were before, or the alias is an error.
+//! Outputs that are one of the inputs: the operation uses the earlier values, or the alias is an error.
 
 mod common;
 
@@ -8,13 +8,13 @@ use wgrad::{
     Rowwise, Sgd, Targets, Tensor, clip_gradient_norm, wgpu,
 };
 
-/// The same values in a tensor of its own.
+/// The same values in a separate tensor.
 fn copy(tensor: &Tensor) -> Tensor {
     let copy = tensor.device().tensor(&tensor.to_vec().unwrap(), tensor.shape()).unwrap();
     copy.to_dtype(tensor.dtype()).unwrap()
 }
 
-/// Values of this type.
+/// A tensor of random values of this type.
 fn made(device: &Device, dtype: DType, shape: &[usize], seed: u64) -> Tensor {
     let values = normal(shape.iter().product(), 1.0, seed);
     device.tensor(&values, shape).unwrap().to_dtype(dtype).unwrap()
@@ -24,8 +24,8 @@ fn bits(tensor: &Tensor) -> Vec<u32> {
     tensor.to_vec().unwrap().iter().map(|value| value.to_bits()).collect()
 }
 
-/// Runs an operation from inputs to an output that is input number i, for each i, against one to a tensor
-/// of its own.
+/// Runs an operation whose output is input number i, for each i, and compares it with one whose output is a
+/// separate tensor.
 fn check(
     what: &str,
     inputs: &[&Tensor],
@@ -37,7 +37,7 @@ fn check(
         let exact = copy(&all[place]);
         run(&all, &exact).unwrap();
         let what = format!("{what} to input {place} of {} on {:?}", all[0].dtype(), exact.device());
-        // Through another shape, too.
+        // Through another shape too.
         let flat = all[place].reshape([all[place].len()]).unwrap();
         let output = flat.reshape(all[place].shape()).unwrap();
         run(&all, &output).unwrap();
@@ -74,7 +74,7 @@ on_every_device! {
                     check("derivative", &[&z], &[0], |x, y| g.derivative_into(&x[0], y));
                     check("second", &[&z], &[0], |x, y| g.second_derivative_into(&x[0], y));
                 }
-                // One number is its own Jacobian's shape.
+                // The Jacobian of a row of one number has as many elements as the row.
                 let column = z.reshape([z.len(), 1]).unwrap();
                 check("jacobian", &[&column], &[0], |x, y| {
                     Activation::LogSoftmax.jacobian_into(&x[0], &y.reshape([z.len(), 1, 1])?)
@@ -104,7 +104,7 @@ on_every_device! {
             check("gated", &[&x, &dy], &[0], |x, y| Gated::swiglu().backward_into(&x[0], &x[1], y));
             check("gated forward", &[&x, &dy], &[1], |x, y| Gated::swiglu().forward_into(&x[0], y));
 
-            // Weights that are their own gradient.
+            // Weights that are also the gradient.
             let w = made(device, dtype, &[7], 3);
             check("sgd", &[&w], &[0], |w, output| {
                 Sgd::new(0.1).momentum(0.9).weight_decay(0.5).step(&[(output, &w[0])])
@@ -153,7 +153,7 @@ on_every_device! {
                 if layer == squared {
                     refused("a dw to add to that is the targets itself", &t, &before.db);
                 }
-                // What is not asked for is not added to.
+                // Nothing is added to outputs that are not requested.
                 let step = layer.outputs(Outputs::LOSS | Outputs::DB);
                 let mut sums = before.clone();
                 sums.dw = w.clone();
@@ -177,7 +177,7 @@ on_every_device! {
                 refused("a dw to add to that is dy itself", &dy, &before.db);
                 refused("a dw to add to that is y itself", &forward.y, &before.db);
             }
-            // Both are one.
+            // Both operands are the same tensor.
             let (x, w) = (made(device, dtype, &[n, 1], 1), made(device, dtype, &[1, n], 2));
             let layer = Dense::new(Activation::Tanh);
             let forward = layer.forward(&x, &w, None).unwrap();
@@ -206,7 +206,7 @@ fn tensors_in_one_buffer_of_the_callers_are_one() {
                 mapped_at_creation: false,
             })
         };
-        // An odd length: such buffers go on behind the tensor.
+        // An odd length: such buffers may extend past the tensor.
         let host = buffer(4 * 15);
         let adopt = || device.tensor_from_buffer(host.clone(), [5, 3]).unwrap();
         let z = adopt();
@@ -224,7 +224,7 @@ fn tensors_in_one_buffer_of_the_callers_are_one() {
         Gated::swiglu().forward_into(&x, &y).unwrap();
         assert_eq!(bits(&y), bits(&exact), "{device:?}");
 
-        // A tensor's own buffer, too.
+        // A buffer that belongs to a tensor.
         let (x, labels) =
             (made(device, DType::F32, &[4, 4], 1), device.labels(&[0, 1, 2, 3]).unwrap());
         let w = made(device, DType::F32, &[4, 4], 2);

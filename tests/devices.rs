@@ -32,12 +32,12 @@ on_every_device! {
     fn reads_work_without_blocking_too(device) {
         let z = device.tensor(&[1.0, 2.0, 3.0], [3]).unwrap();
         let futures: Vec<_> = (0..5).map(|_| Activation::Relu.forward(&z).unwrap().read()).collect();
-        // Each resolves on its own, in any order, after the tensor is gone.
+        // Each resolves independently, in any order, even after the tensor is dropped.
         drop(z);
         for future in futures.into_iter().rev() {
             assert_eq!(pollster::block_on(future).unwrap(), [1.0, 2.0, 3.0]);
         }
-        // One that nobody waits for does no harm.
+        // A read that nobody waits for does no harm.
         let tensor = device.tensor(&[1.0], [1]).unwrap();
         drop(tensor.read());
         assert_eq!(tensor.item().unwrap(), 1.0);
@@ -45,7 +45,7 @@ on_every_device! {
     }
 
     fn uploads_never_overtake_recorded_work(device) {
-        // Small uploads travel with the commands, large ones beside them.
+        // Small uploads travel with the commands, large ones separately.
         for length in [100, 100_000] {
             let z = device.tensor(&vec![1.0; length], [length]).unwrap();
             let mut results = Vec::new();
@@ -127,7 +127,7 @@ on_every_device! {
                     for _ in 0..20 {
                         shared.write(&[value as f32; 5000]).unwrap();
                         let values = Activation::Identity.forward(&shared).unwrap().to_vec().unwrap();
-                        // Some thread's values, whole.
+                        // All values come from the same thread.
                         assert!(values.iter().all(|&v| v == values[0]));
                     }
                 });
@@ -167,7 +167,7 @@ on_every_device! {
         for result in [Activation::Softmax.derivative(&z), Activation::LogSoftmax.second_derivative(&z), Activation::Relu.jacobian(&z)] {
             assert!(matches!(result.unwrap_err(), Error::Unsupported { .. }));
         }
-        // Nothing in it, however many rows.
+        // Empty, whatever the number of rows.
         let nothing = device.zeros([1usize << 61, 0]).unwrap();
         assert!(Activation::Softmax.forward(&nothing).unwrap().is_empty());
         assert!(Activation::Softmax.jacobian(&nothing).unwrap().is_empty());
@@ -179,12 +179,12 @@ on_every_device! {
         // 64 TiB: no machine holds that in one tensor.
         let error = device.zeros([1usize << 44]).unwrap_err();
         assert!(matches!(error, Error::TooLarge { .. } | Error::OutOfMemory { .. }), "{error}");
-        // And nothing is broken afterwards.
+        // The device still works afterwards.
         assert_eq!(Activation::Relu.forward(&z).unwrap().to_vec().unwrap(), [1.0; 6]);
     }
 }
 
-/// The place and the value that cross-entropy refuses among targets of one row: a negative one.
+/// The index and value that cross-entropy rejects in one row of targets: a negative value.
 fn refused(targets: &Tensor) -> Option<(usize, f32)> {
     let row = targets.reshape([1, targets.len()]).unwrap();
     let y = row.device().tensor(&vec![0.5; row.len()], row.shape()).unwrap();
@@ -195,7 +195,7 @@ fn refused(targets: &Tensor) -> Option<(usize, f32)> {
     }
 }
 
-/// The sizes go through each way of an upload, and of the search.
+/// The lengths cover every kind of upload and of search.
 fn what_the_host_writes_is_known(device: &Device) {
     for length in [1, 5, 20_000, 100_003] {
         let with = |place: usize, value: f32| {
@@ -206,12 +206,12 @@ fn what_the_host_writes_is_known(device: &Device) {
         let last = length - 1;
         let tensor = device.tensor(&with(last, -2.0), [length]).unwrap();
         assert_eq!(refused(&tensor), Some((last, -2.0)));
-        // A clone and another shape share what is known, whoever writes.
+        // A clone and a reshaped tensor share what the host knows, whichever is written to.
         let shared = tensor.clone().reshape([length, 1]).unwrap();
         shared.write(&with(length / 2, -1.0)).unwrap();
         assert_eq!(refused(&tensor), Some((length / 2, -1.0)));
         assert_eq!(refused(&shared), Some((length / 2, -1.0)));
-        // What is read and uploaded again is another tensor.
+        // Values that are read and uploaded again are a separate tensor.
         let copy = device.tensor(&tensor.to_vec().unwrap(), [length]).unwrap();
         tensor.write(&with(0, f32::NAN)).unwrap();
         assert_eq!((refused(&tensor), refused(&shared)), (None, None));
@@ -223,8 +223,8 @@ fn what_the_host_writes_is_known(device: &Device) {
     }
 }
 
-/// Each operation that writes to a tensor that exists, on one that held a negative value. The results
-/// are not negative, so that none is refused, be it looked at or not.
+/// Each operation that writes to an existing tensor, on one that held a negative value. The results
+/// are not negative, so that none is rejected, whether or not it is checked.
 fn what_an_operation_writes_is_forgotten(device: &Device) {
     let ones = device.tensor(&[1.0; 16], [4, 4]).unwrap();
     let wide = device.tensor(&[1.0; 32], [4, 8]).unwrap();
@@ -238,7 +238,7 @@ fn what_an_operation_writes_is_forgotten(device: &Device) {
     let square = || negative(&[4, 4]);
     let check = |what: &str, tensor: &Tensor| {
         assert_eq!(refused(tensor), None, "{what} on {device:?}");
-        // And the next upload is known again.
+        // The next upload is known again.
         tensor.write(&vec![-3.0; tensor.len()]).unwrap();
         assert_eq!(refused(tensor), Some((0, -3.0)), "{what} on {device:?}");
     };
@@ -251,7 +251,7 @@ fn what_an_operation_writes_is_forgotten(device: &Device) {
     check("a map of two", &y);
     Activation::Softmax.forward_into(&y, &y).unwrap();
     check("a row-wise function in place", &y);
-    // All alike, the rows have the gradient 0.
+    // Rows of equal elements have the gradient 0.
     Activation::Softmax.backward_into(&ones, &ones, &y).unwrap();
     check("a product with a Jacobian", &y);
     Gated::swiglu().forward_into(&wide, &y).unwrap();
@@ -336,7 +336,7 @@ fn the_environment_makes_devices_checked() {
     assert!(!request(DeviceOptions::default().checked(false)).unwrap().is_checked());
     let Ok(text) = std::env::var(NAME) else {
         assert!(!request(DeviceOptions::default()).unwrap().is_checked());
-        // This test again, with each value.
+        // Runs this test again with each value of the variable.
         for text in ["0", "1", "maybe"] {
             let mut test = std::process::Command::new(std::env::current_exe().unwrap());
             test.args(["--exact", "the_environment_makes_devices_checked"]).env(NAME, text);
@@ -361,7 +361,7 @@ fn the_environment_makes_devices_checked() {
 #[test]
 fn memory_is_accounted_for() {
     for shared in common::adapters().iter().chain([common::cpu()]) {
-        // A device of its own: other tests allocate too.
+        // A separate device, because other tests allocate too.
         let device = Device::open(shared.info()).unwrap();
         assert_eq!(device.memory().in_use_bytes, 0);
         let tensor = device.zeros([1 << 20]).unwrap();
@@ -379,7 +379,7 @@ fn memory_is_accounted_for() {
     }
 }
 
-/// The bytes of the tensors and of the workspace: current and peak.
+/// The bytes of tensors and of workspace: current and peak.
 fn by_purpose(device: &Device) -> [[u64; 2]; 2] {
     let memory = device.memory();
     let [tensors, workspace] = [memory.tensors, memory.workspace];
@@ -396,12 +396,12 @@ fn memory_is_told_by_purpose() {
         let device = Device::open(shared.info()).unwrap();
         let uses = || by_purpose(&device).map(|of| of.map(|bytes| bytes / KIB));
         assert_eq!((uses(), device.memory().peak_bytes), ([[0, 0], [0, 0]], 0));
-        // No product is cut into slices, whose sums would take workspace too.
+        // Of a size at which no product is split into slices, whose sums would take workspace too.
         let x = device.zeros([256, 256]).unwrap();
         let w = device.zeros([256, 256]).unwrap();
         let labels = device.labels(&[1; 256]).unwrap();
         assert_eq!(uses(), [[513, 513], [0, 0]], "{device:?}");
-        // The logits are workspace, the output is the caller's.
+        // The logits are workspace; the output belongs to the caller.
         let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy());
         let y = layer.forward(&x, &w, None).unwrap();
         assert_eq!(uses(), [[769, 769], [0, 256]], "{device:?}");
@@ -414,7 +414,7 @@ fn memory_is_told_by_purpose() {
         drop(Loss::Mse.forward(&x, &x, Reduction::Sum).unwrap());
         let peak = if device.info().kind.is_gpu() { 1024 } else { 256 };
         assert_eq!(by_purpose(&device)[1], [0, peak], "{device:?}");
-        // What an operation returns is held, what it needed is not.
+        // The results of an operation stay in use, its workspace does not.
         device.reset_peak_memory();
         let step = layer.gradients(&x, &w, None, &labels).unwrap();
         let held = [&step.loss, &step.y, &step.dz, &step.dw, &step.db, &step.dx];
@@ -422,7 +422,7 @@ fn memory_is_told_by_purpose() {
         let [[tensors, _], [workspace, peak]] = by_purpose(&device);
         assert!((0..=256).contains(&(tensors - 513 * KIB - bytes as u64)), "{device:?}");
         assert_eq!(workspace, 0, "{device:?}");
-        // The logits are where dz takes their place.
+        // dz takes the place of the logits.
         assert!(peak > 0 && peak < 256 * KIB, "{device:?}: {peak}");
         drop((x, w, labels, step));
         assert_eq!(device.memory().in_use_bytes, 0, "{device:?}");
@@ -438,7 +438,7 @@ fn an_output_that_is_an_input_costs_a_copy() {
         let z = device.zeros([64, 1024]).unwrap();
         Activation::Softmax.forward_into(&z, &z).unwrap();
         let one = 64 * 1024 * 4;
-        // A GPU keeps the input as workspace; the CPU swaps the output in.
+        // A GPU keeps the input as workspace; the CPU swaps in the new output.
         let expected = if device.info().kind.is_gpu() {
             [[one; 2], [0, one]]
         } else {
@@ -456,7 +456,7 @@ fn reads_that_are_under_way_are_staging() {
         let z = device.zeros([1024]).unwrap();
         let staging = || {
             let memory = device.memory();
-            // Beside what is in use.
+            // In addition to the memory in use.
             assert_eq!(memory.in_use_bytes, 4096);
             (memory.staging.current_bytes, memory.staging.peak_bytes, memory.pooled_bytes)
         };
@@ -498,7 +498,7 @@ fn devices_of_one_name_are_told_apart() {
         let (text, name) = (error.to_string(), one.info().to_string());
         assert!(text.contains(&format!("{name}, opened twice")), "{text}");
         assert_eq!(text.matches(&name).count(), 1, "{text}");
-        // Clones mix, and so does a copy.
+        // Clones of a device can be mixed, and so can a copied tensor.
         Activation::Relu.backward(&z, &one.clone().zeros([2]).unwrap()).unwrap();
         let copy = one.tensor(&other.zeros([2]).unwrap().to_vec().unwrap(), [2]).unwrap();
         Activation::Relu.backward(&z, &copy).unwrap();
@@ -561,7 +561,7 @@ fn a_software_adapter_counts_only_when_asked_for() {
     assert!(matches!(request(none).unwrap_err(), Error::NoAdapter { .. }));
 }
 
-/// A wgpu device as a host application would have it, with default limits.
+/// A wgpu device such as a host application has, with default limits.
 fn host() -> (wgpu::Adapter, wgpu::Device, wgpu::Queue) {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter =
@@ -598,7 +598,7 @@ fn a_host_applications_device_and_buffers_are_used_in_place() {
     let exact = reference::forward(&Activation::Tanh, &wide(&values), 1);
     Activation::Tanh.forward_into(&z, &y).unwrap();
     assert_all("tanh", &y.to_vec().unwrap(), &exact, Within::Ulps(3.0));
-    // What lies behind the tensor is the host's.
+    // The rest of the buffer belongs to the host.
     let whole = ours.tensor_from_buffer(output.clone(), [12]).unwrap().to_vec().unwrap();
     assert_eq!(whole[10..], [7.0, 7.0]);
     assert_eq!(y.buffer(), Some(&output));
@@ -606,7 +606,7 @@ fn a_host_applications_device_and_buffers_are_used_in_place() {
     ours.flush().unwrap();
     queue.write_buffer(&input, 0, &bytes(&[0.0; 10]));
     assert_eq!(Activation::Sigmoid.forward(&z).unwrap().to_vec().unwrap(), [0.5; 10]);
-    // Tensors of its own, rows and layers.
+    // Tensors that wgrad allocates, rows and layers.
     let x = ours.tensor(&values, [2, 5]).unwrap();
     let layer = OutputLayer::new(Activation::Softmax, Loss::HalfSquaredError);
     let w = ours.tensor(&normal(15, 1.0, 4), [5, 3]).unwrap();
@@ -664,7 +664,7 @@ fn a_hosts_buffers_that_cannot_be_used_are_errors_and_not_panics() {
     let (adapter, device, queue) = host();
     let (_, other, _) = host();
     let ours = Device::from_wgpu(&adapter, device.clone(), queue.clone()).unwrap();
-    // Of another device.
+    // A buffer of another device.
     let foreign = other.create_buffer(&descriptor);
     assert!(ours.tensor_from_buffer(foreign, [4]).is_err());
     // Destroyed before it is used: see tests/faults.rs.
@@ -674,10 +674,10 @@ fn a_hosts_buffers_that_cannot_be_used_are_errors_and_not_panics() {
     buffer.destroy();
     let result = Activation::Relu.forward(&z).and_then(|y| y.to_vec());
     assert!(result.is_err());
-    // The device goes on.
+    // The device still works.
     let z = ours.tensor(&[-1.0, 1.0], [2]).unwrap();
     assert_eq!(Activation::Relu.forward(&z).unwrap().to_vec().unwrap(), [0.0, 1.0]);
-    // And the host may destroy all of it while a read is under way.
+    // The host may destroy the device while a read is in progress.
     let reading = z.read();
     device.destroy();
     drop(pollster::block_on(reading));
@@ -698,7 +698,7 @@ fn large_uploads_are_handed_over_with_a_flush_and_before_they_pile_up() {
             z.write(&vec![2.0; 1 << 20]).unwrap();
         }
         assert!(device.counters().submissions > before + 1);
-        // So are copies and zeros that nobody flushes.
+        // So are copies and zeros that are never flushed.
         let before = device.counters().submissions;
         for _ in 0..600 {
             drop(device.zeros([4]).unwrap());
@@ -713,7 +713,7 @@ fn the_cpu_backend_can_be_used_from_rayons_threads() {
     let values = normal(100_000, 1.0, 1);
     let z = device.tensor(&values, [100_000]).unwrap();
     let shared = device.zeros([100_000]).unwrap();
-    // Tasks that a waiting thread may pick up while it is inside another: on the same tensors.
+    // Tasks on the same tensors, which a waiting thread may run while it is inside another task.
     rayon::scope(|scope| {
         for i in 0..64 {
             let (z, shared) = (&z, &shared);
@@ -759,7 +759,7 @@ fn tensors_larger_than_a_binding_are_worked_in_windows() {
     let last = length - 1;
     assert_eq!(y[last], y[last % 1999]);
 
-    // Rows that do not end where a window does, and the sum of a loss over all of it.
+    // Rows that do not end at a window's end, and the sum of a loss over the whole tensor.
     let rows = z.reshape([length / 7, 7]).unwrap();
     let p = Activation::Softmax.forward(&rows).unwrap().to_vec().unwrap();
     for row in [0, 1, length / 14, length / 7 - 2, length / 7 - 1] {
@@ -768,7 +768,7 @@ fn tensors_larger_than_a_binding_are_worked_in_windows() {
         assert_all(format!("row {row}"), &p[row * 7..row * 7 + 7], &exact, Within::Ulps(4.0));
     }
     drop(p);
-    // Rows of which a window holds only one, added up.
+    // The sum of rows so long that a window holds only one.
     let x = device.tensor(&[1.0, 2.0], [2, 1]).unwrap();
     let (step, half) = (17_000_003, 17_000_003 / 2);
     let w = device.tensor(&values[..step], [1, step]).unwrap();
@@ -791,7 +791,7 @@ fn tensors_larger_than_a_binding_are_worked_in_windows() {
 fn matrices_larger_than_a_binding_are_multiplied_in_windows() {
     let (adapter, device, queue) = host();
     let device = Device::from_wgpu(&adapter, device, queue).unwrap();
-    // Each of x, w and dz is larger than 128 MiB in one of these; the values keep the sums exact.
+    // Each of x, w and dz is larger than 128 MiB in one of these; with these values the sums are exact.
     for (batch, inputs, outputs) in [(12_000_000, 3, 2), (2, 12_000_000, 3), (3, 20_000, 2_003)] {
         let value = |i: usize, m: usize| ((i * 7 + i / m) % 5) as f32 - 2.0;
         let x: Vec<f32> = (0..batch * inputs).map(|i| value(i, inputs)).collect();

@@ -1,4 +1,4 @@
-//! What goes wrong, and that the device goes on afterwards.
+//! Failures, and that the device still works afterwards.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use common::{Within, assert_all};
 use wgrad::{Activation, DType, Dense, Device, Error, Loss, OutputLayer, Reduction, Tensor, wgpu};
 
-/// A small step that is right.
+/// Checks that a small step gives the right result.
 #[track_caller]
 fn goes_on(device: &Device) {
     let z = device.tensor(&[-1.0, 0.0, 2.0], [3]).unwrap();
@@ -16,7 +16,7 @@ fn goes_on(device: &Device) {
     assert_eq!(y.to_vec().unwrap(), [0.0, 0.0, 2.0], "{device:?}");
 }
 
-/// Waits until something holds, for a few seconds at most.
+/// Waits until the condition holds, for a few seconds at most.
 #[track_caller]
 fn soon(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
@@ -26,14 +26,14 @@ fn soon(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// The bytes of memory that the process has.
+/// The number of bytes of memory that the process uses.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
 }
 
-/// How many threads of this name there are, where the system tells.
+/// The number of threads with this name, if the system provides it.
 fn threads(name: &str) -> Option<usize> {
     let tasks = std::fs::read_dir("/proc/self/task").ok()?;
     let names =
@@ -46,7 +46,8 @@ fn poll_once<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> Pol
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Drops futures of reads from eight threads: before they are polled, while they wait, and some not at all.
+/// Drops futures of reads on eight threads: some before they are polled, some while they wait, and some not at
+/// all.
 fn drop_reads(tensor: &Tensor, count: usize) {
     std::thread::scope(|scope| {
         for thread in 0..8 {
@@ -57,7 +58,7 @@ fn drop_reads(tensor: &Tensor, count: usize) {
                     match (i + thread) % 4 {
                         0 => drop(read),
                         1 => drop(poll_once(&mut read)),
-                        // A few at a time, which are dropped in another order.
+                        // A few are kept, to be dropped in a different order.
                         2 => kept.push(read),
                         _ if i % 64 == 3 => {
                             assert_eq!(pollster::block_on(read).unwrap()[0], 1.0);
@@ -78,11 +79,11 @@ fn drop_reads(tensor: &Tensor, count: usize) {
 
 #[test]
 fn reads_that_are_dropped_harm_nobody() {
-    // What other tests take does not count.
+    // In a separate process, so that the memory of other tests does not count.
     if let Some(passed) = alone("reads_that_are_dropped_harm_nobody") {
         return passed;
     }
-    // More where somebody has the time: 200 000 take minutes.
+    // The variable sets a greater number: 200 000 take minutes.
     let count = std::env::var("WGRAD_TEST_DROPS").ok().and_then(|count| count.parse().ok());
     let count: usize = count.unwrap_or(4000);
     for shared in common::adapters().iter().chain([common::cpu()]) {
@@ -96,7 +97,7 @@ fn reads_that_are_dropped_harm_nobody() {
         if let (Some(before), Some(after)) = (before, after) {
             assert!(after < before + (64 << 20), "{device:?}: {before} -> {after}");
         }
-        // All staging buffers come back without anybody asking.
+        // All staging buffers are returned without any further call.
         soon("the last staging buffer", || device.memory().staging.current_bytes == 0);
         let memory = device.memory();
         println!("{memory}");
@@ -124,7 +125,7 @@ fn one_thread_waits_for_all_reads_and_ends_with_the_device() {
             }
         }
         assert!(threads(NAME).is_none_or(|count| count <= 1), "{device:?}");
-        // A read that is under way keeps the device, and its thread, until it is done.
+        // A read in progress keeps the device and its thread alive until it is done.
         let read = tensor.read();
         drop((tensor, device));
         assert_eq!(pollster::block_on(read).unwrap(), [1.0; 1000]);
@@ -132,7 +133,7 @@ fn one_thread_waits_for_all_reads_and_ends_with_the_device() {
     }
 }
 
-/// Runs the test of this name once more, in a process of its own, where it is not that already.
+/// Runs the test of this name again in a separate process; returns `None` in that process.
 fn alone(test: &str) -> Option<()> {
     const ALONE: &str = "WGRAD_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
@@ -152,7 +153,7 @@ fn assert_passed(test: &str, output: &std::process::Output) {
     print!("{told}");
 }
 
-/// A wgpu device as a host application would have it, of each adapter.
+/// A wgpu device such as a host application has, for each adapter.
 fn hosts() -> Vec<(wgpu::Adapter, wgpu::Device, wgpu::Queue)> {
     hosts_with(|limits| limits)
 }
@@ -171,7 +172,7 @@ fn hosts_with(
     adapters.into_iter().map(open).collect()
 }
 
-/// All sorts of calls on a device, and what they answer.
+/// The results of all sorts of calls on a device.
 fn calls(device: &Device, z: &Tensor, plan: &wgrad::Plan<'_, Tensor>) -> Vec<wgrad::Result<()>> {
     let y = Activation::Softmax.forward(z);
     vec![
@@ -206,7 +207,7 @@ fn a_device_that_its_owner_destroys_is_lost_at_every_call() {
             result.unwrap();
         }
     }
-    // What is under way when it is destroyed, and the first call after that.
+    // What is in progress when the device is destroyed, and which call comes first after that.
     for state in 0..5 {
         for first in (state..15).step_by(5) {
             for (adapter, raw, queue) in
@@ -233,7 +234,7 @@ fn a_device_that_its_owner_destroys_is_lost_at_every_call() {
                     assert!(matches!(error, Error::DeviceLost { .. }), "{state}, {call}: {told}");
                     assert!(told.contains("destroyed its wgpu device"), "{state}, {call}: {told}");
                 }
-                // What was under way comes, or is lost too.
+                // A read in progress either completes or is lost too.
                 match read.map(pollster::block_on) {
                     None => {}
                     Some(Ok(values)) => assert_eq!(values, [0.5; 16]),
@@ -269,7 +270,7 @@ const USAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
     .union(wgpu::BufferUsages::COPY_SRC)
     .union(wgpu::BufferUsages::COPY_DST);
 
-/// That a call tells of a buffer that was destroyed, and by which name.
+/// Asserts that a call reports a destroyed buffer with this label.
 #[track_caller]
 fn tells_of(what: &str, label: &str, result: wgrad::Result<()>) {
     let error = result.unwrap_err();
@@ -295,7 +296,7 @@ fn a_buffer_that_the_host_destroys_is_told_of_and_the_device_goes_on() {
             let plan = device.record(|| Activation::Relu.forward(&z)).unwrap();
             plan.run().unwrap();
             device.synchronize().unwrap();
-            // Work that is recorded and not submitted: it cannot be done.
+            // Work that is recorded but not submitted cannot be done.
             let recorded = (state == 1).then(|| Activation::Tanh.forward(&z).unwrap());
             if state == 2 {
                 device.synchronize().unwrap();
@@ -304,13 +305,13 @@ fn a_buffer_that_the_host_destroys_is_told_of_and_the_device_goes_on() {
             if let Some(recorded) = recorded {
                 tells_of("a flush", "host's input", device.flush());
                 goes_on(&device);
-                // What the work should have written is not there, now and later.
+                // The result that the work should have written stays unavailable.
                 for _ in 0..2 {
                     tells_of("a read", "host's input", recorded.to_vec().map(drop));
                     let next = Activation::Relu.forward(&recorded).and_then(|y| y.to_vec());
                     tells_of("a use", "host's input", next.map(drop));
                 }
-                // Until it is.
+                // Until it is written.
                 Activation::Tanh.forward_into(&other, &recorded).unwrap();
                 assert_eq!(
                     recorded.to_vec().unwrap(),
@@ -352,7 +353,7 @@ fn a_tensors_buffer_that_the_caller_destroys_never_comes_back() {
             tells_of("a write", label, tensor.write(&vec![2.0; length]));
             tells_of("a read", label, tensor.to_vec().map(drop));
             goes_on(&device);
-            // Nor does one that is destroyed when its tensor is gone.
+            // Nor does a buffer that is destroyed after its tensor is dropped.
             let later = device.tensor(&vec![1.0; length], [length]).unwrap();
             let held = later.buffer().unwrap().clone();
             let in_use = device.memory().in_use_bytes;
@@ -397,7 +398,7 @@ fn limits_are_what_can_be_bound() {
             goes_on(&device);
         }
     }
-    // What no kernel could run with is refused at once.
+    // Limits too small for any kernel are rejected at once.
     let change = |limits| wgpu::Limits {
         max_buffer_size: 1 << 19,
         max_storage_buffer_binding_size: 1 << 20,
@@ -442,7 +443,7 @@ fn largest_tensor_works(device: &Device) {
     }
 }
 
-/// The bytes of all that is pooled after tensors of growing sizes, and the most that were in use.
+/// The number of bytes pooled after tensors of growing sizes, and the peak in use.
 fn pooled_after_growing(device: &Device, reads: bool) -> (u64, u64) {
     for k in (16..=256).step_by(16) {
         let z = device.zeros([k * 32_768]).unwrap();
@@ -463,7 +464,7 @@ fn what_the_pool_keeps_is_bounded_by_what_is_in_use() {
             let device = Device::open(shared.info()).unwrap();
             let (pooled, peak) = pooled_after_growing(&device, reads);
             println!("{device:?}, reads {reads}: pooled {pooled} after a peak of {peak}");
-            // Each of three pools keeps 64 MiB in any case.
+            // Each of the three pools always keeps up to 64 MiB.
             assert!(pooled <= (2 * peak).max(3 << 26), "{device:?}: {pooled}, {peak}");
             goes_on(&device);
             device.trim();
@@ -476,7 +477,7 @@ fn what_the_pool_keeps_is_bounded_by_what_is_in_use() {
 fn a_step_that_is_repeated_allocates_nothing() {
     for shared in common::adapters().iter().chain([common::cpu()]) {
         let device = Device::open(shared.info()).unwrap();
-        // More than the pool keeps in any case, after sizes that never come again.
+        // More than the pool always keeps, after sizes that never recur.
         pooled_after_growing(&device, false);
         let x = device.zeros([1 << 22]).unwrap();
         let step = || {
@@ -492,7 +493,7 @@ fn a_step_that_is_repeated_allocates_nothing() {
             let memory = device.memory();
             memory.in_use_bytes + memory.staging.current_bytes + memory.pooled_bytes
         };
-        // Uploads come back when the GPU has read them.
+        // Upload buffers are returned when the GPU has read them.
         for _ in 0..3 {
             step();
         }
@@ -513,22 +514,22 @@ fn a_failed_allocation_is_told_and_the_device_goes_on() {
         return;
     }
     if std::env::var_os(LIMITED).is_none() {
-        // This test again, with an address space of this number of KiB.
+        // Runs this test again with the address space limited to this number of KiB.
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", "ulimit -v 2600000; exec \"$0\" --exact \"$1\" --nocapture"]);
         shell.arg(std::env::current_exe().unwrap()).arg(TEST).env(LIMITED, "1");
         return assert_passed(TEST, &shell.output().unwrap());
     }
-    // Drivers of GPUs crash where they have too little for themselves; see also src/gpu/memory_tests.rs.
+    // GPU drivers crash if they have too little memory for themselves; see also src/gpu/memory_tests.rs.
     {
         let device = Device::cpu();
-        // All threads are started.
+        // This starts all threads.
         goes_on(&device);
         let z = device.tensor(&[1.0; 1 << 20], [1 << 20]).unwrap();
         let held = Activation::Sigmoid.forward(&z).unwrap();
         let values = held.to_vec().unwrap();
         let block = || device.zeros([16 << 20]);
-        // All but a little, and what a read of a block takes.
+        // Takes almost all memory, except for what a read of a block needs.
         let spare = Vec::<u8>::with_capacity(32 << 20);
         let (mut blocks, mut rest) = (Vec::new(), Vec::new());
         let full = loop {
@@ -544,7 +545,7 @@ fn a_failed_allocation_is_told_and_the_device_goes_on() {
         assert!(matches!(full, Error::OutOfMemory { .. }), "{device:?}: {full}");
         println!("{device:?}: {} blocks of 64 MiB, then: {full}", blocks.len());
         for _ in 0..3 {
-            // Each may have memory or not, and is right where it has.
+            // Each may run out of memory; if it does not, its result is right.
             let told = [
                 held.to_vec().map(|found| assert_eq!(found, values)),
                 pollster::block_on(held.read()).map(|found| assert_eq!(found, values)),
@@ -558,7 +559,7 @@ fn a_failed_allocation_is_told_and_the_device_goes_on() {
             }
         }
         drop(rest);
-        // With room in the pool alone.
+        // Now only the pool has memory.
         let count = blocks.len();
         blocks.truncate(count / 2);
         assert!(device.memory().pooled_bytes > 1 << 20, "{device:?}: {}", device.memory());
@@ -572,7 +573,7 @@ fn a_failed_allocation_is_told_and_the_device_goes_on() {
     }
 }
 
-/// An executor of one thread with a timer, which counts how often it has gone off.
+/// Runs the tasks on a single-threaded executor with a timer; returns the number of its ticks and the time.
 fn ticks_while(
     tasks: Vec<std::pin::Pin<Box<dyn Future<Output = ()>>>>,
     period: Duration,
@@ -607,7 +608,7 @@ fn a_loop_of_reads_leaves_other_tasks_their_turn() {
         println!("{device:?}: {} requests, {ticks} ticks in {time:?}", requests.get());
         assert!(requests.get() > 0 && ticks >= 20, "{device:?}: {ticks} ticks in {time:?}");
     }
-    // Also where there is nothing to read, or nothing can be.
+    // Also if there is nothing to read, or if reading fails.
     for device in common::adapters().iter().chain([common::cpu()]) {
         let empty = device.zeros([0]).unwrap();
         let mut read = Box::pin(empty.read());

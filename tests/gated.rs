@@ -5,7 +5,7 @@ mod common;
 use common::{EXTREMES, Within, assert_all, narrow, normal, wide};
 use wgrad::{Activation, Device, Error, Gated, Tensor, reference};
 
-/// The named units, and one for every pointwise activation; each with the gate on either side.
+/// The named units, and one for every pointwise activation, each with the gate in either half.
 fn units() -> Vec<Gated> {
     let pointwise = Activation::all().filter(|activation| !activation.is_rowwise());
     let others = pointwise.map(|activation| Gated::new(activation).unwrap());
@@ -22,7 +22,7 @@ fn halves(unit: Gated, x: &[f32], width: usize) -> Vec<(f64, f64)> {
     x.chunks(2 * width).flat_map(|row| (0..width).map(move |i| pair(row, i))).collect()
 }
 
-/// x with values and gates put where the unit has them.
+/// x with the values and gates in the halves where the unit expects them.
 fn join(unit: Gated, pairs: &[(f32, f32)], width: usize) -> Vec<f32> {
     let gate_first = unit == unit.gate_first();
     let half = |row: &[(f32, f32)], gate: bool| -> Vec<f32> {
@@ -34,14 +34,14 @@ fn join(unit: Gated, pairs: &[(f32, f32)], width: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The bound of the activation and 1 ULP for the products, as a relative error: an ULP is at most
-/// 2^-23 of its number.
+/// The bound of the activation plus 1 ULP for the products, as a relative error: an ULP is at most
+/// 2^-23 of the number.
 fn within(unit: Gated, order: usize) -> Within {
     let ulps = f64::from(unit.activation().ulp_bound(order).unwrap()) + 1.0;
     Within::Approx { relative: ulps * f64::from(f32::EPSILON), absolute: f32::MIN_POSITIVE.into() }
 }
 
-/// Both directions, for pairs of a value and a gate.
+/// Checks both passes.
 fn check(device: &Device, unit: Gated, shape: &[usize], x: &[f32], upstream: &[f32]) {
     let what = format!("{unit} {shape:?} on {device:?}");
     let width = shape.last().unwrap() / 2;
@@ -84,14 +84,14 @@ fn check(device: &Device, unit: Gated, shape: &[usize], x: &[f32], upstream: &[f
     assert_all(format!("{what}, dE/dgate"), &narrow(|pair| pair.1), &dgates, within(unit, 1));
 }
 
-/// What was found, where a factor is subnormal in f32 and keeps few digits or none; else the exact product.
+/// The result found, if a factor is subnormal in f32 and so keeps few digits or none; else the exact product.
 fn forgive(found: f32, exact: f64, factors: [f64; 2]) -> f64 {
     let underflows =
         factors.iter().any(|&factor| factor != 0.0 && (factor as f32).abs() < f32::MIN_POSITIVE);
     let largest = factors.iter().map(|factor| factor.abs()).fold(1.0, f64::max);
     let lost = largest * f64::from(f32::from_bits(2));
     let near = (f64::from(found) - exact).abs() <= lost || found == 0.0;
-    // Nothing times infinity.
+    // 0 times infinity.
     let undefined = found.is_nan() && largest.is_infinite();
     if underflows && (near || undefined) { found.into() } else { exact }
 }
@@ -127,7 +127,7 @@ on_every_device! {
         for value in EXTREMES {
             pairs.push((value, 0.75));
         }
-        // Rows of an odd half.
+        // Rows whose halves have an odd length.
         let width = 11;
         pairs.truncate(pairs.len() / width * width);
         let upstream = vec![1.5; pairs.len()];
@@ -179,7 +179,7 @@ on_every_device! {
             assert_eq!((y.shape().to_vec(), y.to_vec().unwrap()), (output, vec![]));
             assert!(Gated::glu().backward(&x, &y).unwrap().to_vec().unwrap().is_empty());
         }
-        // The test's own check that something was dispatched.
+        // So that something is dispatched, which every test here must do.
         Gated::glu().forward(&device.zeros([2]).unwrap()).unwrap();
     }
 
@@ -200,7 +200,7 @@ on_every_device! {
         assert!(matches!(error, Error::DeviceMismatch { op: "gated backward", .. }), "{error}");
         let broken = Gated::new(Activation::LeakyRelu { slope: f32::NAN }).unwrap();
         assert_eq!(message(broken.forward(&x)), "slope = NaN: must be finite");
-        // And nothing is broken afterwards.
+        // The device still works afterwards.
         assert_eq!(Gated::glu().forward(&x).unwrap().to_vec().unwrap(), [0.0; 4]);
     }
 }
@@ -224,7 +224,7 @@ fn the_references_gradients_are_slopes() {
     for unit in units() {
         let activation = unit.activation();
         for (value, gate) in [(0.7, -1.3), (-2.0, 0.4), (1.5, 2.2)] {
-            // The logit is a function of 0 to 1 alone.
+            // The logit is defined only from 0 to 1.
             if activation == Activation::Logit && gate != 0.4 {
                 continue;
             }

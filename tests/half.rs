@@ -1,4 +1,4 @@
-//! Tensors of f16: the same as the f32 path on the widened values, rounded.
+//! Tensors of f16: the results are those of f32 on the widened values, rounded.
 
 mod common;
 
@@ -14,7 +14,7 @@ fn rounded(values: &[f32]) -> Vec<f16> {
     values.iter().map(|&value| f16::from_f32(value)).collect()
 }
 
-/// What tells numbers apart, with one NaN for all.
+/// The bits, with the same bits for every NaN.
 fn bits(values: &[f16]) -> Vec<u16> {
     values.iter().map(|value| if value.is_nan() { 0x7e00 } else { value.to_bits() }).collect()
 }
@@ -28,7 +28,7 @@ fn wide(tensor: &Tensor) -> Tensor {
     tensor.device().tensor(&tensor.to_vec().unwrap(), tensor.shape()).unwrap()
 }
 
-/// That a result is of f16, and what f32 gives, rounded.
+/// Asserts that a result is of f16 and equals the f32 result, rounded.
 #[track_caller]
 fn assert_rounded(what: impl std::fmt::Display, found: &Tensor, exact: &Tensor) {
     assert_eq!((found.dtype(), exact.dtype()), (DType::F16, DType::F32), "{what}");
@@ -52,7 +52,7 @@ fn all_halves() -> Vec<f16> {
     (0..=u16::MAX).map(f16::from_bits).collect()
 }
 
-/// Around every number that is rounded one way or the other, and what is beyond.
+/// Every f16 number, every midpoint between two, their neighbours in f32, and numbers beyond f16.
 fn awkward() -> Vec<f32> {
     let mut values = vec![65_519.996, 65_520.0, 65_536.0, 1e30, f32::MAX, f32::INFINITY, f32::NAN];
     values.extend([f32::from_bits(0x7f80_0001), f32::from_bits(0xffff_ffff)]);
@@ -62,7 +62,7 @@ fn awkward() -> Vec<f32> {
         let value = half.to_f32();
         let next = f16::from_bits(half.to_bits() + 1);
         let next = if next.is_finite() { next.to_f32() } else { 65_536.0 };
-        // Exact in f32: a midpoint has one more bit.
+        // Exact in f32: a midpoint has only one bit more.
         let midpoint = value + (next - value) / 2.0;
         values.extend([value, value.next_up(), midpoint.next_down(), midpoint, midpoint.next_up()]);
     }
@@ -85,7 +85,7 @@ fn products_of_halves_are_right_where_cooperative_matrices_are_allowed() {
                 .map(|j| f64::from(x[row * inner + j]) * f64::from(w[j * columns + column]));
             let (exact, size) =
                 terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
-            // The sum's error, and that of the half which it is rounded to.
+            // The error of the sum, and of rounding it to f16.
             let most = 5e-7 * size + exact.abs() / 2048.0;
             let off = (f64::from(found) - exact).abs();
             assert!(off <= most, "{found} instead of {exact} on {device:?}");
@@ -184,7 +184,7 @@ on_every_device! {
             let g = Activation::Tanh;
             let (y, exact) = (g.forward(&z).unwrap(), g.forward(&wide_z).unwrap());
             assert_rounded(length, &y, &exact);
-            // The output's own type decides.
+            // The type of the output determines the rounding.
             let found = device.zeros([length]).unwrap();
             g.forward_into(&z, &found).unwrap();
             assert_eq!(found.to_vec().unwrap(), exact.to_vec().unwrap());
@@ -307,7 +307,7 @@ on_every_device! {
                 assert_rounded(what, &found, &exact);
             }
         }
-        // The host knows what it wrote.
+        // The host knows the values that it wrote.
         let outside = upload(device, &[0.5, 1.5], &[1, 2]);
         let two = upload(device, &[0.5, 0.5], &[1, 2]);
         let error = Loss::bce().forward(&two, &outside, Reduction::Mean).unwrap_err();
@@ -353,7 +353,7 @@ on_every_device! {
             for (part, found, exact) in both {
                 assert_rounded(what(part), found, exact);
             }
-            // Each gradient is as its operand.
+            // Each gradient has the type of its operand.
             let mixed = layer.gradients(&x, &wide_w, Some(&wide_b), half_targets).unwrap();
             assert_rounded(what("dx"), &mixed.dx, &exact.dx);
             assert_eq!(mixed.dw.to_vec().unwrap(), exact.dw.to_vec().unwrap());
@@ -430,7 +430,7 @@ on_every_device! {
             let forward = layer.forward(&x, &w, Some(&b)).unwrap();
             let exact = layer.forward(&wide_x, &wide_w, Some(&wide_b)).unwrap();
             assert_rounded(activation, &forward.y, &exact.y);
-            // What the derivative is taken from is not rounded in between.
+            // The values from which the derivative is computed are not rounded to f16.
             let found = layer.backward(&x, &w, &forward, &dy).unwrap();
             let exact = layer.backward(&wide_x, &wide_w, &exact, &wide_dy).unwrap();
             assert_rounded(activation, &found.dx, &exact.dx);
@@ -527,7 +527,7 @@ fn work_in_windows_covers_all_halves() {
 
 #[test]
 fn large_matrices_of_halves_are_multiplied_piece_by_piece() {
-    // Beyond 2^19 elements, cut along each of the three dimensions.
+    // More than 2^19 elements, split along each of the three dimensions.
     let device = common::cpu();
     for [batch, inputs, outputs] in [[5, 700, 760], [760, 700, 5], [3, 200_000, 3], [3, 3, 200_000]]
     {

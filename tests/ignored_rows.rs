@@ -1,4 +1,4 @@
-//! Rows whose label is one to ignore count in nothing, whatever x, w and the weights hold there.
+//! Rows whose label is ignored have no effect, whatever x, w and the weights hold there.
 
 mod common;
 
@@ -12,7 +12,7 @@ use wgrad::{
 
 const INF: f32 = f32::INFINITY;
 
-/// What a row of x holds that is ignored. The last are finite, but not their logits.
+/// Values of ignored rows of x. The last is finite, but its logits are not.
 const BROKEN: [f32; 4] = [f32::NAN, INF, -INF, 3e38];
 
 fn loss(text: &str) -> Loss {
@@ -37,7 +37,7 @@ fn layers() -> Vec<OutputLayer> {
     ]
 }
 
-/// A batch of which some rows are ignored.
+/// A batch with some ignored rows.
 struct Batch {
     inputs: usize,
     classes: usize,
@@ -69,7 +69,7 @@ impl Batch {
         self.labels[row] == -100
     }
 
-    /// x with these numbers where rows are ignored.
+    /// x with these numbers in the ignored rows.
     fn x_with(&self, values: &[f32]) -> Vec<f32> {
         let value = |(i, &x): (usize, &f32)| match self.is_ignored(i / self.inputs) {
             true => values[(i / self.inputs + i) % values.len()],
@@ -99,7 +99,7 @@ fn values(gradients: &OutputGradients) -> [Vec<f32>; 5] {
     [loss, dz, dw, db, dx].map(|tensor| tensor.to_dtype(DType::F32).unwrap().to_vec().unwrap())
 }
 
-/// That the same comes of broken rows as of zeros, and zeros of the rows themselves.
+/// Checks that broken ignored rows give the same results as zeros, and that their own gradients are 0.
 fn check(batch: &Batch, what: &str, run: impl Fn(&[f32]) -> OutputGradients) {
     let clean = values(&run(&batch.x_with(&[0.0])));
     for broken in BROKEN {
@@ -119,7 +119,7 @@ fn check(batch: &Batch, what: &str, run: impl Fn(&[f32]) -> OutputGradients) {
     }
 }
 
-/// What the rows that count give by themselves.
+/// The results of the rows that count, without the others.
 fn kept_alone(batch: &Batch, device: &Device, layer: &OutputLayer) -> [Vec<f32>; 3] {
     let kept: Vec<usize> = (0..batch.rows()).filter(|&row| !batch.is_ignored(row)).collect();
     let of_row = |row: usize| &batch.x[row * batch.inputs..(row + 1) * batch.inputs];
@@ -171,7 +171,7 @@ on_every_device! {
     fn in_tiles(device) {
         let batch = Batch::new(71, 9, 300);
         let labels = device.labels(&batch.labels).unwrap();
-        // Whole rows, and columns.
+        // Tiles of whole rows, and of columns.
         for bytes in [64 * 300 * 4, 71 * 120 * 4, 4000] {
             for layer in &layers()[..4] {
                 for transposed in [false, true] {
@@ -194,7 +194,7 @@ on_every_device! {
     }
 
     fn of_halves(device) {
-        // Odd rows: the halves of one lie in the words of the next.
+        // Odd lengths: two rows share a 32-bit word.
         for (rows, inputs, classes) in [(71, 41, 10), (31, 7, 100)] {
             let batch = Batch::new(rows, inputs, classes);
             let labels = device.labels(&batch.labels).unwrap();

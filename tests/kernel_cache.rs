@@ -1,4 +1,4 @@
-//! Compiled kernels that are kept on the disk.
+//! Compiled kernels that are kept on disk.
 
 mod common;
 
@@ -21,7 +21,7 @@ fn compute(info: &DeviceInfo, directory: &Path) {
     assert_eq!(y.to_vec().unwrap(), [0.0, 2.0, 0.0], "on {info}");
 }
 
-/// The file of the only adapter that the directory is used for.
+/// The only file in the directory, which is used for one adapter.
 fn file(directory: &Path) -> PathBuf {
     let files: Vec<_> =
         std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path()).collect();

@@ -11,17 +11,17 @@ use wgrad::{
 
 const INPUTS: usize = 7;
 
-/// Everything but what would need the logits.
+/// All outputs except those that would require the logits.
 fn outputs() -> Outputs {
     Outputs::LOSS | Outputs::DW | Outputs::DB | Outputs::DX
 }
 
-/// One layer, and how it is cut.
+/// One layer, and the size of its tiles.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     batch: usize,
     classes: usize,
-    /// The elements of a tile.
+    /// The number of elements of a tile.
     tile: usize,
     pair: (Activation, Loss),
     reduction: Reduction,
@@ -61,7 +61,7 @@ impl Case {
         labels
     }
 
-    /// Both paths against the reference; with logits of this size.
+    /// Checks both paths against the reference, with logits of this size.
     fn check(&self, device: &Device, size: f32) {
         let &Self { batch, classes, .. } = self;
         let x = normal(batch * INPUTS, 1.0, 1);
@@ -123,7 +123,7 @@ impl Case {
             let again = layer.gradients(&x, &w, Some(&b), &targets).unwrap();
             assert_eq!(bits(&again), bits(&step), "{}", what("the same bits"));
 
-            // Each output alone is the same.
+            // Each output by itself is the same.
             for output in outputs().iter() {
                 let one = layer.outputs(output).gradients(&x, &w, Some(&b), &targets).unwrap();
                 let all = bits(&step);
@@ -132,7 +132,7 @@ impl Case {
                 }
             }
 
-            // And once more on top.
+            // Added to the results of the first call.
             let sums = layer.accumulate_gradients(&x, &w, Some(&b), &targets, &step).unwrap();
             let twice = |values: &[f64]| values.iter().map(|value| 2.0 * value).collect::<Vec<_>>();
             close("sum of dw", &sums.dw, &twice(&dw));
@@ -238,7 +238,7 @@ on_every_device! {
     }
 
     fn rows_of_ten_million_classes(device) {
-        // All logits are 0: longer than a kernel's loops may be on a software adapter.
+        // All logits are 0. The row is longer than a kernel's loops may be on a software adapter.
         let (batch, classes) = (2, 10_000_000);
         let x = device.zeros([batch, 1]).unwrap();
         let w = device.zeros([1, classes]).unwrap();
@@ -255,7 +255,7 @@ on_every_device! {
     }
 
     fn the_workspace_is_bounded(device) {
-        // 300 MB of logits would be 75 tiles of this size.
+        // The logits would take 300 MB, which is 75 tiles of this size.
         let (batch, inputs, classes) = (640, 4, 120_000);
         let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy()).outputs(Outputs::LOSS);
         let loss = |device: &Device, layer: OutputLayer| {
@@ -280,14 +280,14 @@ on_every_device! {
     }
 
     fn the_workspace_is_bounded_for_all_types(device) {
-        // As f32, w would be 9.6 MB beside a tile of 4 MiB. By default a tile has 56 MiB of 64.
+        // As f32, w would take 9.6 MB in addition to a tile of 4 MiB. By default a tile may take 56 of 64 MiB.
         let (batch, inputs, classes, tile) = (54, 120, 20_000, 4 << 20);
         let most = tile as u64 + (8 << 20);
         let (x, w) = (normal(batch * inputs, 1.0, 1), normal(inputs * classes, 0.1, 2));
         let (b, labels) = (normal(classes, 0.5, 4), random_labels(batch, classes, 3));
         let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy()).outputs(outputs());
         let run = |device: &Device, layer: OutputLayer, shape: [usize; 2], [x_type, w_type, b_type]: [DType; 3]| {
-            // Rounded in any case, so that all types give the same.
+            // Always rounded to f16, so that all types give the same results.
             let tensor = |values: &[f32], shape: &[usize], dtype| {
                 let tensor = device.tensor(values, shape).unwrap().to_dtype(DType::F16).unwrap();
                 tensor.to_dtype(dtype).unwrap()
@@ -326,7 +326,7 @@ on_every_device! {
             let transposed = shape[0] == classes;
             for (loss, peak, what) in run(&own, layer.transposed_weights(transposed), shape, types) {
                 assert!(peak <= most, "{peak} bytes for {what}");
-                // The same numbers are other weights, transposed.
+                // Transposed, the same numbers are different weights.
                 assert!(transposed || (loss - exact).abs() < 1e-4, "{loss}, not {exact}, for {what}");
             }
         }

@@ -9,7 +9,7 @@ use wgrad::{Activation, Device, Error, Loss, Reduction, Targets, Tensor};
 const REDUCTIONS: [Reduction; 4] =
     [Reduction::None, Reduction::Sum, Reduction::Mean, Reduction::BatchMean];
 
-/// The catalogue, and options other than the defaults.
+/// The catalogue, and losses with options other than the defaults.
 fn losses() -> Vec<Loss> {
     let options = [
         "huber(delta=0.3)",
@@ -49,7 +49,7 @@ fn takes_labels_only(loss: &Loss) -> bool {
     matches!(loss, Loss::MultiMargin { .. })
 }
 
-/// Terms that cancel, or a power that a logarithm goes into: they keep no relative accuracy.
+/// Whether terms cancel or a power is computed from a logarithm: such losses keep no relative accuracy.
 fn is_cancelling(loss: &Loss) -> bool {
     let has_odd_power = matches!(loss, Loss::Focal { gamma, .. } | Loss::FocalWithLogits { gamma, .. } if *gamma == 1.7);
     has_odd_power
@@ -69,7 +69,7 @@ fn is_cancelling(loss: &Loss) -> bool {
         )
 }
 
-/// The data of one loss: outputs and targets that it is defined for, and everything that may go with
+/// The data of one loss: outputs and targets that it is defined for, and all weights that may be given with
 /// them.
 struct Data {
     shape: Vec<usize>,
@@ -102,7 +102,7 @@ impl Data {
         };
         let dense = match loss.name() {
             "bce" | "bce_with_logits" | "focal" | "focal_with_logits" => {
-                // Hard and soft ones.
+                // Hard and soft targets.
                 unit(3)
                     .iter()
                     .map(|t| {
@@ -152,7 +152,7 @@ fn loss_ignores(loss: &Loss) -> Option<i32> {
     }
 }
 
-/// What goes with the targets.
+/// What is given with the targets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum With {
     Nothing,
@@ -165,7 +165,7 @@ enum With {
     Everything,
 }
 
-/// What this loss takes.
+/// What may be given with the targets of this loss.
 fn extras(loss: &Loss) -> Vec<With> {
     let mut extras = vec![With::Nothing, With::RowWeights, With::OneWeight];
     if is_on_rows(loss) {
@@ -179,7 +179,7 @@ fn extras(loss: &Loss) -> Vec<With> {
     extras
 }
 
-/// One loss with one sort of targets on one device, in every reduction.
+/// Checks one loss with one kind of targets on one device, in every reduction.
 fn check(device: &Device, loss: &Loss, data: &Data, labels: bool, with: With) {
     let (rows, classes) = (data.rows(), data.classes);
     let y = device.tensor(&data.y, &data.shape[..]).unwrap();
@@ -225,7 +225,7 @@ fn check(device: &Device, loss: &Loss, data: &Data, labels: bool, with: With) {
         exact.pos_weight = Some(&positive[..classes]);
     }
     if matches!(loss, Loss::GaussianNll { .. }) {
-        // In each of the shapes that it may have.
+        // In each of the allowed shapes.
         let shape: &[usize] = match with {
             With::Nothing => &data.shape,
             With::OneWeight => &[1],
@@ -240,7 +240,7 @@ fn check(device: &Device, loss: &Loss, data: &Data, labels: bool, with: With) {
         let problem = LossProblem { loss, reduction, y: &wide_y, classes, targets: exact };
         let mut exact = reference::loss(&problem).unwrap();
         if reduction == Reduction::BatchMean {
-            // The reference has one axis for all rows.
+            // The reference combines all axes of rows into one.
             let factor = rows as f64 / data.shape[0] as f64;
             exact.loss *= factor;
             exact.dy.iter_mut().for_each(|slope| *slope *= factor);
@@ -276,7 +276,7 @@ fn check(device: &Device, loss: &Loss, data: &Data, labels: bool, with: With) {
     }
 }
 
-/// Numbers around every kink, and beyond every limit.
+/// Numbers around every kink and beyond every limit.
 fn extremes() -> Vec<f32> {
     let targets =
         [0.0, 1.0, -1.0, 0.25, 2.0, -3.0, 1e4, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
@@ -335,7 +335,7 @@ on_every_device! {
             };
             let (y, t): (Vec<f32>, Vec<f32>) =
                 y.iter().copied().zip(t.iter().copied()).filter(|&(_, t)| allowed(t)).unzip();
-            // Made on the device: the host does not know that the loss may not be defined for it.
+            // Computed on the device, so that the host does not know whether the loss is defined for it.
             let yd = Activation::Identity.forward(&device.tensor(&y, [y.len()]).unwrap()).unwrap();
             let mut targets = Targets::from(&device.tensor(&t, [t.len()]).unwrap());
             let (wide_y, wide_t) = (wide(&y), wide(&t));
@@ -484,7 +484,7 @@ on_every_device! {
                 loss: &loss, reduction: Reduction::Mean, y: &wide(&y), classes: 3, targets: exact,
             }).unwrap();
             assert!(found.is_nan() && exact.loss.is_nan(), "{loss} on {device:?}: {found}");
-            // Of a row with one label alone, nll has a part in the output of that label.
+            // In a row with a label, only the output of that label contributes to nll.
             let parts = if matches!(loss, Loss::Nll { .. }) { 1 } else { 3 };
             for slopes in [&wide(&slopes[..3]), &exact.dy[..3]] {
                 assert!(slopes[..parts].iter().all(|slope| slope.is_nan()), "{loss}: {slopes:?}");
@@ -513,7 +513,7 @@ on_every_device! {
         let weights = device.tensor(&[0.5, 1.0, 2.0, 0.25, 3.0, 0.1, 1.0], [rows]).unwrap();
         for loss in [Loss::nll(), Loss::cross_entropy()] {
             let values = distributions(rows, classes, 4);
-            // Of the third row, a class that is not its label.
+            // In the third row, a class that is not its label.
             let at = 2 * classes + usize::from(classes_of_rows[2] == 0);
             let mut broken = values.clone();
             broken[at] = f32::NAN;
@@ -573,15 +573,15 @@ on_every_device! {
                     );
                     assert!(error.to_string().contains(&format!("{}_with_logits", loss.name())), "{error}");
                 }
-                // f16 that the host wrote is known as well.
+                // f16 values that the host wrote are known too.
                 let halves = device.tensor_f16(&values.map(wgrad::half::f16::from_f32), [2, 3]).unwrap();
                 let error = loss.gradient(&halves, &t, Reduction::Mean).unwrap_err();
                 assert!(matches!(error, Error::InvalidOutput { row: 1, column: 1, .. }), "{error}");
-                // What was made on the device is taken as it is.
+                // Values computed on the device are not checked.
                 let made = Activation::Identity.forward(&y).unwrap();
                 loss.forward(&made, &t, Reduction::Mean).unwrap();
             }
-            // Probabilities that were rounded, and NaN.
+            // Rounded probabilities, and NaN.
             for fine in [1.0, 0.0, -0.0, 1.0005, -1e-6, f32::NAN] {
                 let mut values = logits;
                 values[4] = fine;
@@ -595,7 +595,7 @@ on_every_device! {
             "cross_entropy: the output 2 in row 1, column 1 must be a probability, from 0 to 1; PyTorch's \
              cross_entropy, of logits, is cross_entropy_with_logits, or OutputLayer(Softmax, cross_entropy)"
         );
-        // An ignored row, or one that weighs nothing, may hold anything.
+        // An ignored row, or one with the weight 0, may hold anything.
         let ignoring = Loss::CrossEntropy { label_smoothing: 0.0, ignore_index: Some(-1) };
         let padded = device.labels(&[1, -1]).unwrap();
         ignoring.forward(&y, &padded, Reduction::Mean).unwrap();
@@ -611,7 +611,7 @@ on_every_device! {
         let of_rates = Loss::PoissonNll { log_input: false, full: false, eps: 1e-8 };
         let error = of_rates.forward(&rates, &counts, Reduction::Mean).unwrap_err();
         assert!(error.to_string().contains("log_input = true"), "{error}");
-        // Losses that are linear in y, and those of logits, take any.
+        // Losses that are linear in y, and losses of logits, accept any y.
         for loss in [Loss::nll(), Loss::cross_entropy_with_logits()] {
             loss.forward(&y, &labels, Reduction::Mean).unwrap();
         }
@@ -629,7 +629,7 @@ on_every_device! {
                 let made = Activation::Identity.forward(&t).unwrap();
                 loss.gradient(&y, &made, Reduction::Mean).unwrap();
             }
-            // Signs, all of one kind, soft ones, some left out, and targets that are still to come.
+            // Signs, equal signs, soft targets, targets that are left out, and targets not yet written.
             for fine in [[1.0, -1.0, 1.0, 1.0], [1.0; 4], [-1.0; 4], [0.5, -0.5, 0.0, 1.0], [0.0; 4]] {
                 loss.forward(&y, &device.tensor(&fine, [2, 2]).unwrap(), Reduction::Mean).unwrap();
             }
@@ -747,13 +747,13 @@ on_every_device! {
             let error = text.parse::<Loss>().unwrap_err();
             assert!(matches!(error, Error::InvalidParameter { .. }), "{text}: {error}");
         }
-        // Something that fits, and the targets as a value of their own.
+        // Valid arguments, with the targets as a separate value.
         let targets = Targets::from(&y);
         assert_eq!(Loss::Mse.forward(&y, &targets, Reduction::Mean).unwrap().item().unwrap(), 0.0);
     }
 }
 
-/// The slopes of the losses themselves, by finite differences of the reference.
+/// Compares the gradients with finite differences of the reference's losses.
 #[test]
 fn the_reference_gradients_are_the_slopes_of_the_losses() {
     for loss in losses() {
@@ -795,7 +795,7 @@ fn the_reference_gradients_are_the_slopes_of_the_losses() {
     }
 }
 
-/// What is fused is the composition, where that does not lose itself in roundings.
+/// A fused loss equals the composition, at arguments for which the composition keeps its digits.
 #[test]
 fn losses_of_logits_are_those_of_probabilities() {
     let z = wide(&normal(12, 2.0, 1));

@@ -1,4 +1,4 @@
-//! Optimizers, against their formulas in f64 as PyTorch documents them.
+//! Optimizers against the formulas that PyTorch documents, in f64.
 
 mod common;
 
@@ -34,7 +34,7 @@ impl Either {
     }
 }
 
-/// What PyTorch's documentation calls γ, β, ε and λ.
+/// The parameters that PyTorch's documentation calls γ, β, ε and λ.
 #[derive(Clone, Copy)]
 struct Rule {
     gamma: f32,
@@ -99,7 +99,7 @@ fn thetas(exact: &[Exact]) -> Vec<f64> {
     exact.iter().map(|exact| exact.theta).collect()
 }
 
-/// A buffer of the caller's on a GPU.
+/// A buffer that the caller owns, if the device is a GPU.
 fn host_buffer(device: &Device, values: &[f32]) -> Option<wgpu::Buffer> {
     let (device, queue) = device.wgpu()?;
     let usage =
@@ -170,7 +170,7 @@ on_every_device! {
             dw.write(&[0.5; 5]).unwrap();
             sgd.step(&[(&w, &dw)]).unwrap();
             assert_eq!(w.to_vec().unwrap(), [0.75; 5]);
-            // A device of its own: other tests take memory too.
+            // A separate device, because other tests use memory too.
             let own = Device::open(device.info()).unwrap();
             let [w, dw] = [&[1.0; 5000], &[0.5; 5000]].map(|it| tensor(&own, it).to_dtype(dtype).unwrap());
             let used = own.memory().in_use_bytes;
@@ -187,7 +187,7 @@ on_every_device! {
         sgd.step(&[(&w, &dw), (&other, &slope)]).unwrap();
         sgd.step(&[(&w, &dw), (&other, &slope)]).unwrap();
         assert_eq!(w.to_vec().unwrap(), [0.375; 6]);
-        // Without it, the velocity of these weights is forgotten.
+        // Without momentum, the velocity of these weights is dropped.
         let mut sgd = sgd.momentum(0.0);
         sgd.step(&[(&w, &dw)]).unwrap();
         assert_eq!(w.to_vec().unwrap(), [0.125; 6]);
@@ -214,7 +214,7 @@ on_every_device! {
                 check("sgd", dtype, [-inf, inf, 0.95, -inf, nan], &mut |w| {
                     Sgd::new(0.1).momentum(momentum).step(&[(w, &dw)]).unwrap();
                 });
-                // A learning rate of 0 moves nothing.
+                // A learning rate of 0 changes nothing.
                 check("sgd at rest", dtype, start, &mut |w| {
                     Sgd::new(0.0).momentum(momentum).step(&[(w, &dw)]).unwrap();
                 });
@@ -227,7 +227,7 @@ on_every_device! {
                     Rule { gamma: 0.0, epsilon: 0.0, ..rule }.optimizer().step(&[(w, &dw)]).unwrap();
                 });
             }
-            // A moment that keeps nothing of the last step forgets an infinite gradient.
+            // With β = 0 the moments keep nothing of an infinite gradient.
             check("adam without memory", dtype, [-0.1, -0.1, -0.1, -0.1, -0.1], &mut |w| {
                 let rule = Rule { gamma: 0.1, betas: [0.0, 0.0], ..Rule::ADAM };
                 let mut adam = rule.optimizer();
@@ -241,7 +241,7 @@ on_every_device! {
             check("adamw without decay", dtype, start, &mut |w| {
                 AdamW::new(0.1).weight_decay(0.0).step(&[(w, &zero)]).unwrap();
             });
-            // As in PyTorch, where 0 is left of a weight.
+            // As in PyTorch: all of a weight decays.
             check("adamw with all decay", dtype, [nan, nan, 0.0, 0.0, 0.0], &mut |w| {
                 AdamW::new(0.5).weight_decay(2.0).step(&[(w, &zero)]).unwrap();
             });
@@ -340,7 +340,7 @@ on_every_device! {
     }
 
     fn a_step_of_adam_is_accurate_to_the_last_digits(device) {
-        // From 0, so that nothing hides the step; gradients over 30 orders of magnitude.
+        // From weights of 0, so that rounding does not hide the step; gradients over 30 orders of magnitude.
         let gradients: Vec<f32> =
             normal(1000, 1.0, 1).iter().zip(0..).map(|(g, i)| g * 10f32.powi(i % 30 - 13)).collect();
         for rule in [Rule::ADAM, Rule { betas: [0.99, 0.9999], epsilon: 1e-3, ..Rule::ADAMW }] {
@@ -365,7 +365,7 @@ on_every_device! {
             let within = Within::Approx { relative: 1e-6, absolute: 0.0 };
             let found = weights.to_vec().unwrap();
             assert_all("weights", &found, &thetas(&exact), within);
-            // Infinite gradients and NaN show; squares out of range stop their weights.
+            // Infinite gradients and NaN give NaN; weights whose squared gradients overflow do not move.
             assert!(found[41..].iter().all(|weight| weight.is_nan()));
             assert!(rule.decoupled || found[39..41] == [0.5, 0.5]);
         }
@@ -395,7 +395,7 @@ on_every_device! {
             }
             assert_eq!(weights.to_vec().unwrap(), start);
         }
-        // Its square is subnormal, or 0.
+        // The square of the gradient is subnormal or 0.
         for tiny in [1e-18, 1e-20, 1e-30, 1e-38, 1e-40, 1e-45] {
             let weights = tensor(device, &start);
             let gradient = tensor(device, &[tiny; 101]);
@@ -462,13 +462,13 @@ on_every_device! {
         assert_eq!((a.to_vec().unwrap(), b.to_vec().unwrap()), (vec![1.0, 2.0], vec![3.0]));
         adam.set_learning_rate(0.5);
         adam.step(&[]).unwrap();
-        // What was refused was no step.
+        // A rejected call does not count as a step.
         adam.step(&[(&b, &db)]).unwrap();
         assert_all("b", &b.to_vec().unwrap(), &[2.5], Within::Ulps(4.0));
     }
 
     fn norms_are_clipped_as_pytorch_does(device) {
-        // Below, at and above the limit; at the limit 10^-6 decides.
+        // Below, at and above the limit; at the limit, the 10^-6 in the divisor makes the difference.
         for max_norm in [10.0, 5.000_001, 5.0, 4.999_999, 1.0, 1e-3, 1e-20, 0.0, f32::INFINITY, f32::MAX] {
             check_clipping(device, &[vec![3.0, -4.0]], max_norm);
             check_clipping(device, &[vec![3.0], vec![], vec![-4.0, 0.0]], max_norm);
@@ -492,11 +492,11 @@ on_every_device! {
             vec![vec![f32::MAX]],
             vec![vec![0.5 * f32::MAX; 3], vec![f32::MIN_POSITIVE]],
             vec![vec![f32::MIN_POSITIVE; 9]],
-            // The squares of the small ones add up.
+            // The sum of the squares of the small elements matters.
             vec![vec![1.0], vec![1e-4; 1_000_000]],
             vec![vec![1e30], vec![1e26; 100_000]],
             vec![vec![f32::MIN_POSITIVE], vec![-0.9 * f32::MIN_POSITIVE; 5000]],
-            // Subnormal, with a norm that is not.
+            // Subnormal elements whose norm is not subnormal.
             vec![vec![1e-40; 1_000_000]],
             vec![vec![1e-45]],
             vec![(-150..128).map(|e| 2f64.powi(e) as f32).collect()],
@@ -534,11 +534,11 @@ on_every_device! {
             clip_gradient_value(&all, 0.25).unwrap();
             assert_eq!(one.to_vec().unwrap(), [0.25, 0.0, 0.0, 0.0]);
             assert_eq!(other.to_vec().unwrap(), [0.25]);
-            // The same numbers elsewhere are others.
+            // Equal numbers in another tensor count separately.
             let twin = gradient(&other.to_vec().unwrap());
             assert_all("twins", &clip_gradient_norm(&[&other, &twin], 1.0).unwrap().to_vec().unwrap(), &[0.125f64.sqrt()], within);
         }
-        // A buffer of the caller's, in several tensors: the longest holds the others.
+        // Several tensors of one buffer of the caller: the longest contains the others.
         let Some(buffer) = host_buffer(device, &[3.0, 4.0, 12.0]) else { return };
         let adopt = |length: usize| device.tensor_from_buffer(buffer.clone(), [length]).unwrap();
         let (short, long, again) = (adopt(2), adopt(3), adopt(2));
@@ -569,7 +569,7 @@ on_every_device! {
             // Infinity over infinity.
             assert!(clipped(&[&[2.0, -3.0], huge], inf).1.iter().all(|value| value.is_nan()));
         }
-        // More than f32 can hold.
+        // A norm that overflows f32.
         let (norm, values) = clipped(&[&[f32::MAX; 3], &[1.0]], 1.0);
         assert_eq!((norm, values), (inf, vec![0.0; 4]));
         for broken in [&[nan, 1.0][..], &[nan, inf], &[-nan, 1e-45]] {
@@ -649,12 +649,12 @@ on_every_device! {
             our_sgd.step(&[(&own, &gradient)]).unwrap();
             their_sgd.step(&[(&weights, &gradient)]).unwrap();
         }
-        // Their own gradient, too.
+        // With the weights as their own gradient.
         ours.step(&[(&own, &own)]).unwrap();
         theirs.step(&[(&weights, &weights)]).unwrap();
         assert_eq!(weights.to_vec().unwrap(), own.to_vec().unwrap());
         assert_eq!(all.to_vec().unwrap()[6..], values[6..]);
-        // The whole buffer are weights of their own.
+        // The whole buffer counts as separate weights.
         let gradient = tensor(device, &[1.0; 10]);
         let before = wide(&all.to_vec().unwrap());
         their_sgd.step(&[(&all, &gradient)]).unwrap();
@@ -679,7 +679,7 @@ fn gradients_larger_than_a_binding_are_clipped_whole() {
 #[test]
 fn clipping_and_the_step_are_one_submission() {
     for shared in common::adapters() {
-        // A device of its own: other tests submit too.
+        // A separate device, because other tests submit too.
         let device = Device::open(shared.info()).unwrap();
         let weights = tensor(&device, &[0.0; 5000]);
         let gradient = tensor(&device, &[2.0; 5000]);
@@ -705,7 +705,7 @@ fn gradients_of_two_devices_have_no_norm() {
     let error = clip_gradient_value(&[&one, &other], 1.0).unwrap_err();
     assert!(matches!(error, Error::DeviceMismatch { op: "clip_gradient_value", .. }), "{error}");
     assert_eq!((one.item().unwrap(), other.item().unwrap()), (2.0, 2.0));
-    // No gradients have a norm, though no device.
+    // An empty list of gradients has a norm, but no device.
     assert_eq!(clip_gradient_norm(&[], 1.0).unwrap().item().unwrap(), 0.0);
     assert!(clip_gradient_norm(&[], f32::NAN).is_err());
     clip_gradient_value(&[], 1.0).unwrap();
@@ -721,7 +721,7 @@ fn velocities_go_with_their_weights() {
             let weights = device.tensor(&[1.0; 300], [300]).unwrap();
             let gradient = device.tensor(&[1.0; 300], [300]).unwrap();
             sgd.step(&[(&weights, &gradient)]).unwrap();
-            // The first step of each: no velocity of an earlier one in the same memory.
+            // The first step does not use the velocity of earlier weights in the same memory.
             assert_eq!(weights.to_vec().unwrap(), [0.9; 300]);
             in_use.push(device.memory().in_use_bytes);
         }
@@ -749,7 +749,7 @@ fn weights_larger_than_a_binding_are_stepped_whole() {
 #[test]
 fn steps_take_no_more_memory_than_the_first_and_are_one_submission() {
     for shared in common::adapters().iter().chain([common::cpu()]) {
-        // A device of its own: other tests take memory and submit too.
+        // A separate device, because other tests use memory and submit too.
         let device = Device::open(shared.info()).unwrap();
         let mut adam = Adam::new(0.1);
         let kept: Vec<Tensor> =

@@ -46,7 +46,7 @@ impl Data {
     }
 }
 
-/// Errors grow with the size of what is added up, not with what is left after it cancels.
+/// Errors grow with the magnitude of the terms, not of the sum, in which they may cancel.
 fn close(what: &str, found: &[f32], exact: &[f64], relative: f64) {
     let size = exact
         .iter()
@@ -56,7 +56,7 @@ fn close(what: &str, found: &[f32], exact: &[f64], relative: f64) {
     assert_all(what, found, exact, Within::Approx { relative, absolute: relative * size });
 }
 
-/// One layer against the reference.
+/// Checks one layer against the reference.
 fn check(device: &Device, data: &Data, layer: (Activation, Loss, Reduction), labels: bool) {
     let (activation, loss, reduction) = layer;
     let [x, w, b, dense] = data.on(device);
@@ -92,7 +92,7 @@ fn check(device: &Device, data: &Data, layer: (Activation, Loss, Reduction), lab
     let values = |tensor: &Tensor| tensor.to_vec().unwrap();
     close(&what("y"), &values(&step.y), &exact.y, 1e-5);
     close(&what("loss"), &[step.loss.item().unwrap()], &[exact.loss], 2e-5);
-    // A gradient that divides by y, or by 1 − y, has the error of y, divided once more.
+    // A gradient that is divided by y or by 1 − y divides the error of y too.
     let fused = [Activation::Softmax, Activation::Sigmoid].contains(&activation);
     let divides = ["cross_entropy", "bce", "focal"].contains(&loss.name()) && !fused;
     let relative = if divides { 2e-3 } else { 1e-4 };
@@ -113,8 +113,8 @@ fn with_variance<'a>(loss: &Loss, mut targets: Targets<'a>) -> Targets<'a> {
     targets
 }
 
-/// Every pair, with the targets that the loss takes. Where an output is not one that the loss is defined
-/// for, both sides have to say NaN.
+/// Every pair, with the targets that the loss takes. If the loss is not defined for an output, both sides have
+/// to give NaN.
 fn pairs() -> Vec<(Activation, Loss, bool)> {
     let smoothed = ["cross_entropy", "cross_entropy_with_logits"]
         .map(|name| format!("{name}(label_smoothing=0.1, ignore_index=0)").parse().unwrap());
@@ -122,12 +122,12 @@ fn pairs() -> Vec<(Activation, Loss, bool)> {
     let mut pairs = Vec::new();
     for activation in Activation::all() {
         for &loss in &losses {
-            // An ignored row counts in nothing, but a composed pair multiplies its 0 with NaN.
+            // An ignored row has no effect, but a composed pair multiplies its 0 by NaN.
             let is_smoothed = loss.to_string().contains("ignore_index=0");
             if activation == Activation::Logit && is_smoothed && loss.takes() == "logits" {
                 continue;
             }
-            // The loss has no slope at the 0 and 1 that this activation gives.
+            // The loss has no slope at 0 and 1, which are outputs of this activation.
             if activation == Activation::Sparsemax && loss == Loss::focal() {
                 continue;
             }
@@ -144,7 +144,7 @@ fn pairs() -> Vec<(Activation, Loss, bool)> {
     pairs
 }
 
-/// One kernel, from the logits.
+/// Pairs that are one kernel, computed from the logits.
 fn fused_pairs() -> Vec<(Activation, Loss, bool)> {
     let fused = |activation: Activation, loss: &Loss| {
         let loss = loss.name();
@@ -159,7 +159,7 @@ fn fused_pairs() -> Vec<(Activation, Loss, bool)> {
     pairs().into_iter().filter(|(activation, loss, _)| fused(*activation, loss)).collect()
 }
 
-/// Every pair with the losses of a kind; the fused ones in every reduction.
+/// Checks every pair with these losses; the fused ones in every reduction.
 fn check_pairs(device: &Device, is_wanted: impl Fn(&Loss) -> bool) {
     let data = Data::new(17, 5, 9);
     for (activation, loss, labels) in pairs().into_iter().filter(|(_, loss, _)| is_wanted(loss)) {
@@ -242,7 +242,7 @@ on_every_device! {
         let text = layer.gradients(&x, &w, None, &dense).unwrap_err().to_string();
         assert!(text.starts_with("softmax with cross_entropy_with_logits is not supported: "), "{text}");
         assert!(text.contains("OutputLayer(Softmax, cross_entropy)"), "{text}");
-        // And nothing is broken afterwards.
+        // The device still works afterwards.
         let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy());
         assert!(layer.gradients(&x, &w, None, &dense).unwrap().loss.item().unwrap().is_finite());
     }
@@ -310,7 +310,7 @@ on_every_device! {
         let b = device.zeros([1, 2]).unwrap();
         assert!(text(layer.gradients(&x, &w, Some(&b), &t)).ends_with("b.reshape([2])"));
 
-        // An output that was not asked for.
+        // An output that was not requested.
         let step = layer.outputs(Outputs::DX).gradients(&x, &w, None, &t).unwrap();
         let ask = "found [0]; an output of a layer that was not asked for has that shape: ask for it with outputs(…)";
         let error = text(layer.accumulate_gradients(&x, &w, None, &t, &step));
@@ -322,7 +322,7 @@ on_every_device! {
         let error = Activation::Tanh.backward(&t, &step.dz).unwrap_err().to_string();
         assert!(error.ends_with(ask), "{error}");
 
-        // Labels and dense targets taken for one another.
+        // Labels and dense targets in place of each other.
         let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy());
         let indices = device.tensor(&[0.0, 1.0, 1.0, 0.0, 1.0], [5]).unwrap();
         for indices in [indices.clone(), indices.reshape([5, 1]).unwrap()] {
@@ -380,19 +380,19 @@ on_every_device! {
             0.5, 0.5, -1.0,
             -q, (-20f64).exp() / (1.0 + small), (-30f64).exp() / (1.0 + small),
         ];
-        // Also the gradient of the class that is all but certain, which p − 1 would round to zero.
+        // Including the gradient of the almost certain class, which p − 1 would round to zero.
         assert_all("dz", &step.dz.to_vec().unwrap(), &exact, Within::Ulps(4.0));
         let exact = 2e4 + 3f64.ln() + (2e4 + 2f64.ln()) + small.ln_1p();
         assert_all("loss", &[step.loss.item().unwrap()], &[exact], Within::Ulps(2.0));
 
-        // The loss and gradient of near-certainty keep their relative accuracy.
+        // The loss and gradient of an almost certain class keep their relative accuracy.
         let x = device.tensor(&z[9..], [1, 3]).unwrap();
         let step = layer.gradients(&x, &identity, None, &device.labels(&[0]).unwrap()).unwrap();
         assert_all("loss", &[step.loss.item().unwrap()], &[small.ln_1p()], Within::Ulps(3.0));
     }
 
     fn pairs_of_sigmoid_are_right_at_logits_of_ten_thousand(device) {
-        // x is the unit matrix: z are the weights. PyTorch's formulas for t = 0, 1 and ¾.
+        // x is the unit matrix, so z are the weights. PyTorch's formulas for t = 0, 1 and ¾.
         let z = [1e4f32, -1e4, 30.0, -30.0, 100.0, -100.0];
         let x = device.tensor(&[1.0], [1, 1]).unwrap();
         let w = device.tensor(&z, [1, 6]).unwrap();
@@ -405,7 +405,7 @@ on_every_device! {
         let sigmoid = |z: f64| if z < 0.0 { z.exp() / (1.0 + z.exp()) } else { 1.0 / (1.0 + (-z).exp()) };
         let softplus = |z: f64| z.max(0.0) + (-z.abs()).exp().ln_1p();
         for t in [0.0, 1.0, 0.75] {
-            // The gradient of bce is p − t; its logarithms end at −100.
+            // The gradient of bce is p − t; its logarithms are clamped at −100.
             let (loss, dz) = run(Loss::Bce, t);
             let t = f64::from(t);
             let exact: Vec<f64> =
@@ -436,7 +436,7 @@ on_every_device! {
         };
         assert_all("focal", &[loss], &[z.map(term).iter().sum()], Within::Ulps(4.0));
 
-        // log_sigmoid and logits, with the losses that go with them.
+        // log_sigmoid and logits, with their losses.
         let t = device.tensor(&[1.0; 6], [1, 6]).unwrap();
         for (activation, loss) in [
             (Activation::LogSigmoid, Loss::nll()),
@@ -508,7 +508,7 @@ on_every_device! {
                 assert!(if reduction == Reduction::Sum { total == 0.0 } else { total.is_nan() });
             }
         }
-        // No inputs: the logits are the bias.
+        // Without inputs, the logits are the bias.
         let layer = OutputLayer::new(Activation::Identity, Loss::Mse);
         let x = device.tensor(&[], [4, 0]).unwrap();
         let w = device.tensor(&[], [0, 2]).unwrap();
@@ -636,7 +636,7 @@ fn the_reference_gradients_are_the_slopes_of_the_loss() {
             for (part, gradient) in [&exact.dx, &exact.dw, &exact.db].into_iter().enumerate() {
                 for (index, &gradient) in gradient.iter().enumerate() {
                     let slope = slope(part, index);
-                    // Outputs that the loss is not defined for.
+                    // The loss is not defined for these outputs.
                     if !exact.loss.is_finite() {
                         assert!(!slope.is_finite(), "{activation} {loss}: {slope}, {gradient}");
                         continue;

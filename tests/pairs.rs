@@ -1,5 +1,5 @@
-//! Pairs of an activation and a loss where the output is rounded to a limit: against the f64 reference, which
-//! never sees the rounded output either.
+//! Pairs of an activation and a loss at outputs that are rounded to a limit, against the f64 reference, which
+//! does not use the rounded output either.
 
 mod common;
 
@@ -28,7 +28,7 @@ fn row(
     (step.loss.item().unwrap(), step.y.to_vec().unwrap(), step.dz.to_vec().unwrap())
 }
 
-/// The same by the reference: the loss and dE/dz.
+/// The loss and dE/dz from the reference.
 fn exact_row((activation, loss): (Activation, Loss), z: &[f32], t: &[f32]) -> (f64, Vec<f64>) {
     let (w, t) = (wide(z), wide(t));
     let mut targets = reference::Targets::dense(&t);
@@ -82,7 +82,7 @@ on_every_device! {
     }
 }
 
-/// Arguments from where nothing is rounded to where everything is.
+/// Arguments at which no output is rounded to a limit, to arguments at which all are.
 const ARGUMENTS: [f32; 46] = [
     -1e4, -1e3, -200.0, -110.0, -102.0, -95.0, -60.0, -30.0, -20.0, -17.0, -12.0, -9.0, -8.0, -5.0,
     -3.0, -2.0, -1.0, -0.75, -0.5, -0.1, -1e-3, -1e-6, -1e-15, 1e-15, 1e-6, 1e-3, 0.1, 0.5, 0.75,
@@ -90,7 +90,7 @@ const ARGUMENTS: [f32; 46] = [
     1e4,
 ];
 
-/// Targets that the loss is defined for, among them what the activation is rounded to.
+/// Targets that the loss is defined for, including the limits that the activation is rounded to.
 fn targets_of(activation: &Activation, loss: &Loss) -> Vec<f32> {
     match loss.name() {
         "bce" | "focal" | "bce_with_logits" | "focal_with_logits" => vec![0.0, 1.0, 0.25],
@@ -100,7 +100,7 @@ fn targets_of(activation: &Activation, loss: &Loss) -> Vec<f32> {
         _ => {
             let limit = match activation {
                 Activation::Selu => -1.758_099_3,
-                // It passes through 1 and −1.
+                // scaled_tanh passes through 1 and −1.
                 Activation::ScaledTanh { a, .. } => return vec![0.0, *a, -a],
                 _ => 0.3,
             };
@@ -119,7 +119,7 @@ fn losses() -> Vec<Loss> {
     Loss::all().filter(is_sum).chain(options.into_iter().chain(others).map(text)).collect()
 }
 
-/// The error relative to the exact result, 0 where that is subnormal or beyond f32.
+/// The error relative to the exact result; 0 if that is subnormal or overflows f32.
 fn relative_error(found: f32, exact: f64) -> f64 {
     let least = f64::from(f32::MIN_POSITIVE);
     if exact.is_nan() || exact.abs() > f64::from(f32::MAX) {
@@ -136,7 +136,7 @@ fn relative_error(found: f32, exact: f64) -> f64 {
     if error.is_nan() { f64::INFINITY } else { error }
 }
 
-/// The largest errors of a pair, as one layer, and as one primitive after the other.
+/// The largest errors of a pair, as one layer and as separate primitives.
 #[derive(Clone, Copy, Debug, Default)]
 struct Errors {
     layer: [(f64, f32, f32); 2],
@@ -149,7 +149,7 @@ fn record(worst: &mut (f64, f32, f32), error: f64, z: f32, t: f32) {
     }
 }
 
-/// A pointwise pair over all arguments and targets; its loss at one of every `step` of them.
+/// The errors of a pointwise pair over all arguments and targets; of its loss at one in `step` of them.
 fn pointwise(device: &Device, pair: (Activation, Loss), step: usize) -> Errors {
     let (activation, loss) = pair;
     let targets = targets_of(&activation, &loss);
@@ -177,7 +177,7 @@ fn pointwise(device: &Device, pair: (Activation, Loss), step: usize) -> Errors {
             continue;
         }
         let (exact, slopes) = exact_row(pair, &z[i..=i], &t[i..=i]);
-        // Beyond what the loss is defined for.
+        // Outside the domain of the loss.
         if exact.is_nan()
             || (activation == Activation::Exponential
                 && z[i] > 0.0
@@ -238,8 +238,8 @@ on_every_device! {
     }
 }
 
-/// Whether y is rounded to a limit that the loss takes it relative to. Elsewhere the error is that of y, half
-/// a unit of its last place: where y − t or ln y pass through 0 it is all that is left.
+/// Whether y is rounded to a limit, and the loss takes it relative to that limit. Otherwise the error is the
+/// error of y, half a unit in its last place, which dominates if y − t or ln y pass through 0.
 fn is_held(activation: Activation, loss: Loss) -> bool {
     let saturates = [
         "sigmoid",
@@ -255,7 +255,7 @@ fn is_held(activation: Activation, loss: Loss) -> bool {
         "celu",
     ];
     let has_forms = !["elu", "selu", "celu"].contains(&activation.name());
-    // scaled_tanh passes through 1 and −1 on its way.
+    // scaled_tanh passes through 1 and −1, which are not its limits.
     let is_on_its_way = activation.name() == "scaled_tanh" && loss.name().ends_with("hinge");
     let takes_margins = loss.name() == "hinge_embedding" || is_on_its_way;
     let takes_logarithms =
@@ -263,7 +263,7 @@ fn is_held(activation: Activation, loss: Loss) -> bool {
     saturates.contains(&activation.name()) && !takes_margins && (has_forms || !takes_logarithms)
 }
 
-/// Rows with an output that is more and more certain.
+/// Rows with an increasingly certain output.
 fn rows() -> Vec<Vec<f32>> {
     let gaps = [
         0.0, 1e-3, 0.5, 1.0, 4.0, 9.0, 16.0, 17.0, 20.0, 30.0, 50.0, 88.0, 100.0, 110.0, 200.0, 1e4,
@@ -280,7 +280,7 @@ fn rows() -> Vec<Vec<f32>> {
     gaps.into_iter().flat_map(with).collect()
 }
 
-/// A pair with softmax or a relative over rows; each error relative to the greatest of its row.
+/// The errors of a pair with softmax or a related activation, each relative to the greatest result of its row.
 fn rowwise(device: &Device, pair: (Activation, Loss)) -> Errors {
     let (activation, loss) = pair;
     let some = targets_of(&activation, &loss);
@@ -317,7 +317,7 @@ on_every_device! {
                 let errors = rowwise(device, pair);
                 report(device, pair, errors);
                 let is_held = [Activation::Softmax, Activation::Softmin].contains(&activation);
-                // Its margin is taken from p.
+                // The margin of hinge_embedding is computed from p itself.
                 let takes_margins = loss.name() == "hinge_embedding";
                 let is_broken = errors.layer.iter().any(|worst| worst.0 > 3e-5);
                 if is_held && is_broken && !takes_margins {

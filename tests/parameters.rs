@@ -1,5 +1,5 @@
-//! Parameters that change from one step to the next: on a GPU they are numbers that go with a kernel, and
-//! compile none.
+//! Parameters that change from one step to the next: on a GPU they are arguments of a kernel, so that a new
+//! value compiles no kernel.
 
 mod common;
 
@@ -11,12 +11,12 @@ use wgrad::{
     Targets, Tensor, clip_gradient_norm, clip_gradient_value, reference,
 };
 
-/// The adapters, opened anew: kernels that other tests compile do not count.
+/// The adapters, opened anew, so that kernels compiled by other tests do not count.
 fn devices() -> impl Iterator<Item = Device> {
     adapters().iter().map(|device| Device::open(device.info()).unwrap())
 }
 
-/// The names and defaults of the parameters that are numbers, neither flags nor choices.
+/// The names and defaults of the parameters that are numbers rather than flags or choices.
 fn numbers<T: FromStr>(
     name: &str,
     parameters: Vec<(&'static str, String)>,
@@ -26,14 +26,14 @@ fn numbers<T: FromStr>(
     numbers.map(|(parameter, value)| (parameter, value.parse().unwrap())).collect()
 }
 
-/// The entry with all its numbers moved by so much from the defaults.
+/// The entry with `by` added to the defaults of all its numbers.
 fn moved<T: FromStr<Err = wgrad::Error>>(name: &str, numbers: &[(&str, f32)], by: f32) -> T {
     let texts: Vec<String> =
         numbers.iter().map(|(parameter, value)| format!("{parameter}={:e}", value + by)).collect();
     format!("{name}({})", texts.join(", ")).parse().unwrap()
 }
 
-/// Does fifty steps with another number each, and compiles nothing after the first.
+/// Runs fifty steps with a different number each, and checks that none compiles a kernel after the first.
 fn anneal(device: &Device, what: &str, mut step: impl FnMut(f32)) {
     let dispatches = device.counters().dispatches;
     step(0.01);
@@ -83,7 +83,7 @@ fn no_number_of_an_activation_compiles_a_kernel() {
                 dense.backward(&z, &w, &dense.forward(&z, &w, None).unwrap(), &dy).unwrap();
                 let layer = OutputLayer::new(g, Loss::Mse);
                 layer.gradients(&z, &w, None, &dy).unwrap();
-                // And the number is the one of this step.
+                // The step uses its own number.
                 let exact = reference::forward(&g, &arguments, 1);
                 assert_all(
                     format!("{g} on {device:?}"),
@@ -127,7 +127,7 @@ fn no_number_of_a_loss_compiles_a_kernel() {
                 let layer = OutputLayer::new(Activation::Identity, loss);
                 layer.gradients(&x, &w, None, targets()).unwrap();
                 if !matches!(loss, Loss::MultiMargin { .. }) {
-                    // With an activation that has a number, too, and one that the loss may be fused with.
+                    // With an activation that has a number too, and one that the loss may be fused with.
                     for g in [Activation::Swish { beta: 1.0 + by }, Activation::Sigmoid] {
                         let layer = OutputLayer::new(g, loss);
                         layer.gradients(&x, &w, None, targets()).unwrap();
@@ -193,7 +193,7 @@ fn a_function_has_a_kernel_for_its_defaults_and_one_for_all_other_numbers() {
 
 on_every_device! {
     fn values_are_the_reference_for_numbers_of_every_size(device) {
-        // Products of others may be subnormal, or angles that overflow.
+        // For other arguments, products may be subnormal and angles may overflow.
         let is_ordinary =
             |z: f32| z == 0.0 || !z.is_finite() || (1e-30..1e30).contains(&z.abs());
         let mut arguments: Vec<f32> = EXTREMES.into_iter().filter(|z| is_ordinary(*z)).collect();
@@ -207,7 +207,7 @@ on_every_device! {
             let texts = names.iter().flat_map(|(parameter, _)| {
                 values.map(|value| format!("{}({parameter}={value:e})", entry.name()))
             });
-            // What a function does not allow is told when the text is read.
+            // Parsing rejects values that a function does not allow.
             for g in texts.filter_map(|text| text.parse::<Activation>().ok()) {
                 let found = [
                     g.forward(&z).unwrap(),

@@ -1,4 +1,4 @@
-//! Plans: work that is recorded once and done many times.
+//! Plans: work that is recorded once and repeated.
 
 mod common;
 
@@ -104,7 +104,7 @@ on_every_device! {
         let layer = classifier();
         let plan = device.record(move || layer.gradients(&x, &w, None, &labels)).unwrap();
         let expected = values(plan.outputs());
-        // Of every size that the step has buffers of, so that they would be what the pool gives out.
+        // Of every size of the step's buffers, so that the pool would reuse these for them.
         let sizes = [1, BATCH, CLASSES, BATCH * CLASSES, BATCH * INPUTS, INPUTS * CLASSES];
         let others: Vec<Tensor> =
             sizes.iter().cycle().take(60).map(|&n| tensor(device, &vec![0.5; n])).collect();
@@ -193,7 +193,7 @@ on_every_device! {
                         }
                     }
                 }
-                // More classes than are computed in one pass, and the loss alone.
+                // More classes than one pass handles, and the loss alone.
                 labels.write(&recorded).unwrap();
                 let step = || {
                     let step = layer.reduction(reduction).gradients(&x, &wide, None, &labels)?;
@@ -228,7 +228,7 @@ on_every_device! {
             relu.run()?;
             Activation::Sigmoid.forward(relu.outputs())
         }).unwrap();
-        // Again in another one, and twice.
+        // Plans within another plan, each run twice.
         let double = Activation::LeakyRelu { slope: 2.0 };
         let sum = tensor(device, &[-1.0, -1.0]);
         let grow = device.record(|| double.forward_into(&sum, &sum)).unwrap();
@@ -256,7 +256,7 @@ on_every_device! {
             assert_eq!(tanh.to_vec().unwrap(), exact.to_vec().unwrap(), "{device:?}");
         }
         assert_eq!(sum.to_vec().unwrap(), [-64.0, -192.0]);
-        // What fails inside leaves the plan around it as it was.
+        // A failure inside leaves the enclosing plan unchanged.
         let labels = device.labels(&[0, 1]).unwrap();
         let logits = device.tensor(&[0.0, 1.0, 2.0, 3.0], [2, 2]).unwrap();
         let loss = Loss::cross_entropy_with_logits();
@@ -316,7 +316,7 @@ on_every_device! {
             made.write(&[9.0; 3]).unwrap();
             into.write(&[9.0; 3]).unwrap();
             halves.write(&[9.0; 3]).unwrap();
-            // Not even labels: what the work writes is not checked before.
+            // Not even labels, because values that the work writes are not checked beforehand.
             labels.write(&[5, 6]).unwrap();
             written.write(&[7, 8]).unwrap();
             plan.run().unwrap();
@@ -329,7 +329,7 @@ on_every_device! {
             let after = loss.forward(&logits, labels, Reduction::Sum).unwrap();
             assert_eq!(after.item().unwrap(), losses[1]);
         }
-        // Targets, too.
+        // Targets too.
         let (y, t) = (tensor(device, &[0.5, 0.5]), tensor(device, &[0.0, 1.0]));
         let plan = device.record(|| {
             t.write(&[0.25, 0.75])?;
@@ -352,7 +352,7 @@ on_every_device! {
         refused("a read", device.record(|| pollster::block_on(x.read())).map(drop));
         refused("a read", device.record(|| device.zeros([])?.item()).map(drop));
         refused("labels read", device.record(|| Ok(labels.to_vec())).map(drop));
-        // Also where the work makes nothing of it.
+        // Even if the work ignores the error.
         refused("a read", device.record(|| {
             let _ = x.to_vec();
             Activation::Relu.forward(&x)
@@ -371,7 +371,7 @@ on_every_device! {
         }
         let labels_in_text = device.record(|| Ok(format!("{labels:?}"))).unwrap();
         assert!(labels_in_text.outputs().contains('2'));
-        // Nothing of it is left.
+        // None of this leaves a trace.
         let plan = device.record(|| classifier().gradients(&x, &w, None, &labels)).unwrap();
         plan.run().unwrap();
         assert!(plan.outputs().loss.item().unwrap().is_finite());
@@ -413,7 +413,7 @@ on_every_device! {
         unsupported(device.record(|| device.record(|| device.zeros([1])).map(drop)).map(drop));
         let invalid = device.record(|| Activation::Relu.forward_into(&x, &w));
         assert!(matches!(invalid, Err(Error::ShapeMismatch { .. })));
-        // Neither is anything recorded any more.
+        // Recording has ended.
         Sgd::new(0.1).step(&[(&w, &w)]).unwrap();
         device.record(|| classifier().gradients(&x, &w, None, &labels)).unwrap().run().unwrap();
     }
@@ -450,7 +450,7 @@ fn on_a_gpu_a_run_allocates_and_compiles_nothing() {
         assert_eq!(device.counters().dispatches - counters.dispatches, 300 * dispatches);
         assert_eq!(device.counters().pipelines, counters.pipelines);
         assert_eq!(common::held(&device), memory);
-        // All of them go back when the plan is gone.
+        // All of it is released when the plan is dropped.
         drop(plan);
         assert_eq!(device.memory().workspace.current_bytes, 0);
     }

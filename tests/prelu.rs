@@ -20,7 +20,7 @@ fn channel(shape: &[usize], axis: usize, channels: usize, index: usize) -> usize
     index / inner % channels
 }
 
-/// Both directions, with the channels along the axis: one for all where there is one weight.
+/// Checks both passes, with the channels along the axis; a single weight is shared by all elements.
 fn check(device: &Device, shape: &[usize], axis: usize, z: &[f32], weight: &[f32], dy: &[f32]) {
     let what = format!("prelu {shape:?} axis {axis}, {} weights on {device:?}", weight.len());
     let upload = |values| device.tensor(values, shape).unwrap();
@@ -56,7 +56,7 @@ fn check(device: &Device, shape: &[usize], axis: usize, z: &[f32], weight: &[f32
     assert_eq!(gradients.dweight.shape(), [weight.len()]);
     let found = gradients.dweight.to_vec().unwrap();
     for (i, &found) in found.iter().enumerate() {
-        // The terms cancel: the error is one of what was added up.
+        // The terms cancel: the error is relative to their magnitudes.
         let within = Within::Approx { relative: 1e-6, absolute: 1e-6 * magnitudes[i] };
         assert_all(format!("{what}, dweight[{i}]"), &[found], &sums[i..=i], within);
     }
@@ -94,7 +94,7 @@ on_every_device! {
     }
 
     fn kinks_and_extremes(device) {
-        // dE/dweight is finite where z and dy are.
+        // dE/dweight is finite if z and dy are.
         let finite: Vec<f32> = EXTREMES.iter().copied().filter(|z| z.abs() < 1e5).collect();
         check(device, &[finite.len()], 0, &finite, &[0.25], &vec![1.0; finite.len()]);
         for weight in [0.25, 0.0, -1.0, 1.0] {
@@ -114,7 +114,7 @@ on_every_device! {
             let dz = activation.backward(&z, &dy).unwrap().to_vec().unwrap();
             assert_all("its backward", &gradients.dz.to_vec().unwrap(), &wide(&dz), Within::Ulps(0.0));
             assert_eq!(gradients.dweight.shape(), [0usize; 0]);
-            // With EXTREMES' NaN.
+            // EXTREMES contains a NaN.
             assert!(gradients.dweight.item().unwrap().is_nan());
         }
         let zeros = device.tensor(&[0.0, -0.0], [1, 2]).unwrap();
@@ -148,7 +148,7 @@ on_every_device! {
         let y = Prelu::new().forward(&z, &weight).unwrap().to_vec().unwrap();
         let expected = Prelu::new().backward(&z, &weight, &dy).unwrap();
         let values = [expected.dz.to_vec().unwrap(), expected.dweight.to_vec().unwrap()];
-        // Over what an earlier call returned, and over the inputs.
+        // Into the results of an earlier call, and into the inputs.
         let again = Prelu::new().backward(&dy, &weight, &z).unwrap();
         Prelu::new().backward_into(&z, &weight, &dy, &again).unwrap();
         assert_eq!([again.dz.to_vec().unwrap(), again.dweight.to_vec().unwrap()], values);
@@ -181,7 +181,7 @@ on_every_device! {
             assert!(gradients.dz.to_vec().unwrap().is_empty());
             assert_eq!(gradients.dweight.to_vec().unwrap(), vec![0.0; channels]);
         }
-        // The test's own check that something was dispatched.
+        // So that something is dispatched, which every test here must do.
         Prelu::new().forward(&device.zeros([1]).unwrap(), &device.zeros([1]).unwrap()).unwrap();
     }
 
@@ -196,7 +196,7 @@ on_every_device! {
         let weight = device.zeros([3]).unwrap();
         let text = message(Prelu::new().axis(-4).forward(&z, &weight));
         assert_eq!(text, "axis = -4: must be from -3 to 2 for the shape [2, 3, 4]");
-        // One axis has no channels but along itself.
+        // With a single axis, the channels can only lie along it.
         assert!(Prelu::new().forward(&device.zeros([3]).unwrap(), &weight).is_err());
         Prelu::new().axis(-1).forward(&device.zeros([3]).unwrap(), &weight).unwrap();
         let narrow = device.zeros([2, 3]).unwrap();

@@ -1,4 +1,4 @@
-//! Results that f32 holds, from numbers on the way to them that it does not.
+//! Results that f32 holds although it does not hold the intermediate numbers.
 
 mod common;
 
@@ -13,7 +13,7 @@ fn tensor(device: &Device, values: &[f32]) -> Tensor {
     device.tensor(values, [values.len()]).unwrap()
 }
 
-/// A loss of one row, or of rows of one element, with weights of the elements; and its gradient.
+/// Checks a loss of one row, or of rows of one element, with weights of the elements, and its gradient.
 fn check_loss(device: &Device, loss: &Loss, y: &[f32], t: &[f32], weights: Option<&[f32]>) {
     let (wide_y, wide_t) = (wide(y), wide(t));
     let wide_weights = weights.map(wide);
@@ -75,7 +75,7 @@ on_every_device! {
             let found = activation.backward(&tensor(device, &z), &tensor(device, &dy)).unwrap();
             assert_all(format!("{activation} on {device:?}"), &found.to_vec().unwrap(), &exact, Within::Ulps(4.0));
         }
-        // Many, with vectors of others beside them.
+        // Many elements, mixed with ordinary ones.
         let z: Vec<f32> = normal(10_007, 60.0, 1).iter().map(|z| z.max(-80.0)).collect();
         let dy: Vec<f32> = z.iter().zip(normal(10_007, 1.0, 2)).map(|(z, dy)| dy * (-0.5 * z.max(0.0)).exp()).collect();
         let exact = reference::backward(&Activation::Exponential, &wide(&z), &wide(&dy), 1);
@@ -85,7 +85,7 @@ on_every_device! {
     }
 
     fn products_with_derivatives_of_the_smallest_numbers(device) {
-        // A driver may take them for 0, where the derivative is infinite.
+        // A driver may take these for 0, at which the derivative is infinite.
         let (z, dy) = ([1e-39, 1e-40, 1.4e-45], [1e-10, -1e-5, 1e-8]);
         let logit = Activation::Logit;
         let exact = reference::backward(&logit, &wide(&z), &wide(&dy), 1);
@@ -133,7 +133,7 @@ on_every_device! {
         mean(&Loss::HalfSquaredError, &[2.5e19, 1e19], 100);
         mean(&Loss::huber(), &[3e38], 100);
         mean(&Loss::Huber { delta: 1e10 }, &[1e28, 3e28], 100);
-        // One term is beyond f32, or two are.
+        // One term overflows f32, or two do.
         for place in [0, 3, 99] {
             let mut y = vec![1.0; 1000];
             y[place] = -3e19;
@@ -144,7 +144,7 @@ on_every_device! {
             check_loss(device, &Loss::SquaredHinge, &y, &ones, None);
             check_loss(device, &Loss::gaussian_nll(), &y.map_all(|y| 1e-3 * y), &ones, None);
         }
-        // Small and ordinary ones as before.
+        // Small and ordinary terms are unaffected.
         mean(&Loss::Mse, &[1e-15, 3e-16], 1000);
         mean(&Loss::Mae, &[1e-30], 1000);
     }
@@ -188,7 +188,7 @@ on_every_device! {
     }
 
     fn layers_with_slopes_beyond_f32(device) {
-        // z = x·w with w = 1: one input.
+        // One input with w = 1, so that z = x.
         let x = device.tensor(&[95.0, 1.0, 0.5, -2.0], [4, 1]).unwrap();
         let w = device.tensor(&[1.0], [1, 1]).unwrap();
         let t = device.tensor(&[0.0; 4], [4, 1]).unwrap();
@@ -256,7 +256,7 @@ on_every_device! {
         };
         assert_eq!(reference::loss(&problem).unwrap().loss.to_bits(), 0);
         assert_eq!(reference::matmul(&[], &[], 1, 0, 1)[0].to_bits(), 0);
-        // For this device to have something to do.
+        // So that this device has something to do.
         Sgd::new(0.5).step(&[(&tensor(device, &[1.0]), &tensor(device, &[1.0]))]).unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! Products with the Jacobians of row-wise activations where one output outweighs all others, against sums
-//! of differences that take no 1 − p from a p.
+//! Products with the Jacobians of row-wise activations, for rows in which one output outweighs all others,
+//! against sums of differences that do not compute 1 − p from p.
 
 mod common;
 
@@ -11,23 +11,24 @@ use wgrad::{Activation, DType, Device, DeviceKind, Rowwise, Tensor};
 const ROWWISE: [Activation; 4] =
     [Activation::Softmax, Activation::LogSoftmax, Activation::Softmin, Activation::Sparsemax];
 
-/// The results for one row, each with the sum of the magnitudes that it was added up from.
+/// The results for one row, each with the sum of the magnitudes of its terms.
 #[derive(Default)]
 struct Exact {
     backward: Vec<(f64, f64)>,
     jvp: Vec<(f64, f64)>,
     jacobian: Vec<(f64, f64)>,
-    /// The largest magnitude of the vector, and again where there are probabilities that are subnormal.
+    /// The largest magnitude of the vector; `of_subnormal` is the same if a probability is subnormal.
     largest: f64,
     of_subnormal: f64,
-    /// What p·(v − Σ p·v) adds up for each element, in rows without an output that outweighs all others.
+    /// The magnitudes of the terms of p·(v − Σ p·v) for each element, in rows in which no output outweighs all
+    /// others.
     plain: Vec<f64>,
 }
 
 impl Exact {
-    /// The same with the errors of that formula allowed, where it loses no more than that.
+    /// The same, but allowing the errors of that formula in rows for which `plain` is known.
     fn or_plain(mut self, activation: Activation) -> Self {
-        // The gradient of log_softmax is held to what it adds up in any case.
+        // The gradient of log_softmax is always held to the magnitudes of its own terms.
         let backward = (activation != Activation::LogSoftmax).then_some(&mut self.backward);
         for results in backward.into_iter().chain([&mut self.jvp]) {
             results.iter_mut().zip(&self.plain).for_each(|((_, size), plain)| *size += plain);
@@ -36,7 +37,7 @@ impl Exact {
     }
 }
 
-/// By the definitions, pair by pair.
+/// The results by their definitions, summed over pairs of elements.
 fn exact(activation: Activation, z: &[f64], v: &[f64]) -> Exact {
     let n = z.len();
     let sign = if activation == Activation::Softmin { -1.0 } else { 1.0 };
@@ -59,7 +60,7 @@ fn exact(activation: Activation, z: &[f64], v: &[f64]) -> Exact {
     let is_subnormal = |p: &f64| (1e-60..1.2e-38).contains(p);
     exact.largest = v.iter().fold(0.0, |most, v| v.abs().max(most));
     exact.of_subnormal = if p.iter().any(is_subnormal) { exact.largest } else { 0.0 };
-    // What is projected is taken relative to its mean anyway.
+    // A projection takes the vector relative to its mean anyway.
     if activation != Activation::Sparsemax && p.iter().all(|&p| p <= 0.5) {
         let sum: f64 = (0..n).map(|j| p[j] * v[j].abs()).sum();
         let weight = |i: usize| if activation == Activation::LogSoftmax { 1.0 } else { p[i] };
@@ -100,7 +101,7 @@ fn exact(activation: Activation, z: &[f64], v: &[f64]) -> Exact {
     exact
 }
 
-/// Logits of which one is above the others by the gap.
+/// Logits of which one exceeds the others by the gap.
 fn logits(width: usize, gap: f32, place: usize, sign: f32) -> Vec<f32> {
     let mut z = normal(width, 0.25, width as u64);
     z.iter_mut().for_each(|z| *z = z.clamp(-0.5, 0.5));
@@ -110,7 +111,7 @@ fn logits(width: usize, gap: f32, place: usize, sign: f32) -> Vec<f32> {
 
 /// Vectors to multiply by.
 fn vectors(activation: Activation, width: usize, place: usize) -> Vec<Vec<f32>> {
-    // The gradients of log_softmax and sparsemax take the sum of all elements.
+    // The gradients of log_softmax and sparsemax contain the sum of all elements.
     let takes_sum = matches!(activation, Activation::LogSoftmax | Activation::Sparsemax);
     let large = if takes_sum { 3e35 } else { 3e38 };
     let one_at = |at: usize| (0..width).map(|i| if i == at { 1.0 } else { 0.0 }).collect();
@@ -129,7 +130,7 @@ fn vectors(activation: Activation, width: usize, place: usize) -> Vec<Vec<f32>> 
 
 const GAPS: [f32; 13] = [0.0, 0.7, 2.0, 5.0, 8.0, 12.0, 16.0, 17.0, 20.0, 30.0, 50.0, 80.0, 100.0];
 
-/// The largest errors, relative to the magnitudes of what is added up, by product.
+/// The largest error of each product, relative to the magnitudes of its terms.
 fn largest_errors(device: &Device, activation: Activation, widths: &[usize]) -> [f64; 3] {
     let mut worst = [0.0f64; 3];
     let sign = if activation == Activation::Softmin { -1.0 } else { 1.0 };
@@ -143,7 +144,7 @@ fn largest_errors(device: &Device, activation: Activation, widths: &[usize]) -> 
                 let line = logits(width, gap, place, sign);
                 for vector in vectors(activation, width, place) {
                     let row = exact(activation, &wide(&line), &wide(&vector));
-                    // GPUs take every row relative to a number near what it adds up to.
+                    // GPUs subtract from every row a number near its sum.
                     let is_plain = device.info().kind == DeviceKind::Cpu;
                     rows.push(if is_plain { row.or_plain(activation) } else { row });
                     z.extend_from_slice(&line);
@@ -157,14 +158,14 @@ fn largest_errors(device: &Device, activation: Activation, widths: &[usize]) -> 
         let rowwise = Rowwise::new(activation).unwrap();
         let mut judge = |k: usize, found: Tensor, of: &dyn Fn(&Exact) -> &[(f64, f64)]| {
             let with_lost = |row: &Exact| {
-                // Where all differences are 0, so are their sums but for the square of what is rounded.
+                // If all differences are 0, so are their sums, except for the square of the rounding error.
                 let lost = row.of_subnormal.max(1.0) * f64::from(f32::MIN_POSITIVE);
                 let lost = lost + row.largest * 1e-13;
                 of(row).iter().map(|&(exact, size)| (exact, size, lost)).collect::<Vec<_>>()
             };
             let exact = rows.iter().flat_map(with_lost);
             for (found, (exact, size, lost)) in found.to_vec().unwrap().iter().zip(exact) {
-                // What is lost of subnormal numbers is no more than the least normal one.
+                // The error of subnormal numbers is at most the least normal number.
                 let error = (f64::from(*found) - exact).abs() - lost;
                 let error = if error.is_nan() { f64::INFINITY } else { error };
                 if error > 0.0 {
@@ -192,8 +193,8 @@ on_every_device! {
     fn no_digit_is_lost_where_one_output_outweighs_all_others(device) {
         for activation in ROWWISE {
             let worst = largest_errors(device, activation, &[1, 2, 3, 5, 16, 17, 40, 130, 300]);
-            // A logarithm of a probability has an error of its own, which its exponential multiplies; what
-            // sparsemax's outputs lose is that of 1, and does not count here.
+            // The logarithm of a probability has an error, by which its exponential is multiplied. The errors
+            // of sparsemax's outputs are relative to 1 and do not count here.
             let bound = if activation == Activation::LogSoftmax { 1e-5 } else { 1e-6 };
             assert!(worst.iter().all(|&error| error < bound), "{activation} on {device:?}: {worst:?}");
         }
@@ -209,7 +210,7 @@ on_every_device! {
                 z[place(o, n)] = 9.0;
             }
         }
-        // Every fourth is left out, but for the greatest, and whatever is there.
+        // Every fourth element is masked out, except for the greatest, whatever it holds.
         let mut mask: Vec<f32> = (0..z.len()).map(|i| if i % 4 == 1 { 0.0 } else { 1.0 }).collect();
         (0..outer).for_each(|o| (0..inner).for_each(|n| mask[place(o, n)] = 1.0));
         let v: Vec<f32> = normal(z.len(), 1.0, 4).iter().zip(&mask)
@@ -270,7 +271,7 @@ on_every_device! {
                     [rowwise.backward(&z, &v), rowwise.jvp(&z, &v)].map(|found| found.unwrap().to_vec().unwrap())
                 };
                 let alone = results(&z, &v);
-                // An output that outweighs all others in every third row.
+                // Every third row has an output that outweighs all others.
                 let sign = if activation == Activation::Softmin { -1.0 } else { 1.0 };
                 (0..count).step_by(3).for_each(|row| z[row * width + row % width] = sign * 20.0);
                 for (found, alone) in results(&z, &v).iter().zip(alone) {
@@ -299,7 +300,7 @@ on_every_device! {
         let dz = Activation::Softmax.backward_from_output(&y, &dy).unwrap().to_vec().unwrap();
         assert_eq!((dz[0], dz[4]), (-inf, -inf), "{dz:?}");
         assert!(dz[1].is_nan() && dz[3].is_nan(), "{dz:?}");
-        // What overflows on the way alone does not.
+        // Intermediate overflow does not make the result infinite.
         let dy = device.tensor(&[3.4e38, -3.4e38, 0.0, -3.4e38, 3.4e38, 3.4e38], [2, 3]).unwrap();
         let dz = Activation::Softmax.backward_from_output(&y, &dy).unwrap().to_vec().unwrap();
         let exact = [1.275e38, -1.275e38, 0.0, -1.275e38, 1.275e38, 0.0];

@@ -9,13 +9,13 @@ use wgrad::{Activation, Device, Error, Rowwise, Tensor};
 const ROWWISE: [Activation; 4] =
     [Activation::Softmax, Activation::LogSoftmax, Activation::Softmin, Activation::Sparsemax];
 
-/// A function, and the numbers that it is computed for.
+/// A function and its arguments.
 struct Case {
     activation: Activation,
     shape: Vec<usize>,
     axis: isize,
     temperature: f32,
-    /// For the last axes of the shape.
+    /// The shape, which is the last axes of the tensor's, and the values.
     mask: Option<(Vec<usize>, Vec<f32>)>,
     z: Vec<f32>,
 }
@@ -60,7 +60,7 @@ impl Case {
         (0..outer).flat_map(|o| (0..inner).map(move |n| (o, n))).map(|(o, n)| row(o, n)).collect()
     }
 
-    /// What the reference makes of the row, given the mask of its elements.
+    /// The reference's result for a row, given the mask of its elements.
     fn oracle(&self, row: &[usize], run: impl FnOnce(&Row<'_>, &[f64]) -> Vec<f64>) -> Vec<f64> {
         let keeps = |&i: &usize| match &self.mask {
             Some((_, mask)) => mask[i % mask.len()] != 0.0,
@@ -71,7 +71,7 @@ impl Case {
         run(&reference, &pick(&self.z, row))
     }
 
-    /// The oracle's rows, put together to a tensor of z's shape.
+    /// The oracle's rows, combined into a tensor of z's shape.
     fn exact(&self, run: impl Fn(&Row<'_>, &[f64], &[usize]) -> Vec<f64>) -> Vec<f64> {
         let mut exact = vec![f64::NAN; self.z.len()];
         for row in self.rows() {
@@ -81,10 +81,10 @@ impl Case {
         exact
     }
 
-    /// How far y may be from the exact one.
+    /// The error that y may have.
     fn within(&self) -> Within {
         match self.activation {
-            // In units of the last place of 1: near the kink there is nothing relative.
+            // In units in the last place of 1: near the kink, there is no bound on the relative error.
             Activation::Sparsemax => {
                 Within::Approx { relative: 0.0, absolute: 2.0 / f64::from(1 << 24) }
             }
@@ -92,7 +92,7 @@ impl Case {
         }
     }
 
-    /// The values and the products.
+    /// Checks the values and the products.
     fn check_values(&self, device: &Device) {
         let what = self.what(device);
         let rowwise = self.rowwise(device);
@@ -104,7 +104,7 @@ impl Case {
 
         let vector = normal(self.z.len(), 1.0, 17);
         let v = device.tensor(&vector, &self.shape).unwrap();
-        // The products cancel: the error is one of their operands.
+        // The products cancel: the error is relative to their operands.
         let longest = self.rows().iter().map(Vec::len).max().unwrap_or(0) as f64;
         let sum = if self.activation == Activation::LogSoftmax { longest.max(4.0) } else { 4.0 };
         let absolute = 5e-7 * sum / f64::from(self.temperature);
@@ -124,7 +124,7 @@ impl Case {
         assert_all(format!("jvp of {what}"), &dy, &exact, cancelling);
     }
 
-    /// Everything.
+    /// Checks everything.
     fn check(&self, device: &Device) {
         self.check_values(device);
         let what = self.what(device);
@@ -198,7 +198,7 @@ on_every_device! {
         for activation in ROWWISE {
             for temperature in [1.0, 0.3, 1.7, 20.0, 1e-3, 1e6] {
                 for (width, deviation) in [(2, 1.0), (10, 8.0), (31, 20.0), (100, 3.0), (128, 8.0), (257, 0.1), (1000, 5.0), (1024, 1.0), (1024, 20.0)] {
-                    // Differences / T of about the deviation.
+                    // The differences divided by T are about as large as the deviation.
                     let z = normal(40 * width, deviation * temperature, width as u64);
                     let case = Case::new(activation, &[40, width], 1);
                     let case = Case { temperature, z, ..case };
@@ -246,7 +246,7 @@ on_every_device! {
     fn excluded_elements_count_for_nothing_whatever_they_are(device) {
         let (inf, nan) = (f32::INFINITY, f32::NAN);
         let values = [1.0, nan, 2.0, inf, 0.5, -inf];
-        // Not known to the host: whoever has its buffer may write to it.
+        // Not known to the host, because the buffer may be written to by others.
         let mask = device.tensor(&[1.0, 0.0, -1e-45, -0.0, nan, 0.0], [6]).unwrap();
         let mask = match mask.buffer() {
             Some(_) => mask,
@@ -256,7 +256,7 @@ on_every_device! {
         let dy = device.tensor(&[1.0, nan, -2.0, inf, 0.5, -inf], [6]).unwrap();
         for activation in ROWWISE {
             let masked = Rowwise::new(activation).unwrap().mask(&mask);
-            // The same of the three that are left.
+            // The same for the three elements that are left.
             let alone = Rowwise::new(activation).unwrap();
             let three = device.tensor(&[1.0, 2.0, 0.5], [3]).unwrap();
             let upstream = device.tensor(&[1.0, -2.0, 0.5], [3]).unwrap();
@@ -305,7 +305,7 @@ on_every_device! {
                 assert!(undefined.iter().all(|dz| dz.is_nan()), "{activation}, {width}: {dz:?}");
             }
 
-            // A NaN in dE/dy or dz is one of its row.
+            // A NaN in dE/dy or dz makes its whole row NaN.
             let finite = device.tensor(&normal(4 * width, 1.0, 3), [4, width]).unwrap();
             let mut broken = vec![0.5; 4 * width];
             broken[2 * width - 1] = nan;
@@ -318,7 +318,7 @@ on_every_device! {
                 }
             }
 
-            // Everything excluded: NaN, but a constant all the same.
+            // With everything excluded, y is NaN, but still a constant.
             let none = device.zeros([width]).unwrap();
             let masked = rowwise.mask(&none);
             assert!(masked.forward(&finite).unwrap().to_vec().unwrap().iter().all(|y| y.is_nan()));
@@ -346,7 +346,7 @@ on_every_device! {
 
     fn sparsemax_settles_whatever_the_row(device) {
         let within = Within::Approx { relative: 0.0, absolute: 2.0 / f64::from(1 << 24) };
-        // Ever finer steps below the greatest: each round of the iteration drops few.
+        // Finer and finer steps below the greatest: each round of the iteration drops few elements.
         let mut rows: Vec<Vec<f32>> = Vec::new();
         for ratio in [1.02f32, 1.3, 2.0, 3.0, 5.0] {
             let finer: Vec<f32> = (0..5000).map(|i| -0.99 * ratio.powi(-i)).collect();
@@ -412,7 +412,7 @@ on_every_device! {
             let out = device.zeros([4, 5, 6, 6]).unwrap();
             rowwise.jacobian_into(&z, &out).unwrap();
             assert_eq!(out.to_vec().unwrap(), rowwise.jacobian(&z).unwrap().to_vec().unwrap());
-            // Over the mask itself.
+            // Into the mask itself.
             let copy = upload(&mask.to_vec().unwrap());
             let rowwise = Rowwise::new(activation).unwrap().axis(1).temperature(0.7).mask(&copy);
             rowwise.forward_into(&z, &copy).unwrap();
@@ -479,7 +479,8 @@ on_every_device! {
                 let text = format!("mask = {bad}: element {place} of the mask must be 1");
                 assert!(error.to_string().starts_with(&text), "{error}");
             }
-            // Whatever is not 0 keeps its element where the host does not know it, but on a checked device.
+            // If the host does not know the mask, any value other than 0 keeps its element, except on a checked
+            // device.
             let made = Activation::Identity.forward(&mask).unwrap();
             rowwise(&made).forward(&z).unwrap();
             let made = Activation::Identity.forward(&checked.tensor(&values, [2, 3]).unwrap()).unwrap();
@@ -525,7 +526,7 @@ on_every_device! {
         assert!(softmax().jacobian_into(&z, &z).is_err());
         let error = Rowwise::new(Activation::Relu).unwrap_err();
         assert!(error.to_string().starts_with("rows of relu is not supported"), "{error}");
-        // And nothing is broken afterwards.
+        // The device still works afterwards.
         softmax().forward(&z).unwrap();
     }
 }
@@ -550,7 +551,7 @@ fn a_gpu_works_on_tensors_larger_than_a_binding_in_windows() {
             }
         }
     }
-    // A block that does not fit, and a mask.
+    // A block that does not fit into a window, and a mask.
     let softmax = Rowwise::new(Activation::Softmax).unwrap();
     let z = device.zeros([2, 1000, 300]).unwrap();
     let mask = device.zeros([1000, 300]).unwrap();
@@ -607,7 +608,7 @@ fn the_references_sparsemax_is_the_nearest_point_of_the_simplex() {
         let z: Vec<f64> = (0..size).map(|_| 2.0 * random.f64() - 1.0).collect();
         let y = Row::new(Activation::Sparsemax).forward(&z);
         approx::assert_relative_eq!(y.iter().sum::<f64>(), 1.0, epsilon = 1e-12);
-        // What a projection is known by: z − y is τ on the support and no more elsewhere.
+        // What characterises a projection: z − y is τ on the support and at most τ elsewhere.
         let threshold = z.iter().zip(&y).map(|(z, y)| z - y).fold(f64::NEG_INFINITY, f64::max);
         for (z, &y) in z.iter().zip(&y) {
             assert!(y >= 0.0 && z - y <= threshold + 1e-12);

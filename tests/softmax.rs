@@ -7,7 +7,7 @@ use wgrad::{Activation, Device, reference};
 
 const ROWWISE: [Activation; 3] = [Activation::Softmax, Activation::LogSoftmax, Activation::Softmin];
 
-/// Forward and backward of rows of this width.
+/// Checks the forward and backward passes of rows of this width.
 fn check(device: &Device, rows: usize, width: usize, deviation: f32, within: Within) {
     let values = normal(rows * width, deviation, (rows * 31 + width) as u64);
     let upstream = normal(rows * width, 1.0, 8);
@@ -19,7 +19,7 @@ fn check(device: &Device, rows: usize, width: usize, deviation: f32, within: Wit
         let y = activation.forward(&z).unwrap();
         assert_all(&what, &y.to_vec().unwrap(), &exact, within);
 
-        // The subtraction in the Jacobian product cancels: the error is one of its operands.
+        // The subtraction in the Jacobian product cancels: the error is relative to its operands.
         let exact = reference::backward(&activation, &wide(&values), &wide(&upstream), width);
         let absolute = 2e-6 * if activation == Activation::LogSoftmax { width as f64 } else { 1.0 };
         let cancelling = Within::Approx { relative: 1e-5, absolute };

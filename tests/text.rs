@@ -169,9 +169,9 @@ fn a_long_text_is_refused_at_once_and_quoted_by_its_beginning() {
     let message = long.parse::<Activation>().unwrap_err().to_string();
     let expected = format!("unknown activation \"{}… (1200000 bytes in all)\"", "Ü".repeat(60));
     assert!(message.starts_with(&expected), "{message}");
-    // Sixty texts of a megabyte: without a bound each takes seconds.
+    // Sixty texts of a megabyte: without a bound on the length, each takes seconds.
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
-    // What is short is quoted whole.
+    // Short texts are quoted whole.
     let name = "x".repeat(60);
     let message = name.parse::<Loss>().unwrap_err().to_string();
     assert!(message.starts_with(&format!("unknown loss \"{name}\";")), "{message}");

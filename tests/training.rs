@@ -95,18 +95,18 @@ on_every_device! {
         let one = device.tensor(&[1.0], [1, 1]).unwrap();
         let bits = |tensor: &Tensor| -> Vec<u32> {
             let bits = |value: f32| if value.is_nan() { 0x7fc0_0000 } else { value.to_bits() };
-            // -0 and 0 are the same: the product adds 0 to z.
+            // -0 and 0 count as equal, because the product adds 0 to z.
             tensor.to_vec().unwrap().into_iter().map(|value| bits(value + 0.0)).collect()
         };
         for activation in Activation::all() {
-            // A row with NaN or infinity has no other derivatives.
+            // A row with NaN or infinity has no finite derivatives.
             let values = if activation.is_rowwise() { &finite } else { &all };
             let z = device.tensor(values, [1, values.len()]).unwrap();
             let weights = Activation::Identity.forward(&z).unwrap();
             let dy = device.tensor(&normal(values.len(), 1.0, 5), z.shape()).unwrap();
             let exact = activation.backward(&z, &dy).unwrap();
             let layer = Dense::new(activation);
-            // With x of f16, y is of f16, too.
+            // If x is of f16, so is y.
             for dtype in [DType::F32, DType::F16] {
                 let x = one.to_dtype(dtype).unwrap();
                 let forward = layer.forward(&x, &weights, None).unwrap();
@@ -115,7 +115,7 @@ on_every_device! {
             }
         }
 
-        // Where y is 1 or −α, or as near as that to an f16, and where z is beyond f16.
+        // y is 1 or −α, or rounds to it in f16, or z overflows f16.
         for (activation, z, exact) in [
             (Activation::Sigmoid, 30.0, 9.357_623e-14),
             (Activation::Sigmoid, 16.75, 5.315_785e-8),
@@ -210,7 +210,7 @@ on_every_device! {
             let dx = [values(&sums.dx), values(&found.dx)].concat();
             assert_all(what("dx"), &dx, &wide(&values(&exact.dx)), within);
 
-            // What does not fit adds nothing.
+            // If the shapes do not match, nothing is added.
             let mut wrong = sums.clone();
             wrong.db = device.zeros([1]).unwrap();
             let before = values(&sums.dw);
@@ -242,7 +242,7 @@ on_every_device! {
 #[test]
 fn a_training_step_is_one_submission() {
     for shared in common::adapters() {
-        // A device of its own: other tests submit too.
+        // A separate device, because other tests submit too.
         let device = Device::open(shared.info()).unwrap();
         let mut network = Network::new(&device, 64, 64, 10);
         let labels = random_labels(32, 10, 9);

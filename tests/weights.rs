@@ -1,5 +1,5 @@
-//! Weights of classes, rows, elements and positive targets that are not plain positive numbers: the CPU
-//! and every GPU answer as the f64 reference does.
+//! Weights of classes, rows, elements and positive targets that are not ordinary positive numbers: the CPU
+//! and every GPU give the results of the f64 reference.
 
 mod common;
 
@@ -14,10 +14,10 @@ const REDUCTIONS: [Reduction; 4] =
 
 const CLASSES: usize = 3;
 const LABELS: [i32; 4] = [0, 1, 2, 1];
-/// One class, two, all, and none of the first.
+/// Rows of targets: one class, two, all, and none of the first class.
 const DENSE: [f32; 12] = [1.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.2, 0.3, 0.5, 0.0, 0.25, 0.75];
 
-/// Finite numbers agree but for rounding; NaN and infinities are the same ones.
+/// Whether two results agree: finite numbers up to rounding, NaN and infinities exactly.
 fn agree(found: f32, exact: f64) -> bool {
     let exact =
         if exact.abs() > f64::from(f32::MAX) { exact.signum() * f64::INFINITY } else { exact };
@@ -33,7 +33,7 @@ fn check_all(what: &str, found: &[f32], exact: &[f64]) {
     assert!(fits, "{what}: {found:?}, the reference has {exact:?}");
 }
 
-/// What the weights go with.
+/// What the weights apply to.
 #[derive(Clone, Copy, Debug)]
 enum Weighing {
     Classes,
@@ -115,7 +115,7 @@ fn check(device: &Device, loss: &Loss, labels: bool, weighing: Weighing, weights
     }
 }
 
-/// One odd weight among plain ones, in each place, and all of them.
+/// Ordinary weights with one odd weight at each place, and odd weights alone.
 fn with_odd_ones(count: usize) -> Vec<Vec<f32>> {
     let plain: Vec<f32> = (0..count).map(|i| 0.5 + i as f32 / 4.0).collect();
     let mut all = vec![];

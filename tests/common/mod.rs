@@ -1,4 +1,4 @@
-//! What the test files share: the devices, comparisons, and data with nothing left out.
+//! What the test files share: devices, comparisons and data.
 #![allow(dead_code)] // each test file uses its own part
 
 use std::sync::OnceLock;
@@ -12,7 +12,7 @@ pub fn cpu() -> &'static Device {
     CPU.get_or_init(Device::cpu)
 }
 
-/// Every adapter that is there, software ones included. A test that finds none fails.
+/// Every available adapter, including software ones. A test that finds none fails.
 pub fn adapters() -> &'static [Device] {
     static ADAPTERS: OnceLock<Vec<Device>> = OnceLock::new();
     let adapters = ADAPTERS.get_or_init(|| {
@@ -28,7 +28,7 @@ pub fn adapters() -> &'static [Device] {
     adapters
 }
 
-/// A GPU device that sees no more than 1 MiB of a buffer at once.
+/// A GPU device that binds at most 1 MiB of a buffer at once.
 pub fn narrow() -> Device {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let options = wgpu::RequestAdapterOptions::default();
@@ -40,8 +40,8 @@ pub fn narrow() -> Device {
     Device::from_wgpu(&adapter, device, queue).unwrap()
 }
 
-/// What tensors and operations take. How many uploads are under way, and kept, depends on how far the GPU is
-/// behind: at most the batches that may be.
+/// The memory of tensors and operations. Uploads are left out: how many are in flight or kept depends on how
+/// far behind the GPU is, and is at most the number of batches in flight.
 pub fn held(device: &Device) -> [wgrad::MemoryUse; 2] {
     let memory = device.memory();
     assert_eq!(memory.in_use_bytes, memory.tensors.current_bytes + memory.workspace.current_bytes);
@@ -49,7 +49,7 @@ pub fn held(device: &Device) -> [wgrad::MemoryUse; 2] {
     [memory.tensors, memory.workspace]
 }
 
-/// One body, run on the CPU and on every adapter.
+/// Defines tests with one body each, which run on the CPU and on every adapter.
 #[macro_export]
 macro_rules! on_every_device {
     ( $( $(#[$meta:meta])* fn $name:ident($device:ident) $body:block )+ ) => {
@@ -80,7 +80,7 @@ macro_rules! on_every_device {
     };
 }
 
-/// Whether an output layer refuses a pair that makes no sense, on every device.
+/// Whether an output layer rejects a pair because it makes no sense, on every device.
 pub fn is_refused(activation: Activation, loss: Loss) -> bool {
     matches!(
         (activation, loss),
@@ -91,16 +91,16 @@ pub fn is_refused(activation: Activation, loss: Loss) -> bool {
     )
 }
 
-/// How far a result may be from the exact one.
+/// The error that a result may have.
 #[derive(Clone, Copy, Debug)]
 pub enum Within {
-    /// Units in the last place of the correctly rounded result. Subnormal results may be flushed.
+    /// In units in the last place of the correctly rounded result. Subnormal results may be flushed.
     Ulps(f64),
-    /// Relative, or absolute for small numbers, where sums cancel.
+    /// Relative, or absolute for small numbers if sums cancel.
     Approx { relative: f64, absolute: f64 },
 }
 
-/// The distance in units in the last place of the correctly rounded result: the distance of the
+/// The error in units in the last place of the correctly rounded result, which is the spacing of the
 /// floats in its binade, as in `cargo xtask ulp`.
 pub fn ulps(found: f32, exact: f64) -> f64 {
     let rounded = exact as f32;
@@ -111,7 +111,7 @@ pub fn ulps(found: f32, exact: f64) -> f64 {
     let fraction = magnitude.to_bits() & 0x007f_ffff;
     let least_of_binade = f32::from_bits(magnitude.to_bits() - fraction);
     let unit = f64::from(least_of_binade.next_up()) - f64::from(least_of_binade);
-    // Where the driver flushes subnormal numbers, zero is what is left of one.
+    // A driver may flush a subnormal number to zero.
     if magnitude < f32::MIN_POSITIVE && found.abs() <= f32::MIN_POSITIVE {
         return 0.0;
     }
@@ -137,7 +137,7 @@ fn fits(found: f32, exact: f64, within: Within) -> bool {
     }
 }
 
-/// That each result is within the bound; names the device, the place and both values.
+/// Asserts that each result is within the bound; the message gives `what`, the place and both values.
 #[track_caller]
 pub fn assert_all(what: impl std::fmt::Display, found: &[f32], exact: &[f64], within: Within) {
     assert_eq!(found.len(), exact.len(), "{what}: lengths");
@@ -155,7 +155,7 @@ pub fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| value.into()).collect()
 }
 
-/// Numbers that break what is careless: zeros, kinks, subnormal, large, infinite, NaN.
+/// Numbers that break careless code: zeros, kinks, subnormal, large, infinite, NaN.
 pub const EXTREMES: [f32; 44] = [
     0.0,
     -0.0,
@@ -214,7 +214,7 @@ pub fn normal(count: usize, deviation: f32, seed: u64) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// Rows of positive numbers that add up to one.
+/// Rows of positive numbers that sum to 1.
 pub fn distributions(rows: usize, width: usize, seed: u64) -> Vec<f32> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut values = Vec::with_capacity(rows * width);
