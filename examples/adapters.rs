@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release --example adapters
 //!
-//! Exits with 1 where a check fails. With `--require-gpu` it exits with 2 where there is no adapter for
+//! Exits with 1 if a check fails. With `--require-gpu` it exits with 2 if there is no adapter for
 //! Vulkan, Metal or DX12.
 
 use std::process::ExitCode;
@@ -75,7 +75,7 @@ fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
 
-/// The worst error as a share of its bound; more than 1 is too much.
+/// The largest error as a fraction of its bound; more than 1 is a failure.
 fn check(device: &Device) -> Result<f64> {
     let mut worst = 0.0f64;
     let z: Vec<f32> = (-2000..2000).map(|i| i as f32 * 0.02).chain([0.0, 1e4, -1e4]).collect();
@@ -86,8 +86,8 @@ fn check(device: &Device) -> Result<f64> {
         let y = activation.forward(&tensor)?.to_vec()?;
         let oracle = reference::forward(&activation, &exact, z.len());
         worst = worst.max(distance(&y, &oracle, 4.0));
-        // Along a row of thousands the Jacobian product cancels: the bound is the sum's. Elsewhere dE/dy
-        // is 1, as a derivative that the driver flushes to zero cannot be scaled back.
+        // The Jacobian product of a row with thousands of elements cancels: the bound is relative to the
+        // sum. For other activations dE/dy is 1, because a derivative flushed to zero cannot be scaled back.
         let (dy, exact_dy, units) = match activation.is_rowwise() {
             true => (&tensor, &exact, 1e7),
             false => (&ones, &exact_ones, 8.0),
@@ -119,7 +119,7 @@ fn check(device: &Device) -> Result<f64> {
     Ok(dw.iter().zip(&oracle.dw).map(error).fold(worst, |worst, error| worst.max(error / 1e-5)))
 }
 
-/// The worst distance in units in the last place, as a share of the bound.
+/// The largest error in units in the last place, as a fraction of the bound.
 fn distance(found: &[f32], exact: &[f64], bound: f64) -> f64 {
     let ulps = |(&found, &exact): (&f32, &f64)| {
         let rounded = exact as f32;

@@ -1,4 +1,4 @@
-//! The formula of backpropagation through an output layer, by hand and on the device.
+//! Computes the gradient of an output layer by hand and on the device.
 //!
 //!     cargo run --release --example output_layer
 //!

@@ -15,7 +15,7 @@ use wgrad::{Activation, Device, Result};
 
 const FORWARD: RGBColor = RGBColor(31, 107, 180);
 const DERIVATIVE: RGBColor = RGBColor(214, 108, 20);
-/// The size that a picture is drawn in, and the one that it is shown in.
+/// The size in which a picture is drawn, and the size in which it is shown.
 const DRAWN: (u32, u32) = (840, 600);
 const SHOWN: (u32, u32) = (420, 300);
 
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The arguments that are drawn, and the greatest magnitude of a value that is.
+/// The range of arguments that is drawn, and the greatest magnitude of a value that is drawn.
 fn extent(activation: &Activation) -> (Range<f32>, f32) {
     match activation {
         Activation::Logit => (0.0..1.0, 8.0),
@@ -101,7 +101,7 @@ fn draw(activation: &Activation, curves: &Curves, path: &Path) -> Result<(), Box
         ("g(z)", "g'(z)")
     };
     let visible = (low - margin)..=(high + margin);
-    // The derivative is the thinner one, so that both are seen where they are the same.
+    // The derivative is thinner, so that both are visible where they coincide.
     for (values, color, width, label) in
         [(&curves.y, FORWARD, 7, forward), (&curves.slope, DERIVATIVE, 4, derivative)]
     {
@@ -125,13 +125,13 @@ fn draw(activation: &Activation, curves: &Curves, path: &Path) -> Result<(), Box
     root.present()?;
     drop((chart, root));
 
-    // Shown at half the size, also where the documentation holds the picture itself.
+    // Shown at half the size, even if the documentation embeds the SVG itself.
     let size = |(width, height)| format!(r#"width="{width}" height="{height}""#);
     std::fs::write(path, svg.replacen(&size(DRAWN), &size(SHOWN), 1))?;
     Ok(())
 }
 
-/// The corner with the fewest points of the curves.
+/// The corner that contains the fewest points of the curves.
 fn free_corner(curves: &Curves, visible: &RangeInclusive<f32>) -> SeriesLabelPosition {
     let count = curves.z.len();
     let height = visible.end() - visible.start();
@@ -155,10 +155,10 @@ fn free_corner(curves: &Curves, visible: &RangeInclusive<f32>) -> SeriesLabelPos
     others.into_iter().fold(first, |best, corner| if corner.0 < best.0 { corner } else { best }).1
 }
 
-/// A curve without what is not visible, and open where it jumps.
+/// The visible parts of a curve, which is interrupted where it jumps.
 fn parts(z: &[f32], values: &[f32], visible: &RangeInclusive<f32>) -> Vec<Vec<(f32, f32)>> {
     let step = |i: usize| values.get(i + 1).map_or(0.0, |next| (next - values[i]).abs());
-    // A step is a jump where both its neighbours are much smaller.
+    // A step is a jump if both of its neighbours are much smaller.
     let jumps = |i: usize| step(i) > 0.05 + 4.0 * step(i + 1).max(step(i.saturating_sub(1)));
     let mut parts = vec![Vec::new()];
     for (i, (&z, &value)) in z.iter().zip(values).enumerate() {

@@ -1,8 +1,8 @@
-//! What the examples share.
+//! Code that the examples share.
 
 use std::path::PathBuf;
 
-/// Where pictures go: the folder after `--out`, or the example's own default.
+/// The folder for pictures: the one after `--out`, or the example's default.
 pub fn output_folder(default: &str) -> std::io::Result<PathBuf> {
     let mut arguments = std::env::args().skip_while(|argument| argument != "--out").skip(1);
     let folder = PathBuf::from(arguments.next().unwrap_or_else(|| default.to_owned()));

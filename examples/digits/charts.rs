@@ -1,4 +1,4 @@
-//! The learning curve, and test images with what the network makes of them.
+//! Draws the learning curve, and test images with the network's predictions.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,7 +11,7 @@ const LOSS: RGBColor = RGBColor(31, 107, 180);
 const ACCURACY: RGBColor = RGBColor(214, 108, 20);
 const GRID: RGBColor = RGBColor(225, 225, 225);
 
-/// What is known after an epoch.
+/// The training loss and the accuracy after an epoch.
 pub struct Epoch {
     pub training_loss: f32,
     pub accuracy: f64,
@@ -63,7 +63,7 @@ pub fn learning_curve(epochs: &[Epoch], device: &str, path: &Path) -> Result<(),
     Ok(())
 }
 
-/// Images in a grid, each with the predicted digit; where that is wrong, in red with the right one.
+/// Draws images in a grid, each with the predicted digit; a wrong one is in red, with the right digit.
 pub fn predictions(
     images: &Images,
     predictions: &[usize],
@@ -79,7 +79,7 @@ pub fn predictions(
     let root = SVGBackend::new(path, size).into_drawing_area();
     root.fill(&WHITE)?;
 
-    // The mistakes first: they are what one would rather look at.
+    // The mistakes first: they are more interesting.
     let is_wrong = |i: &usize| predictions[*i] as i32 != images.labels[*i];
     let (wrong, right): (Vec<usize>, Vec<usize>) = (0..images.len()).partition(is_wrong);
     let shown = wrong.into_iter().chain(right).take(COLUMNS * ROWS);

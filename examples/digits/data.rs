@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// The pixels of an image.
+/// The number of pixels of an image.
 pub const PIXELS: usize = 64;
 
-/// The digits 0 to 9.
+/// The number of digits, 0 to 9.
 pub const CLASSES: usize = 10;
 
-/// One line an image: 64 pixels from 0 to 16, row by row, and the digit.
+/// One image per line: 64 pixels from 0 to 16, row by row, then the digit.
 const CSV: &str = include_str!("../data/digits.csv");
 
 /// Images as rows of 64 numbers from 0 to 1, with their digits.
@@ -23,7 +23,7 @@ impl Images {
         self.labels.len()
     }
 
-    /// The images with these numbers.
+    /// The images with these indices.
     pub fn select(&self, indices: &[usize]) -> Self {
         let pixels = |&i: &usize| self.pixels[i * PIXELS..(i + 1) * PIXELS].iter().copied();
         Self {
@@ -45,7 +45,7 @@ impl fmt::Display for BadLine {
 
 impl std::error::Error for BadLine {}
 
-/// All images, split at random: every fifth is held out of the training.
+/// All images, split at random: every fifth is held out from training.
 pub fn load(random: &mut fastrand::Rng) -> Result<(Images, Images), BadLine> {
     let mut all = Images::default();
     for (number, line) in CSV.lines().enumerate() {

@@ -20,7 +20,7 @@ pub struct Network {
 
 impl Network {
     pub fn new(device: &Device, random: &mut fastrand::Rng) -> Result<Self> {
-        // Glorot and Bengio's uniform distribution, made for tanh.
+        // Glorot and Bengio's uniform distribution, which suits tanh.
         let mut weights = |inputs: usize, outputs: usize| {
             let limit = (6.0 / (inputs + outputs) as f32).sqrt();
             let values: Vec<f32> =
@@ -40,7 +40,7 @@ impl Network {
         })
     }
 
-    /// Forward, every gradient, update: recorded, and handed over as one submission.
+    /// Forward pass, every gradient and update: recorded, and sent to the device as one submission.
     pub fn train(&mut self, x: &Tensor, labels: &Labels) -> Result<()> {
         let hidden = self.hidden.forward(x, &self.w1, Some(&self.b1))?;
         let top = self.output.gradients(&hidden.y, &self.w2, Some(&self.b2), labels)?;
@@ -84,7 +84,7 @@ impl Batch {
     }
 }
 
-/// The share of the predictions that are right.
+/// The fraction of predictions that are right.
 pub fn accuracy(predictions: &[usize], images: &Images) -> f64 {
     let pairs = predictions.iter().zip(&images.labels);
     let right = pairs.filter(|(found, label)| **found as i32 == **label).count();

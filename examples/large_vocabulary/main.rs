@@ -1,10 +1,10 @@
-//! Trains a next-word model over a large vocabulary, with the logits in tiles and with stored ones.
+//! Trains a next-word model over a large vocabulary, with the logits in tiles and with stored logits.
 //!
 //!     cargo run --release --example large_vocabulary
 //!     WGRAD_DEVICE=gpu cargo run --release --example large_vocabulary -- --steps 2
 //!
-//! Both paths start from the same seed and see the same batches. Stored logits are a number for each word
-//! of a batch and each word of the vocabulary; in tiles they stay below 64 MiB, whatever the two are.
+//! Both paths start from the same seed and see the same batches. Stored logits take one number for each word
+//! of a batch and each word of the vocabulary; in tiles they stay below 64 MiB, however many words there are.
 
 mod network;
 mod options;
@@ -21,9 +21,9 @@ use wgrad::{Device, Error};
 
 const SEED: u64 = 1;
 
-/// How far apart the losses of the two paths may be in the first steps. They are not the same to the last
-/// bit: tiles add up dE/dw, dE/db and dE/dx in another order, so the weights differ in their last bits
-/// after a step. Training makes such a difference grow, and after hundreds of steps it shows.
+/// The largest allowed difference between the losses of the two paths in the first steps. They do not agree to
+/// the last bit: tiles sum dE/dw, dE/db and dE/dx in a different order, so the weights differ in their last
+/// bits after a step. Training amplifies this difference until it is visible after hundreds of steps.
 const AGREEMENT: f32 = 1e-4;
 const FIRST_STEPS: usize = 25;
 
@@ -66,7 +66,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             Err(error) if !does_not_fit(&error) => return Err(error.into()),
             result => results.push((path, result)),
         }
-        // What one path keeps for reuse is no help to the other.
+        // The other path cannot reuse the buffers that this one has pooled.
         device.trim();
     }
     for (path, result) in &results {
@@ -95,13 +95,13 @@ fn does_not_fit(error: &Error) -> bool {
     matches!(error, Error::TooLarge { .. } | Error::OutOfMemory { .. })
 }
 
-/// What a path took and gave.
+/// The cost and the results of a path.
 struct Outcome {
-    /// The peak, in bytes.
+    /// The peak of the workspace, in bytes.
     workspace: u64,
-    /// Of the training steps, the first of which compiles a GPU's kernels.
+    /// The time of the training steps, of which the first compiles the kernels on a GPU.
     time: Duration,
-    /// Of each training step's batch.
+    /// The loss of the batch of each training step.
     losses: Vec<f32>,
 }
 
@@ -136,7 +136,7 @@ fn train(device: &Device, text: &Text, options: &Options, path: Path) -> wgrad::
     let (time, workspace) = (start.elapsed(), device.memory().workspace.peak_bytes);
     bar.finish_and_clear();
 
-    // The mean of the batches' means, each by its size.
+    // The mean of the batches' means, weighted by their sizes.
     let mut sum = 0.0;
     for batch in text.held_out(options.batch) {
         sum += f64::from(network.loss(&batch)?) * batch.words.len() as f64;

@@ -1,5 +1,5 @@
-//! The next word from the words before it: Bengio et al. (2003), *A Neural Probabilistic Language
-//! Model*, JMLR 3.
+//! Predicts the next word from the words before it: Bengio et al. (2003), *A Neural Probabilistic
+//! Language Model*, JMLR 3.
 
 use wgrad::{
     Activation, Adam, Dense, Device, Logits, Loss, OutputLayer, Outputs, Reduction, Result, Tensor,
@@ -7,16 +7,16 @@ use wgrad::{
 
 use crate::text::{Batch, CONTEXT, Text};
 
-/// The numbers that stand for a word.
+/// The length of a word's embedding.
 const EMBEDDING: usize = 48;
 const INPUTS: usize = CONTEXT * EMBEDDING;
 const HIDDEN: usize = 128;
 
 /// The embeddings are trained by plain gradient descent on the host. A word is in few contexts of a batch,
-/// and the loss is the mean of all: hence the large rate.
+/// but the loss is the mean over all of them: hence the large rate.
 const EMBEDDING_RATE: f32 = 50.0;
 
-/// What trains all the rest.
+/// The optimizer of all other parameters.
 type Optimizer = Adam;
 
 fn optimizer() -> Optimizer {
@@ -47,8 +47,8 @@ impl Network {
             (0..count).map(|_| limit * (2.0 * random.f32() - 1.0)).collect()
         };
         let vocabulary = text.vocabulary();
-        // Uniform up to √(3/inputs), weights keep the variance of what goes through them. Those of the
-        // output layer start small and its biases at the words' frequencies, the first guess.
+        // Weights that are uniform up to √(3/inputs) preserve the variance of their inputs. The weights of the
+        // output layer start small, and its biases at the words' frequencies, as a first guess.
         let embeddings = uniform(vocabulary * EMBEDDING, 1.0);
         let w1 = uniform(INPUTS * HIDDEN, (3.0 / INPUTS as f32).sqrt());
         let w2 = uniform(HIDDEN * vocabulary, 0.1 * (3.0 / HIDDEN as f32).sqrt());
@@ -70,7 +70,7 @@ impl Network {
         })
     }
 
-    /// One step on a batch; its mean cross-entropy before the step.
+    /// Trains one step on a batch; returns its mean cross-entropy before the step.
     pub fn train(&mut self, batch: &Batch) -> Result<f32> {
         let x = self.look_up(&batch.contexts)?;
         let words = self.device.labels(&batch.words)?;
@@ -107,7 +107,7 @@ impl Network {
         self.device.tensor(&x, [contexts.len() / CONTEXT, INPUTS])
     }
 
-    /// Each row of dE/dx belongs to the words that it was looked up for.
+    /// Updates the embeddings: each row of dE/dx belongs to the words of its context.
     fn step_embeddings(&mut self, contexts: &[i32], dx: &[f32]) {
         for (&word, gradient) in contexts.iter().zip(dx.chunks(EMBEDDING)) {
             let start = word as usize * EMBEDDING;

@@ -19,7 +19,7 @@ pub struct Options {
     pub batch: usize,
 }
 
-/// A way to go from the hidden layer to the gradients.
+/// A way to compute the gradients from the hidden layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
     Tiled,
@@ -43,7 +43,7 @@ impl Path {
 }
 
 impl Options {
-    /// None where help is asked for.
+    /// Returns `None` if help is requested.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self { paths: vec![Path::Tiled, Path::Full], steps: 25, batch: 8192 };
         while let Some(argument) = arguments.next() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// The words before the one to predict.
+/// The number of words before the one to predict.
 pub const CONTEXT: usize = 5;
 
 const NOVELS: &str = include_str!("data/austen.txt");
@@ -11,9 +11,9 @@ const NOVELS: &str = include_str!("data/austen.txt");
 pub struct Text {
     /// The whole text; the vocabulary is numbered from 0.
     words: Vec<i32>,
-    /// How often the training part has each word of the vocabulary.
+    /// The number of occurrences of each word of the vocabulary in the training part.
     pub counts: Vec<usize>,
-    /// Where the held-out part starts.
+    /// The start of the held-out part.
     split: usize,
 }
 
@@ -26,7 +26,7 @@ pub struct Batch {
 }
 
 impl Text {
-    /// The novels, the last 5 % held out.
+    /// Loads the novels; the last 5 % are held out.
     pub fn load() -> Self {
         let mut numbers = HashMap::new();
         let number = |word| {
@@ -40,7 +40,7 @@ impl Text {
         Self { words, counts, split }
     }
 
-    /// The words of the training part and of the held-out part.
+    /// The number of words in the training part and in the held-out part.
     pub fn len(&self) -> (usize, usize) {
         (self.split, self.words.len() - self.split)
     }
@@ -71,7 +71,7 @@ impl Text {
     }
 }
 
-/// Words, "to-morrow" and "lady's" each as one, dashes ("--"), and every other mark by itself.
+/// Splits a text into words ("to-morrow" and "lady's" are one word each), dashes ("--"), and single other marks.
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -88,7 +88,7 @@ fn tokens(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The bytes of the word that a text starts with: letters and digits, with single hyphens and
+/// The number of bytes of the word at the start of a text: letters and digits, with single hyphens and
 /// apostrophes between them.
 fn word_length(text: &str) -> usize {
     let mut end = 0;
