@@ -10,11 +10,11 @@ use crate::linear::Linear;
 
 /// A hidden layer, `y = g(x·w + b)`, with its backward pass.
 ///
-/// The backward pass has every digit that [`Activation::backward`] has from z = x·w + b, in f32, whatever
-/// the types of the operands are: from y alone sigmoid'(30) would be 0. So the forward pass keeps z for
-/// it, [B, K] of f32 beside y, unless the derivative is a matter of comparisons that y stands as well:
-/// with identity nothing is kept; with relu, relu6, leaky_relu, prelu, rrelu, hard_tanh, hardshrink,
-/// threshold and thresholded_relu y is, as f32, which is y itself where x is of f32.
+/// The backward pass is as accurate as [`Activation::backward`] from z = x·w + b in f32, whatever the types of
+/// the operands: from y alone, sigmoid'(30) would be 0. So the forward pass keeps z for it, [B, K] of f32 in
+/// addition to y, unless y determines the derivative exactly: with identity nothing is kept; with relu, relu6,
+/// leaky_relu, prelu, rrelu, hard_tanh, hardshrink, threshold and thresholded_relu, y is kept as f32, which is
+/// y itself if x is of f32.
 ///
 /// ```
 /// use wgrad::{Activation, Dense, Device};
@@ -37,13 +37,13 @@ pub struct Dense {
     transposed_weights: bool,
 }
 
-/// The output of a [`Dense`] layer, with what its backward pass needs.
+/// The output of a [`Dense`] layer, with the values that its backward pass needs.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DenseForward {
     /// g(x·w + b), [B, K].
     pub y: Tensor,
-    /// What the backward pass takes the derivative from, as f32; `None` where it is 1.
+    /// The values from which the backward pass computes the derivative, as f32; `None` if it is always 1.
     kept: Option<Kept>,
 }
 
@@ -51,7 +51,7 @@ pub struct DenseForward {
 enum Kept {
     /// x·w + b
     Logits(Tensor),
-    /// y, before it was rounded.
+    /// y, before rounding.
     Output(Tensor),
 }
 
@@ -63,7 +63,7 @@ pub struct DenseGradients {
     pub dx: Tensor,
     /// dE/dw, of w's shape.
     pub dw: Tensor,
-    /// dE/db, `[K]`, of w's type; also where there is no bias.
+    /// dE/db, `[K]`, of w's type; computed even without a bias.
     pub db: Tensor,
 }
 
@@ -73,8 +73,8 @@ impl Dense {
         Self { activation, transposed_weights: false }
     }
 
-    /// Whether w, and dE/dw with it, is stored as its transpose: [K, M], as PyTorch's `nn.Linear` does.
-    /// At first it is not.
+    /// Whether w, and so dE/dw, is stored as its transpose, [K, M], as in PyTorch's `nn.Linear`; false by
+    /// default.
     ///
     /// ```
     /// use wgrad::{Activation, Dense, Device};
@@ -95,8 +95,8 @@ impl Dense {
     /// `g(x·w + b)` for x of shape [B, M], w of shape [M, K] and b of shape `[K]`.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch),
-    /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where the tensors do not fit, or K is 0.
+    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) or
+    /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) if the tensors do not match, or K is 0.
     pub fn forward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<DenseForward> {
         self.activation.validate()?;
         let (dtype, b) = (x.dtype(), b.map(Tensor::wide).transpose()?);
@@ -114,7 +114,7 @@ impl Dense {
         Ok(DenseForward { y, kept: Some(Kept::Logits(z)) })
     }
 
-    /// The gradients from `dy = dE/dy`, [B, K], for what [`forward`](Self::forward) returned.
+    /// The gradients from `dy = dE/dy`, [B, K], and the result of [`forward`](Self::forward).
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -133,11 +133,11 @@ impl Dense {
         })
     }
 
-    /// [`backward`](Self::backward) that adds dw and db to those of `gradients`, in place: the gradients
-    /// of a batch, from parts of it that are computed one after the other.
+    /// [`backward`](Self::backward) that adds dw and db to those of `gradients`, in place, to compute the
+    /// gradients of a batch in parts, one after the other.
     ///
-    /// What it returns has this part's dx, and the dw and db that were added to. The dx of `gradients`
-    /// plays no role.
+    /// The result has the dx of this part, and the dw and db of `gradients` with the sums. The dx of
+    /// `gradients` is not used.
     ///
     /// ```
     /// use wgrad::{Activation, Dense, Device};
@@ -157,9 +157,9 @@ impl Dense {
     /// ```
     ///
     /// # Errors
-    /// As [`backward`](Self::backward), also for gradients that do not fit;
-    /// [`Error::Unsupported`](crate::Error::Unsupported) where dw or db is one of the operands, or both are
-    /// one tensor. Nothing is added then.
+    /// As [`backward`](Self::backward), and if the gradients do not match;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if dw or db is one of the operands, or both are the
+    /// same tensor. Nothing is added then.
     pub fn accumulate_backward(
         &self,
         x: &Tensor,
@@ -188,7 +188,7 @@ impl Dense {
         Ok(DenseGradients { dx, dw: dw.clone(), db: db.clone() })
     }
 
-    /// The checked operands and dE/dz, [B, K].
+    /// Checks the operands; returns them with dE/dz, [B, K].
     fn logit_gradient<'a>(
         &self,
         op: &'static str,

@@ -14,15 +14,15 @@ use wgrad_formula::data::names::{Call, given_twice, same_name, unknown_name};
 use wgrad_formula::formulas::{Function, PointwiseFunction};
 
 /// A gated unit (Dauphin, Fan, Auli and Grangier 2017; Shazeer 2020): the last axis, of length 2H, holds
-/// values and a gate, and `y = value ⊙ g(gate)` has length H.
+/// values and gates, and `y = value ⊙ g(gate)` has length H.
 ///
-/// The values are the first half and the gate is the second, as in PyTorch's `glu`, or the other way
+/// The values are the first half and the gates the second, as in PyTorch's `glu`, or the other way
 /// round with [`gate_first`](Self::gate_first), as in the fused gate and up projections of Llama and Phi.
-/// g is any pointwise activation. Products are IEEE's: an infinite value times a gate of 0 is NaN.
+/// g is any pointwise activation. Products follow IEEE 754: an infinite value times a gate of 0 is NaN.
 ///
-/// With b the [bound](Activation::ulp_bound) of g, or of g' for dE/dgate, the relative error is at most
-/// (b + 1)·2⁻²³, 2⁻²³ being the most that an ULP is of its number; where no factor and no result is
-/// subnormal, and dy·value does not overflow.
+/// If b is the [bound](Activation::ulp_bound) of g, or of g' for dE/dgate, the relative error is at most
+/// (b + 1)·2⁻²³, because an ULP is at most 2⁻²³ of the number. This holds if no factor and no result is
+/// subnormal and dy·value does not overflow.
 ///
 /// `Display` and `FromStr` round-trip: `glu`, `reglu(gate=first)`,
 /// `gated(leaky_relu(slope=0.2))`, `gated(tanh, gate=first)`.
@@ -48,7 +48,7 @@ pub struct Gated {
     gate_first: bool,
 }
 
-/// The units that have a name of their own.
+/// The units that have a name.
 const NAMED: [(&str, Gated); 5] = [
     ("glu", Gated::glu()),
     ("reglu", Gated::reglu()),
@@ -57,11 +57,11 @@ const NAMED: [(&str, Gated); 5] = [
     ("bilinear", Gated::bilinear()),
 ];
 
-/// All others.
+/// The name of all others.
 const OTHERS: &str = "gated";
 
 impl Gated {
-    /// With this activation for g.
+    /// A unit with this activation as g.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for row-wise activations.
@@ -123,20 +123,19 @@ impl Gated {
     /// `value ⊙ g(gate)`: shape [..., 2H] becomes [..., H].
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] where the last axis is odd; [`Error::InvalidParameter`] for a parameter
-    /// of the activation that is not finite; [`Error::TooLarge`] where a row is larger than a binding of
-    /// the GPU.
+    /// [`Error::ShapeMismatch`] if the last axis is odd; [`Error::InvalidParameter`] if a parameter of the
+    /// activation is not finite; [`Error::TooLarge`] if a row is larger than a binding of the GPU.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = x.like_in(output_shape("gated forward", x)?)?;
         self.forward_into(x, &y)?;
         Ok(y)
     }
 
-    /// [`forward`](Self::forward) into a tensor of the caller's.
+    /// [`forward`](Self::forward) into an existing tensor.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where y does
-    /// not fit x.
+    /// As [`forward`](Self::forward); [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if y does
+    /// not match x.
     pub fn forward_into(&self, x: &Tensor, y: &Tensor) -> Result<()> {
         in_f32([x], [y], |[x], [y]| {
             let call = self.call("gated forward", x, y, "y")?;
@@ -144,22 +143,22 @@ impl Gated {
         })
     }
 
-    /// `dE/dx` from x and `dy = dE/dy`, of x's shape: dy ⊙ g(gate) where the values are, and
-    /// dy ⊙ value ⊙ g'(gate) where the gate is.
+    /// `dE/dx` from x and `dy = dE/dy`, of x's shape: dy ⊙ g(gate) in the half of the values, and
+    /// dy ⊙ value ⊙ g'(gate) in the half of the gates.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where dy does
-    /// not fit x.
+    /// As [`forward`](Self::forward); [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if dy does
+    /// not match x.
     pub fn backward(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
         let dx = x.like()?;
         self.backward_into(x, dy, &dx)?;
         Ok(dx)
     }
 
-    /// [`backward`](Self::backward) into a tensor of the caller's, which may be x itself.
+    /// [`backward`](Self::backward) into an existing tensor, which may be x itself.
     ///
     /// # Errors
-    /// As [`backward`](Self::backward), and where dx does not fit x.
+    /// As [`backward`](Self::backward), and if dx does not match x.
     pub fn backward_into(&self, x: &Tensor, dy: &Tensor, dx: &Tensor) -> Result<()> {
         const OP: &str = "gated backward";
         in_f32([x, dy], [dx], |[x, dy], [dx]| {
@@ -171,7 +170,7 @@ impl Gated {
         })
     }
 
-    /// The checked call for an input, and a tensor of the output's shape.
+    /// Checks an input and a tensor, which must have the output's shape, and returns the call.
     fn call(&self, op: &'static str, x: &Tensor, output: &Tensor, name: &str) -> Result<GatedCall> {
         self.activation.validate()?;
         check_devices(op, [x.device(), output.device()])?;

@@ -1,5 +1,5 @@
 //! Activation functions, their derivatives and output-layer gradients on any GPU that
-//! [wgpu](https://wgpu.rs) reaches (Vulkan, Metal, DX12, WebGPU), and on the CPU where there is none.
+//! [wgpu](https://wgpu.rs) reaches (Vulkan, Metal, DX12, WebGPU), and on the CPU if there is none.
 //!
 //! ```
 //! use wgrad::{Activation, Device, Loss, OutputLayer, Reduction};
@@ -17,9 +17,9 @@
 //! println!("loss {} on {}", step.loss.item()?, device.info());
 //! let dw: Vec<f32> = step.dw.to_vec()?;
 //!
-//! // Only g, g' and g'·dy over an array.
+//! // Without a layer: g, g' and g'·dy of an array.
 //! let y = Activation::Tanh.forward(&x)?;
-//! let d = Activation::Tanh.derivative_from_output(&y)?; // 1 − y²: no exponential again
+//! let d = Activation::Tanh.derivative_from_output(&y)?; // 1 − y²: no second exponential
 //! let dx = Activation::Tanh.backward(&x, &y)?;
 //! # assert_eq!(dw.len(), w.len());
 //! # assert_eq!((d.shape(), dx.shape()), (x.shape(), x.shape()));
@@ -30,57 +30,57 @@
 //! dz = dE/dy ⊙ g'(z) (the product with the Jacobian for softmax), dw = xᵀ·dz, db = Σ dz and
 //! dx = dz·wᵀ. For the half squared error of one sample, dE/dw_jk = (g(z_k) − t_k)·g'(z_k)·x_j.
 //!
-//! PyTorch's cross_entropy is `cross_entropy_with_logits`, or `OutputLayer(Softmax, cross_entropy)`:
+//! PyTorch's cross_entropy is `cross_entropy_with_logits`, or `OutputLayer(Softmax, cross_entropy)`;
 //! [`Loss::CrossEntropy`] itself takes probabilities.
 //!
-//! # What there is
+//! # Overview
 //!
 //! * [`Device`]: where to compute. [`Tensor`], [`Labels`]: the data.
-//! * [`Activation`]: the catalogue of activations, with their derivatives. [`Rowwise`]: those of rows,
-//!   along any axis, with a temperature and a mask.
-//! * [`Gated`]: gated units (glu and its relatives), over any activation.
+//! * [`Activation`]: the catalogue of activations, with their derivatives. [`Rowwise`]: row-wise
+//!   activations along any axis, with a temperature and a mask.
+//! * [`Gated`]: gated units (glu and its relatives), with any pointwise activation.
 //! * [`Prelu`]: the leaky rectified linear unit with learned slopes.
 //! * [`Loss`], [`OutputLayer`]: losses, and all gradients of an output layer.
 //! * [`Dense`], [`Sgd`], [`Adam`], [`AdamW`]: hidden layers and optimizers, to train whole networks;
 //!   [`clip_gradient_norm`], [`clip_gradient_value`].
-//! * [`reference`](mod@reference): the formulas in plain `f64`, to check any result against.
+//! * [`reference`](mod@reference): the formulas in plain `f64`, to check any result.
 //!
 //! # How to
 //!
-//! * Do a step again and again without its overhead: [`Device::record`] keeps it as a [`Plan`].
+//! * Repeat a step with little overhead: [`Device::record`] keeps it as a [`Plan`].
 //! * Compute on a host application's device and in its buffers: [`Device::from_wgpu`],
 //!   [`Device::tensor_from_buffer`], [`Tensor::buffer`], [`Device::wgpu`]. [`wgrad::wgpu`](wgpu) is the
-//!   version that fits.
-//! * Halve the memory: [`Device::tensor_f16`], [`Tensor::to_dtype`]. All operations take f16 and f32, also
-//!   mixed, and compute in f32; [`DeviceOptions::cooperative_matrices`] multiplies f16 by a GPU's matrix units.
+//!   matching version of wgpu.
+//! * Halve the memory: [`Device::tensor_f16`], [`Tensor::to_dtype`]. All operations take f16, f32 and mixtures
+//!   of them, and compute in f32; [`DeviceOptions::cooperative_matrices`] multiplies f16 by a GPU's matrix units.
 //! * Never block, as in browsers: [`Device::request`] and [`Tensor::read`] are async; operations only record.
-//! * Large vocabularies: an [`OutputLayer`] works in tiles of the logits where they are large, in 64 MiB
-//!   ([`Logits`], [`OutputLayer::tile_bytes`]); [`Device::memory`] tells what is in use.
+//! * Large vocabularies: an [`OutputLayer`] works in tiles if the logits are large, in a workspace of 64 MiB
+//!   ([`Logits`], [`OutputLayer::tile_bytes`]); [`Device::memory`] returns the memory in use.
 //! * Batches in parts: [`OutputLayer::accumulate_gradients`], [`Dense::accumulate_backward`].
-//! * Find mistakes: on a [checked](DeviceOptions::checked) device losses and masks also look at what was
-//!   made on the device.
+//! * Find mistakes: on a [checked](DeviceOptions::checked) device, losses and masks also check values that
+//!   were computed on the device.
 //!
 //! # Environment variables
 //!
-//! [`DeviceOptions`] comes before them.
+//! [`DeviceOptions`] takes precedence over them.
 //!
 //! | variable | values |
 //! |---|---|
 //! | `WGRAD_DEVICE` | `cpu`, `gpu` or `auto` |
-//! | `WGRAD_CHECKED` | `1`: every device is a [checked](DeviceOptions::checked) one |
+//! | `WGRAD_CHECKED` | `1`: every device is [checked](DeviceOptions::checked) |
 //! | `WGRAD_COOPERATIVE_MATRICES` | `1`: as [`DeviceOptions::cooperative_matrices`] |
-//! | `WGPU_BACKEND` | `vulkan`, `dx12`, `metal`, `gl`, or several with commas between |
-//! | `WGPU_ADAPTER_NAME` | a part of the adapter's name, capitals aside |
-//! | `WGPU_POWER_PREF` | `low` puts integrated GPUs first, `high` discrete ones |
+//! | `WGPU_BACKEND` | `vulkan`, `dx12`, `metal`, `gl`, or a comma-separated list of these |
+//! | `WGPU_ADAPTER_NAME` | a part of the adapter's name, in upper or lower case |
+//! | `WGPU_POWER_PREF` | `low` prefers integrated GPUs, `high` discrete ones |
 
 #![warn(missing_docs)]
-// A caller's input never ends in a panic.
+// No input of a caller may cause a panic.
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
 )]
 
-// What the tests of tests/ share, for those of the inside.
+// The helpers of tests/, for the unit tests.
 #[cfg(test)]
 extern crate self as wgrad;
 #[cfg(test)]
@@ -126,7 +126,7 @@ pub use prelu::{Prelu, PreluGradients};
 pub use reduction::Reduction;
 pub use shape::Shape;
 
-/// Numbers of 16 bits, for tensors of [`f16`](half::f16).
+/// 16-bit floating-point numbers, for tensors of [`f16`](half::f16).
 pub use half;
 /// The graphics library underneath, for interoperation.
 pub use wgpu;

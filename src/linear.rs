@@ -1,4 +1,4 @@
-//! What the output layer and dense layers share: z = x·w + b and its gradients.
+//! The linear part of output layers and dense layers: z = x·w + b and its gradients.
 
 use std::ops::Range;
 
@@ -18,17 +18,17 @@ pub(crate) struct Linear<'a> {
     pub(crate) batch: usize,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
-    /// w is stored as its transpose, [K, M].
+    /// Whether w is stored as its transpose, [K, M].
     pub(crate) transposed: bool,
-    /// The rows that count in no gradient, whatever x holds there.
+    /// The rows that have no effect on any gradient, whatever x holds there.
     pub(crate) ignored: Option<Ignored<'a>>,
 }
 
-/// The elements of x that are copied at a time, at most, to leave rows out: in tiles, the workspace stays below
-/// 64 MiB.
+/// The maximum number of elements of x that are copied at a time to leave rows out: in tiles, the workspace
+/// stays below 64 MiB.
 const KEPT: usize = 1 << 20;
 
-/// A part of the logits [B, K], stored by itself: some rows, and of them some columns.
+/// A part of the logits [B, K], stored separately: some columns of some rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tile {
     pub(crate) rows: Range<usize>,
@@ -41,7 +41,7 @@ impl Tile {
     }
 }
 
-/// That a bias has one number for each output.
+/// Checks that a bias has one number for each output.
 fn check_bias(op: &'static str, b: &Tensor, outputs: usize) -> Result<()> {
     if b.shape() == [outputs] {
         return Ok(());
@@ -98,7 +98,7 @@ impl<'a> Linear<'a> {
                 (true, true) => {
                     "; weights that are stored as [inputs, outputs] need no transposed_weights"
                 }
-                // w [M, K] taken for x, and x [B, M] for w.
+                // w [M, K] was given as x, and x [B, M] as w.
                 (false, false) if outputs == batch => "; x comes first, then w: are they swapped?",
                 (false, _) => "",
             };
@@ -125,7 +125,7 @@ impl<'a> Linear<'a> {
         Ok(y)
     }
 
-    /// `x·w + b` where it is not handed out.
+    /// `x·w + b` in the workspace, for use within an operation.
     pub(crate) fn logits(&self) -> Result<Tensor> {
         let z = self.x.device().workspace(self.output_shape())?;
         self.forward_into(&self.whole(), PointwiseFunction::Identity, z.storage())?;
@@ -157,7 +157,7 @@ impl<'a> Linear<'a> {
         Ok(dx)
     }
 
-    /// A tile of `g(x·w + b)`, to a storage of its own.
+    /// A tile of `g(x·w + b)`, into a separate storage.
     pub(crate) fn forward_into(
         &self,
         tile: &Tile,
@@ -179,7 +179,7 @@ impl<'a> Linear<'a> {
         }))
     }
 
-    /// What a tile of dE/dz gives for its columns of dE/dw, written there or added.
+    /// Writes or adds the contribution of a tile of dE/dz to its columns of dE/dw.
     pub(crate) fn weight_gradient_into(
         &self,
         tile: &Tile,
@@ -191,7 +191,7 @@ impl<'a> Linear<'a> {
         let Some(ignored) = self.ignored.filter(|_| !tile.rows.is_empty()) else {
             return self.add_products(tile, self.x_from(tile), dz, dw, accumulate);
         };
-        // A zero in dz is none in the product with what is infinite in x, or NaN.
+        // The product of a zero in dz with infinity or NaN in x would be NaN.
         let step = (KEPT / self.inputs.max(1)).clamp(1, tile.rows.len());
         let device = self.x.device();
         let kept = device.scratch(step * self.inputs)?;
@@ -236,7 +236,7 @@ impl<'a> Linear<'a> {
         self.w.device().run(OpOf::Product(product))
     }
 
-    /// What a tile of dE/dz gives for its columns of dE/db, written there or added.
+    /// Writes or adds the contribution of a tile of dE/dz to its columns of dE/db.
     pub(crate) fn bias_gradient_into(
         &self,
         tile: &Tile,
@@ -253,7 +253,7 @@ impl<'a> Linear<'a> {
         })
     }
 
-    /// What a tile of dE/dz gives for its rows of dE/dx, written there or added.
+    /// Writes or adds the contribution of a tile of dE/dz to its rows of dE/dx.
     pub(crate) fn input_gradient_into(
         &self,
         tile: &Tile,
@@ -275,7 +275,7 @@ impl<'a> Linear<'a> {
         self.clear_ignored(dx, tile.rows.start, Rows { count, width: self.inputs })
     }
 
-    /// Puts zeros in the place of ignored rows, in the gradient of a whole batch that has these rows.
+    /// Sets the ignored rows among these rows to zero in `gradient`, which holds the rows of the whole batch.
     pub(crate) fn clear_ignored(
         &self,
         gradient: &Storage,
@@ -312,7 +312,7 @@ mod tests {
     const INPUTS: usize = 45;
     const OUTPUTS: usize = 83;
 
-    /// 0..total in unequal pieces.
+    /// The range 0..total, split into unequal pieces.
     fn cut(total: usize, pieces: usize) -> Vec<Range<usize>> {
         let start = |piece: usize| total * piece * (piece + 1) / (pieces * (pieces + 1));
         (0..pieces).map(|piece| start(piece)..start(piece + 1)).collect()

@@ -6,15 +6,15 @@ use crate::device::tensor::{Tensor, check_devices, check_shape};
 use crate::error::{Error, Result};
 
 /// The leaky rectified linear unit with learned slopes (He, Zhang, Ren and Sun 2015):
-/// `y = z` where z > 0, else `weight·z`.
+/// `y = z` if z > 0, else `weight·z`.
 ///
-/// The weight has one element, which all share, or one for each channel, as in PyTorch: C for an input
-/// of shape [B, C, ...]. [`axis`](Self::axis) puts the channels elsewhere.
+/// The weight has one element, which all elements share, or one per channel, as in PyTorch: C elements for an
+/// input of shape [B, C, ...]. [`axis`](Self::axis) selects another axis for the channels.
 ///
-/// At z = 0 the derivative is the weight. A weight of 0 has the limit 0 at −∞. NaN in z, weight or dy
-/// gives NaN wherever it goes in.
+/// At z = 0 the derivative is the weight. With a weight of 0, y at −∞ is 0. NaN in z, weight or dy
+/// gives NaN in every result that depends on it.
 ///
-/// [`Activation::Prelu`](crate::Activation::Prelu) has the same with a weight that is given.
+/// [`Activation::Prelu`](crate::Activation::Prelu) is the same function with a fixed weight.
 ///
 /// ```
 /// use wgrad::{Device, Prelu};
@@ -46,38 +46,38 @@ pub struct PreluGradients {
     pub dweight: Tensor,
 }
 
-/// The elements that a row is taken to have where all share one weight.
+/// The assumed length of a row if all elements share one weight.
 const SHARED: usize = 4096;
 
 impl Prelu {
-    /// With the channels along axis 1.
+    /// A unit with the channels along axis 1.
     pub const fn new() -> Self {
         Self { axis: 1 }
     }
 
-    /// With the channels along this axis; a negative one counts from the end, −1 is the last. A weight of
-    /// one element needs none.
+    /// With the channels along this axis; a negative axis counts from the end, −1 is the last. For a weight of
+    /// one element, the axis has no effect.
     #[must_use]
     pub const fn axis(self, axis: isize) -> Self {
         Self { axis }
     }
 
-    /// `z` where z > 0, else `weight·z`, of z's shape.
+    /// `z` if z > 0, else `weight·z`, of z's shape.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the weight does not fit z;
-    /// [`Error::InvalidParameter`] where z does not have the axis; [`Error::TooLarge`] where what is
-    /// behind the axis, or the weight, is larger than a binding of the GPU.
+    /// [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if the weight does not match z;
+    /// [`Error::InvalidParameter`] if z does not have the axis; [`Error::TooLarge`] if the axes after it,
+    /// or the weight, take more than a binding of the GPU.
     pub fn forward(&self, z: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let y = z.like()?;
         self.forward_into(z, weight, &y)?;
         Ok(y)
     }
 
-    /// [`forward`](Self::forward) into a tensor of the caller's, which may be z itself.
+    /// [`forward`](Self::forward) into an existing tensor, which may be z itself.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward), and where y does not fit z.
+    /// As [`forward`](Self::forward), and if y does not match z.
     pub fn forward_into(&self, z: &Tensor, weight: &Tensor, y: &Tensor) -> Result<()> {
         const OP: &str = "prelu forward";
         in_f32([z, weight], [y], |[z, weight], [y]| {
@@ -90,7 +90,7 @@ impl Prelu {
     /// The gradients from `dy = dE/dy`. The sums have a fixed order: the same input gives the same bits.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward), and where dy does not fit z.
+    /// As [`forward`](Self::forward), and if dy does not match z.
     pub fn backward(&self, z: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<PreluGradients> {
         let dz = z.like()?;
         let dweight = weight.like()?;
@@ -99,12 +99,12 @@ impl Prelu {
         Ok(gradients)
     }
 
-    /// [`backward`](Self::backward) into tensors of the caller's, those of an earlier call say. dz may be z
-    /// or dy, and dweight the weight.
+    /// [`backward`](Self::backward) into existing tensors, such as the results of an earlier call. dz may be z
+    /// or dy, and dweight may be the weight.
     ///
     /// # Errors
-    /// As [`backward`](Self::backward), and where the gradients do not fit; [`Error::Unsupported`] where
-    /// both are one tensor.
+    /// As [`backward`](Self::backward), and if the gradients do not match; [`Error::Unsupported`] if dz and
+    /// dweight are the same tensor.
     pub fn backward_into(
         &self,
         z: &Tensor,
@@ -130,7 +130,7 @@ impl Prelu {
         })
     }
 
-    /// The channels of z, where the weight and the tensors of z's shape fit.
+    /// Checks that the weight matches z and the other tensors have z's shape, and returns the channels of z.
     fn channels(
         &self,
         op: &'static str,

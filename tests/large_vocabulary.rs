@@ -266,7 +266,7 @@ on_every_device! {
         };
         let small = layer.tile_bytes(4 << 20);
         let mut losses = vec![loss(device, small)];
-        // On a device of its own: other tests use memory of this one at the same time.
+        // On a separate device, because other tests use memory of this one at the same time.
         let own = Device::open(device.info()).unwrap();
         for (layer, bound) in [(small, 5 << 20), (layer, 64 << 20)] {
             own.trim();
@@ -314,7 +314,7 @@ on_every_device! {
         };
         let all_halves = [DType::F16; 3];
         let [(exact, ..), _] = run(device, layer.logits(Logits::Full), [inputs, classes], all_halves);
-        // On a device of its own: other tests use memory of this one at the same time.
+        // On a separate device, because other tests use memory of this one at the same time.
         let own = Device::open(device.info()).unwrap();
         let layer = layer.tile_bytes(tile);
         for (shape, types) in [

@@ -11,7 +11,7 @@ use wgrad::{
     Targets, Tensor, clip_gradient_norm, clip_gradient_value, reference,
 };
 
-/// The adapters, opened anew, so that kernels compiled by other tests do not count.
+/// The adapters, opened again, so that kernels compiled by other tests do not count.
 fn devices() -> impl Iterator<Item = Device> {
     adapters().iter().map(|device| Device::open(device.info()).unwrap())
 }

@@ -43,17 +43,17 @@ macro_rules! activations {
             "activation"
             /// An activation function g, with its derivative.
             ///
-            /// Each variant carries its parameters; the function of the same name gives the field's
-            /// defaults. `Display` and `FromStr` round-trip; capitals and hyphens are accepted on input.
+            /// Each variant carries its parameters; the function of the same name returns the activation with the
+            /// usual defaults. `Display` and `FromStr` round-trip; capitals and hyphens are accepted on input.
             ///
-            /// At the kinks the derivatives are PyTorch's: relu'(0) = 0, leaky_relu'(0) = slope, the others 0 or
-            /// as their formula says. At ±∞ every
-            /// function gives its limit, NaN where it has none. NaN in gives NaN out, for each function and
-            /// derivative. `docs/accuracy.md` in the repository has the values of all derivatives at ±∞ and 0.
+            /// At the kinks, the derivatives are PyTorch's: relu'(0) = 0, leaky_relu'(0) = slope, the others 0 or
+            /// as their formula says. At ±∞ every function gives its limit, or NaN if it has none. NaN in gives NaN
+            /// out, for each function and derivative. `docs/accuracy.md` in the repository lists the values of all
+            /// derivatives at ±∞ and 0.
             ///
-            /// In the formulas y is g(z), σ the sigmoid, and δ_ij is 1 where i = j and 0 elsewhere. Formulas,
-            /// ranges and limits are those of exact arithmetic; the error bounds say how far from it a result may
-            /// be. The pictures show g and g' for the default parameters.
+            /// In the formulas, y is g(z), σ is the sigmoid, and δ_ij is 1 if i = j, else 0. Formulas, ranges and
+            /// limits are exact; the error bounds say how far a result may be from them. The pictures show g and g'
+            /// for the default parameters.
             ///
             /// ```
             /// use wgrad::{Activation, Device};
@@ -81,7 +81,7 @@ macro_rules! activations {
                         "* [Error bounds](Self::ulp_bound), by order: ", $bound $(, ", ", $next_bound)*, " ULP"
                     )]
                     ///
-                    // Only the documentation holds the picture, so that the library can be built before
+                    // Only the documentation embeds the picture, so that the library can be built before
                     // `cargo run --release --example shapes` has drawn it.
                     #[cfg_attr(doc, doc = include_str!(
                         concat!("../../docs/figures/", stringify!($name), ".svg")
@@ -129,7 +129,7 @@ impl Activation {
         &Self::ROWS[self.index()]
     }
 
-    /// The formula, in the names of its parameters.
+    /// The formula, in terms of the parameters' names.
     ///
     /// ```
     /// assert_eq!(wgrad::Activation::Relu.formula(), "max(z, 0)");
@@ -143,7 +143,7 @@ impl Activation {
         self.row().derivative
     }
 
-    /// The formula of the second derivative; nothing for row-wise activations.
+    /// The formula of the second derivative; `None` for row-wise activations.
     ///
     /// ```
     /// use wgrad::Activation;
@@ -155,12 +155,11 @@ impl Activation {
         self.row().second
     }
 
-    /// The values that g takes for finite arguments, before rounding: a square bracket belongs to
-    /// a bound that is reached, a round one to a bound that is not. Decimals are rounded to eight
-    /// digits.
+    /// The values that g takes for finite arguments, before rounding: a square bracket marks a bound
+    /// that is reached, a round one a bound that is not. Decimals are rounded to eight digits.
     ///
-    /// It is for slopes, scales, α and b that are positive. Rounding may reach what g does not:
-    /// sigmoid(200) is 1.
+    /// The range is for positive slopes, scales, α and b. A rounded result may reach a bound that g
+    /// does not reach: sigmoid(200) is 1.
     ///
     /// ```
     /// use wgrad::Activation;
@@ -172,18 +171,18 @@ impl Activation {
         self.row().range
     }
 
-    /// What the documentation says of −∞ and +∞.
+    /// The documented limits at −∞ and +∞.
     #[cfg(test)]
     const fn limits(&self) -> Option<[&'static str; 2]> {
         self.row().limits
     }
 
-    /// The most that a result differs from the exact one, in units in the last place (ULP) of the
-    /// correctly rounded f32: of g for order 0, g' for 1, g'' for 2. Nothing where there is no
-    /// such function: row-wise activations have g alone.
+    /// The largest error of a result, in units in the last place (ULP) of the correctly rounded f32:
+    /// of g for order 0, g' for 1, g'' for 2. `None` if there is no such function: row-wise
+    /// activations have only g.
     ///
-    /// It holds on every device for the field's default parameters, where neither the argument nor
-    /// the result is subnormal.
+    /// The bound holds on every device for the default parameters, if neither the argument nor the
+    /// result is subnormal.
     ///
     /// ```
     /// use wgrad::Activation;
@@ -208,7 +207,7 @@ mod tests {
     use super::Activation;
     use crate::reference;
 
-    /// The catalogue, with other parameters too.
+    /// The catalogue, and activations with other parameters.
     fn documented() -> impl Iterator<Item = Activation> {
         Activation::all().chain([
             Activation::HardTanh { min: -3.0, max: 0.5 },
@@ -224,7 +223,7 @@ mod tests {
         ])
     }
 
-    /// A number as the documentation writes it, in the names of the parameters.
+    /// The value of an expression of the documentation, which may contain the parameters' names.
     fn number(activation: &Activation, text: &str) -> f64 {
         let number = |text| number(activation, text);
         if let Some((a, b)) = text.split_once(" − ") {
@@ -258,7 +257,7 @@ mod tests {
         )
     }
 
-    /// An interval, and whether each bound belongs to it.
+    /// An interval, with whether each bound belongs to it.
     struct Interval {
         bounds: [f64; 2],
         closed: [bool; 2],
@@ -275,7 +274,7 @@ mod tests {
             Self { bounds, closed }
         }
 
-        /// Whether a value lies inside, up to the digits that the bounds are written with.
+        /// Whether a value lies inside, up to the precision with which the bounds are written.
         fn contains(&self, value: f64, rounded: bool) -> bool {
             let inside = |distance: f64, closed: bool| {
                 if closed || rounded { distance >= -1e-8 } else { distance > 0.0 }
@@ -285,7 +284,7 @@ mod tests {
         }
     }
 
-    /// Arguments of every size, with their values; the ones up to 8 lie close together.
+    /// Arguments of every magnitude, with their values; the arguments up to 8 are close together.
     fn sweep(activation: &Activation) -> Vec<(f64, f64)> {
         let close = (-4096..=4096).map(|i| f64::from(i) / 512.0);
         let powers = (-140..127).map(|exponent| f64::from(exponent).exp2());
@@ -296,7 +295,7 @@ mod tests {
             return rows.map(|row| (row[0], reference::forward(activation, &row, 2)[0])).collect();
         }
         let values = reference::forward(activation, &arguments, 1);
-        // NaN is outside of the domain, infinity at its bounds or a value that overflows.
+        // NaN means outside the domain; infinity, at its bounds or overflow.
         arguments.into_iter().zip(values).filter(|(_, y)| y.is_finite()).collect()
     }
 
@@ -308,7 +307,7 @@ mod tests {
                 range.split(" ∪ ").map(|text| Interval::parse(&activation, text)).collect();
             let values = sweep(&activation);
             for &(z, y) in &values {
-                // In the tails an f64 reaches what the function does not.
+                // In the tails, f64 rounds to bounds that the function does not reach.
                 let rounded = z.abs() > 8.0;
                 let inside = intervals.iter().any(|interval| interval.contains(y, rounded));
                 assert!(inside, "{activation} at {z} is {y}, not in {range}");

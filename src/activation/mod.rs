@@ -17,22 +17,22 @@ use crate::device::tensor::{Tensor, check_devices, misshaped};
 use crate::error::{Error, Result};
 
 impl Activation {
-    /// `g(z)`: element by element, or along the last axis for row-wise activations, which [`Rowwise`]
-    /// has for any axis.
+    /// `g(z)`: element by element, or along the last axis for row-wise activations; for other axes, use
+    /// [`Rowwise`].
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] for a parameter that is not finite.
+    /// [`Error::InvalidParameter`] if a parameter is not finite.
     pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
         let y = z.like()?;
         self.forward_into(z, &y)?;
         Ok(y)
     }
 
-    /// [`forward`](Self::forward) into a tensor of the caller's, which may be z itself.
+    /// [`forward`](Self::forward) into an existing tensor, which may be z itself.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where y does
-    /// not fit z.
+    /// As [`forward`](Self::forward); [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if y does
+    /// not match z.
     pub fn forward_into(&self, z: &Tensor, y: &Tensor) -> Result<()> {
         match self.function() {
             Function::Rows(_) => Rowwise::new(*self)?.forward_into(z, y),
@@ -43,17 +43,17 @@ impl Activation {
     /// `g'(z)`, element by element.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for row-wise activations, which have a [`jacobian`](Self::jacobian).
+    /// [`Error::Unsupported`] for row-wise activations, which have a [`jacobian`](Self::jacobian) instead.
     pub fn derivative(&self, z: &Tensor) -> Result<Tensor> {
         let d = z.like()?;
         self.derivative_into(z, &d)?;
         Ok(d)
     }
 
-    /// [`derivative`](Self::derivative) into a tensor of the caller's, which may be z itself.
+    /// [`derivative`](Self::derivative) into an existing tensor, which may be z itself.
     ///
     /// # Errors
-    /// As [`derivative`](Self::derivative), and where d does not fit z.
+    /// As [`derivative`](Self::derivative), and if d does not match z.
     pub fn derivative_into(&self, z: &Tensor, d: &Tensor) -> Result<()> {
         self.unary(self.pointwise("derivative")?, Unary::Derivative, z, d)
     }
@@ -61,7 +61,7 @@ impl Activation {
     /// `g'(z)` from `y = g(z)`, without computing g again: p(1 − p) for the sigmoid.
     ///
     /// # Errors
-    /// [`Error::NotAFunctionOfOutput`] where y does not tell; [`Error::Unsupported`] for row-wise
+    /// [`Error::NotAFunctionOfOutput`] if y does not determine g'(z); [`Error::Unsupported`] for row-wise
     /// activations.
     pub fn derivative_from_output(&self, y: &Tensor) -> Result<Tensor> {
         let d = y.like()?;
@@ -69,11 +69,11 @@ impl Activation {
         Ok(d)
     }
 
-    /// [`derivative_from_output`](Self::derivative_from_output) into a tensor of the caller's, which
-    /// may be y itself.
+    /// [`derivative_from_output`](Self::derivative_from_output) into an existing tensor, which may be y
+    /// itself.
     ///
     /// # Errors
-    /// As [`derivative_from_output`](Self::derivative_from_output), and where d does not fit y.
+    /// As [`derivative_from_output`](Self::derivative_from_output), and if d does not match y.
     pub fn derivative_from_output_into(&self, y: &Tensor, d: &Tensor) -> Result<()> {
         let function = self.pointwise("derivative_from_output")?;
         self.check_function_of_output()?;
@@ -90,17 +90,16 @@ impl Activation {
         Ok(d)
     }
 
-    /// [`second_derivative`](Self::second_derivative) into a tensor of the caller's, which may be z
-    /// itself.
+    /// [`second_derivative`](Self::second_derivative) into an existing tensor, which may be z itself.
     ///
     /// # Errors
-    /// As [`second_derivative`](Self::second_derivative), and where d does not fit z.
+    /// As [`second_derivative`](Self::second_derivative), and if d does not match z.
     pub fn second_derivative_into(&self, z: &Tensor, d: &Tensor) -> Result<()> {
         self.unary(self.pointwise("second_derivative")?, Unary::SecondDerivative, z, d)
     }
 
     /// `dE/dz` from z and `dy = dE/dy`: dy ⊙ g'(z), or the product with the Jacobian along each row. A product
-    /// that f32 holds is right also where it does not hold g'(z), as that of `exponential` from 89 on.
+    /// that f32 holds is correct even if g'(z) overflows, as for `exponential` from z = 89 on.
     ///
     /// ```
     /// use wgrad::{Activation, Device};
@@ -115,14 +114,14 @@ impl Activation {
     /// ```
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where z and dy do not fit.
+    /// [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if z and dy do not match.
     pub fn backward(&self, z: &Tensor, dy: &Tensor) -> Result<Tensor> {
         let dz = z.like()?;
         self.backward_into(z, dy, &dz)?;
         Ok(dz)
     }
 
-    /// [`backward`](Self::backward) into a tensor of the caller's, which may be z or dy.
+    /// [`backward`](Self::backward) into an existing tensor, which may be z or dy.
     ///
     /// # Errors
     /// As [`backward`](Self::backward).
@@ -133,20 +132,19 @@ impl Activation {
         }
     }
 
-    /// `dE/dz` from `y = g(z)` and `dy = dE/dy`, without computing g again. What y has lost is lost: see
-    /// [`Rowwise::backward_from_output`].
+    /// `dE/dz` from `y = g(z)` and `dy = dE/dy`, without computing g again. Digits that y has lost cannot be
+    /// recovered: see [`Rowwise::backward_from_output`].
     ///
     /// # Errors
-    /// [`Error::NotAFunctionOfOutput`] where y does not tell; [`Error::ShapeMismatch`],
-    /// [`Error::DeviceMismatch`] where y and dy do not fit.
+    /// [`Error::NotAFunctionOfOutput`] if y does not determine g'(z); [`Error::ShapeMismatch`] or
+    /// [`Error::DeviceMismatch`] if y and dy do not match.
     pub fn backward_from_output(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
         let dz = y.like()?;
         self.backward_from_output_into(y, dy, &dz)?;
         Ok(dz)
     }
 
-    /// [`backward_from_output`](Self::backward_from_output) into a tensor of the caller's, which may
-    /// be y or dy.
+    /// [`backward_from_output`](Self::backward_from_output) into an existing tensor, which may be y or dy.
     ///
     /// # Errors
     /// As [`backward_from_output`](Self::backward_from_output).
@@ -160,37 +158,37 @@ impl Activation {
         }
     }
 
-    /// `∂y_i/∂z_j` of each row: shape [..., K] becomes [..., K, K]. Row-wise activations only;
-    /// [`Rowwise`] has it for other axes.
+    /// `∂y_i/∂z_j` of each row: shape [..., K] becomes [..., K, K]. Only for row-wise activations; for
+    /// other axes, use [`Rowwise`].
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for pointwise activations, whose Jacobian is diagonal: the
-    /// [`derivative`](Self::derivative). [`Error::TooLarge`] where it does not fit the device.
+    /// [`Error::Unsupported`] for pointwise activations, whose Jacobian is diagonal: see
+    /// [`derivative`](Self::derivative). [`Error::TooLarge`] if the Jacobian does not fit the device.
     pub fn jacobian(&self, z: &Tensor) -> Result<Tensor> {
         Rowwise::new(*self)?.jacobian(z)
     }
 
-    /// [`jacobian`](Self::jacobian) into a tensor of the caller's.
+    /// [`jacobian`](Self::jacobian) into an existing tensor.
     ///
     /// # Errors
-    /// As [`jacobian`](Self::jacobian), and where the tensor does not fit.
+    /// As [`jacobian`](Self::jacobian), and if the tensor does not match z.
     pub fn jacobian_into(&self, z: &Tensor, jacobian: &Tensor) -> Result<()> {
         Rowwise::new(*self)?.jacobian_into(z, jacobian)
     }
 
-    /// Whether g' can be told from g's value: see
-    /// [`derivative_from_output`](Self::derivative_from_output). For row-wise activations, whether
-    /// the Jacobian can.
+    /// Whether the value of g determines g': see
+    /// [`derivative_from_output`](Self::derivative_from_output). For row-wise activations, whether it
+    /// determines the Jacobian.
     pub fn has_derivative_from_output(&self) -> bool {
         self.function().pointwise().is_none_or(PointwiseFunction::has_derivative_from_output)
     }
 
     /// The WGSL of the kernel that computes g (order 0), g' (1) or g'' (2), element by element, to read or
-    /// to build into a program of one's own. Nothing for another order or a row-wise activation.
+    /// to use in another program. `None` for other orders and for row-wise activations.
     ///
-    /// The entry point `main` has workgroups of 256 invocations, with four elements each. In group 0,
-    /// binding 0 is a uniform buffer of two u32, the number of fours and a zero; 1 is the input, 2 the
-    /// output. The parameters are `override` constants that start with `g_`.
+    /// The entry point `main` has workgroups of 256 invocations, which compute four elements each. In group 0,
+    /// binding 0 is a uniform buffer of two u32, the number of groups of four elements and a zero; binding 1
+    /// is the input, binding 2 the output. The parameters are `override` constants that start with `g_`.
     ///
     /// ```
     /// let source = wgrad::Activation::leaky_relu().kernel_source(0).unwrap();
@@ -221,7 +219,7 @@ impl Activation {
         Err(Error::NotAFunctionOfOutput { activation: self.to_string() })
     }
 
-    /// That the parameters are valid and all tensors fit the output.
+    /// Checks that the parameters are valid and all tensors match the output.
     fn check(&self, op: &'static str, inputs: &[&Tensor], output: &Tensor) -> Result<()> {
         self.validate()?;
         check_devices(op, inputs.iter().chain([&output]).map(|tensor| tensor.device()))?;
@@ -281,7 +279,7 @@ impl Activation {
     }
 }
 
-/// That all inputs of an activation, of which the first is z or y, and the output have one shape.
+/// Checks that all inputs of an activation, of which the first is z or y, and the output have the same shape.
 fn check_inputs(
     op: &'static str,
     activation: &dyn fmt::Display,

@@ -15,18 +15,19 @@ use crate::shape::Shape;
 
 /// A row-wise activation along any axis, with a temperature and a mask.
 ///
-/// Along the axis, `y = g(z / T)`. Elements that the mask excludes take no part: their y is 0 (−∞ for
-/// log_softmax), whatever z is there, and a constant, so that all their derivatives are 0 and dE/dy
-/// counts nothing there. A row in which everything is excluded gives NaN, as PyTorch's softmax of
-/// nothing but −∞ does; so does one with NaN or +∞ among what is kept (−∞ for softmin).
+/// Along the axis, `y = g(z / T)`. Elements that the mask excludes have no effect: their y is 0 (−∞ for
+/// log_softmax), whatever z is there. It is a constant, so all their derivatives are 0, and their dE/dy is
+/// ignored. A row in which everything is excluded gives NaN, as PyTorch's softmax of a row of −∞ does; so
+/// does a row with NaN or +∞ (−∞ for softmin) among the elements that are kept.
 ///
-/// With J the Jacobian of a row, ∂y_i/∂z_j, [`backward`](Self::backward) is the product Jᵀ·dy and
-/// [`jvp`](Self::jvp) is J·dz. They are one for all but log_softmax, whose J is not symmetric. They are sums
-/// of differences, Σ_j p_i·p_j·(dy_i − dy_j) for softmax, and lose no digit where one p is all but 1.
+/// If J is the Jacobian of a row, ∂y_i/∂z_j, then [`backward`](Self::backward) is the product Jᵀ·dy and
+/// [`jvp`](Self::jvp) is J·dz. They are the same for all but log_softmax, whose J is not symmetric. They are
+/// computed as sums of differences, Σ_j p_i·p_j·(dy_i − dy_j) for softmax, and lose no digits if one p is
+/// almost 1.
 ///
-/// Bounds: softmax, log_softmax and softmin are within 4 ULP for rows up to 1024, whatever T is.
-/// Sparsemax is within 2·2⁻²⁴, 2 ULP of 1: an output is the difference of numbers that are of the order of
-/// 1, and may be as small as one likes.
+/// Bounds: softmax, log_softmax and softmin are within 4 ULP for rows of up to 1024 elements, for any T.
+/// Sparsemax is within 2·2⁻²⁴, 2 ULP of 1: an output is the difference of numbers of the order of 1, and may
+/// be arbitrarily small.
 ///
 /// ```
 /// use wgrad::{Activation, Device, Rowwise};
@@ -67,26 +68,26 @@ impl Rowwise {
         Ok(Self { function, axis: -1, temperature: 1.0, mask: None })
     }
 
-    /// Along this axis; a negative one counts from the end, −1 is the last.
+    /// Along this axis; a negative axis counts from the end, −1 is the last.
     #[must_use]
     pub const fn axis(mut self, axis: isize) -> Self {
         self.axis = axis;
         self
     }
 
-    /// Of z / T: high temperatures even the outputs out. From 1e-30 to 1e30.
+    /// The temperature T of z / T, from 1e-30 to 1e30: high temperatures make the outputs more equal.
     #[must_use]
     pub const fn temperature(mut self, temperature: f32) -> Self {
         self.temperature = temperature;
         self
     }
 
-    /// Only of the elements where the mask is 1, not 0. Its shape is z's, or that of z's last axes: then
-    /// it is repeated over the others, as `[K]` over the rows of [B, K].
+    /// Keeps only the elements at which the mask is 1 and excludes those at which it is 0. Its shape is the
+    /// shape of z, or of z's last axes: then it is repeated over the others, as `[K]` over the rows of [B, K].
     ///
-    /// Other numbers are an error where the host knows them: a mask of 0 and −∞ that other libraries add to
-    /// z would keep just what it should exclude. In a mask that was made on the device, whatever is not 0
-    /// keeps its element, unless the device is a [checked](crate::DeviceOptions::checked) one.
+    /// Other numbers are an error if the host knows them: a mask of 0 and −∞, which other libraries add to z,
+    /// would keep exactly the elements that it should exclude. In a mask that was computed on the device, any
+    /// value other than 0 keeps its element, unless the device is [checked](crate::DeviceOptions::checked).
     #[must_use]
     pub fn mask(mut self, mask: &Tensor) -> Self {
         self.mask = Some(mask.clone());
@@ -96,21 +97,21 @@ impl Rowwise {
     /// `g(z / T)`, of z's shape.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] for a temperature out of its range, an axis that z does not have, or a
-    /// mask with other numbers than 0 and 1 where the host knows them;
-    /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the mask does not fit z;
-    /// [`Error::TooLarge`] where the axes from this one on are larger than a binding of the GPU, or on a
-    /// software adapter rows are (22 MB, 0.9 MB for sparsemax).
+    /// [`Error::InvalidParameter`] for a temperature out of range, an axis that z does not have, or a
+    /// mask with numbers other than 0 and 1, if the host knows them;
+    /// [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if the mask does not match z;
+    /// [`Error::TooLarge`] if the axes from this one on take more than a binding of the GPU or, on a
+    /// software adapter, if a row is too large (22 MB; 0.9 MB for sparsemax).
     pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
         let y = z.like()?;
         self.forward_into(z, &y)?;
         Ok(y)
     }
 
-    /// [`forward`](Self::forward) into a tensor of the caller's, which may be z itself.
+    /// [`forward`](Self::forward) into an existing tensor, which may be z itself.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); and where y does not fit z.
+    /// As [`forward`](Self::forward), and if y does not match z.
     pub fn forward_into(&self, z: &Tensor, y: &Tensor) -> Result<()> {
         self.check_mask()?;
         let run = |this: &Self, [z]: [&Tensor; 1], y: &Tensor| {
@@ -127,13 +128,13 @@ impl Rowwise {
     /// `dE/dz` from z and `dy = dE/dy`: the vector-Jacobian product Jᵀ·dy along each row.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); and where dy does not fit z.
+    /// As [`forward`](Self::forward), and if dy does not match z.
     #[doc(alias = "vjp")]
     pub fn backward(&self, z: &Tensor, dy: &Tensor) -> Result<Tensor> {
         self.product(z, dy, Self::backward_into)
     }
 
-    /// [`backward`](Self::backward) into a tensor of the caller's, which may be z or dy.
+    /// [`backward`](Self::backward) into an existing tensor, which may be z or dy.
     ///
     /// # Errors
     /// As [`backward`](Self::backward).
@@ -145,23 +146,22 @@ impl Rowwise {
         })
     }
 
-    /// [`backward`](Self::backward) from `y = g(z / T)`, without computing g again. For sparsemax only
-    /// where y is positive counts.
+    /// [`backward`](Self::backward) from `y = g(z / T)`, without computing g again. For sparsemax, only the
+    /// signs of y matter: whether each output is positive.
     ///
-    /// It is as accurate as y is: where one probability is all but 1, dz follows from the others, which have
-    /// all their digits in y. What y has lost cannot come back: probabilities that were rounded to 0, and of
-    /// an f16 y all below 3e-8 and most digits of those below 6e-5; of log_softmax, where the logarithm of the
-    /// greatest was rounded to −0 in f16, its distance from 1. [`backward`](Self::backward) has them, also for
-    /// an f16 z.
+    /// It is as accurate as y is: if one probability is almost 1, dz is computed from the others, which have
+    /// all their digits in y. Digits that y has lost cannot be recovered: probabilities that were rounded to 0;
+    /// of an f16 y, all probabilities below 3e-8 and most digits of those below 6e-5; for log_softmax, if the
+    /// logarithm of the greatest probability was rounded to −0 in f16, the distance of that probability from 1.
+    /// [`backward`](Self::backward) keeps them, even for an f16 z.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); and where dy does not fit y.
+    /// As [`forward`](Self::forward), and if dy does not match y.
     pub fn backward_from_output(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
         self.product(y, dy, Self::backward_from_output_into)
     }
 
-    /// [`backward_from_output`](Self::backward_from_output) into a tensor of the caller's, which may
-    /// be y or dy.
+    /// [`backward_from_output`](Self::backward_from_output) into an existing tensor, which may be y or dy.
     ///
     /// # Errors
     /// As [`backward_from_output`](Self::backward_from_output).
@@ -170,7 +170,7 @@ impl Rowwise {
         self.product_into("backward_from_output", RowProduct::Backward, [y, dy], dz)
     }
 
-    /// The vector-Jacobian product Jᵀ·dy: [`backward`](Self::backward) by its other name.
+    /// The vector-Jacobian product Jᵀ·dy: another name for [`backward`](Self::backward).
     ///
     /// # Errors
     /// As [`backward`](Self::backward).
@@ -178,7 +178,7 @@ impl Rowwise {
         self.backward(z, dy)
     }
 
-    /// The Jacobian-vector product J·dz along each row: how y changes where z changes along dz.
+    /// The Jacobian-vector product J·dz along each row: the change of y if z changes along dz.
     ///
     /// ```
     /// use wgrad::{Activation, Device, Rowwise};
@@ -192,12 +192,12 @@ impl Rowwise {
     /// ```
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); and where dz does not fit z.
+    /// As [`forward`](Self::forward), and if dz does not match z.
     pub fn jvp(&self, z: &Tensor, dz: &Tensor) -> Result<Tensor> {
         self.product(z, dz, Self::jvp_into)
     }
 
-    /// [`jvp`](Self::jvp) into a tensor of the caller's, which may be z or dz.
+    /// [`jvp`](Self::jvp) into an existing tensor, which may be z or dz.
     ///
     /// # Errors
     /// As [`jvp`](Self::jvp).
@@ -205,7 +205,7 @@ impl Rowwise {
         self.check_mask()?;
         self.in_f32([z, dz], dy, |this, [z, dz], dy| {
             this.call("jvp", &[z, dz], dy)?;
-            // The product is one with probabilities: from their logarithms it would have to compute them.
+            // The product takes probabilities; from their logarithms it would have to compute them.
             let y = match this.function {
                 RowFunction::LogSoftmax => {
                     Self { function: RowFunction::Softmax, ..this.clone() }.forward(z)?
@@ -216,21 +216,21 @@ impl Rowwise {
         })
     }
 
-    /// `∂y_i/∂z_j` of each row. The axis moves to the end and is doubled: [A, K, B] along axis 1 becomes
-    /// [A, B, K, K], with i before j.
+    /// `∂y_i/∂z_j` of each row. The axis is replaced by two axes at the end, of i and then j: [A, K, B] along
+    /// axis 1 becomes [A, B, K, K].
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::TooLarge`] where it does not fit the device.
+    /// As [`forward`](Self::forward); [`Error::TooLarge`] if the Jacobian does not fit the device.
     pub fn jacobian(&self, z: &Tensor) -> Result<Tensor> {
         let jacobian = z.like_in(self.jacobian_shape(z)?)?;
         self.jacobian_into(z, &jacobian)?;
         Ok(jacobian)
     }
 
-    /// [`jacobian`](Self::jacobian) into a tensor of the caller's.
+    /// [`jacobian`](Self::jacobian) into an existing tensor.
     ///
     /// # Errors
-    /// As [`jacobian`](Self::jacobian), and where the tensor does not fit.
+    /// As [`jacobian`](Self::jacobian), and if the tensor does not match z.
     pub fn jacobian_into(&self, z: &Tensor, jacobian: &Tensor) -> Result<()> {
         const OP: &str = "jacobian";
         check_devices(OP, [z.device(), jacobian.device()])?;
@@ -244,7 +244,7 @@ impl Rowwise {
         })
     }
 
-    /// Whether all tensors are of f16, and the backend takes them as they are.
+    /// Whether all tensors are of f16 and the backend takes them without conversion.
     fn takes_halves(&self, op: &'static str, inputs: &[&Tensor], output: &Tensor) -> Result<bool> {
         let is_half = |tensor: &&Tensor| tensor.dtype() == DType::F16;
         if !inputs.iter().chain([&output]).all(is_half)
@@ -312,7 +312,7 @@ impl Rowwise {
         }
     }
 
-    /// That the mask holds only 0 and 1, as far as the host knows it, in plans at each run.
+    /// Checks that the mask holds only 0 and 1, as far as the host knows it; in a plan, at each run.
     fn check_mask(&self) -> Result<()> {
         let Some(mask) = &self.mask else { return Ok(()) };
         if mask.device().is_recording() {
@@ -323,7 +323,7 @@ impl Rowwise {
         check_mask(mask)
     }
 
-    /// The checked call for tensors of the output's shape.
+    /// Checks tensors, which must have the output's shape, and returns the call.
     fn call(&self, op: &'static str, inputs: &[&Tensor], output: &Tensor) -> Result<RowCall<'_>> {
         if !(1e-30..=1e30).contains(&self.temperature) {
             let reason = "must be from 1e-30 to 1e30";
@@ -345,7 +345,7 @@ impl Rowwise {
     }
 }
 
-/// That a mask holds only 0 and 1, as far as the host knows it.
+/// Checks that a mask holds only 0 and 1, as far as the host knows it.
 fn check_mask(mask: &Tensor) -> Result<()> {
     let Some(bounds) = mask.bounds()? else { return Ok(()) };
     let [low, high] = [bounds.least, bounds.greatest];

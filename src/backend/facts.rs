@@ -1,21 +1,21 @@
-//! What a device tells about itself.
+//! Information about a device, its memory and its work.
 
 use std::fmt;
 
 use super::pool::Purpose;
 use crate::error::{Error, Result};
 
-/// The sort of processor behind a device.
+/// The kind of processor behind a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceKind {
-    /// A graphics card with memory of its own.
+    /// A graphics card with its own memory.
     DiscreteGpu,
     /// A GPU that shares the processor's memory.
     IntegratedGpu,
     /// A GPU passed through to a virtual machine.
     VirtualGpu,
-    /// A GPU of unknown sort; browsers do not tell.
+    /// A GPU of unknown kind; browsers do not report it.
     OtherGpu,
     /// A graphics driver that runs on the processor: lavapipe, SwiftShader, WARP.
     Software,
@@ -24,7 +24,7 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
-    /// Whether the device is reached through wgpu, be it hardware or software.
+    /// Whether the device is reached through wgpu, whether hardware or software.
     pub const fn is_gpu(self) -> bool {
         !matches!(self, Self::Cpu)
     }
@@ -59,28 +59,28 @@ impl fmt::Display for DeviceKind {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceInfo {
-    /// The name that the driver gives, or the processor's.
+    /// The name that the driver gives, or the processor's name.
     pub name: String,
-    /// The sort of processor.
+    /// The kind of processor.
     pub kind: DeviceKind,
-    /// The graphics interface; nothing for the CPU backend.
+    /// The graphics interface; `None` for the CPU backend.
     pub backend: Option<wgpu::Backend>,
     /// The driver and its version.
     pub driver: String,
-    /// The most bytes that one tensor may have.
+    /// The maximum number of bytes of a tensor.
     pub max_tensor_bytes: u64,
-    /// The most bytes that a kernel sees at once; larger tensors are worked in windows.
+    /// The maximum number of bytes that a kernel can bind at once; larger tensors are processed in windows.
     pub max_binding_bytes: u64,
-    /// The threads of the CPU backend.
+    /// The number of threads of the CPU backend.
     pub threads: Option<usize>,
     /// The wgpu features that the adapter offers.
     pub features: wgpu::Features,
-    /// Tells adapters apart that are equal in all else.
+    /// Distinguishes adapters that are equal otherwise.
     pub(crate) ordinal: usize,
 }
 
 impl DeviceInfo {
-    /// The bytes of a tensor, where the device can hold them in one piece.
+    /// The number of bytes of a tensor; an error if they exceed the device's limit.
     pub(crate) fn tensor_bytes(&self, elements: usize) -> Result<u64> {
         let (bytes, limit) = (elements as u64 * size_of::<f32>() as u64, self.max_tensor_bytes);
         if bytes <= limit {
@@ -100,13 +100,13 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
-/// The bytes that one purpose takes.
+/// The number of bytes used for one purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryUse {
-    /// Now.
+    /// The current number.
     pub current_bytes: u64,
-    /// At most at one time, since the device was opened or
+    /// The peak since the device was opened, or since the last call of
     /// [`Device::reset_peak_memory`](crate::Device::reset_peak_memory).
     pub peak_bytes: u64,
 }
@@ -125,28 +125,27 @@ impl MemoryUse {
         self.peak_bytes = self.current_bytes;
     }
 
-    /// That of two purposes, whose peaks may not fall together.
+    /// The sum of two purposes, whose peaks may not coincide.
     pub(crate) fn with(self, other: Self) -> Self {
         let current_bytes = self.current_bytes + other.current_bytes;
         Self { current_bytes, peak_bytes: self.peak_bytes + other.peak_bytes }
     }
 }
 
-/// The memory that a device's tensors and operations take, in bytes.
+/// The memory that a device's tensors and operations use, in bytes.
 ///
-/// A buffer is in use from when a tensor or an operation takes it until that drops it, and pooled
-/// from then on: at once, also where recorded work on a GPU still has to run with it, since what takes
-/// it next runs later. So a peak is that of the work in its order, however far the GPU is behind. On
-/// the CPU a tensor that is written over gets new memory, which counts beside the old until it is whole.
+/// A buffer is in use from when a tensor or an operation takes it until it is dropped, and pooled from then on:
+/// immediately, even if recorded work on a GPU still has to run with it, because its next user runs later. So
+/// peaks are those of the work in its recorded order, however far the GPU is behind. On the CPU, a tensor that
+/// is overwritten gets new memory, which counts in addition to the old memory until it is complete.
 ///
-/// Each buffer counts with the size it has in the pool, at most an eighth more than was asked for.
-/// What does not count: the adopted buffers of a host application, the memory of wgpu and its
-/// drivers, on each GPU a fixed megabyte of kernel parameters, and on the CPU the few rows that each thread
-/// works on.
+/// Each buffer counts with its size in the pool, at most an eighth more than was requested. Not counted are:
+/// the adopted buffers of a host application, the memory of wgpu and its drivers, a fixed megabyte of kernel
+/// parameters on each GPU, and, on the CPU, the few rows that each thread works on.
 ///
-/// Pooled buffers are bounded: those of tensors and workspace, in use and pooled together, never have more
-/// than twice the bytes that have been in use at one time, or 64 MiB; nor, each by itself, do the buffers
-/// of reads and those of uploads. Those that have not been used for longest are freed first.
+/// Pooled buffers are bounded: the buffers of tensors and workspace, in use and pooled together, never take more
+/// than twice the peak in use, or 64 MiB; the same holds separately for the buffers of reads and for those of
+/// uploads. The least recently used buffers are freed first.
 ///
 /// ```
 /// use wgrad::{Activation, Device, Outputs};
@@ -166,18 +165,18 @@ impl MemoryUse {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
-    /// In tensors and workspace that are in use.
+    /// The bytes in use, of tensors and workspace together.
     pub in_use_bytes: u64,
-    /// In buffers that are kept for reuse; [`Device::trim`](crate::Device::trim) frees them.
+    /// The bytes of buffers that are kept for reuse; [`Device::trim`](crate::Device::trim) frees them.
     pub pooled_bytes: u64,
-    /// The most that has been in use at one time: of the tensors and the workspace together.
+    /// The peak of the bytes in use, of tensors and workspace together.
     pub peak_bytes: u64,
-    /// What the caller holds: uploads, labels and results.
+    /// The tensors that the caller holds: uploads, labels and results.
     pub tensors: MemoryUse,
-    /// What operations need while they run: logits, partial sums, copies.
+    /// The memory that operations need while they run: logits, partial sums, copies.
     pub workspace: MemoryUse,
-    /// Besides these, the buffers of reads from a GPU and of uploads to it that are under way. The peak is
-    /// the sum of theirs.
+    /// In addition, the buffers of reads from a GPU and of uploads to it that are in progress. The peak is the
+    /// sum of the peaks of both.
     pub staging: MemoryUse,
 }
 
@@ -208,7 +207,7 @@ impl Memory {
     }
 }
 
-/// In MiB.
+/// Prints the numbers in MiB.
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
@@ -234,15 +233,16 @@ impl fmt::Display for Memory {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Batches of work handed to the GPU. 0 on the CPU.
+    /// The number of batches of work submitted to the GPU. 0 on the CPU.
     pub submissions: u64,
-    /// Kernels run. On the CPU, primitives executed.
+    /// The number of kernels run; on the CPU, of primitives executed.
     pub dispatches: u64,
-    /// Kernels compiled. 0 on the CPU.
+    /// The number of kernels compiled. 0 on the CPU.
     pub pipelines: u64,
-    /// Bytes that kernels, copies and fills on the GPU have read and written: what each is bound to, once,
-    /// however often it comes back to it. Uploads and reads do not count. 0 on the CPU.
+    /// The number of bytes that kernels, copies and fills on the GPU have read and written: everything that
+    /// each of them binds counts once, however often it is accessed. Uploads and reads do not count. 0 on the
+    /// CPU.
     pub bytes: u64,
-    /// The part of them that belongs to matrix products.
+    /// The number of those bytes that belong to matrix products.
     pub product_bytes: u64,
 }

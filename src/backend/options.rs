@@ -1,4 +1,4 @@
-//! Which device to open.
+//! The choice of a device to open.
 
 use std::path::PathBuf;
 
@@ -7,23 +7,23 @@ use wgrad_formula::data::names::{same_name, unknown_name};
 
 use super::facts::DeviceInfo;
 
-/// Whether a request is for a GPU or the CPU.
+/// Whether to open a GPU or the CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Preference {
     /// The best hardware GPU, else the CPU.
     #[default]
     Auto,
-    /// A GPU, a software one if there is no other; an error where there is none.
+    /// A GPU, or a software one if there is no other; an error if there is none.
     Gpu,
     /// wgrad's own CPU backend.
     Cpu,
 }
 
-/// What to look for with [`Device::request`](crate::Device::request).
+/// The options of [`Device::request`](crate::Device::request).
 ///
-/// `DeviceOptions::default()` reads the environment: `WGRAD_DEVICE` (`cpu`, `gpu` or `auto`) and
-/// wgpu's own `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`, `WGRAD_CHECKED` and
-/// `WGRAD_COOPERATIVE_MATRICES` (`1` or `0`). What is set here comes before them.
+/// Options that are not set are taken from the environment: `WGRAD_DEVICE` (`cpu`, `gpu` or `auto`),
+/// `WGRAD_CHECKED` and `WGRAD_COOPERATIVE_MATRICES` (`1` or `0`), and wgpu's own `WGPU_BACKEND`,
+/// `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`.
 ///
 /// ```
 /// use wgrad::{Device, DeviceOptions, Preference};
@@ -47,14 +47,14 @@ pub struct DeviceOptions {
 }
 
 impl DeviceOptions {
-    /// A GPU, the CPU, or whichever is there.
+    /// A GPU, the CPU, or the best that is available.
     #[must_use]
     pub fn preference(mut self, preference: Preference) -> Self {
         self.preference = Some(preference);
         self
     }
 
-    /// Only adapters whose name contains this text, capitals aside. Software adapters count.
+    /// Only adapters whose name contains this text, in upper or lower case; software adapters too.
     #[must_use]
     pub fn adapter_name(mut self, name: impl Into<String>) -> Self {
         self.adapter_name = Some(name.into());
@@ -68,14 +68,14 @@ impl DeviceOptions {
         self
     }
 
-    /// `LowPower` puts integrated GPUs before discrete ones.
+    /// `LowPower` prefers integrated GPUs to discrete ones.
     #[must_use]
     pub fn power_preference(mut self, preference: wgpu::PowerPreference) -> Self {
         self.power_preference = Some(preference);
         self
     }
 
-    /// Lets software adapters count as GPUs with [`Preference::Auto`] too.
+    /// Allows software adapters with [`Preference::Auto`] too.
     #[must_use]
     pub fn allow_software(mut self, allow: bool) -> Self {
         self.software = allow;
@@ -84,49 +84,48 @@ impl DeviceOptions {
 
     /// For debugging: losses check all targets and outputs that they are given, and masks are checked too.
     ///
-    /// A loss refuses targets and outputs that it is not defined for, with
+    /// On any device, a loss rejects targets and outputs that it is not defined for, with
     /// [`Error::InvalidTarget`](crate::Error::InvalidTarget) and
-    /// [`Error::InvalidOutput`](crate::Error::InvalidOutput), where the host has uploaded them, and
-    /// [`Rowwise`](crate::Rowwise) a mask with other numbers than 0 and 1. Those that were computed on the
-    /// device, or whose wgpu buffer the caller has, are taken as they are, as a look at them would have to
-    /// wait for the device. A checked device reads them back and looks; so it does with the outputs of an
-    /// [`OutputLayer`](crate::OutputLayer), which also refuses more pairs that make no sense. In a browser,
-    /// where nothing may wait, that is an error.
+    /// [`Error::InvalidOutput`](crate::Error::InvalidOutput), and [`Rowwise`](crate::Rowwise) rejects a mask
+    /// with numbers other than 0 and 1, if the host has uploaded them. Values that were computed on the device,
+    /// or whose wgpu buffer the caller has, are not checked, because reading them would have to wait for the
+    /// device. A checked device reads them back and checks them, as well as the outputs of an
+    /// [`OutputLayer`](crate::OutputLayer), which also rejects more pairs that make no sense. In a browser,
+    /// which cannot wait, that is an error.
     #[must_use]
     pub fn checked(mut self, checked: bool) -> Self {
         self.checked = Some(checked);
         self
     }
 
-    /// Keeps compiled kernels in this directory, so that the next process need not compile them again:
-    /// where the driver can, which is on Vulkan. They are stored when the device is dropped.
+    /// Keeps compiled kernels in this directory, so that the next process need not compile them again, if the
+    /// driver supports it, which means Vulkan. They are stored when the device is dropped.
     ///
-    /// Most drivers have a cache of their own besides, and need none of this. A driver may trust what it
-    /// finds in the directory: nobody else should be able to write to it.
+    /// Most drivers have their own cache and do not need this. A driver may trust the contents of the
+    /// directory: nobody else should be able to write to it.
     #[must_use]
     pub fn kernel_cache(mut self, directory: impl Into<PathBuf>) -> Self {
         self.kernel_cache = Some(directory.into());
         self
     }
 
-    /// Lets the GPU's units for matrix products, NVIDIA's tensor cores say, multiply factors that are both of
-    /// f16: several times as fast, where the adapter has them for blocks of 16 x 16. Elsewhere it changes
-    /// nothing.
+    /// Lets the GPU's matrix units, such as NVIDIA's tensor cores, multiply factors that are both of f16, which
+    /// is several times as fast, if the adapter has such units for blocks of 16 x 16. Otherwise it has no effect.
     ///
-    /// Products are exact there as elsewhere, and are added up in f32, but how each sum is rounded is the
-    /// device's affair: on an H200 sums are off by about twice as much as without.
+    /// The products of elements are exact, as without the units, and are summed in f32, but the rounding of the
+    /// sums depends on the device: on an H200 their errors are about twice as large as without.
     ///
-    /// wgpu calls this experimental: its own checks are not complete, and a driver may fail in ways that
-    /// nobody has seen. wgrad takes care to ask for nothing but what the adapter says it can do.
-    /// [`Device::from_wgpu`](crate::Device::from_wgpu) uses the units where the host application's device
-    /// was opened with `EXPERIMENTAL_COOPERATIVE_MATRIX`, `SHADER_F16` and `SUBGROUP`.
+    /// wgpu calls this experimental: its own checks are not complete, and a driver may fail in unknown ways.
+    /// wgrad uses only what the adapter reports to support.
+    /// [`Device::from_wgpu`](crate::Device::from_wgpu) uses the units if the host application's device was
+    /// opened with `EXPERIMENTAL_COOPERATIVE_MATRIX`, `SHADER_F16` and `SUBGROUP`.
     #[must_use]
     pub fn cooperative_matrices(mut self, allow: bool) -> Self {
         self.cooperative_matrices = Some(allow);
         self
     }
 
-    /// The preference, from the environment where it is not set.
+    /// The preference, from the environment if it is not set.
     pub(crate) fn resolved_preference(&self) -> Result<Preference> {
         if let Some(preference) = self.preference {
             return Ok(preference);
@@ -137,12 +136,12 @@ impl DeviceOptions {
         choose("value of WGRAD_DEVICE", &text, choices)
     }
 
-    /// Whether the device is checked, from the environment where it is not set.
+    /// Whether the device is checked, from the environment if it is not set.
     pub(crate) fn resolved_checked(&self) -> Result<bool> {
         resolved_flag(self.checked, "WGRAD_CHECKED", "value of WGRAD_CHECKED")
     }
 
-    /// Whether cooperative matrices are allowed, from the environment where it is not set.
+    /// Whether cooperative matrices are allowed, from the environment if it is not set.
     pub(crate) fn resolved_cooperative_matrices(&self) -> Result<bool> {
         let name = "WGRAD_COOPERATIVE_MATRICES";
         resolved_flag(self.cooperative_matrices, name, "value of WGRAD_COOPERATIVE_MATRICES")
@@ -166,7 +165,7 @@ impl From<&DeviceInfo> for DeviceOptions {
     }
 }
 
-/// A flag, from this variable of the environment where it is not set: off where it is in neither.
+/// A flag, from this environment variable if it is not set; false if both are missing.
 fn resolved_flag(set: Option<bool>, name: &str, kind: &'static str) -> Result<bool> {
     if let Some(set) = set {
         return Ok(set);
@@ -175,7 +174,7 @@ fn resolved_flag(set: Option<bool>, name: &str, kind: &'static str) -> Result<bo
     choose(kind, &text, [("1", true), ("0", false)])
 }
 
-/// The choice of this name.
+/// The choice with this name.
 fn choose<T: Copy, const N: usize>(
     kind: &'static str,
     text: &str,

@@ -31,15 +31,15 @@ pub use tensor::Tensor;
 /// Operations on a GPU only record; a read, [`flush`](Self::flush) or a full batch submits. Errors
 /// that the GPU reports late surface at the next call on the device.
 ///
-/// Recording waits in few places: for a GPU that is more than 16 batches behind; where it fills a batch, for
+/// Recording waits in few cases: for a GPU that is more than 16 batches behind; when it fills a batch, for
 /// kernels that are still being compiled ([`prepare`](Self::prepare) waits for them without blocking);
-/// where it needs the first kernel on rows or with f16, for the few that find out what the device can do;
-/// and for memory where there is none left. On the CPU an operation is done when it returns.
+/// when it needs the first kernel on rows or with f16, for the few kernels that determine what the device can
+/// do; and for memory if there is none left. On the CPU, an operation is done when it returns.
 ///
-/// Where recorded work cannot be done, as there is no memory for it or the application has destroyed a
-/// buffer, the call that finds out returns the error, and so does each later one that uses a tensor which
-/// the work should have written, until it is written anew. All else goes on; only after
-/// [`Error::DeviceLost`] nothing does.
+/// If recorded work cannot be done, because memory is short or the application has destroyed a buffer, the
+/// call that notices it returns the error, and so does each later call that uses a tensor which the work
+/// should have written, until that tensor is written again. Everything else continues to work, except after
+/// [`Error::DeviceLost`].
 ///
 /// ```
 /// use wgrad::Device;
@@ -58,38 +58,39 @@ pub struct Device {
 impl Device {
     /// The best hardware GPU, else the CPU with a `log::warn!`.
     ///
-    /// A software adapter counts as a GPU only when asked for, since the CPU backend is faster: by
-    /// [`Device::gpu`], by [`DeviceOptions`], or by the environment (see there).
+    /// A software adapter counts as a GPU only if it is requested, by [`Device::gpu`], [`DeviceOptions`] or
+    /// the environment (see [`DeviceOptions`]), because the CPU backend is faster.
     ///
     /// # Errors
-    /// `WGRAD_DEVICE` is set to something else than `auto`, `gpu` or `cpu`, `WGRAD_CHECKED` or
-    /// `WGRAD_COOPERATIVE_MATRICES` to something else than `0` or `1`; or `WGRAD_DEVICE` is `gpu`, or an
+    /// If `WGRAD_DEVICE` is set to a value other than `auto`, `gpu` or `cpu`, or `WGRAD_CHECKED` or
+    /// `WGRAD_COOPERATIVE_MATRICES` to a value other than `0` or `1`; or if `WGRAD_DEVICE` is `gpu` or an
     /// adapter is named, and there is none.
     pub fn new() -> Result<Self> {
         block_on("Device::new", Self::request(DeviceOptions::default()))
     }
 
-    /// The best GPU; a software adapter where there is no hardware.
+    /// The best GPU, or a software adapter if there is no hardware GPU.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] where there is none.
+    /// [`Error::NoAdapter`] if there is neither.
     pub fn gpu() -> Result<Self> {
         let options = DeviceOptions::default().preference(Preference::Gpu);
         block_on("Device::gpu", Self::request(options))
     }
 
-    /// The CPU backend: all cores, and the same results to within the published bounds.
+    /// The CPU backend: it uses all cores and gives the same results, within the published bounds.
     ///
-    /// Each call makes a device of its own, with its own account of memory, whose tensors do not mix with
-    /// those of another: make one, and clone it.
+    /// Each call opens a separate device, with its own memory statistics, whose tensors cannot be mixed with
+    /// another's: open one and clone it.
     pub fn cpu() -> Self {
         Self { backend: Arc::new(CpuBackend::new()), checked: false }
     }
 
-    /// Opens the device that the options describe. The form for browsers, where nothing may block.
+    /// Opens the device that the options describe. This is the form for browsers, which must not block.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] where no adapter fits.
+    /// [`Error::NoAdapter`] if no adapter matches; an invalid environment variable, as for
+    /// [`new`](Self::new).
     pub async fn request(options: DeviceOptions) -> Result<Self> {
         let (preference, checked) = (options.resolved_preference()?, options.resolved_checked()?);
         let cooperative_matrices = options.resolved_cooperative_matrices()?;
@@ -108,15 +109,15 @@ impl Device {
         }
     }
 
-    /// A device on top of a host application's own.
+    /// A device on top of a host application's wgpu device.
     ///
-    /// wgrad submits to the queue on its own; call [`flush`](Self::flush) before the host uses a
-    /// tensor's buffer. The host keeps its error handlers and its device-lost callback. Where it destroys the
-    /// device, every later call is [`Error::DeviceLost`].
+    /// wgrad submits to the queue by itself; call [`flush`](Self::flush) before the host uses a
+    /// tensor's buffer. The host keeps its error handlers and its device-lost callback. If it destroys the
+    /// device, every later call returns [`Error::DeviceLost`].
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where the device cannot run compute shaders, or its limits are too small;
-    /// [`Error::DeviceLost`] where it has been destroyed.
+    /// [`Error::Unsupported`] if the device cannot run compute shaders, or its limits are too small;
+    /// [`Error::DeviceLost`] if it has been destroyed.
     pub fn from_wgpu(
         adapter: &wgpu::Adapter,
         device: wgpu::Device,
@@ -144,7 +145,7 @@ impl Device {
     /// Opens one of the devices of [`enumerate`](Self::enumerate).
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] where it is gone.
+    /// [`Error::NoAdapter`] if it is no longer available.
     pub fn open(info: &DeviceInfo) -> Result<Self> {
         block_on("Device::open", Self::request(DeviceOptions::from(info)))
     }
@@ -154,23 +155,23 @@ impl Device {
         self.backend.info()
     }
 
-    /// Whether losses read back targets and outputs that were made on the device, to check them: see
+    /// Whether losses read back targets and outputs that were computed on the device, to check them: see
     /// [`DeviceOptions::checked`].
     pub fn is_checked(&self) -> bool {
         self.checked
     }
 
-    /// The memory that the tensors and operations of this device take, by purpose.
+    /// The memory that the tensors and operations of this device use, by purpose.
     pub fn memory(&self) -> Memory {
         self.backend.memory()
     }
 
-    /// Sets every peak of [`memory`](Self::memory) to what is in use now: to measure what follows.
+    /// Sets every peak of [`memory`](Self::memory) to the current use, to measure the work that follows.
     pub fn reset_peak_memory(&self) {
         self.backend.reset_peak_memory();
     }
 
-    /// What the device has done so far.
+    /// Counters of the work that the device has done so far.
     pub fn counters(&self) -> Counters {
         self.backend.counters()
     }
@@ -180,13 +181,13 @@ impl Device {
         self.backend.trim();
     }
 
-    /// Resolves when all kernels are compiled that have been recorded so far. Never blocks.
+    /// Resolves when all kernels that have been recorded so far are compiled. Never blocks.
     ///
-    /// On a GPU each kernel is compiled once, by another thread from when it is first recorded on, which
-    /// takes a driver from milliseconds to half a second. [`flush`](Self::flush), a read and a full batch wait
-    /// for that. To compile ahead in an async application, record a step on tensors of the shapes to come,
-    /// and await this before anything else: nothing is submitted by it. In a browser it hands the kernels to
-    /// the browser, which compiles them as it likes; on the CPU there is nothing to do.
+    /// On a GPU, another thread compiles each kernel once, starting when it is first recorded, which takes a
+    /// driver from milliseconds to half a second. [`flush`](Self::flush), a read and a full batch wait for it.
+    /// To compile ahead in an async application, record a step on tensors of the shapes to come, and await
+    /// this before anything else: it submits nothing. In a browser, this only hands the kernels over to the
+    /// browser, which compiles them in its own time; on the CPU there is nothing to do.
     ///
     /// ```
     /// use wgrad::{Activation, Device};
@@ -203,16 +204,16 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the driver does not compile a kernel; [`Error::DeviceLost`].
+    /// [`Error::Gpu`] if the driver does not compile a kernel; [`Error::DeviceLost`].
     pub fn prepare(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         self.backend.prepare()
     }
 
-    /// Starts all recorded work. Waits for its kernels to be compiled, which takes long at the first time
+    /// Starts all recorded work. Waits for its kernels to be compiled, which takes long the first time
     /// (see [`prepare`](Self::prepare)), but not for the work.
     ///
     /// # Errors
-    /// What the GPU has reported since the last call, and why recorded work could not be done.
+    /// Errors that the GPU has reported since the last call, and the reason if recorded work could not be done.
     pub fn flush(&self) -> Result<()> {
         self.backend.flush()
     }
@@ -220,16 +221,16 @@ impl Device {
     /// Starts all recorded work and waits until it is done.
     ///
     /// # Errors
-    /// What the GPU has reported.
+    /// Errors that the GPU has reported.
     pub fn synchronize(&self) -> Result<()> {
         self.backend.synchronize()
     }
 
-    /// Does the work once, and keeps it as a [`Plan`](crate::Plan) that does it again, in less time.
+    /// Executes the work once, and keeps it as a [`Plan`](crate::Plan) that repeats it in less time.
     ///
     /// # Errors
-    /// What the work returns; [`Error::Unsupported`] where this thread is recording already, where the work
-    /// does what cannot be repeated (see [`Plan`](crate::Plan)), and on the CPU on a thread of rayon's.
+    /// The error that the work returns; [`Error::Unsupported`] if this thread is already recording, if the
+    /// work cannot be repeated (see [`Plan`](crate::Plan)), and, on the CPU, on a rayon thread.
     pub fn record<'a, T>(
         &self,
         work: impl Fn() -> Result<T> + Send + Sync + 'a,
@@ -237,7 +238,7 @@ impl Device {
         Plan::record(self, work)
     }
 
-    /// The wgpu device and queue behind this device; nothing on the CPU.
+    /// The wgpu device and queue behind this device; `None` on the CPU.
     pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
         self.backend.wgpu().map(Wgpu::expose)
     }
@@ -245,8 +246,8 @@ impl Device {
     /// Uploads values, row-major.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] where the shape does not have as many elements as there are values;
-    /// [`Error::TooLarge`], [`Error::OutOfMemory`] where they do not fit the device.
+    /// [`Error::ShapeMismatch`] if the number of values is not the shape's number of elements;
+    /// [`Error::TooLarge`] or [`Error::OutOfMemory`] if they do not fit the device.
     pub fn tensor(&self, values: &[f32], shape: impl Into<Shape>) -> Result<Tensor> {
         let shape = shape.into();
         check_values("tensor", &shape, values.len())?;
@@ -255,7 +256,7 @@ impl Device {
         Ok(tensor)
     }
 
-    /// Uploads values of f16, row-major. They stay f16: half the bytes.
+    /// Uploads values of f16, row-major. They are stored as f16, in half the bytes.
     ///
     /// ```
     /// use wgrad::{Activation, DType, Device, half::f16};
@@ -280,7 +281,7 @@ impl Device {
     /// A tensor of zeros.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::OutOfMemory`] where it does not fit the device.
+    /// [`Error::TooLarge`] or [`Error::OutOfMemory`] if it does not fit the device.
     pub fn zeros(&self, shape: impl Into<Shape>) -> Result<Tensor> {
         self.zeros_of(DType::F32, shape)
     }
@@ -295,13 +296,13 @@ impl Device {
         Ok(tensor)
     }
 
-    /// Uploads class indices, one a row.
+    /// Uploads class indices, one per row.
     ///
-    /// A loss checks them against its number of classes when it meets them. A negative one is allowed
-    /// only where it is the loss's `ignore_index`.
+    /// A loss that uses them checks them against its number of classes. A negative index is allowed only if
+    /// it is the loss's `ignore_index`.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::OutOfMemory`] where they do not fit the device.
+    /// [`Error::TooLarge`] or [`Error::OutOfMemory`] if they do not fit the device.
     pub fn labels(&self, labels: &[i32]) -> Result<Labels> {
         let storage = self.backend.allocate(labels.len(), Purpose::Tensor)?;
         let host = self.with_memory(|| copied(labels))?;
@@ -310,14 +311,14 @@ impl Device {
         Ok(new)
     }
 
-    /// A tensor on top of a buffer of the caller's, without a copy.
+    /// A tensor on top of a buffer that the caller owns, without a copy.
     ///
     /// The buffer must belong to this device and have the usages `STORAGE`, `COPY_SRC` and `COPY_DST`.
     /// The tensor starts at its beginning.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] on the CPU or for missing usages; [`Error::ShapeMismatch`] for a buffer
-    /// that is too small; [`Error::Gpu`], here and at each use, for one that has been destroyed.
+    /// [`Error::Unsupported`] on the CPU, or if usages are missing; [`Error::ShapeMismatch`] if the buffer is
+    /// too small; [`Error::Gpu`], here and at each use, if it has been destroyed.
     pub fn tensor_from_buffer(
         &self,
         buffer: wgpu::Buffer,
@@ -326,8 +327,8 @@ impl Device {
         self.tensor_from_buffer_of(DType::F32, buffer, shape)
     }
 
-    /// [`tensor_from_buffer`](Self::tensor_from_buffer) with elements of this type. Those of f16 lie two
-    /// in each four bytes, the first in the lower ones; the buffer has whole fours of bytes.
+    /// [`tensor_from_buffer`](Self::tensor_from_buffer) with elements of this type. Four bytes hold two elements
+    /// of f16, the first in the lower two; the size of the buffer is a multiple of four bytes.
     ///
     /// # Errors
     /// As [`tensor_from_buffer`](Self::tensor_from_buffer).
@@ -359,7 +360,7 @@ impl Device {
         Ok(Tensor::new(self.clone(), words.holding(dtype, elements), shape))
     }
 
-    /// A tensor with undefined contents that is not handed out.
+    /// A tensor with undefined contents that is not returned to the caller.
     pub(crate) fn workspace(&self, shape: Shape) -> Result<Tensor> {
         let storage = self.scratch(shape.elements("tensor")?)?;
         Ok(Tensor::new(self.clone(), storage, shape))
@@ -375,8 +376,8 @@ impl Device {
         self.backend.allocate(elements, Purpose::Workspace)
     }
 
-    /// What the function makes in the host's memory; where there is not enough, once more without the unused
-    /// buffers of the pool.
+    /// The result of a function that allocates memory of the host. If there is not enough, the unused buffers of
+    /// the pool are freed and the function is called again.
     pub(crate) fn with_memory<T>(&self, make: impl Fn() -> Result<T>) -> Result<T> {
         with_memory(|| self.trim(), make)
     }
@@ -392,14 +393,14 @@ impl fmt::Debug for Device {
     }
 }
 
-/// Two devices are equal where one is a clone of the other.
+/// Two devices are equal if one is a clone of the other.
 impl PartialEq for Device {
     fn eq(&self, other: &Self) -> bool {
         self.same(other)
     }
 }
 
-/// That there are as many values as the shape has elements.
+/// Checks that the number of values is the shape's number of elements.
 fn check_values(op: &'static str, shape: &Shape, count: usize) -> Result<()> {
     let elements = shape.elements(op)?;
     if elements == count {
@@ -408,7 +409,7 @@ fn check_values(op: &'static str, shape: &Shape, count: usize) -> Result<()> {
     Err(Error::shape(op, format!("{elements} values for the shape {shape}"), count))
 }
 
-/// Waits for a future; an error in a browser, where nothing may wait.
+/// Waits for a future; returns an error in a browser, which cannot wait.
 fn block_on<T>(what: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
     if cfg!(target_arch = "wasm32") {
         return Err(Error::Unsupported {

@@ -15,14 +15,14 @@ use crate::error::{Error, Result};
 use crate::lines::Rows;
 use crate::shape::Shape;
 
-/// A shaped, row-major array of f32 or f16 on a device: what [`Device::tensor`] and
-/// [`Device::tensor_f16`] make.
+/// A shaped, row-major array of f32 or f16 on a device, as [`Device::tensor`] and
+/// [`Device::tensor_f16`] return it.
 ///
-/// Cheap to clone, and a clone shares the elements: what [`write`](Self::write) or an `_into` form
-/// stores is seen through every clone.
+/// A tensor is cheap to clone, and a clone shares the elements: values that [`write`](Self::write) or an
+/// `_into` form stores are visible through every clone.
 ///
-/// All operations take tensors of either type, also mixed, and compute in f32. What they return has the
-/// type of the operand that it belongs to: y and dz that of z, dw that of w, dx that of x; a loss is f32.
+/// All operations take tensors of either type and mixtures of them, and compute in f32. A result has the type
+/// of the operand that it belongs to: y and dz have the type of z, dw of w, dx of x; a loss is f32.
 ///
 /// ```
 /// use wgrad::Device;
@@ -60,7 +60,7 @@ impl Tensor {
         self.len() == 0
     }
 
-    /// How the elements are stored.
+    /// The type in which the elements are stored.
     pub fn dtype(&self) -> DType {
         self.storage.dtype()
     }
@@ -70,17 +70,17 @@ impl Tensor {
         &self.device
     }
 
-    /// The elements, row-major, those of f16 exactly widened. Blocks until all that was recorded before is done.
+    /// The elements, row-major; f16 is widened exactly. Blocks until all work recorded before is done.
     ///
     /// # Errors
-    /// What the GPU has reported; [`Error::Unsupported`] in a browser, where [`read`](Self::read) is
-    /// the way, and in the work of a [`Plan`](crate::Plan), which would not read again.
+    /// Errors that the GPU has reported; [`Error::Unsupported`] in a browser, where [`read`](Self::read) must
+    /// be used, and in the work of a [`Plan`](crate::Plan), which would not repeat the read.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
         let words = self.start_reading()?.wait()?;
         numbers(&self.device, self.dtype(), words, self.len())
     }
 
-    /// The elements as f16, row-major; those of f32 rounded to the nearest, ties to even.
+    /// The elements as f16, row-major; f32 is rounded to the nearest, ties to even.
     ///
     /// ```
     /// use wgrad::{Device, half::f16};
@@ -111,14 +111,13 @@ impl Tensor {
 
     /// The elements, row-major, without blocking: for browsers and async applications.
     ///
-    /// The copy is recorded and submitted by the call itself, which may take as long as
-    /// [`Device::flush`] and waits where recording waits (see [`Device`]); on the CPU it is made there and
-    /// then. The future waits for it, and yields to its executor at least once, also where the elements are
-    /// there already: a task that reads in a loop leaves the others their turn. It may be dropped at any
-    /// time.
+    /// The call itself records and submits the copy, which may take as long as [`Device::flush`] and waits
+    /// when recording waits (see [`Device`]); on the CPU the call makes the copy immediately. The future waits
+    /// for the copy, and yields to its executor at least once, even if the elements are already there, so that
+    /// a task that reads in a loop lets other tasks run. It may be dropped at any time.
     ///
     /// # Errors
-    /// What the GPU has reported.
+    /// Errors that the GPU has reported.
     pub fn read(&self) -> impl Future<Output = Result<Vec<f32>>> + use<> {
         let (reading, device) = (self.start_reading(), self.device.clone());
         let (dtype, elements) = (self.dtype(), self.len());
@@ -132,7 +131,7 @@ impl Tensor {
     /// The only element. Blocks as [`to_vec`](Self::to_vec) does.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] where there is not exactly one.
+    /// [`Error::ShapeMismatch`] if there is not exactly one element; otherwise as [`to_vec`](Self::to_vec).
     pub fn item(&self) -> Result<f32> {
         if self.len() != 1 {
             let found = format!("{}{}", self.shape, absent_hint(self));
@@ -144,7 +143,7 @@ impl Tensor {
     /// The same elements in another shape, without a copy.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] where the number of elements differs.
+    /// [`Error::ShapeMismatch`] if the number of elements differs.
     pub fn reshape(&self, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
         if shape.elements("reshape")? != self.len() {
@@ -154,11 +153,11 @@ impl Tensor {
         Ok(Self { shape, ..self.clone() })
     }
 
-    /// Replaces the elements, rounded where the tensor is one of f16. What was recorded before still sees
-    /// the old ones.
+    /// Replaces the elements; they are rounded if the tensor is of f16. Work recorded before still uses the
+    /// old elements.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] where the number of elements differs; nothing is written then.
+    /// [`Error::ShapeMismatch`] if the number of elements differs; nothing is written then.
     pub fn write(&self, values: &[f32]) -> Result<()> {
         self.check_values("write", values.len())?;
         match self.dtype() {
@@ -170,7 +169,7 @@ impl Tensor {
         }
     }
 
-    /// [`write`](Self::write) of f16, which a tensor of f32 takes as well.
+    /// [`write`](Self::write) with values of f16, for tensors of either type.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -197,11 +196,11 @@ impl Tensor {
         Err(Error::shape(op, expected, count))
     }
 
-    /// The elements stored as another type, converted on the device; a clone, which shares the elements,
-    /// where they are of that type already.
+    /// The elements converted to another type on the device. If they already have that type, this is a clone,
+    /// which shares the elements.
     ///
-    /// To f16 numbers are rounded to the nearest, ties to even: from 65 520 on to infinity, small ones to
-    /// subnormal numbers. Infinities and NaN stay what they are.
+    /// Conversion to f16 rounds to the nearest, ties to even: from 65 520 on to infinity, small numbers to
+    /// subnormal ones. Infinities and NaN are kept.
     ///
     /// ```
     /// use wgrad::{DType, Device};
@@ -213,7 +212,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::OutOfMemory`] where it does not fit the device.
+    /// [`Error::TooLarge`] or [`Error::OutOfMemory`] if the result does not fit the device.
     pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
         if dtype == self.dtype() {
             return Ok(self.clone());
@@ -233,18 +232,18 @@ impl Tensor {
         self.device.allocate_of(self.dtype(), shape)
     }
 
-    /// The wgpu buffer with the elements, from its start, those of f16 two in each four bytes; nothing on
+    /// The wgpu buffer that holds the elements, from its start; four bytes hold two elements of f16. `None` on
     /// the CPU.
     ///
-    /// It is the tensor's as long as a clone of the tensor lives, and wgrad does not reuse it afterwards. Call
-    /// [`Device::flush`] before work of your own reads it. Once it is destroyed, each use of the tensor is an
+    /// It belongs to the tensor as long as a clone of the tensor lives, and wgrad does not reuse it afterwards.
+    /// Call [`Device::flush`] before your own work reads it. Once it is destroyed, each use of the tensor is an
     /// error.
     pub fn buffer(&self) -> Option<&wgpu::Buffer> {
         self.storage.share()
     }
 
-    /// The extremes of the elements; nothing where they are all NaN, or not known: the host knows what
-    /// it wrote. On a checked device what is not known is read back.
+    /// The extremes of the elements; `None` if they are all NaN or not known. The host knows the values that
+    /// it wrote. A checked device reads unknown values back.
     pub(crate) fn bounds(&self) -> Result<Option<Bounds>> {
         match self.storage.bounds() {
             None if self.device.is_checked() => {
@@ -260,7 +259,7 @@ impl Tensor {
         &self.storage
     }
 
-    /// The shape as a shape, which prints and has a last axis.
+    /// The shape as a [`Shape`], which can be printed and has a last axis.
     pub(crate) fn dimensions(&self) -> &Shape {
         &self.shape
     }
@@ -279,7 +278,7 @@ impl fmt::Debug for Tensor {
     }
 }
 
-/// Leaves the other tasks of the executor a turn.
+/// Lets the other tasks of the executor run once.
 async fn yield_once() {
     let mut yielded = false;
     poll_fn(|task| {
@@ -292,7 +291,7 @@ async fn yield_once() {
     .await;
 }
 
-/// The first halves of words.
+/// The first `elements` halves in words.
 fn halves_of(words: &[f32], elements: usize) -> &[f16] {
     &bytemuck::cast_slice(words)[..elements]
 }
@@ -319,7 +318,7 @@ fn narrowed(device: &Device, values: &[f32]) -> Result<Vec<f16>> {
     Ok(halves)
 }
 
-/// That the tensors of an operation live on one device.
+/// Checks that the tensors of an operation live on one device.
 pub(crate) fn check_devices<'a>(
     op: &'static str,
     devices: impl IntoIterator<Item = &'a Device>,
@@ -336,7 +335,7 @@ pub(crate) fn check_devices<'a>(
     }
 }
 
-/// That a tensor has this shape.
+/// Checks that a tensor has this shape.
 pub(crate) fn check_shape(
     op: &'static str,
     what: &str,
@@ -349,12 +348,12 @@ pub(crate) fn check_shape(
     Err(misshaped(op, format!("{what} of shape {expected:?}"), tensor))
 }
 
-/// The error for a tensor of another shape than was expected.
+/// The error for a tensor that does not have the expected shape.
 pub(crate) fn misshaped(op: &'static str, expected: String, tensor: &Tensor) -> Error {
     Error::shape(op, expected, format!("{}{}", tensor.dimensions(), absent_hint(tensor)))
 }
 
-/// What the caller may have missed where a tensor is none.
+/// A hint for a tensor that is the placeholder of an output that was not requested.
 fn absent_hint(tensor: &Tensor) -> &'static str {
     match tensor.shape() {
         [0] => {
@@ -364,8 +363,8 @@ fn absent_hint(tensor: &Tensor) -> &'static str {
     }
 }
 
-/// That what an operation adds to is none of its operands, which it reads after it has begun to add, and is
-/// added to once. Tensors without an element, as outputs that were not asked for are, share nothing.
+/// Checks that the tensors an operation adds to are not its operands, which it reads after it has begun to add,
+/// and are distinct. Empty tensors, such as outputs that were not requested, share nothing.
 pub(crate) fn check_sums(sums: &[(&str, &Tensor)], operands: &[(&str, &Tensor)]) -> Result<()> {
     for (i, &(name, sum)) in sums.iter().enumerate() {
         let mut others = sums[..i].iter().chain(operands).filter(|_| !sum.is_empty());

@@ -40,13 +40,13 @@ macro_rules! losses {
             "loss"
             /// A loss E(y, t), with its gradient dE/dy.
             ///
-            /// Each variant carries its options; the function of the same name gives the defaults.
-            /// `Display` and `FromStr` round-trip; capitals and hyphens are accepted on input. What goes with the
-            /// targets, weights of classes say, is given with [`Targets`](crate::Targets). docs/losses.md is the
-            /// same catalogue as a table.
+            /// Each variant carries its options; the function of the same name returns the loss with the defaults.
+            /// `Display` and `FromStr` round-trip; capitals and hyphens are accepted on input. Class weights and
+            /// other weights are given with [`Targets`](crate::Targets). docs/losses.md shows the same catalogue as
+            /// a table.
             ///
-            /// Losses on elements have one value for each; losses on rows (cross_entropy,
-            /// cross_entropy_with_logits, nll and multi_margin) one for each row.
+            /// Losses on elements have one value for each element; losses on rows (cross_entropy,
+            /// cross_entropy_with_logits, nll and multi_margin) have one for each row.
             ///
             /// ```
             /// use wgrad::{Device, Loss, Reduction};
@@ -157,18 +157,18 @@ impl Loss {
         self.row().takes
     }
 
-    /// What the loss gives at its kinks, where its formula has no value, and where nothing counts.
+    /// The values of the loss at its kinks, where its formula is undefined, and if nothing counts.
     pub const fn special_values(&self) -> &'static [&'static str] {
         self.row().special
     }
 
-    /// Where the definition is from.
+    /// The source of the definition.
     pub const fn source(&self) -> &'static str {
         self.row().source
     }
 
-    /// Whether the loss has one value for each row, a distribution over the classes, and not one for each
-    /// element.
+    /// Whether the loss has one value for each row, a distribution over the classes, rather than one for
+    /// each element.
     ///
     /// ```
     /// use wgrad::Loss;
@@ -195,9 +195,10 @@ impl Loss {
         }
     }
 
-    /// The outputs that the loss is defined for, where not all are, with what it says of others.
+    /// The range of outputs that the loss is defined for, and the message for others; `None` if it is defined
+    /// for all.
     pub(crate) const fn output_range(&self) -> Option<(RangeInclusive<f32>, &'static str)> {
-        // A probability that was rounded, or summed up, may be a little beyond.
+        // Rounding may take a probability slightly outside.
         const PROBABILITY: RangeInclusive<f32> = -1e-3..=1.001;
         match self {
             Self::CrossEntropy { .. } => Some((
@@ -231,7 +232,8 @@ impl Loss {
         )
     }
 
-    /// The targets that the loss is defined for, where not all are.
+    /// The range of targets that the loss is defined for, and the message for others; `None` if it is defined
+    /// for all.
     pub(crate) const fn target_range(&self) -> Option<(RangeInclusive<f32>, &'static str)> {
         match self {
             Self::Bce | Self::Focal { .. } | Self::FocalWithLogits { .. } => {

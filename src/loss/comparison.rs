@@ -1,4 +1,4 @@
-//! A loss, checked against what it is compared with.
+//! A loss with its targets, checked.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::lines::{Lines, Rows};
 use crate::reduction::Reduction;
 use crate::shape::Shape;
 
-/// The elements that one partial sum of a loss on elements takes in: fixed, so that the result does
-/// not depend on the number of threads.
+/// The number of elements of one partial sum of a loss on elements: fixed, so that the result does not
+/// depend on the number of threads.
 const PARTIAL: usize = 4096;
 
-/// A tensor, and how it is spread over the outputs.
+/// A tensor, with its strides by row and by column of the outputs.
 type Spreading<'a> = (&'a Tensor, usize, usize);
 
-/// A loss with targets and all that goes with them, which fit, and what the reduction multiplies by.
+/// A loss with its checked targets and weights, and the factor of the reduction.
 pub(crate) struct Comparison<'a> {
     loss: Loss,
     targets: &'a Targets,
@@ -36,15 +36,15 @@ pub(crate) struct Comparison<'a> {
     divisor: Option<Storage>,
     /// Whether rows are ignored, or may be when a plan is run.
     ignores: bool,
-    /// Only the device knows whether anything counts.
+    /// Whether only the device knows if any row counts.
     may_be_empty: bool,
-    /// The loss where nothing counts: 0, or 0/0 for a mean over nothing, as in PyTorch.
+    /// The loss if nothing counts: 0, or NaN for the mean of nothing, as in PyTorch.
     pub(crate) empty: Option<f32>,
 }
 
 impl<'a> Comparison<'a> {
-    /// Checks everything about a loss of outputs of this shape. The targets are of f32: what the host knows
-    /// of their values is known of those that were `given`.
+    /// Checks a loss of outputs of this shape. `targets` are of f32; the host may know the values of the
+    /// targets that were `given`.
     pub(crate) fn new(
         op: &'static str,
         loss: &Loss,
@@ -71,7 +71,7 @@ impl<'a> Comparison<'a> {
         if is_recording {
             keep_checks(device, loss, given, width);
         }
-        // At each run of a plan other rows may be ignored.
+        // Other rows may be ignored at each run of a plan.
         let counts_later = is_recording && labels && loss.ignore_index().is_some();
         let elements = rows.elements();
         let divisor = match (reduction, loss.unit()) {
@@ -102,7 +102,7 @@ impl<'a> Comparison<'a> {
         Ok(comparison)
     }
 
-    /// Lets the mean divide by what the rows weigh.
+    /// Makes the mean divide by the weights of the rows.
     fn divide_by_weights(&mut self, device: &Device) -> Result<()> {
         let (weights, sum) = (device.scratch(self.rows.count)?, device.scratch(1)?);
         let call = self.call();
@@ -113,12 +113,12 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Makes a mean over nothing NaN, where only the device knows that it is one: each loss was 0.
+    /// Makes the mean of nothing NaN if only the device knows that nothing counts: each loss is 0 then.
     pub(crate) fn finish(&self, device: &Device, loss: &Tensor) -> Result<()> {
         let Some(divisor) = self.divisor.as_ref().filter(|_| self.may_be_empty) else {
             return Ok(());
         };
-        // 0, or NaN where nothing of its row is left.
+        // The divisor is the mask of this row: the result is NaN if the divisor is 0, else 0.
         let call = RowCall {
             function: RowFunction::LogSoftmax,
             lines: Lines { outer: 1, width: 1, inner: 1 },
@@ -153,8 +153,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// The call, and the rows to work in. Where each element stands for itself any cut into rows will
-    /// do.
+    /// The call, and the rows to work in. If the elements are independent, they may be split into any rows.
     pub(crate) fn call_in_rows(&self) -> (LossCall<'_>, Rows) {
         let mut call = self.call();
         if !self.is_elementwise() {
@@ -166,7 +165,7 @@ impl<'a> Comparison<'a> {
         (call, Rows { count: self.rows.elements().div_ceil(PARTIAL), width: PARTIAL })
     }
 
-    /// Whether each element stands for itself.
+    /// Whether the elements are independent of each other.
     pub(crate) fn is_elementwise(&self) -> bool {
         let elementwise = |spreading: Option<Spreading<'_>>| {
             spreading.is_none_or(|(_, row, column)| (row == 0) == (column == 0))
@@ -174,7 +173,7 @@ impl<'a> Comparison<'a> {
         self.loss.unit() == Unit::Element && elementwise(self.weights) && elementwise(self.extra)
     }
 
-    /// The rows that count in nothing, where there are some.
+    /// The ignored rows, if there are any.
     pub(crate) fn ignored(&self) -> Option<Ignored<'a>> {
         let TargetValues::Labels(labels) = &self.targets.values else { return None };
         let label = self.loss.ignore_index().filter(|_| self.ignores)?;
@@ -191,7 +190,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// That the loss is defined for the targets, as far as the host knows them.
+/// Checks that the loss is defined for the targets, as far as the host knows them.
 fn check_target_values(loss: &Loss, targets: &Targets) -> Result<()> {
     if let TargetValues::Dense(tensor) = &targets.values {
         check_dense(loss, tensor)?;
@@ -214,7 +213,7 @@ fn check_variance(loss: &Loss, variance: &Tensor) -> Result<()> {
         .map_err(of_variance)
 }
 
-/// Lets a plan check the targets that it finds when it is run.
+/// Makes a plan check the targets at each run.
 fn keep_checks(device: &Device, loss: &Loss, targets: &Targets, width: usize) {
     let loss = *loss;
     let keep = |of: &Storage, run: Arc<dyn Fn() -> Result<()> + Send + Sync>| {
@@ -236,7 +235,7 @@ fn keep_checks(device: &Device, loss: &Loss, targets: &Targets, width: usize) {
     }
 }
 
-/// What is wrong with a target is wrong with a variance.
+/// Turns the error of a target into that of a variance.
 fn of_variance(error: Error) -> Error {
     match error {
         Error::InvalidTarget { value, reason, .. } => Error::parameter("variance", value, reason),
@@ -282,7 +281,7 @@ fn count_rows(
     }
 }
 
-/// What the caller may have meant by dense targets of another shape than the output's.
+/// A hint for dense targets whose shape is not the output's.
 fn dense_hint(loss: &Loss, rows: Rows, targets: &Tensor) -> &'static str {
     if loss.unit() == Unit::Row && targets.len() == rows.count {
         return "; class indices, one a row, go into device.labels(&[i32])";
@@ -293,7 +292,7 @@ fn dense_hint(loss: &Loss, rows: Rows, targets: &Tensor) -> &'static str {
     }
 }
 
-/// What goes with the targets has to fit outputs of this shape.
+/// Checks weights and variances against outputs of this shape.
 struct Fit<'a> {
     op: &'static str,
     loss: &'a Loss,
@@ -309,7 +308,8 @@ impl Fit<'_> {
         })
     }
 
-    /// A number for each output, each row, each column, or in all, of what is allowed.
+    /// The strides of a tensor with one number for each output, row or column, as far as these are allowed, or
+    /// with a single number.
     fn spread<'t>(
         &self,
         what: &str,
@@ -353,7 +353,7 @@ impl Fit<'_> {
         weights.map(|weights| self.spread("weights", weights, allowed)).transpose()
     }
 
-    /// The weights of classes are checked here too.
+    /// The weights of positive targets or the variances. Class weights are checked here too.
     fn extra<'t>(&self, targets: &'t Targets) -> Result<Option<Spreading<'t>>> {
         if let Some(weights) = &targets.class_weights {
             if self.loss.unit() == Unit::Element {
@@ -386,12 +386,12 @@ impl Fit<'_> {
     }
 }
 
-/// How a tensor may be spread over outputs.
+/// How a tensor may be broadcast over outputs.
 enum Along {
     Elements,
     Rows,
     Columns,
-    /// With leading ones, as a vector is one number for each row.
+    /// With leading axes of length 1, because a vector has one number for each row.
     MarkedColumns,
 }
 

@@ -22,20 +22,20 @@ use crate::reduction::Reduction;
 use crate::shape::Shape;
 
 impl Loss {
-    /// The loss of outputs y of shape [B, K] against targets: dense ones of the same shape, or labels,
-    /// one a row.
+    /// The loss of outputs y of shape [B, K] for targets: dense targets of the same shape, or labels, one
+    /// per row.
     ///
     /// The result is a scalar, of shape []; with [`Reduction::None`] it has y's shape for losses on
     /// elements and `[B]` for losses on rows.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch),
-    /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where y, the targets and what goes with
-    /// them do not fit; [`Error::InvalidLabel`](crate::Error::InvalidLabel);
-    /// [`Error::InvalidTarget`](crate::Error::InvalidTarget),
-    /// [`Error::InvalidOutput`](crate::Error::InvalidOutput) for targets and outputs that the loss is not
-    /// defined for, logits where it takes probabilities say, where the host knows their values, or the
-    /// device is a checked one;
+    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) or
+    /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) if y, the targets and their weights do not
+    /// match; [`Error::InvalidLabel`](crate::Error::InvalidLabel);
+    /// [`Error::InvalidTarget`](crate::Error::InvalidTarget) or
+    /// [`Error::InvalidOutput`](crate::Error::InvalidOutput) for targets or outputs that the loss is not
+    /// defined for, such as logits for a loss of probabilities, if the host knows their values or the device
+    /// is checked;
     /// [`Error::InvalidParameter`](crate::Error::InvalidParameter);
     /// [`Error::Unsupported`](crate::Error::Unsupported) for labels with a loss on elements, dense targets
     /// with multi_margin, or weights and variances that the loss does not take.
@@ -67,7 +67,7 @@ impl Loss {
         Ok(output)
     }
 
-    /// `dE/dy`, of y's shape. For [`Reduction::None`] the gradient of the sum.
+    /// `dE/dy`, of y's shape. With [`Reduction::None`], the gradient of the sum.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -101,7 +101,8 @@ impl Comparison<'_> {
         self.total_of(y.device(), &partial, count)
     }
 
-    /// The loss from the scaled losses of so many rows, where they were wanted or nothing counts.
+    /// The sum of the scaled losses of `count` rows, or the loss for no rows that count; `None` if the losses
+    /// are not wanted.
     pub(crate) fn sum(
         &self,
         device: &Device,

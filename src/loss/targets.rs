@@ -1,4 +1,4 @@
-//! What a loss compares with.
+//! The targets of a loss.
 
 use std::borrow::Cow;
 
@@ -7,9 +7,8 @@ use crate::device::labels::Labels;
 use crate::device::tensor::Tensor;
 use crate::error::Result;
 
-/// What a loss compares its outputs with: numbers of the output's shape, or a class index for each row;
-/// with the weights and variances that go with them. References to a [`Tensor`] and to [`Labels`]
-/// convert.
+/// The targets of a loss: numbers of the output's shape, or a class index for each row, with optional
+/// weights and variances. References to a [`Tensor`] and to [`Labels`] convert to targets.
 ///
 /// ```
 /// use wgrad::{Device, Loss, Reduction, Targets};
@@ -46,28 +45,28 @@ impl Targets {
         Self { values, class_weights: None, weights: None, pos_weight: None, variance: None }
     }
 
-    /// What each class counts, `[K]`: for cross_entropy, cross_entropy_with_logits, nll and multi_margin.
-    /// The mean of the first three is then over the weights of the labels.
+    /// The weight of each class, `[K]`, for cross_entropy, cross_entropy_with_logits, nll and multi_margin.
+    /// The mean of the first three then divides by the weights of the labels.
     #[must_use]
     pub fn class_weights(mut self, weights: &Tensor) -> Self {
         self.class_weights = Some(weights.clone());
         self
     }
 
-    /// What each term of the loss counts: of y's shape, or with one number for each row, `[B]` or [B, 1];
-    /// for losses on elements also [1, K]. A vector is always one for each row: where PyTorch would spread
-    /// one over the columns, reshape it to [1, K]. Losses on rows take one for each row; the mean of
-    /// cross_entropy, cross_entropy_with_logits and nll divides by them.
+    /// The weight of each term of the loss: of y's shape, or one number for each row, `[B]` or [B, 1];
+    /// for losses on elements also [1, K]. A vector always has one number for each row: if it should be
+    /// broadcast over the columns as in PyTorch, reshape it to [1, K]. Losses on rows take one number for each
+    /// row; the mean of cross_entropy, cross_entropy_with_logits and nll divides by these.
     ///
-    /// A weight of 0 multiplies, as PyTorch's does: what is NaN or infinite in such a row stays so. Rows that are
-    /// to count in nothing, whatever they hold, have a label that the loss ignores.
+    /// A weight of 0 multiplies, as PyTorch's does: NaN and infinity in such a row remain. To give rows no
+    /// effect at all, whatever they hold, give them a label that the loss ignores.
     #[must_use]
     pub fn weights(mut self, weights: &Tensor) -> Self {
         self.weights = Some(weights.clone());
         self
     }
 
-    /// What a positive target counts, for bce_with_logits: `[K]`, of y's shape, or one number.
+    /// The weight of a positive target, for bce_with_logits: `[K]`, of y's shape, or one number.
     #[must_use]
     pub fn pos_weight(mut self, weight: &Tensor) -> Self {
         self.pos_weight = Some(weight.clone());
@@ -107,13 +106,13 @@ impl Targets {
         }
     }
 
-    /// The devices of all that there is.
+    /// The devices of the targets and of all weights.
     pub(crate) fn devices(&self) -> impl Iterator<Item = &Device> {
         let tensors = self.tensors().map(|(_, tensor)| tensor.device());
         std::iter::once(self.device()).chain(tensors)
     }
 
-    /// All tensors that there are, by what they are.
+    /// All tensors, with their names.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
         let dense = match &self.values {
             TargetValues::Dense(tensor) => Some(tensor),

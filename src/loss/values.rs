@@ -1,4 +1,4 @@
-//! What the values of outputs and targets must be.
+//! Checks of the values of outputs and targets.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::device::plan::Check;
 use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
 
-/// That the elements of a tensor that a loss is given lie in a range, as far as the host knows them;
-/// NaN aside. The reason goes into the message: "must be from 0 to 1".
+/// Checks that the elements of a tensor that a loss is given lie in a range, as far as the host knows them;
+/// NaN is allowed. The reason becomes part of the message: "must be from 0 to 1".
 pub(crate) fn check_values(
     loss: &str,
     tensor: &Tensor,
@@ -34,7 +34,7 @@ pub(crate) fn check_values(
     })
 }
 
-/// That y is what the loss takes, as far as the host knows it, in plans at each run.
+/// Checks that the loss is defined for y, as far as the host knows it; in a plan, at each run.
 pub(crate) fn check_outputs(loss: &Loss, y: &Tensor, targets: &Targets) -> Result<()> {
     if loss.output_range().is_none() {
         return Ok(());
@@ -49,7 +49,7 @@ pub(crate) fn check_outputs(loss: &Loss, y: &Tensor, targets: &Targets) -> Resul
 
 fn check_known_outputs(loss: &Loss, y: &Tensor, targets: &Targets) -> Result<()> {
     let Some((range, reason)) = loss.output_range() else { return Ok(()) };
-    // Rows that weigh nothing may hold anything.
+    // Rows with the weight 0 may hold anything.
     let may_be_0 = |weights: &Tensor| -> Result<bool> {
         Ok(weights.bounds()?.is_none_or(|bounds| bounds.least.value <= 0.0))
     };
@@ -58,7 +58,7 @@ fn check_known_outputs(loss: &Loss, y: &Tensor, targets: &Targets) -> Result<()>
     }
     let Some(bounds) = y.bounds()? else { return Ok(()) };
     let width = y.rows().width.max(1);
-    // So may those that are ignored.
+    // So may ignored rows.
     let counts = |extreme: &Extreme| match &targets.values {
         TargetValues::Labels(labels) => !labels.is(extreme.index / width, loss.ignore_index()),
         TargetValues::Dense(_) => true,
@@ -76,7 +76,7 @@ fn check_known_outputs(loss: &Loss, y: &Tensor, targets: &Targets) -> Result<()>
     }
 }
 
-/// That targets which should be −1 and 1 are not 0 and 1, as far as the host knows them.
+/// Checks that targets which should be −1 and 1 are not 0 and 1, as far as the host knows them.
 pub(crate) fn check_signs(loss: &str, targets: &Tensor) -> Result<()> {
     let Some(Bounds { least, greatest, .. }) = targets.bounds()? else { return Ok(()) };
     if (least.value, greatest.value) != (0.0, 1.0) {

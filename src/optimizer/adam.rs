@@ -12,13 +12,12 @@ use crate::error::{Error, Result};
 /// `w = w − learning_rate / (1 − β1^t) · m / (√v / √(1 − β2^t) + eps)`
 ///
 /// The moments m and v and the number of steps t start at 0 and are kept for each weight tensor that has
-/// been stepped, for as long as that tensor lives. No step is taken where the gradient was always 0, also
-/// with an eps of 0; nor where g² has left the range of f32 once, past 5.8·10²⁰ with the default β2, as v
-/// is infinite then.
+/// been stepped, for the lifetime of that tensor. A weight does not move if its gradient has always been 0,
+/// even with an eps of 0; nor once v has overflowed f32, beyond |g| = 5.8·10²⁰ with the default β2.
 ///
-/// A factor of 0 is none, also of an infinite number: a learning rate of 0 leaves the weights as they are, a
-/// weight decay of 0 the gradient, and with a β of 0 the moment is that of the step alone. A weight tensor
-/// that is listed twice takes two steps, one after the other.
+/// A factor of 0 removes its term even if that is infinite: a learning rate of 0 leaves the weights unchanged, a
+/// weight decay of 0 the gradient, and with a β of 0 the moment is that of the current step only. A weight
+/// tensor that is listed twice takes two steps, one after the other.
 ///
 /// ```
 /// use wgrad::{Adam, Device};
@@ -28,7 +27,7 @@ use crate::error::{Error, Result};
 /// let dw = device.tensor(&[0.5, -0.01], [2])?;
 /// let mut adam = Adam::new(0.1).betas(0.9, 0.99).weight_decay(0.0);
 /// adam.step(&[(&w, &dw)])?;
-/// // The first step of each weight is the learning rate, whatever the size of its gradient.
+/// // The first step of each weight is the learning rate, whatever the magnitude of its gradient.
 /// let found = w.to_vec()?;
 /// assert!((found[0] - 0.9).abs() < 1e-6 && (found[1] - 2.1).abs() < 1e-6);
 /// # Ok::<(), wgrad::Error>(())
@@ -39,7 +38,7 @@ pub struct Adam {
     betas: [f32; 2],
     epsilon: f32,
     weight_decay: f32,
-    /// Whether the decay goes past the moments, straight to the weights.
+    /// Whether the decay bypasses the moments and applies to the weights directly.
     decoupled: bool,
     states: States<Moments>,
 }
@@ -59,7 +58,7 @@ impl Moments {
 }
 
 impl Adam {
-    /// With this learning rate, β1 = 0.9, β2 = 0.999, eps = 10⁻⁸ and no weight decay.
+    /// An optimizer with this learning rate, β1 = 0.9, β2 = 0.999, eps = 10⁻⁸ and no weight decay.
     pub const fn new(learning_rate: f32) -> Self {
         Self {
             learning_rate,
@@ -71,22 +70,22 @@ impl Adam {
         }
     }
 
-    /// The shares of the moments that are kept from step to step, in [0, 1); 0.9 and 0.999 at first.
+    /// The fractions of the moments that are kept from step to step, in [0, 1); 0.9 and 0.999 by default.
     #[must_use]
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
         self.betas = [beta1, beta2];
         self
     }
 
-    /// Added to the denominator; 10⁻⁸ at first. With 0, a gradient whose square is too small for f32 makes
-    /// its weight infinite.
+    /// The number added to the denominator; 10⁻⁸ by default. With 0, a gradient whose square underflows f32
+    /// makes its weight infinite.
     #[must_use]
     pub fn eps(mut self, eps: f32) -> Self {
         self.epsilon = eps;
         self
     }
 
-    /// The pull of each weight towards 0, added to its gradient; 0 at first.
+    /// The decay of each weight towards 0, which is added to its gradient; 0 by default.
     #[must_use]
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
         self.weight_decay = weight_decay;
@@ -101,9 +100,9 @@ impl Adam {
     /// One step: pairs of weights, changed in place, and their gradients.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`] where the learning rate, eps or the weight decay is negative or not
-    /// finite, or a β is not in [0, 1); [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where a pair
-    /// does not fit; [`Error::OutOfMemory`]. No weight is changed then.
+    /// [`Error::InvalidParameter`] if the learning rate, eps or the weight decay is negative or not
+    /// finite, or a β is not in [0, 1); [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if a pair
+    /// does not match; [`Error::OutOfMemory`]. No weight is changed then.
     pub fn step(&mut self, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
         check_not_negative("learning_rate", self.learning_rate)?;
         check_beta("beta1", self.betas[0])?;
@@ -134,12 +133,12 @@ impl Adam {
     }
 }
 
-/// 1 − β^t: what the moments that start at 0 lack. In f64, as little is left of 1 at first.
+/// 1 − β^t, the bias correction of moments that start at 0. In f64, because the difference is small at first.
 fn correction(beta: f32, steps: u64) -> f64 {
     1.0 - f64::from(beta).powf(steps as f64)
 }
 
-/// 1 − learning_rate·decay: what is left of a weight. In f64, as PyTorch computes it.
+/// 1 − learning_rate·decay, the factor of a weight. In f64, as PyTorch computes it.
 fn kept(learning_rate: f32, decay: f32) -> f32 {
     (1.0 - f64::from(learning_rate) * f64::from(decay)) as f32
 }
@@ -153,12 +152,12 @@ fn check_beta(name: &str, beta: f32) -> Result<()> {
 
 /// Adam with decoupled weight decay (Loshchilov & Hutter,
 /// [Decoupled weight decay regularization](https://arxiv.org/abs/1711.05101), 2019), as PyTorch defines
-/// it: [`Adam`]'s step with g = dE/dw, from the weights
+/// it: [`Adam`]'s step with g = dE/dw, starting from the weights
 ///
 /// `w = (1 − learning_rate·weight_decay)·w`
 ///
 /// so that all weights decay at the same rate, however large their gradients are. An infinite weight stays
-/// so, but where learning_rate·weight_decay is 1: it is NaN then, as in PyTorch.
+/// infinite, except if learning_rate·weight_decay is 1: then it becomes NaN, as in PyTorch.
 ///
 /// ```
 /// use wgrad::{AdamW, Device};
@@ -176,7 +175,7 @@ fn check_beta(name: &str, beta: f32) -> Result<()> {
 pub struct AdamW(Adam);
 
 impl AdamW {
-    /// With this learning rate, β1 = 0.9, β2 = 0.999, eps = 10⁻⁸ and a weight decay of 0.01.
+    /// An optimizer with this learning rate, β1 = 0.9, β2 = 0.999, eps = 10⁻⁸ and a weight decay of 0.01.
     pub const fn new(learning_rate: f32) -> Self {
         let mut adam = Adam::new(learning_rate);
         adam.weight_decay = 0.01;
@@ -184,20 +183,20 @@ impl AdamW {
         Self(adam)
     }
 
-    /// The shares of the moments that are kept from step to step, in [0, 1); 0.9 and 0.999 at first.
+    /// The fractions of the moments that are kept from step to step, in [0, 1); 0.9 and 0.999 by default.
     #[must_use]
     pub fn betas(self, beta1: f32, beta2: f32) -> Self {
         Self(self.0.betas(beta1, beta2))
     }
 
-    /// Added to the denominator; 10⁻⁸ at first. With 0, a gradient whose square is too small for f32 makes
-    /// its weight infinite.
+    /// The number added to the denominator; 10⁻⁸ by default. With 0, a gradient whose square underflows f32
+    /// makes its weight infinite.
     #[must_use]
     pub fn eps(self, eps: f32) -> Self {
         Self(self.0.eps(eps))
     }
 
-    /// The pull of each weight towards 0, times the learning rate; 0.01 at first.
+    /// The decay of each weight towards 0, multiplied by the learning rate; 0.01 by default.
     #[must_use]
     pub fn weight_decay(self, weight_decay: f32) -> Self {
         Self(self.0.weight_decay(weight_decay))

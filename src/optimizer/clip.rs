@@ -1,4 +1,4 @@
-//! Gradients that are too large, made smaller.
+//! Gradient clipping.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,21 +12,21 @@ use crate::shape::Shape;
 /// Scales gradients, in place, so that the norm of all of them together is at most `max_norm`
 /// (Pascanu, Mikolov & Bengio,
 /// [On the difficulty of training recurrent neural networks](https://arxiv.org/abs/1211.5063), 2013), as
-/// PyTorch's `clip_grad_norm_` does. Returns the norm from before, a scalar; one submission, nothing is
-/// read back.
+/// PyTorch's `clip_grad_norm_` does. Returns the norm before clipping, a scalar. It takes one submission and
+/// reads nothing back.
 ///
 /// `norm = √Σ g²` over all elements of all tensors; `g = g · min(1, max_norm / (norm + 10⁻⁶))`
 ///
-/// Each element counts once and is scaled once: a tensor that is listed twice, or beside its reshape, or of
-/// the same wgpu buffer as another, is taken as one. Of tensors of several lengths of one buffer, the longest
-/// is, which holds the others.
+/// Each element counts once and is scaled once: tensors that share their memory count as one, such as a tensor
+/// that is listed twice, a tensor and its reshape, or tensors of the same wgpu buffer. If tensors of one buffer
+/// differ in length, the longest counts, which contains the others.
 ///
-/// The norm is right wherever it fits f32, also where the squares do not; it is 0, on the CPU, for no
-/// gradients at all. A `max_norm` of infinity leaves the gradients as they are.
+/// The norm is correct whenever it fits f32, even if the squares do not. For an empty list it is 0, on the CPU.
+/// A `max_norm` of infinity leaves the gradients unchanged.
 ///
-/// Where an element is NaN, so are the norm and all gradients afterwards. Where one is infinite, or the
-/// norm is out of the range of f32, the norm is infinite and the factor 0: infinite elements become NaN,
-/// the others 0. With a `max_norm` of infinity they all become NaN then.
+/// If an element is NaN, the norm and all gradients become NaN. If an element is infinite, or the norm
+/// overflows f32, the norm is infinite and the factor is 0: infinite elements become NaN, the others 0. With a
+/// `max_norm` of infinity they all become NaN then.
 ///
 /// ```
 /// use wgrad::{Device, clip_gradient_norm};
@@ -41,13 +41,13 @@ use crate::shape::Shape;
 /// ```
 ///
 /// # Errors
-/// [`Error::InvalidParameter`] where `max_norm` is negative or NaN; [`Error::DeviceMismatch`];
+/// [`Error::InvalidParameter`] if `max_norm` is negative or NaN; [`Error::DeviceMismatch`];
 /// [`Error::OutOfMemory`]. No gradient is changed then.
 pub fn clip_gradient_norm(gradients: &[&Tensor], max_norm: f32) -> Result<Tensor> {
     check_limit("max_norm", max_norm)?;
     check_devices("clip_gradient_norm", gradients.iter().map(|gradient| gradient.device()))?;
     let Some(first) = gradients.first() else { return Device::cpu().zeros([]) };
-    // The absolute value: -0 is 0.
+    // The absolute value turns -0 into 0.
     let norm = first.device().allocate(Shape::from([]))?;
     change_all(gradients, |gradients| {
         let (max_norm, norm) = (max_norm.abs(), norm.storage());
@@ -56,7 +56,7 @@ pub fn clip_gradient_norm(gradients: &[&Tensor], max_norm: f32) -> Result<Tensor
     Ok(norm)
 }
 
-/// Keeps each element of the gradients, in place, within ±`limit`, as PyTorch's `clip_grad_value_` does.
+/// Clamps each element of the gradients, in place, to ±`limit`, as PyTorch's `clip_grad_value_` does.
 /// NaN stays NaN. A tensor may be listed more than once.
 ///
 /// `g = min(max(g, −limit), limit)`
@@ -72,7 +72,7 @@ pub fn clip_gradient_norm(gradients: &[&Tensor], max_norm: f32) -> Result<Tensor
 /// ```
 ///
 /// # Errors
-/// [`Error::InvalidParameter`] where `limit` is negative or NaN; [`Error::DeviceMismatch`];
+/// [`Error::InvalidParameter`] if `limit` is negative or NaN; [`Error::DeviceMismatch`];
 /// [`Error::OutOfMemory`]. No gradient is changed then.
 pub fn clip_gradient_value(gradients: &[&Tensor], limit: f32) -> Result<()> {
     check_limit("limit", limit)?;
@@ -83,7 +83,7 @@ pub fn clip_gradient_value(gradients: &[&Tensor], limit: f32) -> Result<()> {
     })
 }
 
-/// The gradients without those whose elements are in another: of a place in memory, the longest.
+/// The gradients without those that another contains: of those at the same place in memory, the longest.
 #[expect(clippy::mutable_key_type, reason = "buffers are told apart by their addresses")]
 fn distinct<'a>(gradients: &[&'a Tensor]) -> Vec<&'a Tensor> {
     let mut known = HashMap::with_capacity(gradients.len());

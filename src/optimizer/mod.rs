@@ -1,4 +1,4 @@
-//! Optimizers: from gradients to better weights. Gradients that are too large can be clipped before.
+//! Optimizers, and the clipping of gradients.
 
 mod adam;
 mod clip;
@@ -15,7 +15,7 @@ use crate::device::tensor::{Tensor, check_devices, check_shape};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
-/// What an optimizer keeps for each weight tensor that it has stepped, for as long as that tensor lives.
+/// The state that an optimizer keeps for each weight tensor that it has stepped, for the tensor's lifetime.
 #[derive(Debug)]
 struct States<S> {
     known: Vec<Known<S>>,
@@ -24,7 +24,7 @@ struct States<S> {
 #[derive(Debug)]
 struct Known<S> {
     weights: Identity,
-    /// The same buffer of the caller's may come in tensors of several lengths.
+    /// Tensors of one buffer of the caller may differ in length.
     elements: usize,
     state: S,
 }
@@ -40,10 +40,10 @@ impl<S> States<S> {
         Self { known: Vec::new() }
     }
 
-    /// Steps each pair of weights and their gradient, with the state of the weights.
+    /// Steps each pair of weights and gradient, with the state of the weights.
     ///
-    /// All that can fail for want of memory, or since a pair does not fit, comes before the first weight
-    /// changes.
+    /// Everything that can fail, because memory is short or a pair does not match, comes before the first
+    /// weight changes.
     fn step(
         &mut self,
         op: &'static str,
@@ -61,7 +61,7 @@ impl<S> States<S> {
         Ok(())
     }
 
-    /// The same of weights that need no state: what there was is forgotten.
+    /// The same without a state; an earlier state of the weights is dropped.
     fn step_without(
         &mut self,
         op: &'static str,
@@ -75,7 +75,7 @@ impl<S> States<S> {
         pairs.iter().try_for_each(|&pair| change(pair, &run))
     }
 
-    /// Where the state of each pair's weights is.
+    /// The indices of the states of each pair's weights.
     fn places(
         &mut self,
         pairs: &[(&Tensor, &Tensor)],
@@ -99,7 +99,7 @@ impl<S> States<S> {
     }
 }
 
-/// That each pair of weights and gradient fits, and is not in a plan.
+/// Checks that each pair of weights and gradient matches, and that no plan is being recorded.
 fn check_pairs(op: &'static str, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
     for (weights, gradient) in pairs {
         if weights.device().is_recording() {
@@ -114,7 +114,7 @@ fn check_pairs(op: &'static str, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that there is memory for the steps of all pairs, one after the other.
+/// Makes sure that there is enough memory for the steps of all pairs, one after the other.
 fn reserve(pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
     for pairs in pairs.chunk_by(|(one, _), (next, _)| one.device() == next.device()) {
         let updates: Vec<Update<'_>> =
@@ -122,7 +122,7 @@ fn reserve(pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
         pairs[0].0.device().backend.reserve(&updates)?;
     }
     for (weights, gradient) in pairs.iter().filter(|pair| !is_wide(pair)) {
-        // Those to compute in: the pool has them afterwards.
+        // The f32 copies to compute in, which the pool keeps afterwards.
         let copy = |tensor: &Tensor| tensor.device().workspace(tensor.dimensions().clone());
         [weights, gradient].map(|tensor| copy(tensor)).into_iter().collect::<Result<Vec<_>>>()?;
     }
@@ -147,7 +147,7 @@ fn update<'a>(weights: &'a Tensor, gradient: &'a Tensor) -> Update<'a> {
     Update { weights: weights.storage(), gradient: gradient.storage(), elements }
 }
 
-/// That a parameter is finite and not negative.
+/// Checks that a parameter is finite and not negative.
 fn check_not_negative(name: &str, value: f32) -> Result<()> {
     if value.is_finite() && value >= 0.0 {
         return Ok(());

@@ -10,14 +10,14 @@ use crate::error::Result;
 ///
 /// `g = dE/dw + weight_decay·w; v = momentum·v + g; w = w − learning_rate·v`
 ///
-/// The velocity v starts at 0 and is kept for each weight tensor that has been stepped, for as long as
-/// that tensor lives. Without momentum there is none: a step is `w = w − learning_rate·g`, takes no memory
-/// beside the weights and their gradient, and forgets the velocities of its weights, so that they start at
-/// 0 again where momentum is set later.
+/// The velocity v starts at 0 and is kept for each weight tensor that has been stepped, for the lifetime of
+/// that tensor. Without momentum there is none: a step is `w = w − learning_rate·g`, needs no memory
+/// besides the weights and their gradient, and drops the velocities of its weights, so that they start at 0
+/// again if momentum is set later.
 ///
-/// A factor of 0 is none, also of an infinite number: a learning rate of 0 leaves the weights as they are, and
-/// a weight decay of 0 the gradient. A weight tensor that is listed twice takes two steps, one after
-/// the other.
+/// A factor of 0 removes its term even if that is infinite: a learning rate of 0 leaves the weights unchanged,
+/// and a weight decay of 0 the gradient. A weight tensor that is listed twice takes two steps, one after the
+/// other.
 ///
 /// ```
 /// use wgrad::{Device, Sgd};
@@ -38,20 +38,20 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// Plain descent with this learning rate.
+    /// Plain gradient descent with this learning rate.
     pub const fn new(learning_rate: f32) -> Self {
         let step = SgdStep { learning_rate, momentum: 0.0, weight_decay: 0.0 };
         Self { step, velocities: States::new() }
     }
 
-    /// The share of the velocity that is kept from step to step; 0 at first.
+    /// The fraction of the velocity that is kept from step to step; 0 by default.
     #[must_use]
     pub fn momentum(mut self, momentum: f32) -> Self {
         self.step.momentum = momentum;
         self
     }
 
-    /// The pull of each weight towards 0, added to its gradient; 0 at first.
+    /// The decay of each weight towards 0, which is added to its gradient; 0 by default.
     #[must_use]
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
         self.step.weight_decay = weight_decay;
@@ -66,10 +66,10 @@ impl Sgd {
     /// One step: pairs of weights, changed in place, and their gradients.
     ///
     /// # Errors
-    /// [`Error::InvalidParameter`](crate::Error::InvalidParameter) where the learning rate, the momentum or
+    /// [`Error::InvalidParameter`](crate::Error::InvalidParameter) if the learning rate, the momentum or
     /// the weight decay is negative or not finite;
-    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch),
-    /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) where a pair does not fit;
+    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) or
+    /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) if a pair does not match;
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory). No weight is changed then.
     pub fn step(&mut self, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
         const OP: &str = "sgd step";

@@ -13,7 +13,7 @@ use crate::lines::Rows;
 use crate::loss::Comparison;
 use crate::shape::Shape;
 
-/// What lies above the logits; what was not asked for need not be there.
+/// The results above the logits; those that are not requested may be absent.
 pub(super) struct Head {
     pub(super) loss: Option<Tensor>,
     pub(super) y: Option<Tensor>,
@@ -21,7 +21,7 @@ pub(super) struct Head {
 }
 
 impl OutputLayer {
-    /// The head, and the gradients below it, by one primitive after the other.
+    /// The head, and the gradients below it, as a sequence of primitives.
     pub(super) fn composed(
         &self,
         linear: &Linear<'_>,
@@ -36,7 +36,7 @@ impl OutputLayer {
         Ok(head)
     }
 
-    /// All in one pass over x, where the device is faster by it.
+    /// Everything in one pass over x; `None` if the device is not faster that way.
     pub(super) fn fused(
         &self,
         linear: &Linear<'_>,
@@ -132,7 +132,7 @@ impl OutputLayer {
         head: formulas::Head,
         parts: &Parts,
     ) -> Result<Head> {
-        // The output of identity is z itself.
+        // The output of the identity is z itself.
         let wants_y = self.outputs.contains(Outputs::Y);
         let is_identity = self.activation == Activation::Identity;
         let (device, shape) = (linear.x.device(), linear.output_shape());
@@ -142,7 +142,7 @@ impl OutputLayer {
         let has_log_sum_exp = head.has_log_sum_exp();
         let in_place = has_log_sum_exp && !(wants_y && is_identity);
         let z = match &dz {
-            // The logits where dE/dz is to take their place.
+            // The logits are stored where dE/dz will replace them.
             Some(dz) if in_place => {
                 linear.forward_into(&linear.whole(), PointwiseFunction::Identity, dz.storage())?;
                 None
@@ -180,7 +180,7 @@ impl OutputLayer {
         Ok(Head { loss, y, dz })
     }
 
-    /// Where dE/dz goes: into the workspace where it is not handed out.
+    /// The tensor for dE/dz, which is workspace if it is not returned.
     fn dz_of(&self, device: &Device, shape: &Shape) -> Result<Tensor> {
         if self.outputs.contains(Outputs::DZ) {
             device.allocate(shape.clone())
@@ -213,7 +213,7 @@ impl OutputLayer {
             } else {
                 self.activation.backward_into(&z, &dy, &dz)?;
             }
-            // Where y has no value, the product with its Jacobian has none.
+            // In ignored rows y may be NaN, and so may the product with its Jacobian.
             let rows = Rows { count: linear.batch, width: linear.outputs };
             linear.clear_ignored(dz.storage(), 0, rows)?;
             parts.write_bias(linear, &dz)?;

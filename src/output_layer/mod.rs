@@ -18,7 +18,7 @@ use crate::shape::Shape;
 use head::Head;
 
 bitflags::bitflags! {
-    /// What [`OutputLayer::gradients`] is asked for; the rest is neither computed nor stored.
+    /// The requested results of [`OutputLayer::gradients`]; the others are neither computed nor stored.
     ///
     /// ```
     /// use wgrad::Outputs;
@@ -44,24 +44,24 @@ bitflags::bitflags! {
 
 /// An activation, a loss and its reduction on top of `x·w + b`.
 ///
-/// A pointwise activation, softmax or softmin and a loss that is made of terms are one fused kernel. Where the
-/// mathematics gives the loss as a function of the logits, it is that one, right also where y underflows:
-/// softmax with cross_entropy, log_softmax with nll and sigmoid with bce have dE/dz = p − t, and sigmoid goes
-/// with cross_entropy and focal likewise. Others are computed from what the rounded y has lost, where it is
-/// close to a limit: `exponential` with cross_entropy from ln y = z, `tanh` with mse from 1 − |y|, and softmax
-/// with any such loss from what the other outputs of the row add up to. Every other pair is composed, row-wise
-/// activations by the product with their Jacobian; docs/losses.md tells of all pairs how exact they are.
+/// A pointwise activation, softmax or softmin and a loss that is composed of terms are one fused kernel. If the
+/// loss is a simple function of the logits, it is computed from them, and is accurate even if y underflows:
+/// softmax with cross_entropy, log_softmax with nll and sigmoid with bce have dE/dz = p − t, and sigmoid with
+/// cross_entropy and focal is computed likewise. Other fused pairs avoid the rounding error of a y that is close
+/// to a limit: `exponential` with cross_entropy is computed from ln y = z, `tanh` with mse from 1 − |y|, and
+/// softmax with any such loss from the sum of the other outputs of the row. Every other pair is composed,
+/// row-wise activations by the product with their Jacobian; docs/losses.md gives the accuracy of all pairs.
 ///
-/// Rows whose label the loss ignores count in nothing, whatever x holds there: their part of the loss, of dw and
-/// of db is none, and their rows of dz and dx are 0. Where there are such rows, or there may be in a plan, the
-/// product for dw takes a copy of x in which they are 0, by at most 4 MiB at a time.
+/// Rows whose label the loss ignores have no effect, whatever x holds there: they add nothing to the loss, dw
+/// and db, and their rows of dz and dx are 0. If there are such rows, or may be when a plan is run, the product
+/// for dw uses a copy of x in which they are 0, of at most 4 MiB at a time.
 ///
 /// A few pairs make no sense, and are [`Error::Unsupported`]: softmax, softmin and sparsemax with
-/// cross_entropy_with_logits, which takes the softmax itself; log_softmax and log_sigmoid with
+/// cross_entropy_with_logits, which computes the softmax itself; log_softmax and log_sigmoid with
 /// cross_entropy, which takes the logarithm itself. On a [checked](crate::DeviceOptions::checked) device so
 /// are sigmoid, softmax, softmin and sparsemax with bce_with_logits and focal_with_logits, log_softmax and
 /// log_sigmoid with bce and focal, and activations that give probabilities with nll and kl_div; and the
-/// outputs of any other pair are looked at there.
+/// outputs of all other pairs are checked there.
 ///
 /// ```
 /// use wgrad::{Activation, Device, Loss, OutputLayer, Reduction};
@@ -93,25 +93,25 @@ pub struct OutputLayer {
 
 /// Whether an [`OutputLayer`] stores its logits, [B, K].
 ///
-/// In tiles it works in a workspace of at most 64 MiB, however many classes there are and whatever the
-/// types of the operands: for softmax with cross_entropy, log_softmax with nll and identity with
-/// cross_entropy_with_logits, with labels, where neither y nor dz is asked for. The results are those of
-/// the stored logits but for the order of additions, and the same bits run after run.
+/// With tiles, it works in a workspace of at most 64 MiB, for any number of classes and any types of the
+/// operands. Tiles are possible for softmax with cross_entropy, log_softmax with nll and identity with
+/// cross_entropy_with_logits, with labels, if neither y nor dz is requested. The results differ from those with
+/// stored logits only by the order of additions, and have the same bits at every run.
 ///
-/// The gradients of operands of f16 are added up in f32, in tensors beside the workspace that are gone when
-/// they have been rounded: altogether it never takes more memory than with operands of f32.
+/// The gradients of operands of f16 are summed in f32, in tensors besides the workspace, which are dropped
+/// after rounding: in total this never takes more memory than operands of f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Logits {
-    /// In tiles where that is possible and the logits are larger than a tile.
+    /// In tiles if that is possible and the logits are larger than a tile.
     #[default]
     Auto,
-    /// They are stored.
+    /// Stored.
     Full,
     /// In tiles, or an error.
     Tiled,
 }
 
-/// What [`OutputLayer::gradients`] computes. A tensor that was not asked for has the shape `[0]`.
+/// The results of [`OutputLayer::gradients`]. A tensor that was not requested has the shape `[0]`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OutputGradients {
@@ -123,7 +123,7 @@ pub struct OutputGradients {
     pub dz: Tensor,
     /// dE/dw = xᵀ·dz, [M, K].
     pub dw: Tensor,
-    /// dE/db = Σ_batch dz, `[K]`, of the bias's type; also where there is no bias: then of w's.
+    /// dE/db = Σ_batch dz, `[K]`, of the type of the bias; computed even without a bias, then of w's type.
     pub db: Tensor,
     /// dE/dx = dz·wᵀ, [B, M].
     pub dx: Tensor,
@@ -145,23 +145,23 @@ impl OutputLayer {
         }
     }
 
-    /// How the loss becomes one number.
+    /// Sets how the loss is reduced to one number; [`Reduction::Mean`] by default.
     #[must_use]
     pub const fn reduction(mut self, reduction: Reduction) -> Self {
         self.reduction = reduction;
         self
     }
 
-    /// What to compute.
+    /// Sets what to compute; everything by default.
     #[must_use]
     pub const fn outputs(mut self, outputs: Outputs) -> Self {
         self.outputs = outputs;
         self
     }
 
-    /// Adds `coefficient·(ln Σ_k e^(z_k))²` to the loss of each row, weighted as the row is: it keeps the
+    /// Adds `coefficient·(ln Σ_k e^(z_k))²` to the loss of each row, weighted like the row, which keeps the
     /// logits from drifting. For softmax with cross_entropy, log_softmax with nll, and identity with
-    /// cross_entropy_with_logits. 0 at first; 1e-4 in PaLM (Chowdhery et al. 2022).
+    /// cross_entropy_with_logits. 0 by default; 1e-4 in PaLM (Chowdhery et al. 2022).
     #[must_use]
     pub const fn z_loss(mut self, coefficient: f32) -> Self {
         self.z_loss = coefficient;
@@ -169,22 +169,22 @@ impl OutputLayer {
     }
 
     /// Takes weights that are stored as their transpose, [K, M], as PyTorch's `nn.Linear` stores them,
-    /// without a copy. dw has that shape then.
+    /// without a copy. dw then has that shape too.
     #[must_use]
     pub const fn transposed_weights(mut self, transposed: bool) -> Self {
         self.transposed_weights = transposed;
         self
     }
 
-    /// Whether the logits are stored. [`Logits::Auto`] at first.
+    /// Whether the logits are stored; [`Logits::Auto`] by default.
     #[must_use]
     pub const fn logits(mut self, logits: Logits) -> Self {
         self.logits = logits;
         self
     }
 
-    /// The bytes of a tile of logits, at most. 56 MiB at first: the whole workspace stays below 64 MiB
-    /// then, for batches of up to a million rows.
+    /// The maximum number of bytes of a tile of logits. 56 MiB by default: the whole workspace then stays
+    /// below 64 MiB, for batches of up to a million rows.
     #[must_use]
     pub const fn tile_bytes(mut self, bytes: usize) -> Self {
         self.tile_bytes = bytes;
@@ -195,7 +195,7 @@ impl OutputLayer {
     /// [`transposed_weights`](Self::transposed_weights)) and b of shape `[K]`.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the tensors do not fit, or K is 0.
+    /// [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if the tensors do not match, or K is 0.
     pub fn forward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
         self.activation.validate()?;
         let (dtype, b) = (x.dtype(), b.map(Tensor::wide).transpose()?);
@@ -210,16 +210,15 @@ impl OutputLayer {
 
     /// The loss, the output and every gradient, recorded for one submission.
     ///
-    /// The targets are dense, [B, K], or labels, `[B]`, for losses on rows.
+    /// The targets are dense, [B, K], or, for losses on rows, labels, `[B]`.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::DeviceMismatch`] where the tensors do not fit, or K is 0;
-    /// [`Error::InvalidLabel`]; [`Error::InvalidTarget`] where the host knows the values of the targets, or
-    /// the device is a checked one; [`Error::InvalidParameter`], also for [`Reduction::None`];
-    /// [`Error::Unsupported`] for what the loss does not take, for the pairs that make no sense (above),
-    /// for a z-loss where there is no log-sum-exp,
-    /// and for tiles where y or dz is asked for or the pair has none; [`Error::TooLarge`],
-    /// [`Error::OutOfMemory`].
+    /// [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if the tensors do not match, or K is 0;
+    /// [`Error::InvalidLabel`]; [`Error::InvalidTarget`] if the host knows the values of the targets, or
+    /// the device is checked; [`Error::InvalidParameter`], also for [`Reduction::None`];
+    /// [`Error::Unsupported`] for targets and weights that the loss does not take, for the pairs that make no
+    /// sense (see [`OutputLayer`]), for a z-loss without a log-sum-exp, and for [`Logits::Tiled`] if y or dz
+    /// is requested or tiles are not possible; [`Error::TooLarge`]; [`Error::OutOfMemory`].
     pub fn gradients(
         &self,
         x: &Tensor,
@@ -231,11 +230,11 @@ impl OutputLayer {
     }
 
     /// [`gradients`](Self::gradients) of one more part of a batch: dw and db are added to those of the
-    /// parts before, and the result has the same two tensors. The loss, y, dz and dx are of this part
-    /// alone.
+    /// previous parts, in place, and the result has these two tensors. The loss, y, dz and dx are those of
+    /// this part.
     ///
-    /// Each part is reduced by itself: [`Reduction::Sum`] gives the gradients of the whole batch, the mean
-    /// their mean times the number of parts.
+    /// Each part is reduced separately: [`Reduction::Sum`] gives the gradients of the whole batch, a mean
+    /// gives their mean times the number of parts.
     ///
     /// ```
     /// use wgrad::{Activation, Device, Loss, OutputLayer, Reduction};
@@ -254,9 +253,9 @@ impl OutputLayer {
     /// ```
     ///
     /// # Errors
-    /// As [`gradients`](Self::gradients); [`Error::ShapeMismatch`] where the gradients before do not have
-    /// the shapes of this layer's; [`Error::Unsupported`] where the dw or db to add to is one of the
-    /// operands, or both are one tensor. Nothing is added then.
+    /// As [`gradients`](Self::gradients); [`Error::ShapeMismatch`] if the previous gradients do not have
+    /// the shapes of this layer's; [`Error::Unsupported`] if the previous dw or db is one of the operands, or
+    /// both are the same tensor. Nothing is added then.
     pub fn accumulate_gradients(
         &self,
         x: &Tensor,
@@ -268,7 +267,7 @@ impl OutputLayer {
         self.run(x, w, b, &targets.into(), Some(before))
     }
 
-    /// In f32, whatever the types of the operands are.
+    /// Computes in f32, whatever the types of the operands.
     fn run(
         &self,
         x: &Tensor,
@@ -362,7 +361,7 @@ impl OutputLayer {
         })
     }
 
-    /// That the loss takes the outputs, where it does not take all.
+    /// Checks that the loss is defined for the outputs.
     fn check_y(&self, [x, w]: [&Tensor; 2], b: Option<&Tensor>, targets: &Targets) -> Result<()> {
         if self.loss.output_range().is_none() {
             return Ok(());
@@ -381,7 +380,7 @@ impl OutputLayer {
         match self.logits {
             Logits::Full => Ok(false),
             Logits::Auto => Ok(is_possible && is_large),
-            // There is nothing to cut in an empty batch.
+            // An empty batch cannot be split into tiles.
             Logits::Tiled if is_possible => Ok(linear.batch > 0),
             Logits::Tiled => Err(Error::Unsupported {
                 what: format!("{} with {} in tiles", self.activation, self.loss),
@@ -394,12 +393,12 @@ impl OutputLayer {
     }
 }
 
-/// The gradients of a layer's operands, where they are asked for.
+/// The requested gradients of a layer's operands.
 struct Parts {
     dw: Option<Tensor>,
     db: Option<Tensor>,
     dx: Option<Tensor>,
-    /// dw and db are those of another part of the batch, to be added to.
+    /// Whether to add to dw and db, which are those of another part of the batch.
     accumulate: bool,
 }
 
@@ -434,7 +433,7 @@ impl Parts {
         self.dw.is_some() || self.db.is_some() || self.dx.is_some()
     }
 
-    /// Where the sum of dE/dz over the batch goes.
+    /// The destination of the sum of dE/dz over the batch.
     fn bias_sums(&self) -> Option<ColumnSums<'_>> {
         let Self { db, accumulate, .. } = self;
         db.as_ref().map(|db| ColumnSums { storage: db.storage(), accumulate: *accumulate })
@@ -554,7 +553,7 @@ mod tests {
                 for (part, (fused, composed)) in PARTS.iter().zip(fused.iter().zip(&composed)) {
                     let what = format!("{part} of {layer:?} for {batch}, {inputs}, {outputs}");
                     let composed = wide(composed);
-                    // What cancels in a sum leaves the rounding of its terms.
+                    // Terms that cancel in a sum leave their rounding errors.
                     let absolute = 4e-6 * largest(&composed).max(terms);
                     let within = Within::Approx { relative: 0.0, absolute };
                     assert_all(&what, fused, &composed, within);

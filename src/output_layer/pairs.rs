@@ -4,8 +4,8 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
 
-/// That the loss takes what the activation gives. Pairs that somebody may still mean are refused only
-/// where the device is a `checked` one.
+/// Checks that the loss takes what the activation gives. Pairs that a caller may still intend are rejected
+/// only if the device is `checked`.
 pub(super) fn check(activation: &Activation, loss: &Loss, checked: bool) -> Result<()> {
     let gives = Gives::of(activation);
     let reason = match (gives, loss) {
@@ -37,12 +37,12 @@ pub(super) fn check(activation: &Activation, loss: &Loss, checked: bool) -> Resu
     })
 }
 
-/// What an activation gives.
+/// The kind of an activation's outputs.
 #[derive(Clone, Copy)]
 enum Gives {
     /// Rows of probabilities.
     Distributions,
-    /// A probability each.
+    /// Independent probabilities.
     Probabilities,
     /// The logarithms of probabilities.
     Logarithms,

@@ -1,9 +1,9 @@
 //! Logits in tiles: every gradient of a layer over a large vocabulary, in bounded memory.
 //!
-//! The logits [B, K] are never stored. Where a fair number of their rows fits the workspace, the layer
-//! takes block after block of whole rows, and nothing is computed twice. Beyond, a block of rows is cut
-//! into tiles of some columns: a first pass over them finds the log-sum-exp of each row, tile by tile; a
-//! second computes the tiles again and takes the gradients from them.
+//! The logits [B, K] are never stored as a whole. If the workspace holds enough rows of them, the layer
+//! processes blocks of whole rows, and computes nothing twice. Otherwise a block of rows is split into tiles
+//! of some columns: a first pass over the tiles computes the log-sum-exp of each row; a second pass computes
+//! the tiles again, and the gradients from them.
 
 use std::ops::Range;
 
@@ -16,31 +16,32 @@ use crate::error::Result;
 use crate::linear::{Linear, Tile};
 use crate::loss::Comparison;
 
-/// The bytes of a tile, at most: with what else an operation needs, the workspace stays below 64 MiB.
+/// The maximum number of bytes of a tile: with the other needs of an operation, the workspace stays below
+/// 64 MiB.
 pub(super) const TILE_BYTES: usize = 56 << 20;
 
-/// The least rows of a block: with fewer, reading and writing dw for each block costs more than computing
-/// the logits twice.
+/// The minimum number of rows of a block: with fewer, reading and writing dw for each block costs more than
+/// computing the logits twice.
 const LEAST_ROWS: usize = 48;
 
-/// The rows of a block that is cut into columns, at most.
+/// The maximum number of rows of a block that is split by columns.
 const MOST_ROWS: usize = 2048;
 
-/// The columns of a tile, at most: longer loops of a kernel end silently on lavapipe (see `Loops` in
-/// src/gpu/operations.rs).
+/// The maximum number of columns of a tile: on lavapipe, longer loops of a kernel end silently (see `Loops`
+/// in src/gpu/operations.rs).
 const MOST_COLUMNS: usize = 1 << 22;
 
-/// How the logits are cut.
+/// How the logits are split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// The rows of a block.
+    /// The number of rows of a block.
     pub(super) rows: usize,
-    /// The columns of a tile.
+    /// The number of columns of a tile.
     pub(super) columns: usize,
 }
 
 impl Plan {
-    /// For logits of shape [batch, classes] in tiles of so many elements.
+    /// For logits of shape [batch, classes] in tiles of at most `elements` elements.
     pub(super) fn new(batch: usize, classes: usize, elements: usize) -> Self {
         let rows = batch.min(elements / classes.max(1));
         if rows >= batch.min(LEAST_ROWS) && classes <= MOST_COLUMNS {
@@ -88,14 +89,14 @@ struct Tiles<'a> {
     plan: Plan,
     /// The logits of one tile, and dE/dz in their place.
     tile: Storage,
-    /// What is known of the rows of a block.
+    /// The states of the rows of a block between its tiles.
     states: Storage,
     losses: Option<&'a Storage>,
     parts: &'a Parts,
 }
 
 impl Tiles<'_> {
-    /// A block of rows.
+    /// Processes a block of rows.
     fn block(&self, rows: Range<usize>) -> Result<()> {
         let classes = self.linear.outputs;
         if self.plan.columns == classes {
@@ -162,8 +163,8 @@ impl Tiles<'_> {
         self.linear.x.device().run(OpOf::Tile(step, pass))
     }
 
-    /// What the tile's dE/dz adds to the gradients. The first to write to a part of them overwrites it,
-    /// unless they accumulate.
+    /// Adds the contribution of the tile's dE/dz to the gradients. The first tile that writes to a part of
+    /// them overwrites it, unless they accumulate.
     fn gradients(&self, tile: &Tile) -> Result<()> {
         let (linear, parts) = (self.linear, self.parts);
         let adds = parts.accumulate || tile.rows.start > 0;
@@ -196,7 +197,7 @@ mod tests {
                 assert!(columns <= MOST_COLUMNS);
             }
         }
-        // Whole rows for vocabularies of today's language models.
+        // Whole rows for the vocabularies of current language models.
         for classes in [50_257, 131_072, 256_000] {
             assert_eq!(Plan::new(4096, classes, elements).columns, classes);
         }

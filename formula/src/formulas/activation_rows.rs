@@ -58,7 +58,7 @@ macro_rules! activations {
                     ulp [0.5, 0.5, 0.5],
                 }
 
-                /// The randomised leaky rectified linear unit (Xu, Wang, Chen and Li 2015) as it is evaluated: at its
+                /// The randomised leaky rectified linear unit (Xu, Wang, Chen and Li 2015) as in evaluation: with its
                 /// mean slope.
                 pointwise Rrelu = rrelu(
                     /// The smallest slope that is drawn in training.
@@ -84,7 +84,7 @@ macro_rules! activations {
                     ulp [0.5, 0.5, 0.5],
                 }
 
-                /// A line between two bounds, tanh's piecewise linear stand-in (Collobert 2004).
+                /// A line between two bounds, a piecewise linear approximation of tanh (Collobert 2004).
                 pointwise HardTanh = hard_tanh(
                     /// The least output.
                     min = -1.0;
@@ -99,9 +99,9 @@ macro_rules! activations {
                     ulp [0.5, 0.5, 0.5],
                 }
 
-                /// The sigmoid's piecewise linear stand-in (Courbariaux, Bengio and David 2015): PyTorch's by
+                /// A piecewise linear approximation of the sigmoid (Courbariaux, Bengio and David 2015): PyTorch's by
                 /// default, ONNX's and Keras 2's with slope = 0.2. The default is relu6(z + 3)/6 to the last digit: its
-                /// slope counts as 1/6, which is no f32.
+                /// slope counts as 1/6, which is not an f32.
                 pointwise HardSigmoid = hard_sigmoid(
                     /// The slope between the bounds.
                     slope = 0.166_666_67;
@@ -116,8 +116,8 @@ macro_rules! activations {
                     ulp [1.0, 0.5, 0.5],
                 }
 
-                /// `z` times [hard_sigmoid](Self::HardSigmoid), swish's piecewise stand-in (Howard et al. 2019). It is
-                /// least at z = −1.5.
+                /// `z` times [hard_sigmoid](Self::HardSigmoid), a piecewise approximation of swish (Howard et al. 2019).
+                /// Its minimum is at z = −1.5.
                 pointwise HardSwish = hard_swish {
                     formula "z·min(max(z/6 + ½, 0), 1)",
                     derivative "0 if z ≤ −3, 1 if z ≥ 3, else z/3 + ½",
@@ -127,7 +127,7 @@ macro_rules! activations {
                     ulp [3.0, 3.0, 0.5],
                 }
 
-                /// Pulls every number towards 0 by λ (Donoho 1995).
+                /// Moves every number towards 0 by λ (Donoho 1995).
                 pointwise Softshrink = softshrink(
                     /// The distance λ.
                     lambda = 0.5, in 0.0..=f32::MAX
@@ -140,7 +140,7 @@ macro_rules! activations {
                     ulp [0.5, 0.5, 0.5],
                 }
 
-                /// Makes small numbers 0 (Donoho and Johnstone 1994).
+                /// Sets small numbers to 0 (Donoho and Johnstone 1994).
                 pointwise Hardshrink = hardshrink(
                     /// The greatest magnitude that becomes 0.
                     lambda = 0.5, in 0.0..=f32::MAX
@@ -153,11 +153,11 @@ macro_rules! activations {
                     ulp [0.5, 0.5, 0.5],
                 }
 
-                /// ONNX's shrink: makes small numbers 0 and moves the others towards it.
+                /// ONNX's shrink: sets small numbers to 0 and moves the others towards 0.
                 pointwise Shrink = shrink(
                     /// The greatest magnitude that becomes 0.
                     lambda = 0.5, in 0.0..=f32::MAX;
-                    /// The distance that the others are moved.
+                    /// The distance by which the others are moved.
                     bias = 0.0
                 ) {
                     formula "z − bias if z > λ, z + bias if z < −λ, else 0",
@@ -168,11 +168,11 @@ macro_rules! activations {
                     ulp [0.5, 0.5, 0.5],
                 }
 
-                /// Another value for all numbers up to a threshold.
+                /// Replaces all numbers up to a threshold by a value.
                 pointwise Threshold = threshold(
                     /// The threshold θ.
                     threshold = 0.0;
-                    /// What takes the place of numbers up to it.
+                    /// The value that replaces numbers up to the threshold.
                     value = 0.0
                 ) {
                     formula "z if z > θ else value",
@@ -303,11 +303,11 @@ macro_rules! activations {
                     ulp [2.0, 2.0, 4.0],
                 }
 
-                /// The smooth rectifier (Dugas et al. 2001); past the threshold the line z, as in PyTorch.
+                /// The smooth rectifier (Dugas et al. 2001); beyond the threshold it is z, as in PyTorch.
                 pointwise Softplus = softplus(
                     /// The sharpness β.
                     beta = 1.0;
-                    /// Where β·z is greater, the result is z.
+                    /// If β·z is greater, the result is z.
                     threshold = 20.0
                 ) => [beta != 0.0, "beta must not be 0"] {
                     formula "ln(1 + e^(β·z)) / β",
@@ -318,7 +318,7 @@ macro_rules! activations {
                     ulp [2.0, 1.0, 1.0],
                 }
 
-                /// Tanh, scaled: LeCun's by default, whose second derivative is greatest at ±1 (LeCun, Bottou,
+                /// Scaled tanh: LeCun's by default, whose second derivative is greatest at ±1 (LeCun, Bottou,
                 /// Orr and Müller 1998).
                 pointwise ScaledTanh = scaled_tanh(
                     /// The limit at +∞.
@@ -334,7 +334,7 @@ macro_rules! activations {
                     ulp [4.0, 3.0, 4.0],
                 }
 
-                /// What tanh takes away.
+                /// The difference of z and tanh z.
                 pointwise Tanhshrink = tanhshrink {
                     formula "z − tanh z",
                     derivative "tanh² z",
@@ -354,8 +354,8 @@ macro_rules! activations {
                     ulp [1.5, 3.0, 4.0],
                 }
 
-                /// The logit (Berkson 1944), [sigmoid](Self::Sigmoid)'s inverse: on (0, 1), −∞ at 0, ∞ at 1, NaN
-                /// outside of [0, 1].
+                /// The logit (Berkson 1944), the inverse of [sigmoid](Self::Sigmoid): defined on (0, 1), −∞ at 0, ∞ at 1,
+                /// NaN outside [0, 1].
                 pointwise Logit = logit {
                     formula "ln(z / (1 − z))",
                     derivative "1 / (z·(1 − z))",
@@ -365,8 +365,8 @@ macro_rules! activations {
                     ulp [2.0, 3.0, 8.0],
                 }
 
-                /// The sigmoid-weighted linear unit (Elfwing, Uchibe and Doya 2018), also known as swish. It is least
-                /// at z = −1.278.
+                /// The sigmoid-weighted linear unit (Elfwing, Uchibe and Doya 2018), also known as swish. Its minimum
+                /// is at z = −1.278.
                 pointwise Silu = silu {
                     formula "z / (1 + e^−z)",
                     derivative "σ(z)·(1 + z·σ(−z))",
@@ -389,7 +389,7 @@ macro_rules! activations {
                     ulp [2.0, 3.0, 5.0],
                 }
 
-                /// The Gaussian error linear unit's approximation by a sigmoid (Hendrycks and Gimpel 2016).
+                /// The approximation of the Gaussian error linear unit by a sigmoid (Hendrycks and Gimpel 2016).
                 pointwise QuickGelu = quick_gelu {
                     formula "z / (1 + e^(−1.702·z))",
                     derivative "σ(1.702·z)·(1 + 1.702·z·σ(−1.702·z))",
@@ -410,7 +410,7 @@ macro_rules! activations {
                     ulp [3.0, 3.0, 5.0],
                 }
 
-                /// [Gelu](Self::Gelu)'s approximation by tanh (Hendrycks and Gimpel 2016), PyTorch's
+                /// The approximation of [gelu](Self::Gelu) by tanh (Hendrycks and Gimpel 2016), PyTorch's
                 /// `approximate="tanh"`.
                 pointwise GeluTanh = gelu_tanh {
                     formula "½z·(1 + tanh(√(2/π)·(z + 0.044715·z³)))",
@@ -454,8 +454,8 @@ macro_rules! activations {
                     ulp [4.0, 4.0, 6.0],
                 }
 
-                /// The sine, for implicit neural representations (Sitzmann et al. 2020). NaN at ±∞, as it has no
-                /// limit there.
+                /// The sine, for implicit neural representations (Sitzmann et al. 2020). NaN at ±∞, where it has no
+                /// limit.
                 pointwise Sine = sine(
                     /// The angular frequency ω.
                     omega = 1.0
@@ -468,9 +468,9 @@ macro_rules! activations {
                     ulp [2.0, 2.0, 2.0],
                 }
 
-                /// A line that waves (Liu, Hartwig and Ueda 2020). Its derivatives are NaN at ±∞.
+                /// A line with a wave added to it (Liu, Hartwig and Ueda 2020). Its derivatives are NaN at ±∞.
                 pointwise Snake = snake(
-                    /// The frequency a; for a = 0 the line alone.
+                    /// The frequency a; for a = 0 the result is z.
                     a = 1.0
                 ) {
                     formula "z + sin²(a·z)/a",
@@ -482,7 +482,7 @@ macro_rules! activations {
                 }
             }
             rowwise {
-                /// Softmax over the last axis: positive numbers that add up to one (Bridle 1990).
+                /// Softmax over the last axis: positive numbers that sum to 1 (Bridle 1990).
                 ///
                 /// A row that holds NaN or +∞, or only −∞, becomes NaN, as in PyTorch.
                 rowwise Softmax = softmax {
@@ -502,7 +502,7 @@ macro_rules! activations {
                     ulp [4.0],
                 }
 
-                /// [Softmax](Self::Softmax) of −z over the last axis: the smallest element gets the most.
+                /// [Softmax](Self::Softmax) of −z over the last axis: the smallest element gets the largest output.
                 ///
                 /// A row that holds NaN or −∞, or only +∞, becomes NaN.
                 rowwise Softmin = softmin {
@@ -512,11 +512,12 @@ macro_rules! activations {
                     ulp [4.0],
                 }
 
-                /// The projection of the last axis onto the simplex (Martins and Astudillo 2016): numbers from 0
-                /// on that add up to one, most of them 0. S is where they are not, τ what makes the sum one.
+                /// The projection of the last axis onto the simplex (Martins and Astudillo 2016): numbers ≥ 0 that sum
+                /// to 1, most of them 0. S is the set of indices at which they are not 0; τ is chosen so that the sum
+                /// is 1.
                 ///
-                /// A row that holds NaN or +∞, or only −∞, becomes NaN. Where an output is small, a rounding of
-                /// the threshold τ is large beside it: the bound is in units of 2⁻²⁴, the last place of 1.
+                /// A row that holds NaN or +∞, or only −∞, becomes NaN. The rounding of the threshold τ may be large
+                /// relative to a small output: the bound is in units of 2⁻²⁴, the last place of 1.
                 rowwise Sparsemax = sparsemax {
                     formula "max(z_i − τ, 0)",
                     derivative "(δ_ij − 1/|S|) for i, j in S, else 0",

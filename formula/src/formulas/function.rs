@@ -196,12 +196,12 @@ impl PointwiseFunction {
         self.visit(HasDerivativeFromOutput)
     }
 
-    /// Whether an output is rounded to a limit of g other than 0.
+    /// Whether outputs may be rounded to a limit of g other than 0.
     pub fn has_limits(self) -> bool {
         self.visit(HasLimits)
     }
 
-    /// Whether logarithms of an output lose digits to its rounding.
+    /// Whether logarithms of an output lose digits because the output is rounded.
     pub fn has_forms(self) -> bool {
         self.visit(HasForms)
     }

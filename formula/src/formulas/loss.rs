@@ -20,36 +20,36 @@ pub trait FormsVisitor<R: Real> {
     fn visit<F: LossOfForms<R>>(self, formula: F) -> Self::Output;
 }
 
-/// What a loss sees of an output: what must not be lost where the output is rounded.
+/// The quantity of an output that a loss depends on, which must keep its digits when the output is rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum View {
     /// The output as it is.
     Output,
-    /// Its difference from the target: `loss(y, t) = loss(y − a, t − a)`.
+    /// The difference from the target: `loss(y, t) = loss(y − a, t − a)`.
     Difference,
-    /// Its product with the target below the margin: `loss(y, t, 1) = loss(y − a, t, 1 − t·a)`.
+    /// The margin less the product with the target: `loss(y, t, 1) = loss(y − a, t, 1 − t·a)`.
     Margin,
-    /// Its logarithm, or that of 1 − y.
+    /// The logarithms of y or of 1 − y.
     Logarithms,
 }
 
-/// What a loss has one value for before it is reduced.
+/// The unit for which a loss has one value before the reduction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Each element.
     Element,
-    /// Each row: a distribution over the classes.
+    /// Each row, a distribution over the classes.
     Row,
 }
 
-/// How a loss is put together.
+/// What a loss is composed of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Structure {
-    /// Of terms, one for each output and its target.
+    /// Terms, one for each output and its target.
     Terms,
-    /// Of the log-sum-exp of a row.
+    /// The log-sum-exp of a row.
     LogSumExp,
-    /// Of the differences to the output of the label.
+    /// The differences to the output of the label.
     Margins,
 }
 
@@ -78,14 +78,14 @@ impl LossFunction {
         matches!(self.formula, Formula::Terms(TermFunction::GaussianNll { .. }))
     }
 
-    /// Whether the mean divides by the weights of the rows, and not by their number.
+    /// Whether the mean divides by the weights of the rows rather than their number.
     pub const fn has_weighted_mean(&self) -> bool {
         let is_margins = matches!(self.formula, Formula::Margins { .. });
         matches!(self.unit(), Unit::Row) && !is_margins
     }
 }
 
-/// A loss as a function of what it is computed from.
+/// A loss as a function of its argument.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Formula {
     /// A sum of terms, one for each output and its target.
@@ -170,9 +170,9 @@ macro_rules! terms {
                 #[doc = concat!("`", stringify!($name), "`")]
                 $Variant $( { $( $(#[$option_doc])* $option: $Type ),+ } )?,
             )+ )+
-            /// bce of sigmoid(z), of z.
+            /// bce of sigmoid(z), as a function of z.
             SigmoidBce,
-            /// cross_entropy of sigmoid(z), of z.
+            /// cross_entropy of sigmoid(z), as a function of z.
             SigmoidCrossEntropy,
         }
 
@@ -212,7 +212,7 @@ macro_rules! terms {
                     ),+ )? ], )+ )+
                     Self::SigmoidBce | Self::SigmoidCrossEntropy => Vec::new(),
                 };
-                // The smoothing goes with the targets.
+                // The smoothing is passed with the targets.
                 let constants = constants.into_iter().flatten();
                 constants.filter(|constant| constant.name != "l_label_smoothing").collect()
             }

@@ -42,9 +42,9 @@ macro_rules! losses {
                     term Mae,
                 }
 
-                /// The squared error where it is small, the absolute error where it is large.
+                /// The squared error for small errors, the absolute error for large ones.
                 Element Huber = huber(
-                    /// Where the parabola goes over into its tangent.
+                    /// The error at which the parabola becomes its tangent.
                     delta: f32 = 1.0
                 ) => [delta > 0.0, "delta must be positive"] {
                     formula "½e² if |e| < δ, else δ(|e| − ½δ), for e = y − t",
@@ -55,9 +55,9 @@ macro_rules! losses {
                     term Huber { delta: number(delta) },
                 }
 
-                /// huber divided by its β: the slope of the tangents is 1.
+                /// huber with δ = β, divided by β: the slope of the tangents is 1.
                 Element SmoothL1 = smooth_l1(
-                    /// Where the parabola goes over into its tangent; 0 is [`Mae`](Self::Mae).
+                    /// The error at which the parabola becomes its tangent; 0 gives [`Mae`](Self::Mae).
                     beta: f32 = 1.0, in 0.0..=f32::MAX
                 ) {
                     formula "½e²/β if |e| < β, else |e| − ½β, for e = y − t",
@@ -79,13 +79,12 @@ macro_rules! losses {
                 }
 
                 /// The cross-entropy between probabilities y and a label or target probabilities t, one value
-                /// a row.
+                /// per row.
                 Row CrossEntropy = cross_entropy(
-                    /// The share ε of the target that is spread over all K classes: t becomes
+                    /// The fraction ε of the target that is distributed over all K classes: t becomes
                     /// (1 − ε)·t + ε/K.
                     label_smoothing: f32 = 0.0, in 0.0..=1.0;
-                    /// Rows with this label count in nothing: not in the loss, the gradient, the smoothing or the
-                    /// mean.
+                    /// Rows with this label have no effect on the loss, the gradient, the smoothing or the mean.
                     ignore_index: Option<i32> = None
                 ) {
                     formula "−Σ_k w_k·t_k·ln y_k",
@@ -103,13 +102,12 @@ macro_rules! losses {
                 }
             }
             whole_rows {
-                /// The cross-entropy between softmax(y) and a label or target probabilities t, one value a row.
+                /// The cross-entropy between softmax(y) and a label or target probabilities t, one value per row.
                 LogSumExp CrossEntropyWithLogits = cross_entropy_with_logits(
-                    /// The share ε of the target that is spread over all K classes: t becomes
+                    /// The fraction ε of the target that is distributed over all K classes: t becomes
                     /// (1 − ε)·t + ε/K.
                     label_smoothing: f32 = 0.0, in 0.0..=1.0;
-                    /// Rows with this label count in nothing: not in the loss, the gradient, the smoothing or the
-                    /// mean.
+                    /// Rows with this label have no effect on the loss, the gradient, the smoothing or the mean.
                     ignore_index: Option<i32> = None
                 ) {
                     formula "Σ_k w_k·t_k·(ln Σ_j e^(y_j) − y_k)",
@@ -127,10 +125,9 @@ macro_rules! losses {
                 }
             }
             terms {
-                /// The negative log-likelihood of log-probabilities y, one value a row.
+                /// The negative log-likelihood of log-probabilities y, one value per row.
                 Row Nll = nll(
-                    /// Rows with this label count in nothing: not in the loss, the gradient, the smoothing or the
-                    /// mean.
+                    /// Rows with this label have no effect on the loss, the gradient, the smoothing or the mean.
                     ignore_index: Option<i32> = None
                 ) {
                     formula "−Σ_k w_k·t_k·y_k",
@@ -176,9 +173,10 @@ macro_rules! losses {
 
                 /// The focal loss of probabilities y, for targets from 0 to 1.
                 Element Focal = focal(
-                    /// The weight of positive targets, 1 − α that of negative ones; a negative α weighs neither.
+                    /// The weight α of positive targets; 1 − α is the weight of negative ones. If α is negative, both
+                    /// have the weight 1.
                     alpha: f32 = 0.25, in -1.0..=1.0;
-                    /// How much less the outputs count that are nearly right already.
+                    /// The exponent γ, which reduces the weight of outputs that are already nearly right.
                     gamma: f32 = 2.0, in 0.0..=f32::MAX
                 ) {
                     formula "−α_t·(1 − p_t)^γ·(t·ln y + (1 − t)·ln(1 − y)), p_t = t·y + (1 − t)(1 − y), α_t = α·t + (1 − α)(1 − t)",
@@ -195,9 +193,10 @@ macro_rules! losses {
 
                 /// The focal loss of sigmoid(y).
                 Element FocalWithLogits = focal_with_logits(
-                    /// The weight of positive targets, 1 − α that of negative ones; a negative α weighs neither.
+                    /// The weight α of positive targets; 1 − α is the weight of negative ones. If α is negative, both
+                    /// have the weight 1.
                     alpha: f32 = 0.25, in -1.0..=1.0;
-                    /// How much less the outputs count that are nearly right already.
+                    /// The exponent γ, which reduces the weight of outputs that are already nearly right.
                     gamma: f32 = 2.0, in 0.0..=f32::MAX
                 ) {
                     formula "focal(p, t), p = sigmoid(y)",
@@ -228,7 +227,7 @@ macro_rules! losses {
                 Element PoissonNll = poisson_nll(
                     /// Whether y is the logarithm of the rate.
                     log_input: bool = true;
-                    /// Whether to add what is constant in y, by Stirling's formula.
+                    /// Whether to add the term that does not depend on y, by Stirling's formula.
                     full: bool = false;
                     /// Keeps the logarithm of a rate of 0 finite.
                     eps: f32 = 1e-8, in 0.0..=f32::MAX
@@ -245,8 +244,8 @@ macro_rules! losses {
                     term PoissonNll { log_input, full, eps: number(eps) },
                 }
 
-                /// The negative log-likelihood of t under a normal distribution with the mean y and the variance v
-                /// of [`Targets::variance`](crate::Targets::variance).
+                /// The negative log-likelihood of t under a normal distribution with the mean y and the variance v,
+                /// which [`Targets::variance`](crate::Targets::variance) gives.
                 Element GaussianNll = gaussian_nll(
                     /// Whether to add the constant ½ln 2π.
                     full: bool = false;
@@ -300,11 +299,11 @@ macro_rules! losses {
                 }
             }
             whole_rows {
-                /// The multi-class hinge loss for labels l, one value a row.
+                /// The multi-class hinge loss for labels l, one value per row.
                 Margins MultiMargin = multi_margin(
                     /// The exponent, 1 or 2.
                     p: u32 = 1;
-                    /// How far the label's logit should be above the others.
+                    /// The margin by which the label's logit should exceed the others.
                     margin: f32 = 1.0
                 ) => [p == 1 || p == 2, "p must be 1 or 2"] {
                     formula "w_l/K·Σ_{i≠l} max(0, margin − y_l + y_i)^p",
@@ -320,7 +319,7 @@ macro_rules! losses {
             terms {
                 /// The loss of distances y between pairs that are alike (t = 1) or not (t = −1).
                 Element HingeEmbedding = hinge_embedding(
-                    /// The distance that is asked of pairs that are not alike.
+                    /// The distance that pairs that are not alike should have.
                     margin: f32 = 1.0
                 ) {
                     formula "y if t = 1; max(0, margin − y) if t = −1",

@@ -12,11 +12,11 @@ pub enum Argument {
     Output,
     /// z itself.
     Logits,
-    /// The output's difference from the target, of an activation with limits.
+    /// The difference of the output from the target, for an activation with limits.
     Difference,
-    /// What the output lacks of a margin, of an activation with limits.
+    /// The distance of the output from a margin, for an activation with limits.
     Margin,
-    /// The output in every form that logarithms need, of an activation with such forms.
+    /// The output in all forms that the logarithms need, for an activation with forms.
     Forms,
 }
 
