@@ -1,8 +1,10 @@
 //! Software adapters run row-wise work, losses and products by kernels of their own. Here they run what
 //! GPUs run: rows that many invocations share, and tiles.
 
-use crate::common::{Within, adapters, assert_all, cpu, distributions, normal, wide};
-use crate::gpu::{with_kernels_of_gpus, without_subgroups};
+use std::sync::OnceLock;
+
+use crate::common::{Within, assert_all, cpu, distributions, normal, wide};
+use crate::gpu::Policy;
 use crate::loss::Loss;
 use crate::{Activation, Device, OutputLayer, Outputs, Reduction, Rowwise, Targets, Tensor};
 
@@ -12,17 +14,21 @@ fn within(exact: &[f32]) -> Within {
     Within::Approx { relative: 2e-6, absolute: 1e-6 * f64::from(largest) }
 }
 
+/// Every adapter, with the kernels of GPUs.
+fn as_on_gpus() -> &'static [Device] {
+    static DEVICES: OnceLock<Vec<Device>> = OnceLock::new();
+    DEVICES.get_or_init(|| Policy::devices(|_| Policy::GPUS))
+}
+
 /// The same on an adapter, as on a GPU, and on the CPU.
 fn compare(what: &str, run: impl Fn(&Device) -> Vec<Tensor>) {
     let exact: Vec<Vec<f32>> = run(cpu()).iter().map(|tensor| tensor.to_vec().unwrap()).collect();
-    for device in adapters() {
+    for device in as_on_gpus() {
         let before = device.counters().dispatches;
-        with_kernels_of_gpus(|| {
-            for (i, (found, exact)) in run(device).iter().zip(&exact).enumerate() {
-                let what = format!("{what}, output {i} on {device:?}");
-                assert_all(what, &found.to_vec().unwrap(), &wide(exact), within(exact));
-            }
-        });
+        for (i, (found, exact)) in run(device).iter().zip(&exact).enumerate() {
+            let what = format!("{what}, output {i} on {device:?}");
+            assert_all(what, &found.to_vec().unwrap(), &wide(exact), within(exact));
+        }
         assert!(device.counters().dispatches > before, "{device:?} did nothing");
     }
 }
@@ -53,18 +59,20 @@ fn subgroups_change_no_bit() {
     // Rows that one invocation has, that a subgroup has, and that a workgroup has; and short ones that lie
     // across the tensor.
     let shapes = [([3, 7], 1), ([9, 64], 1), ([5, 1000], 1), ([2, 4100], 1), ([700, 37], 0)];
-    let devices = adapters();
+    let without = Policy::devices(|_| Policy { subgroups: false, ..Policy::GPUS });
     let features = |device: &Device| device.wgpu().unwrap().0.features();
-    let able = |device: &&Device| features(device).contains(wgpu::Features::SUBGROUP);
-    assert!(devices.iter().any(|device| able(&device)), "no adapter has subgroups");
-    for device in devices.iter().filter(able) {
+    let able =
+        |(device, _): &(&Device, &Device)| features(device).contains(wgpu::Features::SUBGROUP);
+    let pairs: Vec<(&Device, &Device)> = as_on_gpus().iter().zip(&without).filter(able).collect();
+    assert!(!pairs.is_empty(), "no adapter has subgroups");
+    for (by_subgroups, by_memory) in pairs {
         for (shape, axis) in shapes {
             let mut values = normal(shape[0] * shape[1], 3.0, 1);
             values[2] = -0.0;
             let dy = normal(values.len(), 1.0, 2);
             let nan = values.len() / 2;
             values[nan] = f32::NAN;
-            let run = |activation| {
+            let run = |activation, device: &Device| {
                 let rowwise = Rowwise::new(activation).unwrap().axis(axis);
                 let z = device.tensor(&values, shape).unwrap();
                 let dy = device.tensor(&dy, shape).unwrap();
@@ -74,17 +82,13 @@ fn subgroups_change_no_bit() {
                 [y, dz, mse].map(|tensor| tensor.to_vec().unwrap())
             };
             for activation in Activation::all().filter(Activation::is_rowwise) {
-                with_kernels_of_gpus(|| {
-                    let by_subgroups = run(activation);
-                    without_subgroups(|| {
-                        let what = format!("{activation} of {shape:?} on {device:?}");
-                        for (found, expected) in by_subgroups.iter().zip(run(activation)) {
-                            let mut pairs = found.iter().zip(&expected);
-                            let wrong = pairs.position(|(a, b)| a.to_bits() != b.to_bits());
-                            assert_eq!(wrong, None, "{what}");
-                        }
-                    });
-                });
+                let expected = run(activation, by_memory);
+                let what = format!("{activation} of {shape:?} on {by_subgroups:?}");
+                for (found, expected) in run(activation, by_subgroups).iter().zip(expected) {
+                    let mut pairs = found.iter().zip(&expected);
+                    let wrong = pairs.position(|(a, b)| a.to_bits() != b.to_bits());
+                    assert_eq!(wrong, None, "{what}");
+                }
             }
         }
     }

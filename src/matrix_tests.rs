@@ -7,12 +7,12 @@ use rayon::prelude::*;
 
 use wgrad_formula::formulas::PointwiseFunction;
 
-use crate::backend::{Bias, Epilogue, Matrix, OpOf, Product, Rows};
-use crate::common::narrow;
+use crate::backend::{Bias, DeviceKind, Epilogue, Matrix, OpOf, Product, Rows};
+use crate::common::narrow_wgpu;
 use crate::device::Device;
 use crate::device::tensor::Tensor;
 use crate::dtype::DType;
-use crate::gpu::{Family, Patch, Tile, Variant, forced};
+use crate::gpu::{Family, GpuBackend, Patch, Policy, Tile, Variant};
 use crate::{on_every_device, reference};
 
 fn whole_numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -176,6 +176,11 @@ fn check_column_sum(device: &Device, rows: usize, width: usize, offset: usize, a
     assert_eq!(output.to_vec().unwrap(), expected, "{what}");
 }
 
+/// Every adapter, where this variant computes all products that it can.
+fn devices(variant: Variant) -> Vec<Device> {
+    Policy::devices(|kind| Policy { product: Some(variant), ..Policy::of(kind) })
+}
+
 /// The kernels for processors and for GPUs, with small and large blocks and with slices.
 const VARIANTS: [Variant; 7] = [
     Variant { family: Family::Small, slices: 1 },
@@ -196,38 +201,7 @@ on_every_device! {
             let place = |offset, beside| Place { offset, beside, transposed: false };
             check_all(device, shape, [place(i, 3), place(64 + i, 0), place(63, 1)]);
             check_all(device, shape, [place(1000, 0), place(1, 70), place(2, 0)]);
-        }
-    }
-
-    fn every_kernel_of_the_family_multiplies(device) {
-        for variant in VARIANTS {
-            forced(variant, || {
-                let shapes = [[1, 1, 1], [3, 20, 5], [17, 36, 33], [70, 48, 66], [130, 68, 140]];
-                // Drivers for processors take long to compile kernels with tiles, and all tiles are read and
-                // written in the same way.
-                if [Tile::LARGE, Tile::SMALL].map(Family::Tiles).contains(&variant.family) {
-                    shapes.iter().for_each(|&shape| check_in_vectors(device, shape, [0b100, 0b011]));
-                    return;
-                }
-                for shape in shapes {
-                    check_all(device, shape, [WHOLE; 3]);
-                    check_in_vectors(device, shape, 0..8);
-                }
-                check_all(device, [3, 40_000, 2], [WHOLE; 3]);
-                for shape in [[4, 0, 6], [0, 3, 2], [3, 2, 0]] {
-                    check_all(device, shape, [WHOLE; 3]);
-                }
-            });
-        }
-    }
-
-    fn halves_are_multiplied_by_cooperative_matrices_or_without(device) {
-        for (patch, slices) in Patch::ALL.into_iter().flat_map(|it| [(it, 1), (it, 3)]) {
-            forced(Variant { family: Family::Cooperative(patch), slices }, || {
-                for shape in [[3, 20, 5], [17, 36, 33], [70, 100, 66], [130, 68, 140]] {
-                    check_in_vectors(device, shape, 0..8);
-                }
-            });
+            check_in_vectors(device, shape, 0..8);
         }
     }
 
@@ -295,9 +269,48 @@ on_every_device! {
 }
 
 #[test]
+fn every_kernel_of_the_family_multiplies() {
+    let shapes = [[1, 1, 1], [3, 20, 5], [17, 36, 33], [70, 48, 66], [130, 68, 140]];
+    for variant in VARIANTS {
+        for device in &devices(variant) {
+            // Drivers for processors take long to compile kernels with tiles, and all tiles are read and
+            // written in the same way.
+            if [Tile::LARGE, Tile::SMALL].map(Family::Tiles).contains(&variant.family) {
+                shapes.iter().for_each(|&shape| check_in_vectors(device, shape, [0b100, 0b011]));
+                continue;
+            }
+            for shape in shapes {
+                check_all(device, shape, [WHOLE; 3]);
+                check_in_vectors(device, shape, 0..8);
+            }
+            check_all(device, [3, 40_000, 2], [WHOLE; 3]);
+            for shape in [[4, 0, 6], [0, 3, 2], [3, 2, 0]] {
+                check_all(device, shape, [WHOLE; 3]);
+            }
+        }
+    }
+}
+
+#[test]
+fn halves_are_multiplied_by_cooperative_matrices_or_without() {
+    for (patch, slices) in Patch::ALL.into_iter().flat_map(|it| [(it, 1), (it, 3)]) {
+        for device in &devices(Variant { family: Family::Cooperative(patch), slices }) {
+            for shape in [[3, 20, 5], [17, 36, 33], [70, 100, 66], [130, 68, 140]] {
+                check_in_vectors(device, shape, 0..8);
+            }
+        }
+    }
+}
+
+#[test]
 fn parts_larger_than_a_binding_are_seen_in_windows() {
     // 262 144 elements can be bound.
-    let device = narrow();
+    let narrow = |policy: fn(DeviceKind) -> Policy| {
+        let (adapter, device, queue) = narrow_wgpu();
+        let backend = GpuBackend::adopt(&adapter, device, queue).unwrap();
+        policy(adapter.get_info().device_type.into()).on(backend)
+    };
+    let device = narrow(Policy::of);
     let place = |offset, beside| Place { offset, beside, transposed: false };
     for shape in
         [[3, 5, 270_000], [270_000, 2, 3], [2, 270_000, 3], [520, 30, 530], [520, 530, 540]]
@@ -305,9 +318,11 @@ fn parts_larger_than_a_binding_are_seen_in_windows() {
         check_all(&device, shape, [place(9, 1), place(1000, 0), place(77, 2)]);
     }
     // In slices, whose sums together would be larger, too.
-    forced(Variant { family: Family::Tiles(Tile::SMALL), slices: 8 }, || {
-        check(&device, [300, 530, 540], [place(9, 1), place(1000, 0), place(77, 2)], false);
+    let sliced = narrow(|kind| {
+        let variant = Variant { family: Family::Tiles(Tile::SMALL), slices: 8 };
+        Policy { product: Some(variant), ..Policy::of(kind) }
     });
+    check(&sliced, [300, 530, 540], [place(9, 1), place(1000, 0), place(77, 2)], false);
     check_all(&device, [20, 30, 40], [place(100, 100_000), place(3, 300_000), place(1, 100_000)]);
     for (rows, width) in [(300_000, 1), (5000, 100), (70, 5000), (5, 200_001)] {
         for accumulate in [false, true] {

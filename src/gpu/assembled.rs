@@ -2,12 +2,10 @@
 //! `cargo xtask isa`.
 
 use super::conversions::{self, Conversions};
-use super::kernel::{Kernel, MatMul, TargetKind, Template, Uses};
+use super::kernel::{Kernel, TargetKind, Template, Uses};
 use super::subgroups::{self, Subgroups};
-#[cfg(test)]
-use super::variant::Patch;
-use super::variant::Tile;
-use crate::backend::{Argument, Binary, RowProduct, Unary};
+use super::table::With;
+use crate::backend::{Argument, Unary};
 use crate::dtype::DType;
 use wgrad_formula::formulas::{
     Formula, Function, Head, Pair, PointwiseFunction, RowFunction, TermFunction, Unit,
@@ -68,7 +66,7 @@ pub(super) fn kernels_of_any_numbers() -> Vec<AssembledKernel> {
 fn assemble(kernel: &Kernel) -> AssembledKernel {
     AssembledKernel {
         label: kernel.label(),
-        kind: kind(kernel.template),
+        kind: kernel.template.row().kind,
         source: kernel.source(),
         constants: kernel.constants.clone(),
     }
@@ -77,204 +75,99 @@ fn assemble(kernel: &Kernel) -> AssembledKernel {
 /// The kernels with cooperative matrices, which have no translation but for Vulkan.
 #[cfg(test)]
 pub(super) fn cooperative_kernels() -> Vec<Kernel> {
-    let templates = Patch::ALL.into_iter().flat_map(|patch| {
-        [false, true].map(|output_vectors| Template::MatMulCooperative { patch, output_vectors })
-    });
-    templates.map(|it| Kernel::new(it).activation(PointwiseFunction::Tanh)).collect()
+    let mut templates = Template::all();
+    templates.retain(|template| matches!(template, Template::MatMulCooperative { .. }));
+    templates.into_iter().map(|it| Kernel::new(it).activation(PointwiseFunction::Tanh)).collect()
 }
 
-const fn kind(template: Template) -> KernelKind {
-    match template {
-        Template::Unary(_)
-        | Template::Binary(_)
-        | Template::GatedForward
-        | Template::GatedBackward
-        | Template::PreluForward
-        | Template::LastHalf
-        | Template::Sgd { .. }
-        | Template::Adam
-        | Template::ClipNorm
-        | Template::ClipValue
-        | Template::TileGradient
-        | Template::TileLosses
-        | Template::RowWeights(_)
-        | Template::KeepRows
-        | Template::ClearRows => KernelKind::Pointwise,
-        Template::RowForward { .. }
-        | Template::RowProduct { .. }
-        | Template::RowJacobian
-        | Template::PreluBackward
-        | Template::RowSum
-        | Template::LossTerms { .. }
-        | Template::RowTerms { .. }
-        | Template::SoftmaxCrossEntropy { .. }
-        | Template::MultiMargin
-        | Template::TileStatistics
-        | Template::Sum
-        | Template::ColumnSum
-        | Template::MatMulSlices
-        | Template::SquareSums
-        | Template::ClipFactor => KernelKind::Reduction,
-        Template::MatMul(_) | Template::MatMulSmall | Template::MatMulCooperative { .. } => {
-            KernelKind::Product
-        }
-    }
-}
-
-/// The losses of an output in more parts than one, with each activation and each loss that there is for them.
-fn of_parts(targets: TargetKind) -> Vec<Kernel> {
-    let is_wanted = |Pair { activation, term, argument }: &Pair| match argument {
-        Argument::Output | Argument::Logits => false,
-        Argument::Forms => true,
-        Argument::Difference | Argument::Margin => {
-            *term == TermFunction::Mse || *activation == PointwiseFunction::Tanh
-        }
-    };
-    let kernel = |head: Head| match head {
-        Head::Terms(pair) if is_wanted(&pair) => {
-            let argument = pair.argument;
-            let kernel = Kernel::new(Template::LossTerms { targets, argument, vectors: true });
-            Some(kernel.activation(pair.activation).loss(Formula::Terms(pair.term)))
-        }
-        Head::RowTerms { function, term } => {
-            let kernel = Kernel::new(Template::RowTerms { targets, view: term.view() });
-            Some(kernel.activation(function).loss(Formula::Terms(term)))
-        }
-        _ => None,
-    };
-    let losses = TermFunction::ALL
-        .iter()
-        .filter(|loss| targets == TargetKind::Dense || loss.unit() == Unit::Row);
-    let pairs = activations().flat_map(|activation| {
-        losses.clone().filter_map(move |&loss| Head::of_pair(activation, Formula::Terms(loss)))
-    });
-    pairs.filter_map(kernel).collect()
-}
-
-/// All activations.
-fn activations() -> impl Iterator<Item = Function> {
-    let pointwise = PointwiseFunction::ALL.iter().map(|&function| Function::Pointwise(function));
-    pointwise.chain(RowFunction::ALL.iter().map(|&function| Function::Rows(function)))
-}
-
-fn kernels(uses: Uses) -> Vec<Kernel> {
-    let mut kernels = vec![
-        Kernel::new(Template::Sum),
-        Kernel::new(Template::ColumnSum),
-        Kernel::new(Template::LastHalf),
-        Kernel::new(Template::Sgd { momentum: false }),
-        Kernel::new(Template::Sgd { momentum: true }),
-        Kernel::new(Template::Adam),
-        Kernel::new(Template::SquareSums),
-        Kernel::new(Template::ClipFactor),
-        Kernel::new(Template::ClipNorm),
-        Kernel::new(Template::ClipValue),
-        Kernel::new(Template::PreluForward),
-        Kernel::new(Template::PreluBackward),
-        Kernel::new(Template::RowSum),
-        Kernel::new(Template::KeepRows),
-        Kernel::new(Template::KeepRows).types([DType::F16, DType::F32]),
-        Kernel::new(Template::ClearRows),
-    ];
-    for activation in activations() {
-        let templates = match activation {
-            Function::Rows(_) => vec![
-                Template::RowForward { vectors: false, held: false },
-                Template::RowForward { vectors: false, held: true },
-                Template::RowForward { vectors: true, held: false },
-                Template::RowForward { vectors: true, held: true },
-                Template::RowProduct { product: RowProduct::Backward, vectors: false },
-                Template::RowProduct { product: RowProduct::Backward, vectors: true },
-                Template::RowProduct { product: RowProduct::Jvp, vectors: false },
-                Template::RowJacobian,
-            ],
-            Function::Pointwise(function) => {
-                let mut templates = vec![
-                    Template::Unary(Unary::Forward),
-                    Template::Unary(Unary::Derivative),
-                    Template::Unary(Unary::SecondDerivative),
-                    Template::Binary(Binary::Backward),
-                    Template::MatMul(MatMul {
-                        tile: None,
-                        a_vectors: true,
-                        b_vectors: true,
-                        output_vectors: true,
-                    }),
-                    Template::MatMulSlices,
-                    Template::GatedForward,
-                    Template::GatedBackward,
-                ];
-                if function.has_derivative_from_output() {
-                    templates.push(Template::Unary(Unary::DerivativeFromOutput));
-                    templates.push(Template::Binary(Binary::BackwardFromOutput));
+/// Every variant of the table.
+pub(super) fn kernels(uses: Uses) -> Vec<Kernel> {
+    let mut kernels = Vec::new();
+    for template in Template::all() {
+        for (with, types) in template.row().variants {
+            for (activation, loss) in functions(with) {
+                let mut kernel = Kernel::new(template);
+                if let Some(activation) = activation {
+                    kernel = kernel.activation(activation);
                 }
-                templates
-            }
-        };
-        for template in templates {
-            let kernel = Kernel::new(template).activation(activation);
-            if template.takes_types() {
-                kernels.push(kernel.clone().types([DType::F16; 2]));
-            }
-            kernels.push(kernel);
-        }
-    }
-    for types in [[DType::F16, DType::F32], [DType::F32, DType::F16]] {
-        for template in [Template::Unary(Unary::Forward), Template::Binary(Binary::Backward)] {
-            kernels
-                .push(Kernel::new(template).activation(PointwiseFunction::Identity).types(types));
-        }
-    }
-    for bits in 0..8 {
-        let [a_vectors, b_vectors, output_vectors] = [1, 2, 4].map(|bit| bits & bit != 0);
-        for tile in Tile::ALL.map(Some).into_iter().chain([None]) {
-            let product = MatMul { tile, a_vectors, b_vectors, output_vectors };
-            let kernel = Kernel::new(Template::MatMul(product)).activation(PointwiseFunction::Tanh);
-            kernels.push(kernel.clone().types([DType::F16; 2]));
-            kernels.push(kernel);
-        }
-    }
-    for types in [[DType::F32; 2], [DType::F16, DType::F32], [DType::F32, DType::F16]] {
-        kernels.push(Kernel::new(Template::MatMulSmall).types(types));
-    }
-    let target_kinds = [TargetKind::Dense, TargetKind::Labels];
-    for targets in target_kinds {
-        let terms =
-            |argument| Kernel::new(Template::LossTerms { targets, argument, vectors: true });
-        for &loss in TermFunction::ALL {
-            let kernel = terms(Argument::Output).activation(PointwiseFunction::Tanh);
-            kernels.push(kernel.loss(Formula::Terms(loss)));
-        }
-        kernels.extend(of_parts(targets));
-        for &loss in TermFunction::ALL {
-            let sigmoid = PointwiseFunction::Sigmoid;
-            let head = Head::of_pair(sigmoid.into(), Formula::Terms(loss));
-            if let Some(Head::Terms(Pair { term, argument: Argument::Logits, .. })) = head {
-                let kernel = terms(Argument::Logits).activation(sigmoid);
-                kernels.push(kernel.loss(Formula::Terms(term)));
+                if let Some(loss) = loss {
+                    kernel = kernel.loss(loss);
+                }
+                kernels.extend(types.iter().map(|&it| kernel.clone().types(it).using(uses)));
             }
         }
-        for (vectors, held) in [(false, false), (false, true), (true, false), (true, true)] {
-            let template =
-                Template::SoftmaxCrossEntropy { targets, in_place: false, vectors, held };
-            let kernel = Kernel::new(template).activation(RowFunction::Softmax);
-            kernels.push(kernel.loss(Formula::LogSumExp));
-        }
-        kernels.push(Kernel::new(Template::RowWeights(targets)));
     }
-    for &activation in PointwiseFunction::ALL {
-        let (targets, argument) = (TargetKind::Dense, Argument::Output);
-        let kernel = Kernel::new(Template::LossTerms { targets, argument, vectors: false });
-        kernels.push(kernel.activation(activation).loss(Formula::Terms(TermFunction::Mse)));
-    }
-    kernels.push(Kernel::new(Template::TileStatistics).activation(RowFunction::Softmax));
-    kernels.push(Kernel::new(Template::TileGradient));
-    kernels.push(Kernel::new(Template::TileLosses));
-    kernels.push(Kernel::new(Template::MultiMargin).loss(Formula::Margins { p: 1, margin: 1.0 }));
-    let mut kernels: Vec<Kernel> = kernels.into_iter().map(|kernel| kernel.using(uses)).collect();
     let conversions = Conversions { widens: true, narrows: true };
     let identity =
         Kernel::new(Template::Unary(Unary::Forward)).activation(PointwiseFunction::Identity);
     kernels.push(identity.types([DType::F16; 2]).using(Uses { conversions, ..uses }));
     kernels
+}
+
+/// The activations and losses of variants.
+fn functions(with: With) -> Vec<(Option<Function>, Option<Formula>)> {
+    let alone = |function: Function| (Some(function), None);
+    let with_loss = |function: PointwiseFunction, loss| (Some(function.into()), Some(loss));
+    let pointwise = || PointwiseFunction::ALL.iter().copied();
+    let terms = || TermFunction::ALL.iter().copied().map(Formula::Terms);
+    match with {
+        With::Nothing => vec![(None, None)],
+        With::One(activation) => vec![alone(activation)],
+        With::Pointwise => pointwise().map(|it| alone(it.into())).collect(),
+        With::FromOutput => {
+            let functions = pointwise().filter(|it| it.has_derivative_from_output());
+            functions.map(|it| alone(it.into())).collect()
+        }
+        With::Rowwise => RowFunction::ALL.iter().map(|&it| alone(it.into())).collect(),
+        With::Loss(activation, loss) => vec![(activation, Some(loss))],
+        With::PointwiseLoss => {
+            pointwise().map(|it| with_loss(it, Formula::Terms(TermFunction::Mse))).collect()
+        }
+        With::Terms => terms().map(|loss| with_loss(PointwiseFunction::Tanh, loss)).collect(),
+        With::Logits => {
+            let sigmoid = PointwiseFunction::Sigmoid;
+            let of_logits = terms().filter_map(|loss| match Head::of_pair(sigmoid.into(), loss)? {
+                Head::Terms(pair) if pair.argument == Argument::Logits => Some(pair.term),
+                _ => None,
+            });
+            of_logits.map(|term| with_loss(sigmoid, Formula::Terms(term))).collect()
+        }
+        With::Pairs(targets, argument) => pairs(targets, argument),
+        With::RowPairs(targets, view) => {
+            let losses: Vec<TermFunction> =
+                losses(targets).filter(|loss| loss.view() == view).collect();
+            let pairs = RowFunction::ALL.iter().flat_map(|&function| {
+                losses.iter().filter_map(move |&loss| {
+                    let head = Head::of_pair(function.into(), Formula::Terms(loss))?;
+                    let pair = (Some(function.into()), Some(Formula::Terms(loss)));
+                    head.is_of_rows().then_some(pair)
+                })
+            });
+            pairs.collect()
+        }
+    }
+}
+
+/// The losses of terms that take such targets.
+fn losses(targets: TargetKind) -> impl Iterator<Item = TermFunction> {
+    let takes = move |loss: &TermFunction| targets == TargetKind::Dense || loss.unit() == Unit::Row;
+    TermFunction::ALL.iter().copied().filter(takes)
+}
+
+/// The pairs whose loss is computed from this; of a shifted output, with one activation or one loss.
+fn pairs(targets: TargetKind, argument: Argument) -> Vec<(Option<Function>, Option<Formula>)> {
+    let shifts = matches!(argument, Argument::Difference | Argument::Margin);
+    let is_wanted = |pair: &Pair| {
+        let is_shown = pair.term == TermFunction::Mse || pair.activation == PointwiseFunction::Tanh;
+        pair.argument == argument && (is_shown || !shifts)
+    };
+    let losses: Vec<TermFunction> = losses(targets).collect();
+    let heads = PointwiseFunction::ALL.iter().flat_map(|&function| {
+        losses.iter().filter_map(move |&loss| Head::of_pair(function.into(), Formula::Terms(loss)))
+    });
+    let pairs = heads.filter_map(|head| match head {
+        Head::Terms(pair) if is_wanted(&pair) => Some(pair),
+        _ => None,
+    });
+    pairs.map(|it| (Some(it.activation.into()), Some(Formula::Terms(it.term)))).collect()
 }

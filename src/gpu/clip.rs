@@ -7,14 +7,38 @@ use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::operand::{groups, pieces, window};
 use super::operations::{ZERO, run};
+use super::parameters::parameters;
 use crate::backend::Storage;
 use crate::error::Result;
 
-/// The elements whose squares a workgroup adds up.
+/// The elements whose squares a workgroup adds up. Not measured: other numbers.
 const CHUNK: usize = 4096;
 
-/// The elements that a workgroup of the kernels that clip has.
+/// The elements that a workgroup of the kernels that clip has, four an invocation, as in those kernels' WGSL. Not
+/// measured: other numbers.
 const CLIPPED: usize = 1024;
+
+parameters! {
+    struct SquareSumsParameters { elements: u32, zero: u32, input_base: u32, output_base: u32, }
+}
+
+parameters! {
+    struct ClipFactorParameters {
+        chunks: u32,
+        zero: u32,
+        max_norm: f32,
+        mantissa: f32,
+        exponent: i32,
+    }
+}
+
+parameters! {
+    struct ClipNormParameters { elements: u32, zero: u32, base: u32, }
+}
+
+parameters! {
+    struct ClipValueParameters { elements: u32, zero: u32, base: u32, limit: f32, }
+}
 
 pub(super) fn norm(
     context: &Arc<Context>,
@@ -36,7 +60,12 @@ pub(super) fn norm(
             let count = length.div_ceil(CHUNK);
             let input = window(gradient.gpu()?, start, length);
             let sums = window(&sums, 2 * chunk, 2 * count);
-            let parameters = [length as u32, ZERO, input.base, sums.base];
+            let parameters = SquareSumsParameters {
+                elements: length as u32,
+                zero: ZERO,
+                input_base: input.base,
+                output_base: sums.base,
+            };
             run(context, &kernel, &[input.binding, sums.binding], &parameters, groups(count))?;
             chunk += count;
         }
@@ -45,8 +74,8 @@ pub(super) fn norm(
     let kernel = Kernel::new(Template::ClipFactor);
     let bindings = [window(&sums, 0, 2 * chunks), window(norm, 0, 1), window(&factors, 0, 2)];
     let (mantissa, exponent) = normalised(max_norm);
-    let limit = [max_norm.to_bits(), mantissa.to_bits(), exponent as u32];
-    let parameters: Vec<u32> = [chunks as u32, ZERO].into_iter().chain(limit).collect();
+    let parameters =
+        ClipFactorParameters { chunks: chunks as u32, zero: ZERO, max_norm, mantissa, exponent };
     run(context, &kernel, &bindings.map(|window| window.binding), &parameters, groups(1))?;
 
     let kernel = Kernel::new(Template::ClipNorm);
@@ -54,7 +83,8 @@ pub(super) fn norm(
         for (start, length) in pieces(*elements, context.window_elements()) {
             let values = window(gradient.gpu()?, start, length);
             let bindings = [window(&factors, 0, 2).binding, values.binding];
-            let parameters = [length as u32, ZERO, values.base];
+            let parameters =
+                ClipNormParameters { elements: length as u32, zero: ZERO, base: values.base };
             run(context, &kernel, &bindings, &parameters, groups(length.div_ceil(CLIPPED)))?;
         }
     }
@@ -77,7 +107,8 @@ pub(super) fn value(context: &Context, gradients: &[(&Storage, usize)], limit: f
     for (gradient, elements) in gradients {
         for (start, length) in pieces(*elements, context.window_elements()) {
             let values = window(gradient.gpu()?, start, length);
-            let parameters = [length as u32, ZERO, values.base, limit.to_bits()];
+            let elements = length as u32;
+            let parameters = ClipValueParameters { elements, zero: ZERO, base: values.base, limit };
             let dispatch = groups(length.div_ceil(CLIPPED));
             run(context, &kernel, &[values.binding], &parameters, dispatch)?;
         }

@@ -7,11 +7,23 @@ use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::operand::{groups, input, pieces, window};
 use super::operations::{WORKGROUP, ZERO, rows_window, run};
+use super::parameters::parameters;
 use crate::backend::Rows;
 use crate::error::Result;
 
-/// The rows that an invocation of the column-sum kernel adds up.
+/// The rows that an invocation of the column-sum kernel adds up. Not measured: other numbers.
 const COLUMN_CHUNK: usize = 64;
+
+parameters! {
+    struct ColumnSumParameters {
+        rows: u32,
+        width: u32,
+        zero: u32,
+        input_base: u32,
+        output_base: u32,
+        accumulates: u32,
+    }
+}
 
 /// The sum over all rows, to the output from the offset on.
 pub(super) fn column_sum(
@@ -35,8 +47,14 @@ pub(super) fn column_sum(
             let elements = length.div_ceil(COLUMN_CHUNK).max(1) * width;
             let rows = rows_window(&source, first, length, width);
             let sums = window(sums, at, elements);
-            let parameters =
-                [length as u32, width as u32, ZERO, rows.base, sums.base, u32::from(accumulates)];
+            let parameters = ColumnSumParameters {
+                rows: length as u32,
+                width: width as u32,
+                zero: ZERO,
+                input_base: rows.base,
+                output_base: sums.base,
+                accumulates: u32::from(accumulates),
+            };
             let dispatch = groups(elements.div_ceil(WORKGROUP));
             run(context, &kernel, &[rows.binding, sums.binding], &parameters, dispatch)
         };

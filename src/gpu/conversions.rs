@@ -18,7 +18,7 @@ const WIDENING: u32 = 1;
 const NARROWING: u32 = 2;
 
 /// Which conversions kernels may leave to the device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Conversions {
     pub(super) widens: bool,
     pub(super) narrows: bool,

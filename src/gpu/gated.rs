@@ -7,15 +7,39 @@ use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::operand::{groups, input};
 use super::operations::{RowPass, WORKGROUP, ZERO, rows_window, run};
+use super::parameters::parameters;
 use crate::backend::GatedCall;
 use crate::error::Result;
 
-/// The parameters of both kernels, for so many rows.
-fn parameters(call: GatedCall, count: usize, bases: [u32; 3]) -> [u32; 8] {
-    let width = call.rows.width;
-    let (value, gate) = call.offsets();
-    let [x, y, dx] = bases;
-    [(count * width) as u32, width as u32, ZERO, value as u32, gate as u32, x, y, dx]
+parameters! {
+    struct GatedParameters {
+        elements: u32,
+        width: u32,
+        zero: u32,
+        value_offset: u32,
+        gate_offset: u32,
+        x_base: u32,
+        y_base: u32,
+        dx_base: u32,
+    }
+}
+
+impl GatedParameters {
+    /// For this number of rows; `y_base` is dy's in the backward pass.
+    fn new(call: GatedCall, count: usize, [x_base, y_base, dx_base]: [u32; 3]) -> Self {
+        let width = call.rows.width;
+        let (value, gate) = call.offsets();
+        Self {
+            elements: (count * width) as u32,
+            width: width as u32,
+            zero: ZERO,
+            value_offset: value as u32,
+            gate_offset: gate as u32,
+            x_base,
+            y_base,
+            dx_base,
+        }
+    }
 }
 
 pub(super) fn forward(
@@ -30,7 +54,7 @@ pub(super) fn forward(
     for (first, count) in (RowPass { rows, output_width: width, loops: None }).windows(context)? {
         let x = rows_window(&x, first, count, rows.width);
         let y = rows_window(y, first, count, width);
-        let parameters = parameters(call, count, [x.base, y.base, 0]);
+        let parameters = GatedParameters::new(call, count, [x.base, y.base, 0]);
         let dispatch = groups((count * width).div_ceil(WORKGROUP));
         run(context, &kernel, &[x.binding, y.binding], &parameters, dispatch)?;
     }
@@ -53,7 +77,7 @@ pub(super) fn backward(
         let x = rows_window(&x, first, count, rows.width);
         let dy = rows_window(&dy, first, count, width);
         let dx = rows_window(dx, first, count, rows.width);
-        let parameters = parameters(call, count, [x.base, dy.base, dx.base]);
+        let parameters = GatedParameters::new(call, count, [x.base, dy.base, dx.base]);
         let dispatch = groups((count * width).div_ceil(WORKGROUP));
         run(context, &kernel, &[x.binding, dy.binding, dx.binding], &parameters, dispatch)?;
     }

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::operand::{Window, groups, window};
 use super::operations::run;
+use super::parameters::parameters;
 use crate::dtype::DType;
 use crate::error::Result;
 
@@ -29,9 +30,13 @@ pub(super) fn window_of(
     }
 }
 
-/// Whether the last word of so many halves must not be written whole.
+/// Whether the last word of this number of halves must not be written whole.
 pub(super) fn shares_last_word(buffer: &Buffer, halves: usize) -> bool {
     buffer.is_adopted() && !halves.is_multiple_of(2)
+}
+
+parameters! {
+    struct LastHalfParameters { input_base: u32, output_base: u32, }
 }
 
 /// Copies an odd number of halves; the one behind them stays as it is.
@@ -48,7 +53,7 @@ pub(super) fn copy_odd(
         context.record(|recorder| recorder.copy(from, to, bytes))?;
     }
     let (from, to) = (window(from, whole, 1), window(to, whole, 1));
-    let parameters = [from.base, to.base];
+    let parameters = LastHalfParameters { input_base: from.base, output_base: to.base };
     let kernel = Kernel::new(Template::LastHalf);
     run(context, &kernel, &[from.binding, to.binding], &parameters, groups(1))
 }

@@ -8,10 +8,23 @@ use super::halves::window_of;
 use super::kernel::{Kernel, Template};
 use super::operand::{groups, pieces, window};
 use super::operations::{WORKGROUP, run};
+use super::parameters::parameters;
 use super::recorder::Binding;
 use crate::backend::{Ignored, Rows, Storage};
 use crate::dtype::DType;
 use crate::error::Result;
+
+parameters! {
+    struct IgnoredRowsParameters {
+        elements: u32,
+        width: u32,
+        column: u32,
+        ignore_index: i32,
+        labels_base: u32,
+        input_base: u32,
+        output_base: u32,
+    }
+}
 
 /// Copies rows with zeros in the place of those that are ignored, to the beginning of the output.
 pub(super) fn keep(
@@ -78,15 +91,15 @@ impl Place {
         let (row, column) = (start / width, start % width);
         let labels =
             window(ignored.labels.gpu()?, first_row + row, (column + length).div_ceil(width));
-        let parameters = [
-            length as u32,
-            width as u32,
-            column as u32,
-            ignored.label as u32,
-            labels.base,
+        let parameters = IgnoredRowsParameters {
+            elements: length as u32,
+            width: width as u32,
+            column: column as u32,
+            ignore_index: ignored.label,
+            labels_base: labels.base,
             input_base,
             output_base,
-        ];
+        };
         let bindings: Vec<Binding<'_>> =
             std::iter::once(labels.binding).chain(tensors.iter().copied()).collect();
         run(context, kernel, &bindings, &parameters, groups(length.div_ceil(WORKGROUP)))

@@ -8,6 +8,7 @@ use super::halves::window_of;
 use super::kernel::{Kernel, MatMul, Template};
 use super::operand::{Window, groups, input, pieces, window};
 use super::operations::{WORKGROUP, ZERO, run};
+use super::parameters::parameters;
 use super::variant::{DEPTH, Extent, Family, Variant};
 use crate::backend::{Bias, Epilogue, Matrix, Product};
 use crate::dtype::DType;
@@ -17,6 +18,43 @@ use wgrad_formula::formulas::PointwiseFunction;
 /// The terms that an invocation adds up one after the other, at most. Longer sums are continued: that
 /// loses fewer digits, and lavapipe silently ends a kernel's loops after 65 535 iterations.
 const INNER: usize = 1 << 14;
+
+parameters! {
+    struct ProductParameters {
+        rows: u32,
+        columns: u32,
+        inner: u32,
+        zero: u32,
+        a_stride: u32,
+        b_stride: u32,
+        output_stride: u32,
+        a_base: u32,
+        b_base: u32,
+        bias_base: u32,
+        output_base: u32,
+        biased: u32,
+        accumulates: u32,
+        slice: u32,
+        slice_stride: u32,
+        a_transposed: u32,
+        b_transposed: u32,
+    }
+}
+
+parameters! {
+    struct SlicesParameters {
+        rows: u32,
+        columns: u32,
+        slices: u32,
+        zero: u32,
+        sums_base: u32,
+        bias_base: u32,
+        output_base: u32,
+        output_stride: u32,
+        biased: u32,
+        accumulates: u32,
+    }
+}
 
 /// A matrix on the GPU, of which the kernel sees a part at a time.
 struct Operand<'a> {
@@ -51,7 +89,7 @@ impl<'a> Operand<'a> {
         self.vectors = aligned && self.buffer.is_padded();
     }
 
-    /// The rows, of this many columns, that a window of so many elements holds.
+    /// The number of rows with this number of columns that a window of `elements` holds.
     fn fitting(&self, columns: usize, elements: usize) -> usize {
         elements.saturating_sub(columns) / self.matrix.stride.max(1) + 1
     }
@@ -106,7 +144,7 @@ pub(super) fn matmul(context: &Arc<Context>, product: Product<'_>) -> Result<()>
     let bias = bias.transpose()?;
     let extent = Extent { rows, inner, columns };
     let variant =
-        |cooperates| Variant::of(context.info.kind, extent, product.b.transposed, cooperates);
+        |cooperates| Variant::of(context.policy, extent, product.b.transposed, cooperates);
     let halves = [a.dtype, b.dtype] == [DType::F16; 2];
     let mut chosen = variant(halves && context.cooperates());
 
@@ -176,18 +214,18 @@ impl Call<'_> {
         let bias = self.bias.as_ref().filter(|_| part.last);
         let bias_window = self.bias_window(bias, part, columns);
         let sums = whole();
-        let parameters = [
-            rows as u32,
-            columns as u32,
-            slices as u32,
-            ZERO,
-            sums.base,
-            bias_window.base,
-            output.base,
-            stride as u32,
-            u32::from(bias.is_some()),
-            u32::from(part.adds),
-        ];
+        let parameters = SlicesParameters {
+            rows: rows as u32,
+            columns: columns as u32,
+            slices: slices as u32,
+            zero: ZERO,
+            sums_base: sums.base,
+            bias_base: bias_window.base,
+            output_base: output.base,
+            output_stride: stride as u32,
+            biased: u32::from(bias.is_some()),
+            accumulates: u32::from(part.adds),
+        };
         let bindings = [sums.binding, bias_window.binding, output.binding];
         let kernel = Kernel::new(Template::MatMulSlices).activation(self.activation(part));
         let dispatch = groups((rows * columns).div_ceil(WORKGROUP));
@@ -254,25 +292,25 @@ impl Call<'_> {
         let b = self.b.window(part.inner, part.column, inner, columns);
         let bias = self.bias.as_ref().filter(|_| part.last && finishes);
         let bias_window = self.bias_window(bias, part, columns);
-        let parameters = [
-            rows as u32,
-            columns as u32,
-            inner as u32,
-            ZERO,
-            self.a.matrix.stride as u32,
-            self.b.matrix.stride as u32,
-            stride as u32,
-            a.base,
-            b.base,
-            bias_window.base,
-            output.base,
-            u32::from(bias.is_some()),
-            u32::from(part.adds && finishes),
-            slice as u32,
-            (rows * columns) as u32,
-            u32::from(self.a.matrix.transposed),
-            u32::from(self.b.matrix.transposed),
-        ];
+        let parameters = ProductParameters {
+            rows: rows as u32,
+            columns: columns as u32,
+            inner: inner as u32,
+            zero: ZERO,
+            a_stride: self.a.matrix.stride as u32,
+            b_stride: self.b.matrix.stride as u32,
+            output_stride: stride as u32,
+            a_base: a.base,
+            b_base: b.base,
+            bias_base: bias_window.base,
+            output_base: output.base,
+            biased: u32::from(bias.is_some()),
+            accumulates: u32::from(part.adds && finishes),
+            slice: slice as u32,
+            slice_stride: (rows * columns) as u32,
+            a_transposed: u32::from(self.a.matrix.transposed),
+            b_transposed: u32::from(self.b.matrix.transposed),
+        };
         let activation = if finishes { self.activation(part) } else { PointwiseFunction::Identity };
         let vectors =
             [output.base as usize, stride, columns].iter().all(|number| number.is_multiple_of(4));

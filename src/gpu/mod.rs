@@ -17,11 +17,14 @@ mod loss;
 mod matrix;
 #[cfg(test)]
 mod memory_tests;
+mod numbers;
 mod operand;
 mod operations;
 mod optimizer;
+mod parameters;
 mod pipeline;
 mod plan;
+mod policy;
 mod poller;
 mod prelu;
 mod probe;
@@ -33,6 +36,7 @@ mod run;
 mod shader_tests;
 mod sources;
 mod subgroups;
+mod table;
 mod upload;
 mod variant;
 
@@ -42,9 +46,9 @@ pub(crate) use adapter::{enumerate, open};
 pub use assembled::{AssembledKernel, KernelKind, assembled_kernels};
 use buffer::Buffer;
 #[cfg(test)]
-pub(crate) use subgroups::without_subgroups;
+pub(crate) use policy::Policy;
 #[cfg(test)]
-pub(crate) use variant::{Family, Patch, Tile, Variant, forced, with_kernels_of_gpus};
+pub(crate) use variant::{Family, Patch, Tile, Variant};
 
 use crate::backend::{
     Backend, Bounds, Contents, Counters, DeviceInfo, Memory, Op, Preparation, Purpose, Reading,

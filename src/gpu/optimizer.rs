@@ -7,6 +7,7 @@ use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::operand::{groups, pieces, vector_input, vector_output, vector_window};
 use super::operations::{WORKGROUP, ZERO, run};
+use super::parameters::{Parameters, parameters};
 use crate::backend::{AdamStep, SgdStep, Update};
 use crate::error::Result;
 
@@ -26,13 +27,41 @@ pub(super) fn reserve(context: &Arc<Context>, updates: &[Update<'_>]) -> Result<
     copies.map(|length| context.workspace(length)).collect::<Result<Vec<_>>>().map(drop)
 }
 
-/// Runs a kernel on the gradient, the weights and the state that goes with them.
-fn step<const N: usize>(
+parameters! {
+    struct SgdParameters {
+        vectors: u32,
+        zero: u32,
+        learning_rate: f32,
+        momentum: f32,
+        weight_decay: f32,
+    }
+}
+
+parameters! {
+    struct AdamParameters {
+        vectors: u32,
+        zero: u32,
+        weight_decay: f32,
+        decoupled_decay: f32,
+        kept: f32,
+        beta1: f32,
+        one_minus_beta1: f32,
+        beta2: f32,
+        one_minus_beta2: f32,
+        step_size: f32,
+        root_scale: f32,
+        epsilon: f32,
+    }
+}
+
+/// Runs a kernel on the gradient, the weights and the state that goes with them; the parameters are for this
+/// number of vec4s.
+fn step<const N: usize, P: Parameters>(
     context: &Arc<Context>,
     kernel: &Kernel,
     update: Update<'_>,
     state: [&Arc<Buffer>; N],
-    rates: &[f32],
+    parameters: impl Fn(u32) -> P,
 ) -> Result<()> {
     let elements = update.elements;
     let weights = vector_output(context, update.weights.gpu()?, elements, true)?;
@@ -41,8 +70,7 @@ fn step<const N: usize>(
         let buffers = [&gradient, &weights].into_iter().chain(state);
         let bindings: Vec<_> = buffers.map(|buffer| vector_window(buffer, start, length)).collect();
         let vectors = length.div_ceil(4);
-        let mut parameters = vec![vectors as u32, ZERO];
-        parameters.extend(rates.iter().map(|rate| rate.to_bits()));
+        let parameters = parameters(vectors as u32);
         run(context, kernel, &bindings, &parameters, groups(vectors.div_ceil(WORKGROUP)))?;
     }
     weights.finish(context)
@@ -56,10 +84,11 @@ pub(super) fn sgd(
 ) -> Result<()> {
     let SgdStep { learning_rate, momentum, weight_decay } = parameters;
     let kernel = Kernel::new(Template::Sgd { momentum: velocity.is_some() });
-    let rates = [learning_rate, momentum, weight_decay];
+    let parameters =
+        |vectors| SgdParameters { vectors, zero: ZERO, learning_rate, momentum, weight_decay };
     match velocity {
-        Some(velocity) => step(context, &kernel, update, [velocity], &rates),
-        None => step(context, &kernel, update, [], &rates),
+        Some(velocity) => step(context, &kernel, update, [velocity], parameters),
+        None => step(context, &kernel, update, [], parameters),
     }
 }
 
@@ -70,17 +99,20 @@ pub(super) fn adam(
     moments: [&Arc<Buffer>; 2],
 ) -> Result<()> {
     let AdamStep { weight_decay, decoupled_decay, kept, betas, one_minus_betas, .. } = parameters;
-    let rates = [
+    let AdamStep { step_size, root_scale, epsilon, .. } = parameters;
+    let parameters = |vectors| AdamParameters {
+        vectors,
+        zero: ZERO,
         weight_decay,
         decoupled_decay,
         kept,
-        betas[0],
-        one_minus_betas[0],
-        betas[1],
-        one_minus_betas[1],
-        parameters.step_size,
-        parameters.root_scale,
-        parameters.epsilon,
-    ];
-    step(context, &Kernel::new(Template::Adam), update, moments, &rates)
+        beta1: betas[0],
+        one_minus_beta1: one_minus_betas[0],
+        beta2: betas[1],
+        one_minus_beta2: one_minus_betas[1],
+        step_size,
+        root_scale,
+        epsilon,
+    };
+    step(context, &Kernel::new(Template::Adam), update, moments, parameters)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 
 use super::context::Context;
@@ -11,7 +11,9 @@ use super::conversions::Conversions;
 use super::disk_cache::DiskCache;
 use super::faults::guarded;
 use super::kernel::{Access, Kernel, Key, Uses};
+use super::parameters::Layout;
 use super::recorder::PARAMETERS;
+use super::table::Row;
 use crate::error::{Error, Result};
 
 /// A kernel that is compiled, or will be: by a thread of its own while others are recorded, or by who
@@ -20,6 +22,9 @@ pub(super) struct Pipeline {
     device: wgpu::Device,
     disk: Option<Arc<DiskCache>>,
     kernel: Kernel,
+    accesses: &'static [Access],
+    parameters: Layout,
+    is_of_product: bool,
     pub(super) layout: wgpu::BindGroupLayout,
     pipeline_layout: wgpu::PipelineLayout,
     compiled: OnceLock<Result<wgpu::ComputePipeline>>,
@@ -28,9 +33,11 @@ pub(super) struct Pipeline {
 impl Pipeline {
     fn new(device: &wgpu::Device, disk: Option<Arc<DiskCache>>, kernel: Kernel) -> Self {
         let label = kernel.label();
+        let Row { bindings: accesses, parameters: fields, is_of_product, .. } =
+            kernel.template.row();
         let size = wgpu::BufferSize::new(PARAMETERS as u64);
         let parameters = layout_entry(0, wgpu::BufferBindingType::Uniform, size);
-        let storage = (1..).zip(kernel.template.bindings()).map(|(binding, access)| {
+        let storage = (1..).zip(accesses).map(|(binding, access)| {
             let read_only = *access == Access::Read;
             layout_entry(binding, wgpu::BufferBindingType::Storage { read_only }, None)
         });
@@ -44,21 +51,31 @@ impl Pipeline {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let compiled = OnceLock::new();
-        Self { device: device.clone(), disk, kernel, layout, pipeline_layout, compiled }
+        Self {
+            device: device.clone(),
+            disk,
+            kernel,
+            accesses,
+            parameters: fields,
+            is_of_product,
+            layout,
+            pipeline_layout,
+            compiled: OnceLock::new(),
+        }
     }
 
     /// Of the storage bindings.
-    pub(super) fn accesses(&self) -> &'static [Access] {
-        self.kernel.template.bindings()
+    pub(super) const fn accesses(&self) -> &'static [Access] {
+        self.accesses
+    }
+
+    /// The fields of the parameters, but for the numbers of functions that follow them.
+    pub(super) const fn parameters(&self) -> Layout {
+        self.parameters
     }
 
     pub(super) const fn is_of_product(&self) -> bool {
-        use super::kernel::Template::{MatMul, MatMulCooperative, MatMulSlices, MatMulSmall};
-        matches!(
-            self.kernel.template,
-            MatMul(_) | MatMulSmall | MatMulCooperative { .. } | MatMulSlices
-        )
+        self.is_of_product
     }
 
     /// The pipeline; compiles it where no other thread does already.
@@ -112,8 +129,8 @@ impl Pipeline {
     }
 }
 
-/// The cache of compiled kernels. They are not many: of a number that can have any value, only the default is
-/// part of a kernel.
+/// The cache of compiled kernels, which keeps them all. They are not many, whatever parameters functions are given:
+/// see [`Kernel::activation`].
 pub(super) struct Pipelines {
     known: Mutex<HashMap<Key, Arc<Pipeline>>>,
     count: AtomicU64,
@@ -141,17 +158,26 @@ impl Pipelines {
         self.count.load(Ordering::Relaxed)
     }
 
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, Arc<Pipeline>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The pipeline of a kernel, from the cache or new.
     pub(super) fn get(&self, context: &Context, kernel: &Kernel) -> Result<Arc<Pipeline>> {
+        let key = kernel.key();
+        if let Some(pipeline) = self.known().get(&key) {
+            return Ok(Arc::clone(pipeline));
+        }
+        // What the device can do may have to be found out, and no lock may be held while the device is polled.
+        let reduces_rows = kernel.template.row().reduces_rows;
         let uses = Uses {
             conversions: match kernel.has_halves() {
                 true => context.conversions(),
                 false => Conversions::default(),
             },
-            subgroups: if kernel.reduces_rows() { context.subgroups() } else { None },
+            subgroups: if reduces_rows { context.subgroups() } else { None },
         };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = kernel.key(uses);
+        let mut known = self.known();
         if let Some(pipeline) = known.get(&key) {
             return Ok(Arc::clone(pipeline));
         }
@@ -180,7 +206,7 @@ impl Pipelines {
 
     /// Resolves when all kernels are compiled that are known by now.
     pub(super) fn all_compiled(&self) -> impl Future<Output = Result<()>> + use<> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known();
         let is_open = |pipeline: &&Arc<Pipeline>| pipeline.compiled.get().is_none();
         let open: Vec<Arc<Pipeline>> = known.values().filter(is_open).cloned().collect();
         let waiting = Arc::clone(&self.waiting);

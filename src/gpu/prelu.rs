@@ -8,11 +8,41 @@ use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::operand::{groups, input, pieces, window};
 use super::operations::{RowPass, WORKGROUP, ZERO, lanes, row_groups, rows_window, run, sum};
+use super::parameters::parameters;
 use crate::backend::{Channels, Rows};
 use crate::error::Result;
 
-/// The elements of a row that are added up together.
+/// The elements of a row that are added up together. Not measured: other numbers.
 const SEGMENT: usize = 4096;
+
+parameters! {
+    struct PreluParameters {
+        elements: u32,
+        width: u32,
+        channels: u32,
+        zero: u32,
+        first_channel: u32,
+        z_base: u32,
+        weight_base: u32,
+        dy_base: u32,
+        output_base: u32,
+        segment: u32,
+        segments: u32,
+        sums_base: u32,
+    }
+}
+
+parameters! {
+    struct RowSumParameters {
+        count: u32,
+        segments: u32,
+        segment: u32,
+        width: u32,
+        zero: u32,
+        input_base: u32,
+        output_base: u32,
+    }
+}
 
 impl Channels {
     /// The windows of whole rows, as (first row, rows, elements).
@@ -42,20 +72,20 @@ pub(super) fn forward(
         let z = window(&z, start, elements);
         let weight = window(&weight, 0, channels.channels);
         let y = window(y, start, elements);
-        let parameters = [
-            elements as u32,
-            channels.width as u32,
-            channels.channels as u32,
-            ZERO,
-            (first % channels.channels) as u32,
-            z.base,
-            weight.base,
-            0,
-            y.base,
-            1,
-            1,
-            0,
-        ];
+        let parameters = PreluParameters {
+            elements: elements as u32,
+            width: channels.width as u32,
+            channels: channels.channels as u32,
+            zero: ZERO,
+            first_channel: (first % channels.channels) as u32,
+            z_base: z.base,
+            weight_base: weight.base,
+            dy_base: 0,
+            output_base: y.base,
+            segment: 1,
+            segments: 1,
+            sums_base: 0,
+        };
         let bindings = [z.binding, weight.binding, y.binding];
         run(context, &kernel, &bindings, &parameters, groups(elements.div_ceil(WORKGROUP)))?;
     }
@@ -83,20 +113,20 @@ pub(super) fn backward(
         let [z, dy, dz] = [&z, &dy, dz].map(|buffer| window(buffer, start, elements));
         let weight = window(&weight, 0, channels.channels);
         let sums = rows_window(&sums, first, count, segments);
-        let parameters = [
-            elements as u32,
-            width as u32,
-            channels.channels as u32,
-            ZERO,
-            (first % channels.channels) as u32,
-            z.base,
-            weight.base,
-            dy.base,
-            dz.base,
-            SEGMENT as u32,
-            segments as u32,
-            sums.base,
-        ];
+        let parameters = PreluParameters {
+            elements: elements as u32,
+            width: width as u32,
+            channels: channels.channels as u32,
+            zero: ZERO,
+            first_channel: (first % channels.channels) as u32,
+            z_base: z.base,
+            weight_base: weight.base,
+            dy_base: dy.base,
+            output_base: dz.base,
+            segment: SEGMENT as u32,
+            segments: segments as u32,
+            sums_base: sums.base,
+        };
         let bindings = [z.binding, weight.binding, dy.binding, dz.binding, sums.binding];
         run(context, &kernel, &bindings, &parameters, row_groups(count * segments, lanes))?;
     }
@@ -122,15 +152,15 @@ fn sum_rows(context: &Arc<Context>, input: Arc<Buffer>, rows: Rows) -> Result<Ar
     for (first, count) in pieces(count, context.window_rows("a tensor", width)?) {
         let input = rows_window(&input, first, count, width);
         let output = rows_window(&output, first, count, segments);
-        let parameters = [
-            (count * segments) as u32,
-            segments as u32,
-            SEGMENT as u32,
-            width as u32,
-            ZERO,
-            input.base,
-            output.base,
-        ];
+        let parameters = RowSumParameters {
+            count: (count * segments) as u32,
+            segments: segments as u32,
+            segment: SEGMENT as u32,
+            width: width as u32,
+            zero: ZERO,
+            input_base: input.base,
+            output_base: output.base,
+        };
         let bindings = [input.binding, output.binding];
         run(context, &kernel, &bindings, &parameters, row_groups(count * segments, lanes))?;
     }

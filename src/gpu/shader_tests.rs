@@ -5,9 +5,11 @@ use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use super::assembled::{
-    AssembledKernel, assembled, assembled_kernels, cooperative_kernels, kernels_of_any_numbers,
+    AssembledKernel, assembled, assembled_kernels, cooperative_kernels, kernels,
+    kernels_of_any_numbers,
 };
-use super::kernel::Uses;
+use super::kernel::{Access, Template, Uses};
+use super::parameters::{Field, Scalar};
 use super::recorder::PARAMETERS;
 
 #[test]
@@ -44,6 +46,58 @@ fn so_is_every_kernel_of_any_numbers() {
         assert_eq!(last.offset as usize, size_of::<u32>() * (members.len() - 1), "{label}");
     }
     translate(kernels);
+}
+
+/// The fields of `struct Parameters`: name, offset and type.
+fn fields(module: &naga::Module) -> Vec<(&str, u32, naga::Scalar)> {
+    let mut types = module.types.iter();
+    let (_, parameters) = types.find(|it| it.1.name.as_deref() == Some("Parameters")).unwrap();
+    let naga::TypeInner::Struct { members, .. } = &parameters.inner else { panic!() };
+    let mut fields = Vec::new();
+    for member in members {
+        let naga::TypeInner::Scalar(scalar) = module.types[member.ty].inner else { panic!() };
+        fields.push((member.name.as_deref().unwrap(), member.offset, scalar));
+    }
+    fields
+}
+
+/// The storage bindings in order, and whether each is written to.
+fn storage(module: &naga::Module) -> Vec<(u32, bool)> {
+    let bindings = module.global_variables.iter().filter_map(|(_, variable)| {
+        let naga::AddressSpace::Storage { access } = variable.space else { return None };
+        let writes = access.contains(naga::StorageAccess::STORE);
+        Some((variable.binding.unwrap().binding, writes))
+    });
+    let mut bindings: Vec<_> = bindings.collect();
+    bindings.sort_unstable();
+    bindings
+}
+
+#[test]
+fn parameters_and_bindings_of_the_table_are_those_of_the_wgsl() {
+    let mut kernels = kernels(Uses::default());
+    kernels.extend(cooperative_kernels());
+    let mut seen: Vec<Template> = Vec::new();
+    for kernel in kernels {
+        if seen.contains(&kernel.template) {
+            continue;
+        }
+        seen.push(kernel.template);
+        let (label, row) = (kernel.label(), kernel.template.row());
+        let module = naga::front::wgsl::parse_str(&kernel.source()).unwrap();
+        let declared = row.parameters.iter().map(|&Field { name, offset, scalar }| {
+            let scalar = match scalar {
+                Scalar::U32 => naga::Scalar::U32,
+                Scalar::I32 => naga::Scalar::I32,
+                Scalar::F32 => naga::Scalar::F32,
+            };
+            (name, offset as u32, scalar)
+        });
+        assert_eq!(declared.collect::<Vec<_>>(), fields(&module), "{label}");
+        let declared = (1..).zip(row.bindings).map(|(i, access)| (i, *access != Access::Read));
+        assert_eq!(declared.collect::<Vec<_>>(), storage(&module), "{label}");
+    }
+    assert!(seen.len() > 90, "{} templates", seen.len());
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub(super) const SOURCE: &str = include_str!("../../shaders/kernels/subgroups.wg
 const GROUPS: u32 = 1024;
 
 /// Invocations that are side by side in a subgroup: at least 2, at most 32, a power of two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Subgroups {
     size: u32,
 }
@@ -40,25 +40,4 @@ impl Subgroups {
     pub(super) const fn usual() -> Self {
         Self { size: 32 }
     }
-}
-
-#[cfg(test)]
-thread_local! {
-    static AVOIDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
-
-/// Whether a test wants workgroup memory in their place.
-pub(super) fn are_avoided() -> bool {
-    #[cfg(test)]
-    return AVOIDED.get();
-    #[cfg(not(test))]
-    false
-}
-
-/// Runs the function without subgroups, for all work of the thread.
-#[cfg(test)]
-pub(crate) fn without_subgroups(run: impl FnOnce()) {
-    AVOIDED.set(true);
-    run();
-    AVOIDED.set(false);
 }

@@ -1,36 +1,52 @@
 //! Which kernel computes a matrix product: a small table by the kind of adapter and the shape.
 
-use crate::backend::DeviceKind;
+use super::policy::Policy;
 
-/// A slice of the inner dimension has a multiple of so many terms: the depth of a tile.
+/// The number of terms of a slice of the inner dimension is a multiple of this: the depth of a tile in
+/// shaders/kernels/matmul_tiles.wgsl. Not measured: other depths.
 pub(crate) const DEPTH: usize = 16;
 
-/// The edge of a block of the output.
+/// The edge of a block of the output: the kernels work with mat4x4.
 const BLOCK: usize = 4;
 
-/// The invocations in a workgroup of the kernels without workgroup memory, on processors.
+/// The invocations in a workgroup of the kernels without workgroup memory, on processors. Measured: these kernels as
+/// a whole (docs/performance.md, products on llvmpipe). Not measured: other groups.
 const REGISTER_GROUP: usize = 16;
 
-/// The workgroups that keep a GPU busy, and the fewest that are worth large tiles.
+/// The workgroups that keep a GPU busy, and the fewest that are worth large tiles. Measured on an H200: 64 rows by a
+/// matrix are a sixth faster in small tiles than in large ones; docs/graphics_card.md has the products as they are.
+/// Not measured: other thresholds.
 const BUSY: usize = 256;
 const WORTH: usize = 128;
 
-/// The terms that are not worth cutting.
+/// The inner dimension below which nothing is cut, and the terms of a slice for cooperative matrices. Not measured
+/// apart from the slices as a whole: see `FEW_ROWS`.
 const WHOLE: usize = 256;
 
-/// The rows of a product that is over when its second factor is read; the invocations that read it, in
-/// workgroups of so many, and what is worth one of them.
+/// A product of at most `FEW_ROWS` rows takes as long as reading its second factor. `READERS` invocations read it, in
+/// workgroups of `READER_GROUP`, and a slice has at least `READER_SLICE` terms. Measured together on an H200
+/// (docs/graphics_card.md, "1, 8, 64 rows by a matrix of 4096 × 4096"; CHANGELOG.md, "products of few rows"): one row
+/// takes 0.048 ms instead of 0.097, 8 rows 0.071 instead of 0.098. Not measured: other values.
 const FEW_ROWS: usize = 8;
 const READERS: usize = 1 << 16;
 const READER_GROUP: usize = 64;
 const READER_SLICE: usize = 64;
 
-/// The multiplications that are sooner done on a processor than a kernel with large blocks is compiled.
+/// The multiplications that a processor does sooner than it compiles a kernel with large blocks, which takes 0.2 to
+/// 0.7 s. Measured on lavapipe: the first output layer takes 0.3 s instead of 1.5 s (docs/performance.md, "The first
+/// call"). Not measured: other limits.
 const SMALL: usize = 1 << 18;
 
-/// The invocations that a processor is busy with, and their slices.
+/// The invocations that keep a processor busy, and the terms that are worth a slice there. Not measured: other
+/// numbers.
 const PROCESSOR_BUSY: usize = 64;
 const PROCESSOR_SLICE: usize = 4096;
+
+/// The terms that are worth a slice of large tiles, and of others. Slices take one more kernel, which adds them up, so
+/// those of large tiles are long: on an H200 outputs of 1024 x 1000 take no longer without it. Not measured: other
+/// lengths.
+const LARGE_SLICE: usize = 1024;
+const TILE_SLICE: usize = 64;
 
 /// The shape of a product.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +61,8 @@ pub(crate) struct Extent {
 pub(crate) enum Family {
     /// A block an invocation, without workgroup memory and with little code.
     Small,
-    /// Without workgroup memory, by so many invocations in a workgroup, each of which computes so many
-    /// blocks one below the other and side by side: up to four each.
+    /// Without workgroup memory, by workgroups of `group` invocations, each of which computes `blocks` one below the
+    /// other and side by side: up to four each.
     Registers { group: usize, blocks: [usize; 2] },
     /// With tiles in workgroup memory.
     Tiles(Tile),
@@ -64,7 +80,8 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    /// For an output of few columns: 128 x 32; of few rows: 32 x 128.
+    /// For an output of few columns: 128 x 32; of few rows: 32 x 128. docs/instructions.md counts the instructions of
+    /// all tiles, and docs/graphics_card.md has what products take.
     pub(crate) const TALL: Self = Self { blocks: 1, across: 8, down: 32 };
     pub(crate) const WIDE: Self = Self { blocks: 1, across: 32, down: 8 };
     /// 64 x 64 and 128 x 128.
@@ -89,11 +106,10 @@ pub(crate) struct Patch {
 }
 
 impl Patch {
-    /// For tiles of 64 x 64 and 128 x 128.
+    /// For tiles of 64 x 64 and 128 x 128. Measured on an H200: docs/graphics_card.md, "cooperative matrices".
     pub(crate) const SMALL: Self = Self { blocks: 2 };
     pub(crate) const LARGE: Self = Self { blocks: 4 };
 
-    #[cfg(test)]
     pub(crate) const ALL: [Self; 2] = [Self::SMALL, Self::LARGE];
 
     /// The bytes of workgroup memory that its kernel needs, at most.
@@ -110,36 +126,27 @@ impl Patch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
     pub(crate) family: Family,
-    /// Into so many slices the inner dimension is cut, at most.
+    /// The number of slices that the inner dimension is cut into, at most.
     pub(crate) slices: usize,
 }
 
 impl Variant {
     /// For a second factor that is stored as its transpose or not, and factors that cooperative matrices can
     /// multiply or not.
-    pub(crate) fn of(
-        kind: DeviceKind,
-        extent: Extent,
-        b_transposed: bool,
-        cooperates: bool,
-    ) -> Self {
-        #[cfg(test)]
-        if let Some(variant) = FORCED.get()
-            && (cooperates || !matches!(variant.family, Family::Cooperative(_)))
-        {
+    pub(crate) fn of(policy: Policy, extent: Extent, b_transposed: bool, cooperates: bool) -> Self {
+        let computes = |it: &Self| cooperates || !matches!(it.family, Family::Cooperative(_));
+        if let Some(variant) = policy.product.filter(computes) {
             return variant;
         }
-        match kind {
-            DeviceKind::Software if !as_on_gpus() => Self::registers(extent),
-            _ => {
-                let Extent { rows, inner, columns } = extent;
-                if cooperates && rows.min(inner).min(columns) > FEW_ROWS {
-                    return Self::cooperative(extent);
-                }
-                let reads = !b_transposed && rows <= FEW_ROWS && inner * columns >= READERS;
-                if reads { Self::readers(extent) } else { Self::tiles(extent) }
-            }
+        if policy.for_processors {
+            return Self::registers(extent);
         }
+        let Extent { rows, inner, columns } = extent;
+        if cooperates && rows.min(inner).min(columns) > FEW_ROWS {
+            return Self::cooperative(extent);
+        }
+        let reads = !b_transposed && rows <= FEW_ROWS && inner * columns >= READERS;
+        if reads { Self::readers(extent) } else { Self::tiles(extent) }
     }
 
     /// For a processor: large blocks, which read little, but enough invocations.
@@ -180,14 +187,13 @@ impl Variant {
     fn tiles(extent: Extent) -> Self {
         let Extent { rows, columns, .. } = extent;
         let sliced = |tile, terms| Self::sliced(Family::Tiles(tile), extent, BUSY, terms);
-        // Slices take a kernel more to add up: those of large tiles are long.
-        let large = sliced(Tile::LARGE, 1024);
+        let large = sliced(Tile::LARGE, LARGE_SLICE);
         let is_worth = large.workgroups(rows, columns) * large.slices >= WORTH;
         match (rows, columns) {
-            (_, ..=32) => sliced(Tile::TALL, 64),
-            (..=32, _) => sliced(Tile::WIDE, 64),
+            (_, ..=32) => sliced(Tile::TALL, TILE_SLICE),
+            (..=32, _) => sliced(Tile::WIDE, TILE_SLICE),
             (65.., 65..) if is_worth => large,
-            _ => sliced(Tile::SMALL, 64),
+            _ => sliced(Tile::SMALL, TILE_SLICE),
         }
     }
 
@@ -199,7 +205,7 @@ impl Variant {
         if is_worth { large } else { sliced(Patch::SMALL) }
     }
 
-    /// With slices of so many terms or more, until so many workgroups are busy.
+    /// With slices of at least `terms` terms, until `busy` workgroups have work.
     fn sliced(family: Family, extent: Extent, busy: usize, terms: usize) -> Self {
         let Extent { rows, inner, columns } = extent;
         let variant = Self { family, slices: 1 };
@@ -237,34 +243,4 @@ impl Variant {
             Family::Tiles(_) | Family::Cooperative(_) => tiles,
         }
     }
-}
-
-/// Whether a test wants software adapters to run what GPUs run.
-pub(super) fn as_on_gpus() -> bool {
-    #[cfg(test)]
-    return AS_ON_GPUS.get();
-    #[cfg(not(test))]
-    false
-}
-
-#[cfg(test)]
-thread_local! {
-    static FORCED: std::cell::Cell<Option<Variant>> = const { std::cell::Cell::new(None) };
-    static AS_ON_GPUS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
-
-/// Runs the function with this variant for all products of the thread that it can compute.
-#[cfg(test)]
-pub(crate) fn forced(variant: Variant, run: impl FnOnce()) {
-    FORCED.set(Some(variant));
-    run();
-    FORCED.set(None);
-}
-
-/// Runs the function with the kernels of GPUs on every adapter, for all work of the thread.
-#[cfg(test)]
-pub(crate) fn with_kernels_of_gpus(run: impl FnOnce()) {
-    AS_ON_GPUS.set(true);
-    run();
-    AS_ON_GPUS.set(false);
 }

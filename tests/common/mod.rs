@@ -30,6 +30,12 @@ pub fn adapters() -> &'static [Device] {
 
 /// A GPU device that binds at most 1 MiB of a buffer at once.
 pub fn narrow() -> Device {
+    let (adapter, device, queue) = narrow_wgpu();
+    Device::from_wgpu(&adapter, device, queue).unwrap()
+}
+
+/// wgpu's own of such a device.
+pub fn narrow_wgpu() -> (wgpu::Adapter, wgpu::Device, wgpu::Queue) {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let options = wgpu::RequestAdapterOptions::default();
     let adapter = pollster::block_on(instance.request_adapter(&options)).unwrap();
@@ -37,7 +43,7 @@ pub fn narrow() -> Device {
         wgpu::Limits { max_storage_buffer_binding_size: 1 << 20, ..wgpu::Limits::default() };
     let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-    Device::from_wgpu(&adapter, device, queue).unwrap()
+    (adapter, device, queue)
 }
 
 /// The memory of tensors and operations. Uploads are left out: how many are in flight or kept depends on how
