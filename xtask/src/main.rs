@@ -14,19 +14,20 @@ mod vocabulary;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-cargo xtask test      makes sure that a GPU adapter is there, then runs all tests and examples
-cargo xtask mutants   breaks shaders one at a time and shows that the tests notice
-cargo xtask ulp       measures the error of every function over every float; --help tells more
-cargo xtask isa       compiles every kernel for AMD cards that are not there; --help tells more
-cargo xtask vocabulary  measures an output layer over a large vocabulary; --help tells more
-cargo xtask readme    writes the README's lists of what the catalogue holds, and docs/losses.md";
+cargo xtask test          makes sure that a GPU adapter is there, then runs all tests and examples
+cargo xtask mutants       breaks shaders one at a time and shows that the tests notice; words after it choose
+                          the shaders by parts of their names
+cargo xtask ulp           measures the error of every function over every float; --help tells more
+cargo xtask isa           compiles every kernel for AMD cards that are not there; --help tells more
+cargo xtask vocabulary    measures an output layer over a large vocabulary; --help tells more
+cargo xtask readme        writes the README's lists of what the catalogue holds, and docs/losses.md";
 
 fn main() -> ExitCode {
     env_logger::init();
     let mut words = std::env::args().skip(1);
     let result = match words.next().as_deref() {
         Some("test") => test::run(),
-        Some("mutants") => mutants::run(),
+        Some("mutants") => mutants::run(words),
         Some("ulp") => ulp::command(words),
         Some("isa") => isa::command(words),
         Some("vocabulary") => vocabulary::command(words),

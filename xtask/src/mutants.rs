@@ -1,11 +1,12 @@
 //! `cargo xtask mutants`: a test suite that cannot fail proves nothing.
 //!
-//! Each mutant is one wrong character or so in one shader. The suite has to fail with each: else the
-//! GPU's side of a comparison does not run, or nobody looks at that part of it.
+//! Each mutant is a small fault in one shader, and the suite has to fail with each. If it passes, the GPU's
+//! side of a comparison does not run, or no test looks at that part of it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::adapter;
 use crate::command::{cargo, root, status, succeed};
@@ -14,11 +15,14 @@ struct Mutant {
     file: &'static str,
     right: &'static str,
     wrong: &'static str,
-    /// The test file that has to notice.
+    /// The test file that has to fail, or `LIBRARY`.
     test: &'static str,
 }
 
-const MUTANTS: [Mutant; 25] = [
+/// The library's own tests that compare the kernels' variants with each other.
+const LIBRARY: &str = "lib";
+
+const MUTANTS: [Mutant; 27] = [
     // An output that is rounded to its limit.
     Mutant {
         file: "forms/tanh.wgsl",
@@ -53,30 +57,43 @@ const MUTANTS: [Mutant; 25] = [
         wrong: "apply(x)",
         test: "activations",
     },
-    // The last invocation of a row is forgotten.
+    // An invocation of a row forgets its neighbour, through subgroups and through workgroup memory.
+    Mutant {
+        file: "kernels/row_reductions_subgroups.wgsl",
+        right: "totals = totals + subgroupShuffleXor(totals, LANE_STEP);",
+        wrong: "totals = totals + totals;",
+        test: LIBRARY,
+    },
+    Mutant {
+        file: "kernels/row_reductions_memory.wgsl",
+        right: "exchange_pairs[at.local] = exchange_pairs[at.local] + other;",
+        wrong: "exchange_pairs[at.local] = other;",
+        test: LIBRARY,
+    },
+    // One element in four is forgotten.
     Mutant {
         file: "kernels/rows.wgsl",
-        right: "var stride = LANES / 2u; stride > 0u; stride = stride / 2u) {\n        if (at.lane < stride) {\n            exchange[at.local] = exchange",
-        wrong: "var stride = LANES / 2u; stride > 1u; stride = stride / 2u) {\n        if (at.lane < stride) {\n            exchange[at.local] = exchange",
+        right: "return add_finite(add_finite(half, terms.z), terms.w);",
+        wrong: "return add_finite(half, terms.z);",
         test: "softmax",
     },
     Mutant {
         file: "activations/log_softmax.wgsl",
-        right: "return dy - math_exp(y) * total;",
-        wrong: "return dy - y * total;",
+        right: "return own - math_exp(y) *",
+        wrong: "return own - y *",
         test: "softmax",
     },
     // The product with the Jacobian in place of that with its transpose.
     Mutant {
         file: "operations/row_backward.wgsl",
-        right: "return backward(y, dy, total);",
-        wrong: "return jvp(y, dy, total);",
+        right: "return backward(y, dy, row);",
+        wrong: "return jvp(y, dy, row.total);",
         test: "rowwise",
     },
     // The support of the first round is taken for the last.
     Mutant {
         file: "kernels/row_statistics.wgsl",
-        right: "settled = found >= support;",
+        right: "settled = totals.y >= support;",
         wrong: "settled = true;",
         test: "rowwise",
     },
@@ -109,15 +126,15 @@ const MUTANTS: [Mutant; 25] = [
     },
     Mutant {
         file: "kernels/softmax_cross_entropy.wgsl",
-        right: "p * row_mass - t",
-        wrong: "p - t",
+        right: "select(p * loss.mass - t,",
+        wrong: "select(p - t,",
         test: "output_layer",
     },
     // The bias of the first tile for all.
     Mutant {
         file: "kernels/matmul_parameters.wgsl",
-        right: "bias[parameters.bias_base + column]",
-        wrong: "bias[parameters.bias_base + column % 4u]",
+        right: "let first = parameters.bias_base + column;",
+        wrong: "let first = parameters.bias_base + column % 4u;",
         test: "output_layer",
     },
     // The second moment takes the share of the first.
@@ -205,45 +222,82 @@ impl Drop for Restore {
     }
 }
 
-pub fn run() -> Result<(), String> {
+impl Mutant {
+    fn path(&self) -> PathBuf {
+        root().join("shaders").join(self.file)
+    }
+
+    /// The shader with the fault, and without.
+    fn texts(&self) -> Result<(String, String), String> {
+        let path = self.path();
+        let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", self.file))?;
+        if text.matches(self.right).count() != 1 {
+            return Err(format!("{} does not contain {:?} exactly once", self.file, self.right));
+        }
+        Ok((text.replace(self.right, self.wrong), text))
+    }
+
+    /// The tests that have to fail: only those on the GPU, as the CPU's results stay right.
+    fn tests(&self) -> Command {
+        let mut command = cargo(&["test", "--release", "--quiet"]);
+        match self.test {
+            LIBRARY => command.args(["--lib", "gpu_kernel_tests"]),
+            file => command.args(["--test", file, "gpu"]),
+        };
+        command.stdout(Stdio::null());
+        command
+    }
+
+    fn is_noticed(&self) -> Result<bool, String> {
+        let (broken, text) = self.texts()?;
+        let restore = Restore { path: self.path(), text };
+        fs::write(&restore.path, broken).map_err(|error| format!("{}: {error}", self.file))?;
+        Ok(!status(self.tests().stderr(Stdio::null()))?.success())
+    }
+}
+
+/// All mutants, or those in files whose names contain one of the words.
+pub fn run(words: impl Iterator<Item = String>) -> Result<(), String> {
+    let words: Vec<String> = words.collect();
+    let is_wanted = |mutant: &&Mutant| {
+        words.is_empty() || words.iter().any(|word| mutant.file.contains(word.as_str()))
+    };
+    let mutants: Vec<&Mutant> = MUTANTS.iter().filter(is_wanted).collect();
+    if mutants.is_empty() {
+        return Err(format!("no mutant is in a file named like {}", words.join(" or ")));
+    }
     adapter::ensure()?;
-    let tests = |test: &str| cargo(&["test", "--release", "--quiet", "--test", test]);
-    let files = [
-        "activations",
-        "softmax",
-        "rowwise",
-        "gated",
-        "prelu",
-        "losses",
-        "output_layer",
-        "optimizers",
-        "large_vocabulary",
-    ];
-    for test in files {
-        succeed(tests(test).stdout(Stdio::null()))?;
+    let mut passed = HashSet::new();
+    for mutant in &mutants {
+        if passed.insert(mutant.test) {
+            succeed(&mut mutant.tests())?;
+        }
     }
     let mut survivors = 0;
-    for mutant in &MUTANTS {
-        let path = root().join("shaders").join(mutant.file);
-        let text =
-            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", mutant.file))?;
-        if text.matches(mutant.right).count() != 1 {
-            return Err(format!("{} does not hold {:?} once", mutant.file, mutant.right));
-        }
-        let broken = text.replace(mutant.right, mutant.wrong);
-        let restore = Restore { path, text };
-        fs::write(&restore.path, broken).map_err(|error| format!("{}: {error}", mutant.file))?;
-        // On the GPU alone: the CPU's results stay right.
-        let mut command = tests(mutant.test);
-        let noticed =
-            !status(command.arg("gpu").stdout(Stdio::null()).stderr(Stdio::null()))?.success();
-        survivors += u32::from(!noticed);
-        let verdict = if noticed { "noticed" } else { "SURVIVED" };
+    for mutant in &mutants {
+        let is_noticed = mutant.is_noticed()?;
+        survivors += u32::from(!is_noticed);
+        let verdict = if is_noticed { "noticed" } else { "SURVIVED" };
         println!("{verdict}: {} {:?} for {:?}", mutant.file, mutant.wrong, mutant.right);
     }
     if survivors > 0 {
-        return Err(format!("{survivors} of {} mutants survived", MUTANTS.len()));
+        return Err(format!("{survivors} of {} mutants survived", mutants.len()));
     }
-    println!("all {} mutants were noticed", MUTANTS.len());
+    println!("all {} mutants were noticed", mutants.len());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_is_a_fault_that_the_shader_can_have() {
+        for mutant in &MUTANTS {
+            let (broken, text) = mutant.texts().unwrap();
+            assert_ne!(broken, text, "{}", mutant.file);
+            let test = root().join("tests").join(mutant.test).with_extension("rs");
+            assert!(mutant.test == LIBRARY || test.exists(), "{}", test.display());
+        }
+    }
 }
