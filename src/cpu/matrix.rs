@@ -1,6 +1,6 @@
 //! Matrix products and sums.
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
 use pulp::NullaryFnOnce;
 
 use super::parallel::{
@@ -39,6 +39,10 @@ impl<'a> Operand<'a> {
     /// The matrix without its first rows.
     fn rows_from(self, row: usize) -> Self {
         Self { values: &self.values[self.values.len().min(row * self.row)..], ..self }
+    }
+
+    fn transposed(self) -> Self {
+        Self { row: self.column, column: self.row, ..self }
     }
 
     fn holds(&self, rows: usize, columns: usize) -> bool {
@@ -163,26 +167,33 @@ impl<'a> Factors<'a> {
         let (a, b) = (self.a.rows_from(first), self.b);
         assert!(columns > 0 && columns <= stride && output.len() >= (rows - 1) * stride + columns);
         assert!(a.holds(rows, inner) && b.holds(inner, columns));
+        // The kernels want an output whose columns are contiguous: they compute its transpose, bᵀ·aᵀ. A
+        // single column is contiguous as it is.
+        let (height, width, left, right) = if stride > 1 {
+            (columns, rows, b.transposed(), a.transposed())
+        } else {
+            (rows, columns, a, b)
+        };
         let step = |elements: usize| elements as isize;
         // SAFETY: the slices hold all elements that the steps reach (asserted above), and the output,
         // borrowed mutably, overlaps neither. The crate has no safe interface; a safe loop of our own is
         // ten times slower.
         #[allow(unsafe_code)]
         unsafe {
-            gemm::gemm(
-                rows,
-                columns,
+            gemm_f32::gemm::f32::get_gemm_fn()(
+                height,
+                width,
                 inner,
                 output.as_mut_ptr(),
-                1,
                 step(stride),
+                1,
                 self.accumulate,
-                a.values.as_ptr(),
-                step(a.column),
-                step(a.row),
-                b.values.as_ptr(),
-                step(b.column),
-                step(b.row),
+                left.values.as_ptr(),
+                step(left.column),
+                step(left.row),
+                right.values.as_ptr(),
+                step(right.column),
+                step(right.row),
                 1.0,
                 1.0,
                 false,
