@@ -2,6 +2,7 @@
 
 mod adapter;
 mod command;
+mod dependencies;
 mod isa;
 mod losses;
 mod mutants;
@@ -20,6 +21,7 @@ cargo xtask mutants       breaks shaders one at a time and shows that the tests 
 cargo xtask ulp           measures the error of every function over every float; --help tells more
 cargo xtask isa           compiles every kernel for AMD cards that are not there; --help tells more
 cargo xtask vocabulary    measures an output layer over a large vocabulary; --help tells more
+cargo xtask dependencies  checks the licences and sources of all dependencies, and that each is used
 cargo xtask readme        writes the README's lists of what the catalogue holds, and docs/losses.md";
 
 fn main() -> ExitCode {
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Some("ulp") => ulp::command(words),
         Some("isa") => isa::command(words),
         Some("vocabulary") => vocabulary::command(words),
+        Some("dependencies") => dependencies::check(),
         Some("readme") => readme::write().and_then(|()| losses::write()),
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
