@@ -411,7 +411,8 @@ NUMBER = re.compile(r"(?<![\w.])-?\d[\d_]*(?:\.[\d_]*)?(?:e-?\d+)?(?![\w.])")
 
 def marks():
     """Each `fit: NAME` of the sources: the file, the name, and where its coefficients stand."""
-    for path in sorted(ROOT.glob("shaders/**/*.wgsl")) + sorted(ROOT.glob("src/**/*.rs")):
+    patterns = "shaders/**/*.wgsl", "src/**/*.rs", "formula/src/**/*.rs"
+    for path in [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]:
         text = path.read_text()
         found = list(re.finditer(r"// fit: (\w+)", text))
         for mark, following in zip(found, found[1:] + [None]):

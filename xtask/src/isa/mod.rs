@@ -22,8 +22,7 @@ cargo xtask isa [options]   compiles every kernel for AMD cards that are not the
   --kernel TEXT     only kernels whose name contains this, as in \"Unary(Forward) gelu\"; may be repeated
   --family NAME     only this card, as Mesa names it: vega10, navi21, gfx1100
   --write           puts the tables of all kernels into docs/instructions.md
-  --check           fails where a kernel spills registers or has fewer waves than it should, where the
-                    inner loop of a product has too few multiply-adds, or docs/instructions.md differs";
+  --check           fails where a kernel spills registers or docs/instructions.md is out of date";
 
 /// GCN 5, RDNA 2 and RDNA 3, as Mesa names their first cards.
 const FAMILIES: [&str; 3] = ["vega10", "navi21", "gfx1100"];
