@@ -28,7 +28,7 @@ pub fn run() -> Result<(), String> {
     let mut count = |line: &str| passed += passed_tests(line).unwrap_or(0);
     let targets = ["test", "--release", "--workspace", "--lib", "--bins", "--tests"];
     watch(&mut cargo(&targets), &mut count)?;
-    watch(&mut cargo(&["test", "--release", "--doc"]), &mut count)?;
+    watch(&mut cargo(&["test", "--release", "--workspace", "--doc"]), &mut count)?;
     for (example, environment, arguments) in EXAMPLES {
         println!("\nexample {example} {environment:?}");
         let mut command = cargo(&["run", "--quiet", "--release", "--example", example]);
