@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::{hint, thread};
 
-use pulp::WithSimd;
+use pulp::{NullaryFnOnce, WithSimd};
 
 /// Elements below which handing work to other threads costs more than it saves.
 pub(crate) const SERIAL: usize = 1 << 15;
@@ -33,10 +33,35 @@ const SPINS: usize = 1 << 12;
 
 /// Runs code compiled for the processor's vector instructions.
 ///
-/// Everything that the code calls has to be `#[inline(always)]` to be compiled for them too.
-#[inline(always)]
+/// Everything that the code calls has to be `#[inline(always)]` to be compiled for them too. This function
+/// is not inlined, so that there is one copy of the code for each instruction set, however many places run it.
+#[inline(never)]
 pub(crate) fn vectorised<T>(code: impl WithSimd<Output = T>) -> T {
+    vectorised_here(code)
+}
+
+/// The same for code that one place alone runs, so often that a call counts.
+#[inline(always)]
+pub(crate) fn vectorised_here<T>(code: impl WithSimd<Output = T>) -> T {
     pulp::Arch::new().dispatch(code)
+}
+
+/// Runs code compiled for AVX2 or AVX-512 on x86-64, and for any processor elsewhere. Returns the code where
+/// the processor has neither instruction set.
+///
+/// Then the caller works element by element. Without the instruction for a fused multiply-add, a formula is
+/// a dozen calls for each element anyway, and a loop of vectors only takes time to compile; cheap formulas
+/// like relu take some four times as long as they could.
+#[inline(never)]
+pub(crate) fn vectorised_or_back<C: NullaryFnOnce>(code: C) -> Result<C::Output, C> {
+    #[cfg(target_arch = "x86_64")]
+    return match pulp::Arch::new() {
+        pulp::Arch::V4(simd) => Ok(simd.vectorize(code)),
+        pulp::Arch::V3(simd) => Ok(simd.vectorize(code)),
+        _ => Err(code),
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    Ok(pulp::Arch::new().dispatch(code))
 }
 
 /// Runs the function over equal pieces of the output, each with the index of its first element.
@@ -61,13 +86,27 @@ pub(crate) fn over_pieces_with<T: Send, S>(
     init: impl Fn() -> S + Sync,
     run: impl Fn(&mut S, usize, &mut [T]) + Sync,
 ) {
-    let piece = piece.max(1);
-    if output.len() < SERIAL || output.len() <= piece {
+    // Short work takes the shortest way.
+    match output.len() {
+        0 => {}
+        length if length <= piece => run(&mut init(), 0, output),
+        _ => each_piece(output, piece.max(1), &init, &run),
+    }
+}
+
+/// Calls through pointers: one copy for all functions, each call of which does much.
+fn each_piece<T: Send, S>(
+    output: &mut [T],
+    piece: usize,
+    init: &(dyn Fn() -> S + Sync),
+    run: &(dyn Fn(&mut S, usize, &mut [T]) + Sync),
+) {
+    let is_serial = output.len() < SERIAL;
+    let pieces = output.chunks_mut(piece).enumerate();
+    if is_serial {
         let mut state = init();
-        let pieces = output.chunks_mut(piece).enumerate();
         pieces.for_each(|(i, output)| run(&mut state, i * piece, output));
     } else {
-        let pieces = output.chunks_mut(piece).enumerate();
         on_all_threads_with(pieces, init, |state, (i, output)| run(state, i * piece, output));
     }
 }
@@ -107,7 +146,7 @@ pub(crate) fn on_all_threads_with<T: Send, S>(
 ) {
     let threads = rayon::current_num_threads();
     let queues = shares(items.collect(), threads);
-    let work = |thread: usize| {
+    on_each_thread(threads, &|thread| {
         let mut state = None;
         for n in 0..threads {
             let queue = &queues[(thread + n) % threads];
@@ -115,10 +154,14 @@ pub(crate) fn on_all_threads_with<T: Send, S>(
                 run(state.get_or_insert_with(&init), item);
             }
         }
-    };
+    });
+}
+
+/// Runs the function once on each thread, which it is given the number of.
+fn on_each_thread(threads: usize, work: &(dyn Fn(usize) + Sync)) {
     let unfinished = AtomicUsize::new(threads - 1);
     rayon::in_place_scope(|scope| {
-        let (work, unfinished) = (&work, &unfinished);
+        let unfinished = &unfinished;
         for thread in 1..threads {
             scope.spawn(move |_| {
                 work(thread);

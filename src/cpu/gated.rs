@@ -3,20 +3,49 @@
 use pulp::NullaryFnOnce;
 
 use super::parallel::{over_pieces, vectorised};
-use crate::backend::GatedCall;
-use wgrad_formula::formulas::{Map, Pointwise, PointwiseVisitor};
+use super::pointwise::{BLOCK, by_formula};
+use crate::backend::{GatedCall, Unary};
+use wgrad_formula::formulas::PointwiseFunction;
 
 pub(super) fn forward(call: GatedCall, x: &[f32], y: &mut [f32]) {
-    call.function.visit(Forward { call, x, y });
+    let width = call.rows.width;
+    let (value, gate) = call.offsets();
+    over_pieces(y, |start, piece| {
+        for (row, offset, y) in parts(start, piece, width) {
+            let at = 2 * row * width + offset;
+            let values = &x[at + value..][..y.len()];
+            let gates = &x[at + gate..][..y.len()];
+            let map = Unary::Forward;
+            Product { map, function: call.function, gates, others: [values, &ONES] }.write(y);
+        }
+    });
 }
 
 pub(super) fn backward(call: GatedCall, x: &[f32], dy: &[f32], dx: &mut [f32]) {
-    call.function.visit(Backward { call, x, dy, dx });
+    let width = call.rows.width;
+    let (value, gate) = call.offsets();
+    over_pieces(dx, |start, piece| {
+        for (half, offset, dx) in parts(start, piece, width) {
+            let row = half / 2;
+            let at = 2 * row * width + offset;
+            let values = &x[at + value..][..dx.len()];
+            let gates = &x[at + gate..][..dx.len()];
+            let dy = &dy[row * width + offset..][..dx.len()];
+            let (map, others) = if half % 2 * width == value {
+                (Unary::Forward, [dy, &ONES])
+            } else {
+                (Unary::Derivative, [dy, values])
+            };
+            Product { map, function: call.function, gates, others }.write(dx);
+        }
+    });
 }
 
-/// The parts of a piece that begins at this element, cut where multiples of the width are: each with
-/// the number of its multiple and its offset there.
-#[inline(always)]
+/// In the place of a factor that there is none of.
+static ONES: [f32; BLOCK] = [1.0; BLOCK];
+
+/// The parts of a piece that begins at this element, cut where multiples of the width are, and after a block:
+/// each with the number of its multiple and its offset there.
 fn parts(
     start: usize,
     piece: &mut [f32],
@@ -26,7 +55,7 @@ fn parts(
     let mut rest = piece;
     std::iter::from_fn(move || {
         let (number, offset) = (at / width.max(1), at % width.max(1));
-        let length = rest.len().min(width - offset);
+        let length = rest.len().min(width - offset).min(BLOCK);
         if length == 0 {
             return None;
         }
@@ -37,143 +66,56 @@ fn parts(
     })
 }
 
-/// A product with g(gate), or with g'(gate), in f64: where the factor is out of the range of f32, or the product
-/// of the others is, the whole may be in it.
-#[cold]
-fn exact(others: [f32; 2], factor: f64) -> f32 {
-    (f64::from(others[0]) * f64::from(others[1]) * factor) as f32
+/// The product of two factors with a function of the gates, for a block at most.
+struct Product<'a> {
+    map: Unary,
+    function: PointwiseFunction,
+    gates: &'a [f32],
+    others: [&'a [f32]; 2],
 }
 
-/// Whether a product of numbers should be computed once more: not where one of them is no number, or infinite.
-#[inline(always)]
-fn overflowed(product: f32, factors: [f32; 3]) -> bool {
-    !product.is_finite() && factors.iter().all(|factor| factor.is_finite())
-}
-
-struct Forward<'a> {
-    call: GatedCall,
-    x: &'a [f32],
-    y: &'a mut [f32],
-}
-
-impl PointwiseVisitor<f32> for Forward<'_> {
-    type Output = ();
-
-    fn visit<F: Pointwise<f32>>(self, formula: F) {
-        let Self { call, x, y } = self;
-        over_pieces(y, |start, piece| {
-            vectorised(ForwardPiece { formula, call, x, start, piece });
-        });
+impl Product<'_> {
+    fn write(&self, output: &mut [f32]) {
+        by_formula(self.map, self.function, self.gates, output);
+        if !vectorised(Multiplied { others: self.others, output }) {
+            self.amend(output);
+        }
     }
-}
 
-struct ForwardPiece<'a, F> {
-    formula: F,
-    call: GatedCall,
-    x: &'a [f32],
-    start: usize,
-    piece: &'a mut [f32],
-}
-
-impl<F: Pointwise<f32>> NullaryFnOnce for ForwardPiece<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let width = self.call.rows.width;
-        let (value, gate) = self.call.offsets();
-        for (row, offset, y) in parts(self.start, self.piece, width) {
-            let at = 2 * row * width + offset;
-            let (values, gates) = (&self.x[at + value..], &self.x[at + gate..]);
-            let mut any_special = false;
-            for ((y, &value), &gate) in y.iter_mut().zip(values).zip(gates) {
-                let product = value * self.formula.forward(gate);
-                *y = if value.is_nan() || gate.is_nan() { f32::NAN } else { product };
-                any_special |= !y.is_finite();
-            }
-            if any_special {
-                for ((y, &value), &gate) in y.iter_mut().zip(values).zip(gates) {
-                    if overflowed(*y, [value, gate, 1.0]) {
-                        *y = exact([value, 1.0], self.call.function.at(Map::Forward, gate.into()));
-                    }
-                }
+    /// Computes products once more in f64 that are not finite, though their factors are: where f is out of the
+    /// range of f32, or the product of the others is, the whole may be in it.
+    #[cold]
+    fn amend(&self, output: &mut [f32]) {
+        let others = self.others[0].iter().zip(self.others[1]);
+        for ((output, &gate), (&first, &second)) in output.iter_mut().zip(self.gates).zip(others) {
+            let factors = [first, second, gate];
+            if factors.iter().any(|factor| factor.is_nan()) {
+                *output = f32::NAN;
+            } else if !output.is_finite() && factors.iter().all(|factor| factor.is_finite()) {
+                let f = self.function.at(self.map, gate.into());
+                *output = (f64::from(first) * f64::from(second) * f) as f32;
             }
         }
     }
 }
 
-struct Backward<'a> {
-    call: GatedCall,
-    x: &'a [f32],
-    dy: &'a [f32],
-    dx: &'a mut [f32],
+/// Multiplies the output by the other factors. Returns whether all products are finite.
+struct Multiplied<'a> {
+    others: [&'a [f32]; 2],
+    output: &'a mut [f32],
 }
 
-impl PointwiseVisitor<f32> for Backward<'_> {
-    type Output = ();
-
-    fn visit<F: Pointwise<f32>>(self, formula: F) {
-        let Self { call, x, dy, dx } = self;
-        over_pieces(dx, |start, piece| {
-            vectorised(BackwardPiece { formula, call, x, dy, start, piece });
-        });
-    }
-}
-
-struct BackwardPiece<'a, F> {
-    formula: F,
-    call: GatedCall,
-    x: &'a [f32],
-    dy: &'a [f32],
-    start: usize,
-    piece: &'a mut [f32],
-}
-
-impl<F: Pointwise<f32>> NullaryFnOnce for BackwardPiece<'_, F> {
-    type Output = ();
+impl NullaryFnOnce for Multiplied<'_> {
+    type Output = bool;
 
     #[inline(always)]
-    fn call(self) {
-        let width = self.call.rows.width;
-        let (value, gate) = self.call.offsets();
-        for (half, offset, dx) in parts(self.start, self.piece, width) {
-            let row = half / 2;
-            let at = 2 * row * width + offset;
-            let values = &self.x[at + value..];
-            let gates = &self.x[at + gate..];
-            let dy = &self.dy[row * width + offset..];
-            let function = self.call.function;
-            let mut any_special = false;
-            if half % 2 * width == value {
-                for ((dx, &dy), &gate) in dx.iter_mut().zip(dy).zip(gates) {
-                    let product = dy * self.formula.forward(gate);
-                    *dx = if dy.is_nan() || gate.is_nan() { f32::NAN } else { product };
-                    any_special |= !dx.is_finite();
-                }
-                if any_special {
-                    for ((dx, &dy), &gate) in dx.iter_mut().zip(dy).zip(gates) {
-                        if overflowed(*dx, [dy, gate, 1.0]) {
-                            *dx = exact([dy, 1.0], function.at(Map::Forward, gate.into()));
-                        }
-                    }
-                }
-            } else {
-                for (((dx, &dy), &gate), &value) in dx.iter_mut().zip(dy).zip(gates).zip(values) {
-                    let product = (dy * value) * self.formula.derivative(gate);
-                    let undefined = dy.is_nan() || gate.is_nan() || value.is_nan();
-                    *dx = if undefined { f32::NAN } else { product };
-                    any_special |= !dx.is_finite();
-                }
-                if any_special {
-                    let inputs = dy.iter().zip(gates).zip(values);
-                    for (dx, ((&dy, &gate), &value)) in dx.iter_mut().zip(inputs) {
-                        if overflowed(*dx, [dy, gate, value]) {
-                            let slope = function.at(Map::Derivative, gate.into());
-                            *dx = exact([dy, value], slope);
-                        }
-                    }
-                }
-            }
+    fn call(self) -> bool {
+        let Self { others: [first, second], output } = self;
+        let mut all_finite = true;
+        for ((output, first), second) in output.iter_mut().zip(first).zip(second) {
+            *output *= first * second;
+            all_finite &= output.is_finite();
         }
+        all_finite
     }
 }

@@ -4,6 +4,7 @@ use pulp::NullaryFnOnce;
 
 use super::parallel::{
     LANES, Lanes, SERIAL, on_all_threads_with, over_pieces_with, stream_piece, vectorised,
+    vectorised_here,
 };
 use super::rest::Rest;
 use super::transpose::Transposition;
@@ -37,8 +38,57 @@ const TOGETHER: usize = 16;
 
 /// Runs the kernel for each line of the output and the same line of each input. The mask, where there
 /// is one, excludes the elements where it is 0; it is repeated over the lines.
-pub(super) fn over_lines<const N: usize>(
-    kernel: &impl Kernel<N>,
+pub(super) fn over_lines<K: Kernel<N>, const N: usize>(
+    kernel: &K,
+    output: &mut [f32],
+    inputs: [&[f32]; N],
+    lines: Lines,
+    mask: Option<&[f32]>,
+) {
+    // A copy of the kernel's code for each way to lay out a line: all that is around it is shared.
+    let run = |across: bool, inputs: &[[&[Lanes]; 2]; N], output: &mut [&mut [Lanes]; 2]| {
+        if across {
+            vectorised_here(Laid::<_, N, true> { kernel, inputs, output });
+        } else {
+            vectorised_here(Laid::<_, N, false> { kernel, inputs, output });
+        }
+    };
+    let kernel = AnyKernel { nothing: kernel.nothing(), excluded: kernel.excluded(), run: &run };
+    over_lines_by(&kernel, output, inputs, lines, mask);
+}
+
+/// A kernel's code for lines that are laid out in one way.
+struct Laid<'a, 'b, K, const N: usize, const ACROSS: bool> {
+    kernel: &'a K,
+    inputs: &'a [[&'a [Lanes]; 2]; N],
+    output: &'a mut [&'b mut [Lanes]; 2],
+}
+
+impl<K: Kernel<N>, const N: usize, const ACROSS: bool> NullaryFnOnce
+    for Laid<'_, '_, K, N, ACROSS>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let [first, last] = self.output;
+        self.kernel.run::<ACROSS>(*self.inputs, [first, last]);
+    }
+}
+
+/// Runs a kernel on lines that lie across the lanes, or on one in each lane.
+type Code<'a, const N: usize> =
+    &'a (dyn Fn(bool, &[[&[Lanes]; 2]; N], &mut [&mut [Lanes]; 2]) + Sync);
+
+/// A kernel of whatever type.
+struct AnyKernel<'a, const N: usize> {
+    nothing: [f32; N],
+    excluded: Option<f32>,
+    run: Code<'a, N>,
+}
+
+fn over_lines_by<const N: usize>(
+    kernel: &AnyKernel<'_, N>,
     output: &mut [f32],
     inputs: [&[f32]; N],
     lines: Lines,
@@ -48,13 +98,10 @@ pub(super) fn over_lines<const N: usize>(
     if output.is_empty() || block == 0 {
         return;
     }
-    let run =
-        |start: usize, lines_here: usize, destination: Destination<'_>, scratch: &mut Scratch| {
-            let (first, count) = (start / block * lines.inner + start % block, lines_here);
-            let task =
-                Task { kernel, inputs, lines, mask, start, first, count, destination, scratch };
-            vectorised(task);
-        };
+    let run = |start: usize, count: usize, destination: Destination<'_>, scratch: &mut Scratch| {
+        let first = start / block * lines.inner + start % block;
+        vectorised(Task { kernel, inputs, lines, mask, start, first, count, destination, scratch });
+    };
     let is_serial = output.len() < SERIAL;
     if is_serial || lines.inner == 1 || lines.outer >= rayon::current_num_threads() {
         // Whole tiles of lines.
@@ -143,8 +190,8 @@ fn strips(block: &mut [f32], lines: Lines) -> Vec<Vec<&mut [f32]>> {
 }
 
 /// Some lines, one after the other.
-struct Task<'a, K, const N: usize> {
-    kernel: &'a K,
+struct Task<'a, const N: usize> {
+    kernel: &'a AnyKernel<'a, N>,
     inputs: [&'a [f32]; N],
     lines: Lines,
     mask: Option<&'a [f32]>,
@@ -156,7 +203,7 @@ struct Task<'a, K, const N: usize> {
     scratch: &'a mut Scratch,
 }
 
-impl<K: Kernel<N>, const N: usize> NullaryFnOnce for Task<'_, K, N> {
+impl<const N: usize> NullaryFnOnce for Task<'_, N> {
     type Output = ();
 
     #[inline(always)]
@@ -182,7 +229,7 @@ struct Run {
     start: usize,
 }
 
-impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
+impl<const N: usize> Task<'_, N> {
     /// The runs that so many lines from one on consist of.
     #[inline(always)]
     fn runs(lines: Lines, first: usize, count: usize) -> impl Iterator<Item = Run> {
@@ -214,7 +261,7 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
                 self.load_lanes(k, first, count, tile);
             }
             let tile = |k: usize| [&input[k * width..(k + 1) * width], &[]];
-            self.kernel.run::<false>(std::array::from_fn(tile), [&mut output, &mut []]);
+            (self.kernel.run)(false, &std::array::from_fn(tile), &mut [&mut output, &mut []]);
             self.store_lanes(first, count, &output);
         }
         (self.scratch.input, self.scratch.output) = (input, output);
@@ -224,7 +271,7 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
     #[inline(always)]
     fn load_lanes(&mut self, k: usize, first: usize, count: usize, tile: &mut [Lanes]) {
         let Lines { width, inner, .. } = self.lines;
-        let (values, nothing) = (self.inputs[k], self.kernel.nothing()[k]);
+        let (values, nothing) = (self.inputs[k], self.kernel.nothing[k]);
         if inner == 1 {
             let start = self.start + first * width;
             let rows = &values[start..start + count * width];
@@ -252,7 +299,7 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
     #[inline(always)]
     fn store_lanes(&mut self, first: usize, count: usize, tile: &[Lanes]) {
         let Lines { width, inner, .. } = self.lines;
-        let excluded = self.mask.zip(self.kernel.excluded());
+        let excluded = self.mask.zip(self.kernel.excluded);
         if inner == 1 {
             let (offset, count) = (first * width, count * width);
             let to = self.destination.at(offset, 0, count);
@@ -280,7 +327,7 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
         let Destination::Blocks { output, .. } = &mut self.destination else { return };
         let width = self.lines.width;
         let pieces = usize::from(!width.is_multiple_of(LANES));
-        let (rest, nothing) = (Rest::of_rows(width), self.kernel.nothing().map(|n| [n; LANES]));
+        let (rest, nothing) = (Rest::of_rows(width), self.kernel.nothing.map(|n| [n; LANES]));
         let (mut last, mut last_output) = (nothing.map(|nothing| [nothing]), [[0.0; LANES]]);
         for (n, output) in output.chunks_exact_mut(width).enumerate() {
             let start = self.start + n * width;
@@ -294,7 +341,7 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
             }
             let inputs = std::array::from_fn(|k| [rows[k].as_chunks().0, &last[k][..pieces]]);
             let whole = output.as_chunks_mut().0;
-            self.kernel.run::<true>(inputs, [whole, &mut last_output[..pieces]]);
+            (self.kernel.run)(true, &inputs, &mut [whole, &mut last_output[..pieces]]);
             if let (1, Some(end)) = (pieces, output.last_chunk_mut()) {
                 *end = rest.choose(&last_output[0], end);
             }
@@ -314,7 +361,7 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
         while let Some(run) = Self::runs(lines, self.first + first, self.count - first).next() {
             let Run { count, start, .. } = run;
             let count = count.min(together);
-            let nothing = self.kernel.nothing();
+            let nothing = self.kernel.nothing;
             for (k, copies) in input.chunks_exact_mut(TOGETHER * pieces).enumerate() {
                 let copies = copies.as_flattened_mut();
                 let values = self.inputs[k];
@@ -336,8 +383,8 @@ impl<K: Kernel<N>, const N: usize> Task<'_, K, N> {
             }
             for (n, output) in output.chunks_exact_mut(pieces).take(count).enumerate() {
                 let line = |k: usize| [&input[(k * TOGETHER + n) * pieces..][..pieces], &[]];
-                self.kernel.run::<true>(std::array::from_fn(line), [output, &mut []]);
-                if let (Some(mask), Some(value)) = (self.mask, self.kernel.excluded()) {
+                (self.kernel.run)(true, &std::array::from_fn(line), &mut [output, &mut []]);
+                if let (Some(mask), Some(value)) = (self.mask, self.kernel.excluded) {
                     let output = &mut output.as_flattened_mut()[..width];
                     exclude_apart(mask, start + n, inner, output, value);
                 }

@@ -1,12 +1,21 @@
 //! Element-wise work.
+//!
+//! Only the functions of one number are compiled for each activation. Whatever else there is to do is done to
+//! blocks of their results, which stay in the first level of the cache, by loops that all of them share.
 
 use pulp::NullaryFnOnce;
 
-use super::halves::{Values, ValuesMut, map};
-use super::parallel::vectorised;
+use super::halves::{self, Values, ValuesMut};
+use super::parallel::{vectorised, vectorised_or_back};
 use super::piecewise::Evaluator;
 use crate::backend::{Binary, Unary};
 use wgrad_formula::formulas::{Pointwise, PointwiseFunction, PointwiseVisitor};
+
+/// The elements of a block.
+pub(super) const BLOCK: usize = 1024;
+
+/// The elements that are copied at a time where a function is applied in place.
+const COPIED: usize = 256;
 
 pub(super) fn unary(
     map: Unary,
@@ -14,8 +23,8 @@ pub(super) fn unary(
     input: Values<'_>,
     output: ValuesMut<'_>,
 ) {
-    let polynomials = Evaluator::new(function, map);
-    function.visit(UnaryCall { map, polynomials, input, output });
+    let function = Mapping::new(map, function);
+    halves::map([input], output, &|[x], y| function.apply(x, y));
 }
 
 pub(super) fn binary(
@@ -24,24 +33,137 @@ pub(super) fn binary(
     inputs: [Values<'_>; 2],
     output: ValuesMut<'_>,
 ) {
-    let polynomials = match map {
-        Binary::Backward => Evaluator::new(function, Unary::Derivative),
-        Binary::BackwardFromOutput => None,
+    let map = match map {
+        Binary::Backward => Unary::Derivative,
+        Binary::BackwardFromOutput => Unary::DerivativeFromOutput,
     };
-    function.visit(BinaryCall { map, function, polynomials, inputs, output });
+    let function = Mapping::new(map, function);
+    halves::map(inputs, output, &|[x, dy], output| function.apply_times(x, dy, output));
 }
 
 /// In place.
 pub(super) fn forward(function: PointwiseFunction, values: &mut [f32]) {
-    if function != PointwiseFunction::Identity {
-        let polynomials = Evaluator::new(function, Unary::Forward);
-        function.visit(InPlace { polynomials, values });
+    if function == PointwiseFunction::Identity {
+        return;
+    }
+    let function = Mapping::new(Unary::Forward, function);
+    let mut copy = [0.0; COPIED];
+    for values in values.chunks_mut(COPIED) {
+        let x = &mut copy[..values.len()];
+        x.copy_from_slice(values);
+        function.apply(x, values);
     }
 }
 
-/// A function of one number.
+/// A function of one number, by its polynomials where it has them.
+struct Mapping {
+    map: Unary,
+    function: PointwiseFunction,
+    polynomials: Option<Evaluator>,
+}
+
+impl Mapping {
+    fn new(map: Unary, function: PointwiseFunction) -> Self {
+        Self { map, function, polynomials: Evaluator::new(function, map) }
+    }
+
+    fn apply(&self, x: &[f32], y: &mut [f32]) {
+        match self.polynomials {
+            Some(polynomials) => polynomials.map(x, None, y, &|x, y| self.by_formula(x, y)),
+            None => self.by_formula(x, y),
+        }
+    }
+
+    /// The chain rule on top of a derivative.
+    fn apply_times(&self, x: &[f32], dy: &[f32], output: &mut [f32]) {
+        if let Some(polynomials) = self.polynomials {
+            return polynomials.map(x, Some(dy), output, &|x, y| self.by_formula(x, y));
+        }
+        let inputs = x.chunks(BLOCK).zip(dy.chunks(BLOCK));
+        for ((x, dy), output) in inputs.zip(output.chunks_mut(BLOCK)) {
+            self.by_formula(x, output);
+            if !vectorised(Times { factors: dy, output }) {
+                self.amend(x, dy, output);
+            }
+        }
+    }
+
+    fn by_formula(&self, x: &[f32], y: &mut [f32]) {
+        by_formula(self.map, self.function, x, y);
+    }
+
+    /// Puts products right that are not finite. A derivative may be out of the range of f32 where the product is
+    /// in it.
+    #[cold]
+    fn amend(&self, x: &[f32], dy: &[f32], output: &mut [f32]) {
+        for ((output, &x), &dy) in output.iter_mut().zip(x).zip(dy) {
+            if x.is_nan() || dy.is_nan() {
+                *output = f32::NAN;
+            } else if !output.is_finite() && self.at(x).is_infinite() {
+                *output = (f64::from(dy) * self.exact(x.into())) as f32;
+            }
+        }
+    }
+
+    fn at(&self, x: f32) -> f32 {
+        let mut y = [0.0];
+        self.by_formula(&[x], &mut y);
+        y[0]
+    }
+
+    fn exact(&self, x: f64) -> f64 {
+        self.function.at(self.map, x)
+    }
+}
+
+/// `output = factors ⊙ output`. Returns whether all products are finite.
+struct Times<'a> {
+    factors: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Times<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn call(self) -> bool {
+        let mut all_finite = true;
+        for (output, factor) in self.output.iter_mut().zip(self.factors) {
+            *output *= factor;
+            all_finite &= output.is_finite();
+        }
+        all_finite
+    }
+}
+
+/// `y = f(x)`, with NaN where x is NaN.
+pub(super) fn by_formula(map: Unary, function: PointwiseFunction, x: &[f32], y: &mut [f32]) {
+    function.visit(ByFormula { map, x, y });
+}
+
+struct ByFormula<'a> {
+    map: Unary,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl PointwiseVisitor<f32> for ByFormula<'_> {
+    type Output = ();
+
+    fn visit<F: Pointwise<f32>>(self, formula: F) {
+        let Self { map, x, y } = self;
+        match map {
+            Unary::Forward => apply(Forward(formula), x, y),
+            Unary::Derivative => apply(Derivative(formula), x, y),
+            Unary::SecondDerivative => apply(SecondDerivative(formula), x, y),
+            Unary::DerivativeFromOutput => apply(DerivativeFromOutput(formula), x, y),
+        }
+    }
+}
+
+/// A function of one number. Not a closure: whatever its length, it has to become a part of the loop.
 trait Map: Copy + Sync {
-    fn apply(&self, x: f32) -> f32;
+    fn at(&self, x: f32) -> f32;
 }
 
 #[derive(Clone, Copy)]
@@ -49,7 +171,7 @@ struct Forward<F>(F);
 
 impl<F: Pointwise<f32>> Map for Forward<F> {
     #[inline(always)]
-    fn apply(&self, z: f32) -> f32 {
+    fn at(&self, z: f32) -> f32 {
         self.0.forward(z)
     }
 }
@@ -59,7 +181,7 @@ struct Derivative<F>(F);
 
 impl<F: Pointwise<f32>> Map for Derivative<F> {
     #[inline(always)]
-    fn apply(&self, z: f32) -> f32 {
+    fn at(&self, z: f32) -> f32 {
         self.0.derivative(z)
     }
 }
@@ -69,7 +191,7 @@ struct SecondDerivative<F>(F);
 
 impl<F: Pointwise<f32>> Map for SecondDerivative<F> {
     #[inline(always)]
-    fn apply(&self, z: f32) -> f32 {
+    fn at(&self, z: f32) -> f32 {
         self.0.second_derivative(z)
     }
 }
@@ -79,101 +201,30 @@ struct DerivativeFromOutput<F>(F);
 
 impl<F: Pointwise<f32>> Map for DerivativeFromOutput<F> {
     #[inline(always)]
-    fn apply(&self, y: f32) -> f32 {
+    fn at(&self, y: f32) -> f32 {
         self.0.derivative_from_output(y)
     }
 }
 
-struct UnaryCall<'a> {
-    map: Unary,
-    polynomials: Option<Evaluator>,
-    input: Values<'a>,
-    output: ValuesMut<'a>,
-}
-
-impl PointwiseVisitor<f32> for UnaryCall<'_> {
-    type Output = ();
-
-    fn visit<F: Pointwise<f32>>(self, formula: F) {
-        match self.map {
-            Unary::Forward => self.run(Forward(formula)),
-            Unary::Derivative => self.run(Derivative(formula)),
-            Unary::SecondDerivative => self.run(SecondDerivative(formula)),
-            Unary::DerivativeFromOutput => self.run(DerivativeFromOutput(formula)),
-        }
+fn apply(f: impl Map, x: &[f32], y: &mut [f32]) {
+    if let Err(Mapped { f, x, y }) = vectorised_or_back(Mapped { f, x, y }) {
+        one_by_one(&|x| f.at(x), x, y);
     }
 }
 
-struct BinaryCall<'a> {
-    map: Binary,
-    function: PointwiseFunction,
-    polynomials: Option<Evaluator>,
-    inputs: [Values<'a>; 2],
-    output: ValuesMut<'a>,
-}
-
-impl PointwiseVisitor<f32> for BinaryCall<'_> {
-    type Output = ();
-
-    fn visit<F: Pointwise<f32>>(self, formula: F) {
-        match self.map {
-            Binary::Backward => self.run(Derivative(formula)),
-            Binary::BackwardFromOutput => self.run(DerivativeFromOutput(formula)),
-        }
+/// Not inlined: there is one loop for all functions.
+#[inline(never)]
+fn one_by_one(f: &dyn Fn(f32) -> f32, x: &[f32], y: &mut [f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = if x.is_nan() { x } else { f(x) };
     }
-}
-
-struct InPlace<'a> {
-    polynomials: Option<Evaluator>,
-    values: &'a mut [f32],
-}
-
-impl PointwiseVisitor<f32> for InPlace<'_> {
-    type Output = ();
-
-    fn visit<F: Pointwise<f32>>(self, formula: F) {
-        let f = Forward(formula);
-        match self.polynomials {
-            Some(polynomials) => polynomials.map_in_place(self.values, &elsewhere(f)),
-            None => vectorised(MapInPlace { f, values: self.values }),
-        }
-    }
-}
-
-impl UnaryCall<'_> {
-    fn run(self, f: impl Map) {
-        let polynomials = self.polynomials;
-        map([self.input], self.output, &|[input], output| match polynomials {
-            Some(polynomials) => polynomials.map(input, None, output, &elsewhere(f)),
-            None => vectorised(Mapped { f, input, output }),
-        });
-    }
-}
-
-impl BinaryCall<'_> {
-    fn run(self, f: impl Map) {
-        let (polynomials, function) = (self.polynomials, self.function);
-        let exact = |x: f32| match self.map {
-            Binary::Backward => function.at(Unary::Derivative, x.into()),
-            Binary::BackwardFromOutput => function.at(Unary::DerivativeFromOutput, x.into()),
-        };
-        map(self.inputs, self.output, &|[x, dy], output| match polynomials {
-            Some(polynomials) => polynomials.map(x, Some(dy), output, &elsewhere(f)),
-            None => vectorised(MappedTimes { f, exact: &exact, inputs: [x, dy], output }),
-        });
-    }
-}
-
-/// The function for arguments that its polynomials do not cover.
-fn elsewhere(f: impl Map) -> impl Fn(&[f32], &mut [f32]) {
-    move |input, output| vectorised(Mapped { f, input, output })
 }
 
 /// The function is held by value: nothing that is written can change what it reads.
 struct Mapped<'a, F> {
     f: F,
-    input: &'a [f32],
-    output: &'a mut [f32],
+    x: &'a [f32],
+    y: &'a mut [f32],
 }
 
 impl<F: Map> NullaryFnOnce for Mapped<'_, F> {
@@ -183,65 +234,15 @@ impl<F: Map> NullaryFnOnce for Mapped<'_, F> {
     fn call(self) {
         // Asked of all elements at once, this leaves the compiler free to interleave the work of several
         // vectors.
-        let Self { f, input, output } = self;
+        let Self { f, x, y } = self;
         let mut any_nan = false;
-        for (output, &x) in output.iter_mut().zip(input) {
-            *output = f.apply(x);
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = f.at(x);
             any_nan |= x.is_nan();
         }
         if any_nan {
-            for (output, &x) in output.iter_mut().zip(input) {
-                *output = if x.is_nan() { x } else { *output };
-            }
-        }
-    }
-}
-
-struct MapInPlace<'a, F> {
-    f: F,
-    values: &'a mut [f32],
-}
-
-impl<F: Map> NullaryFnOnce for MapInPlace<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self { f, values } = self;
-        for value in values {
-            let y = f.apply(*value);
-            *value = if value.is_nan() { *value } else { y };
-        }
-    }
-}
-
-/// The chain rule on top of a derivative.
-struct MappedTimes<'a, F> {
-    f: F,
-    /// For a derivative that is out of the range of f32, where the product may be in it.
-    exact: &'a dyn Fn(f32) -> f64,
-    inputs: [&'a [f32]; 2],
-    output: &'a mut [f32],
-}
-
-impl<F: Map> NullaryFnOnce for MappedTimes<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self { f, exact, inputs: [left, right], output } = self;
-        let mut any_special = false;
-        for ((output, &x), &dy) in output.iter_mut().zip(left).zip(right) {
-            *output = dy * f.apply(x);
-            any_special |= x.is_nan() || dy.is_nan() || !output.is_finite();
-        }
-        if any_special {
-            for ((output, &x), &dy) in output.iter_mut().zip(left).zip(right) {
-                if x.is_nan() || dy.is_nan() {
-                    *output = f32::NAN;
-                } else if !output.is_finite() && f.apply(x).is_infinite() {
-                    *output = (f64::from(dy) * exact(x)) as f32;
-                }
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = if x.is_nan() { x } else { *y };
             }
         }
     }

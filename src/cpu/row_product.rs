@@ -145,7 +145,7 @@ impl<F: ProductFormula> ProductKernel<F> {
         mask: Option<&[f32]>,
     ) {
         let inputs = [y, vector];
-        if !are_short(lines, WIDTHS) || mask.is_some() || F::PROJECTS {
+        if F::PROJECTS || !are_short(lines, WIDTHS) || mask.is_some() {
             over_lines(self, output, inputs, lines, mask);
         } else if lines.width < LONG {
             over_short_rows(&ShortProduct::<_, false>(self), output, inputs, lines.width);

@@ -424,7 +424,7 @@ impl<F: Rowwise<f32>, const SCALED: bool> ForwardKernel<F, SCALED> {
 
     /// The outputs of each line.
     fn over(&self, y: &mut [f32], z: &[f32], lines: Lines, mask: Option<&[f32]>) {
-        if are_short(lines, short_forward::WIDTHS) && mask.is_none() && !F::PROJECTS {
+        if !F::PROJECTS && are_short(lines, short_forward::WIDTHS) && mask.is_none() {
             over_short_rows(self, y, [z], lines.width);
         } else {
             over_lines(self, y, [z], lines, mask);
@@ -493,16 +493,13 @@ impl RowwiseVisitor<f32> for Product<'_> {
         let Self { call: Call { call, mask }, product, y, vector, output } = self;
         let RowCall { lines, temperature, .. } = call;
         let slope = temperature.slope;
-        match product {
-            RowProduct::Backward => {
-                let kernel = ProductKernel { formula: BackwardProduct(formula), slope };
-                kernel.over(output, [y, vector], lines, mask);
-            }
-            RowProduct::Jvp => {
-                let kernel = ProductKernel { formula: JvpProduct(formula), slope };
-                kernel.over(output, [y, vector], lines, mask);
-            }
+        // The Jacobian of an activation that takes no logarithm is symmetric: the products are the same.
+        if F::TAKES_LOGARITHM && product == RowProduct::Jvp {
+            let kernel = ProductKernel { formula: JvpProduct(formula), slope };
+            return kernel.over(output, [y, vector], lines, mask);
         }
+        let kernel = ProductKernel { formula: BackwardProduct(formula), slope };
+        kernel.over(output, [y, vector], lines, mask);
     }
 }
 
@@ -536,17 +533,17 @@ impl<F: Rowwise<f32>> ProductFormula for BackwardProduct<F> {
     }
 }
 
-/// The product of the Jacobian, from outputs that are no logarithms.
+/// The product of the Jacobian of an activation that takes a logarithm, from the powers of its outputs.
 struct JvpProduct<F>(F);
 
 impl<F: Rowwise<f32>> ProductFormula for JvpProduct<F> {
     const SHIFTS: bool = true;
-    const PROJECTS: bool = F::PROJECTS;
+    const PROJECTS: bool = false;
     const NOTHING: f32 = 0.0;
 
     #[inline(always)]
     fn outweighs(&self, p: f32) -> bool {
-        !F::PROJECTS && p > 0.5
+        p > 0.5
     }
 
     #[inline(always)]

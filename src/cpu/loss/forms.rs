@@ -2,25 +2,17 @@
 
 use pulp::NullaryFnOnce;
 
-use super::super::parallel::{sum, vectorised};
-use wgrad_formula::formulas::activations::{Apart, Forms};
-use wgrad_formula::formulas::losses::{LossOfForms, weighted};
-use wgrad_formula::formulas::{FormsVisitor, Pointwise, PointwiseVisitor};
+use super::super::parallel::{vectorised, vectorised_or_back};
+use super::terms::{Order, one_by_one};
+use wgrad_formula::formulas::activations::Forms;
+use wgrad_formula::formulas::{FormsVisitor, LossOfForms, Pointwise, PointwiseVisitor};
 
-/// Takes outputs, in place, and what they are compared with relative to the limits that they are close to.
+/// Takes outputs, in place, relative to the limits that they are close to, of an activation that has limits.
 pub(super) struct Shift<'a> {
     pub(super) z: &'a [f32],
     pub(super) slopes: &'a [f32],
     pub(super) y: &'a mut [f32],
-    pub(super) with: With<'a>,
-}
-
-/// What is moved with the outputs.
-pub(super) enum With<'a> {
-    /// The targets.
-    Targets(&'a mut [f32]),
-    /// The margins beyond the targets times the outputs, which are 1 at first.
-    Margins { margins: &'a mut [f32], targets: &'a [f32] },
+    pub(super) limits: &'a mut [f32],
 }
 
 impl PointwiseVisitor<f32> for Shift<'_> {
@@ -43,21 +35,10 @@ impl<F: Pointwise<f32>> NullaryFnOnce for Shifting<'_, F> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { formula, shift: Shift { z, slopes, y, with } } = self;
-        let elements = y.iter_mut().zip(z).zip(slopes);
-        match with {
-            With::Targets(targets) => {
-                for (((y, &z), &slope), t) in elements.zip(targets) {
-                    let Apart { limit, offset } = formula.apart(z, *y, slope);
-                    (*y, *t) = (offset, *t - limit);
-                }
-            }
-            With::Margins { margins, targets } => {
-                for ((((y, &z), &slope), margin), &t) in elements.zip(margins).zip(targets) {
-                    let Apart { limit, offset } = formula.apart(z, *y, slope);
-                    (*y, *margin) = (offset, 1.0 - t * limit);
-                }
-            }
+        let Self { formula, shift: Shift { z, slopes, y, limits } } = self;
+        for (((y, limit), &z), &slope) in y.iter_mut().zip(limits).zip(z).zip(slopes) {
+            let apart = formula.apart(z, *y, slope);
+            (*y, *limit) = (apart.offset, apart.limit);
         }
     }
 }
@@ -125,8 +106,21 @@ impl PointwiseVisitor<f32> for Fill<'_> {
     type Output = ();
 
     fn visit<F: Pointwise<f32>>(self, formula: F) {
-        if F::HAS_FORMS {
-            vectorised(Filling { formula, fill: self });
+        if F::HAS_FORMS
+            && let Err(Filling { formula, fill }) =
+                vectorised_or_back(Filling { formula, fill: self })
+        {
+            fill.one_by_one(&|z| formula.forms(z));
+        }
+    }
+}
+
+impl Fill<'_> {
+    #[inline(never)]
+    fn one_by_one(self, of: &dyn Fn(f32) -> Forms<f32>) {
+        for (i, &z) in self.z.iter().enumerate() {
+            let found = of(z);
+            self.forms.set(i, Forms { y: if z.is_nan() { z } else { found.y }, ..found });
         }
     }
 }
@@ -149,60 +143,82 @@ impl<F: Pointwise<f32>> NullaryFnOnce for Filling<'_, F> {
     }
 }
 
-/// A block of forms, and where the slopes go: nowhere for an empty slice. What the terms add up to is the
-/// result.
-pub(super) struct Evaluation<'a> {
+/// Computes each element from the forms of outputs and the targets; NaN where one of these is.
+pub(super) struct Elements<'a> {
+    pub(super) order: Order,
     pub(super) forms: &'a FormsMemory,
     pub(super) targets: &'a [f32],
-    pub(super) weights: Option<&'a [f32]>,
-    pub(super) scale: f32,
-    pub(super) wants_total: bool,
-    /// Memory for what is added up.
-    pub(super) losses: &'a mut [f32],
-    pub(super) slopes: &'a mut [f32],
+    pub(super) output: &'a mut [f32],
 }
 
-impl FormsVisitor<f32> for Evaluation<'_> {
-    type Output = f64;
+impl FormsVisitor<f32> for Elements<'_> {
+    type Output = ();
 
-    fn visit<F: LossOfForms<f32>>(self, formula: F) -> f64 {
-        vectorised(Evaluating { formula, evaluation: self })
+    fn visit<F: LossOfForms<f32>>(self, formula: F) {
+        let Self { order, forms, targets, output } = self;
+        match order {
+            Order::Loss => apply(Value(formula), forms, targets, output),
+            Order::Slope(factor) => apply(Slope { formula, factor }, forms, targets, output),
+        }
     }
 }
 
-struct Evaluating<'a, F> {
-    formula: F,
-    evaluation: Evaluation<'a>,
+/// A function of each element.
+trait Term: Copy {
+    fn of(self, y: Forms<f32>, t: f32) -> f32;
 }
 
-impl<F: LossOfForms<f32>> NullaryFnOnce for Evaluating<'_, F> {
-    type Output = f64;
+#[derive(Clone, Copy)]
+struct Value<F>(F);
+
+impl<F: LossOfForms<f32>> Term for Value<F> {
+    #[inline(always)]
+    fn of(self, y: Forms<f32>, t: f32) -> f32 {
+        self.0.loss_of_forms(y, t)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Slope<F> {
+    formula: F,
+    factor: f32,
+}
+
+impl<F: LossOfForms<f32>> Term for Slope<F> {
+    #[inline(always)]
+    fn of(self, y: Forms<f32>, t: f32) -> f32 {
+        self.factor * self.formula.slope_of_forms(y, t)
+    }
+}
+
+#[inline(always)]
+fn element(term: impl Term, y: Forms<f32>, t: f32) -> f32 {
+    let value = term.of(y, t);
+    if y.y.is_nan() | t.is_nan() { f32::NAN } else { value }
+}
+
+fn apply(term: impl Term, forms: &FormsMemory, targets: &[f32], output: &mut [f32]) {
+    let each = Each { term, forms, targets, output };
+    if let Err(Each { term, forms, targets, output }) = vectorised_or_back(each) {
+        one_by_one(output, &|i| element(term, forms.get(i), targets[i]));
+    }
+}
+
+struct Each<'a, T> {
+    term: T,
+    forms: &'a FormsMemory,
+    targets: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl<T: Term> NullaryFnOnce for Each<'_, T> {
+    type Output = ();
 
     #[inline(always)]
-    fn call(self) -> f64 {
-        let Self { formula, evaluation } = self;
-        let Evaluation { forms, targets, weights, scale, wants_total, losses, slopes } = evaluation;
-        let mut total = 0.0;
-        if wants_total {
-            for ((i, loss), &t) in losses.iter_mut().enumerate().take(BLOCK).zip(targets) {
-                let y = forms.get(i);
-                let value = formula.loss_of_forms(y, t);
-                *loss = if y.y.is_nan() | t.is_nan() { f32::NAN } else { value };
-            }
-            for (loss, &weight) in losses.iter_mut().zip(weights.unwrap_or_default()) {
-                *loss = weighted(weight, *loss);
-            }
-            total = sum(losses);
+    fn call(self) {
+        let Self { term, forms, targets, output } = self;
+        for ((i, output), &t) in output.iter_mut().enumerate().take(BLOCK).zip(targets) {
+            *output = element(term, forms.get(i), t);
         }
-        for ((i, slope), &t) in slopes.iter_mut().enumerate().take(BLOCK).zip(targets) {
-            let y = forms.get(i);
-            let value = formula.slope_of_forms(y, t);
-            *slope = if y.y.is_nan() | t.is_nan() { f32::NAN } else { value };
-        }
-        for (slope, &weight) in slopes.iter_mut().zip(weights.unwrap_or_default()) {
-            *slope = weighted(weight, *slope);
-        }
-        slopes.iter_mut().for_each(|slope| *slope *= scale);
-        total
     }
 }

@@ -5,8 +5,8 @@ use pulp::NullaryFnOnce;
 
 use super::super::parallel::{sum_of, vectorised};
 use super::super::rowwise::Call;
-use super::forms::{BLOCK, Evaluation, FormsMemory};
-use super::terms::Block;
+use super::forms::{BLOCK, FormsMemory};
+use super::terms::{Block, Input};
 use super::{Outputs, Pass, Row};
 use crate::backend::{Lines, RowCall, Temperature};
 use wgrad_formula::formulas::activations::Forms;
@@ -224,9 +224,7 @@ impl SimplexTerms<'_> {
             tops.push(top);
         }
         let block = Block {
-            argument: offsets,
-            targets: shifted,
-            extra: margins,
+            input: Input::Outputs { argument: offsets, targets: shifted, extra: margins },
             weights: self.pass.targets.weights.is_some().then_some(&*scaled),
             scale: self.pass.scale,
             wants_total: !losses.is_empty(),
@@ -234,13 +232,13 @@ impl SimplexTerms<'_> {
             terms: &mut [],
             slopes: &mut *dz,
         };
-        let total = self.term.visit(block);
+        let total = block.evaluate(self.term);
         losses.fill(0.0);
         if let Some(first) = losses.first_mut() {
             *first = (f64::from(self.pass.scale) * total) as f32;
         }
         if !dz.is_empty() {
-            vectorised(Chains { y, tops, view, width, dz });
+            vectorised(Chain { y, z: y, tops, view, width, dz });
         }
     }
 
@@ -272,7 +270,7 @@ impl SimplexTerms<'_> {
             *loss = (f64::from(self.pass.scale) * total) as f32;
         }
         if !dz.is_empty() {
-            vectorised(Chain { y, z, top, view, dz });
+            vectorised(Chain { y, z, tops: &[top], view, width: y.len(), dz });
         }
     }
 
@@ -294,16 +292,17 @@ impl SimplexTerms<'_> {
         let [target, weights, losses] =
             [&mut memory.targets, &mut memory.weights, &mut memory.losses]
                 .map(|block| &mut block[..y.len()]);
-        let evaluation = Evaluation {
-            forms: &memory.forms,
-            targets: targets.block(start, target),
+        let targets_of_block = targets.block(start, target);
+        let block = Block {
+            input: Input::Forms { forms: &memory.forms, targets: targets_of_block },
             weights: self.pass.targets.weights_of_terms(number, targets, start, weights),
             scale: self.pass.scale,
             wants_total,
             losses,
+            terms: &mut [],
             slopes,
         };
-        self.term.visit_forms(evaluation).unwrap_or(f64::NAN)
+        block.evaluate(self.term)
     }
 
     /// The slopes dE/dy of a block.
@@ -346,9 +345,7 @@ impl SimplexTerms<'_> {
             }
         }
         let block = Block {
-            argument,
-            targets,
-            extra,
+            input: Input::Outputs { argument, targets, extra },
             weights,
             scale: self.pass.scale,
             wants_total,
@@ -356,7 +353,7 @@ impl SimplexTerms<'_> {
             terms: &mut [],
             slopes,
         };
-        self.term.visit(block)
+        block.evaluate(self.term)
     }
 }
 
@@ -409,35 +406,15 @@ fn rest(p: f32) -> f32 {
     if rest < 0.5 { 0.5 } else { rest }
 }
 
-/// dE/dz in the place of the slopes: dE/du for a loss that takes logarithms, else dE/dy.
+/// dE/dz of rows in the place of the slopes: dE/du for a loss that takes logarithms, else dE/dy, where z does not
+/// matter.
 struct Chain<'a> {
     y: &'a [f32],
     z: &'a [f32],
-    top: Top,
-    view: View,
-    dz: &'a mut [f32],
-}
-
-/// The same of several rows, of a loss that takes no logarithms.
-struct Chains<'a> {
-    y: &'a [f32],
     tops: &'a [Top],
     view: View,
     width: usize,
     dz: &'a mut [f32],
-}
-
-impl NullaryFnOnce for Chains<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self { y, tops, view, width, dz } = self;
-        let rows = dz.chunks_exact_mut(width).zip(y.chunks_exact(width)).zip(tops);
-        for ((dz, y), &top) in rows {
-            Chain { y, z: y, top, view, dz }.call();
-        }
-    }
 }
 
 impl NullaryFnOnce for Chain<'_> {
@@ -445,28 +422,38 @@ impl NullaryFnOnce for Chain<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { y, z, top, view, dz } = self;
+        let Self { y, z, tops, view, width, dz } = self;
+        let inputs = y.chunks_exact(width).zip(z.chunks_exact(width));
+        for ((dz, (y, z)), &top) in dz.chunks_exact_mut(width).zip(inputs).zip(tops) {
+            top.chain(view, [y, z], dz);
+        }
+    }
+}
+
+impl Top {
+    /// The same of one row.
+    #[inline(always)]
+    fn chain(self, view: View, [y, z]: [&[f32]; 2], dz: &mut [f32]) {
         let [y, z] = [&y[..dz.len()], &z[..dz.len()]];
         if let [dz] = dz {
             // A single output is 1 whatever z is.
             *dz = if dz.is_nan() { *dz } else { 0.0 };
             return;
         }
-        let sign = top.sign;
         if view != View::Logarithms {
             // Relative to the slope of an output that may be all but 1.
             let greatest = |best: usize, i: usize| if y[i] > y[best] { i } else { best };
-            let origin = dz[top.index.unwrap_or_else(|| (0..y.len()).fold(0, greatest))];
+            let origin = dz[self.index.unwrap_or_else(|| (0..y.len()).fold(0, greatest))];
             let slopes = &*dz;
             let total = sum_of(dz.len(), |i| (slopes[i] - origin) * y[i]) as f32;
             for (dz, &p) in dz.iter_mut().zip(y) {
-                *dz = sign * (p * ((*dz - origin) - total));
+                *dz = self.sign * (p * ((*dz - origin) - total));
             }
             return;
         }
-        let of_top = top.index.map_or(0.0, |index| dz[index]);
+        let of_top = self.index.map_or(0.0, |index| dz[index]);
         // Left out of the sum.
-        if let Some(index) = top.index {
+        if let Some(index) = self.index {
             dz[index] = 0.0;
         }
         for (dz, &p) in dz.iter_mut().zip(y) {
@@ -475,12 +462,12 @@ impl NullaryFnOnce for Chain<'_> {
         let slopes = &*dz;
         let total = sum_of(dz.len(), |i| slopes[i]) as f32;
         for ((dz, &p), &z) in dz.iter_mut().zip(y).zip(z) {
-            let taken = top.share(p, z) * of_top;
-            let taken = if top.index.is_some() { taken } else { 0.0 };
-            *dz = sign * ((*dz - taken) - p * total);
+            let taken = self.share(p, z) * of_top;
+            let taken = if self.index.is_some() { taken } else { 0.0 };
+            *dz = self.sign * ((*dz - taken) - p * total);
         }
-        if let Some(index) = top.index {
-            dz[index] = sign * (of_top - y[index] * total);
+        if let Some(index) = self.index {
+            dz[index] = self.sign * (of_top - y[index] * total);
         }
     }
 }

@@ -4,8 +4,8 @@ use pulp::NullaryFnOnce;
 
 use super::super::parallel::vectorised;
 use super::{Outputs, Pass};
-use wgrad_formula::formulas::losses::weighted;
-use wgrad_formula::formulas::{LossTerm, LossVisitor, Pair};
+use wgrad_formula::formulas::losses::{CrossEntropy, Nll, weighted};
+use wgrad_formula::formulas::{LossTerm, Pair, TermFunction};
 
 impl Pass<'_> {
     /// Whether each row has but one term. Where all terms are wanted, they are computed one by one.
@@ -38,7 +38,11 @@ impl Pass<'_> {
         }
         dz.fill(0.0);
         let number = self.first_row + first;
-        pair.term.visit(Rows { pass: self, pair, number, z, losses, dz });
+        let rows = Rows { pass: self, pair, number, z, losses, dz };
+        match pair.term {
+            TermFunction::Nll { .. } => vectorised(Evaluation { formula: Nll, rows }),
+            _ => vectorised(Evaluation { formula: CrossEntropy, rows }),
+        }
     }
 }
 
@@ -61,14 +65,6 @@ struct Rows<'a> {
     z: &'a [f32],
     losses: &'a mut [f32],
     dz: &'a mut [f32],
-}
-
-impl LossVisitor<f32> for Rows<'_> {
-    type Output = ();
-
-    fn visit<F: LossTerm<f32>>(self, formula: F) {
-        vectorised(Evaluation { formula, rows: self });
-    }
 }
 
 struct Evaluation<'a, F> {

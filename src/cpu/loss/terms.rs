@@ -4,13 +4,13 @@
 use pulp::NullaryFnOnce;
 
 use super::super::halves::{Values, ValuesMut};
-use super::super::parallel::{sum, vectorised};
+use super::super::parallel::{sum, vectorised, vectorised_or_back};
 use super::super::pointwise;
-use super::forms::{self, Evaluation as FormsEvaluation, Fill, FormsMemory, Shift, With};
+use super::forms::{self, Elements as FormsElements, Fill, FormsMemory, Shift};
 use super::{Pass, Row};
 use crate::backend::{Argument, Binary, Unary};
 use wgrad_formula::formulas::losses::weighted;
-use wgrad_formula::formulas::{LossTerm, LossVisitor, Pair};
+use wgrad_formula::formulas::{LossTerm, LossVisitor, Pair, TermFunction};
 
 /// The elements of a block.
 const BLOCK: usize = 1024;
@@ -83,8 +83,8 @@ impl Pass<'_> {
         let composed = !pair.is_of_logits();
         let has_outputs = (composed && forms.is_none()) || has_y;
         if has_outputs {
-            y.copy_from_slice(z);
-            pointwise::forward(pair.activation, y);
+            let output = ValuesMut::F32(y);
+            pointwise::unary(Unary::Forward, pair.activation, Values::F32(z), output);
         }
         if has_y {
             row.y[range.clone()].copy_from_slice(y);
@@ -105,64 +105,49 @@ impl Pass<'_> {
         let weights = self.targets.weights_of_terms(row.number, target_row, start, weights);
         let dz = if wants_dz { &mut row.dz[range.clone()] } else { &mut [] };
         let given = [z, targets, extra, weights.map_or(&[][..], |weights| weights)];
-        let total = if let Some(forms) = forms {
+        let is_moved = matches!(pair.argument, Argument::Difference | Argument::Margin);
+        let input = if let Some(forms) = forms {
             pair.activation.visit(Fill { z, forms });
-            let evaluation = FormsEvaluation {
-                forms,
-                targets,
-                weights,
-                scale: self.scale,
-                wants_total: row.loss.is_some(),
-                losses,
-                slopes: &mut *dz,
-            };
-            pair.term.visit_forms(evaluation).unwrap_or(f64::NAN)
+            Input::Forms { forms, targets }
+        } else if is_moved {
+            let output = ValuesMut::F32(slopes);
+            pointwise::unary(Unary::Derivative, pair.activation, Values::F32(z), output);
+            pair.activation.visit(Shift { z, slopes, y: &mut *y, limits: &mut *moved });
+            let limits = moved.iter_mut().zip(targets);
+            if pair.argument == Argument::Difference {
+                limits.for_each(|(limit, t)| *limit = t - *limit);
+                Input::Outputs { argument: y, targets: moved, extra }
+            } else {
+                limits.for_each(|(limit, t)| *limit = 1.0 - t * *limit);
+                Input::Outputs { argument: y, targets, extra: moved }
+            }
         } else {
-            let is_moved = matches!(pair.argument, Argument::Difference | Argument::Margin);
-            let (mut targets, mut extra) = (targets, extra);
-            if is_moved {
-                let output = ValuesMut::F32(slopes);
-                pointwise::unary(Unary::Derivative, pair.activation, Values::F32(z), output);
-                let with = match pair.argument {
-                    Argument::Difference => {
-                        moved.copy_from_slice(targets);
-                        With::Targets(moved)
-                    }
-                    _ => With::Margins { margins: moved, targets },
-                };
-                pair.activation.visit(Shift { z, slopes, y: &mut *y, with });
-                match pair.argument {
-                    Argument::Difference => targets = moved,
-                    _ => extra = moved,
-                }
-            }
-            let block = Block {
-                argument: if composed { &*y } else { z },
-                targets,
-                extra,
-                weights,
-                scale: self.scale,
-                wants_total: row.loss.is_some(),
-                losses,
-                terms: if wants_terms { &mut row.terms[range.clone()] } else { &mut [] },
-                slopes: match (wants_dz, composed) {
-                    (false, _) => &mut [],
-                    (true, true) => &mut *dy,
-                    (true, false) => &mut *dz,
-                },
-            };
-            let total = pair.term.visit(block);
-            if wants_dz && is_moved {
-                for ((dz, dy), slope) in dz.iter_mut().zip(dy).zip(slopes) {
-                    *dz = *dy * *slope;
-                }
-            } else if wants_dz && composed {
-                let inputs = [Values::F32(z), Values::F32(dy)];
-                let output = ValuesMut::F32(&mut *dz);
-                pointwise::binary(Binary::Backward, pair.activation, inputs, output);
-            }
-            total
+            Input::Outputs { argument: if composed { y } else { z }, targets, extra }
         };
+        let is_chained = composed && matches!(input, Input::Outputs { .. });
+        let block = Block {
+            input,
+            weights,
+            scale: self.scale,
+            wants_total: row.loss.is_some(),
+            losses,
+            terms: if wants_terms { &mut row.terms[range.clone()] } else { &mut [] },
+            slopes: match (wants_dz, is_chained) {
+                (false, _) => &mut [],
+                (true, true) => &mut *dy,
+                (true, false) => &mut *dz,
+            },
+        };
+        let total = block.evaluate(pair.term);
+        if wants_dz && is_moved {
+            for ((dz, dy), slope) in dz.iter_mut().zip(dy).zip(slopes) {
+                *dz = *dy * *slope;
+            }
+        } else if wants_dz && is_chained {
+            let inputs = [Values::F32(z), Values::F32(dy)];
+            let output = ValuesMut::F32(&mut *dz);
+            pointwise::binary(Binary::Backward, pair.activation, inputs, output);
+        }
         if let Some(label) = label {
             for (i, dz) in dz.iter_mut().enumerate() {
                 let undefined = z[i].is_nan() || has_outputs && y[i].is_nan();
@@ -215,11 +200,23 @@ impl NullaryFnOnce for AllFinite<'_> {
     }
 }
 
+/// What the terms of a block are computed from.
+pub(super) enum Input<'a> {
+    Outputs { argument: &'a [f32], targets: &'a [f32], extra: &'a [f32] },
+    Forms { forms: &'a FormsMemory, targets: &'a [f32] },
+}
+
+/// What is computed of each element.
+#[derive(Clone, Copy)]
+pub(super) enum Order {
+    Loss,
+    /// The derivative times this factor.
+    Slope(f32),
+}
+
 /// A block of elements, and where its terms and slopes go: nowhere for empty slices.
 pub(super) struct Block<'a> {
-    pub(super) argument: &'a [f32],
-    pub(super) targets: &'a [f32],
-    pub(super) extra: &'a [f32],
+    pub(super) input: Input<'a>,
     pub(super) weights: Option<&'a [f32]>,
     pub(super) scale: f32,
     pub(super) wants_total: bool,
@@ -229,56 +226,117 @@ pub(super) struct Block<'a> {
     pub(super) slopes: &'a mut [f32],
 }
 
-impl LossVisitor<f32> for Block<'_> {
-    type Output = f64;
-
-    fn visit<F: LossTerm<f32>>(self, formula: F) -> f64 {
-        vectorised(Evaluation { formula, block: self })
-    }
-}
-
-struct Evaluation<'a, F> {
-    formula: F,
-    block: Block<'a>,
-}
-
-impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn call(self) -> f64 {
-        let Self { formula, block } = self;
-        let Block { argument, targets, extra, weights, scale, wants_total, losses, terms, slopes } =
-            block;
-        let inputs = [argument, targets, extra];
+impl Block<'_> {
+    /// Writes the terms and slopes, and returns what the terms add up to: NaN for a formula that has none.
+    pub(super) fn evaluate(self, term: TermFunction) -> f64 {
+        let Self { input, weights, scale, wants_total, losses, terms, slopes } = self;
+        let compute = |order: Order, output: &mut [f32]| match input {
+            Input::Outputs { argument, targets, extra } => {
+                Some(term.visit(Elements { order, inputs: [argument, targets, extra], output }))
+            }
+            Input::Forms { forms, targets } => {
+                term.visit_forms(FormsElements { order, forms, targets, output })
+            }
+        };
         let mut total = 0.0;
         if wants_total || !terms.is_empty() {
-            each(inputs, losses, Value(formula));
-            if let Some(weights) = weights {
-                for (loss, &weight) in losses.iter_mut().zip(weights) {
-                    *loss = weighted(weight, *loss);
-                }
+            if compute(Order::Loss, losses).is_none() {
+                return f64::NAN;
             }
-            for (output, loss) in terms.iter_mut().zip(&*losses) {
-                *output = scale * loss;
-            }
-            total = if wants_total { sum(losses) } else { 0.0 };
+            total = vectorised(Finish { losses, weights, scale, wants_total, terms });
         }
         if !slopes.is_empty() {
             let factor = if weights.is_some() { 1.0 } else { scale };
-            each(inputs, slopes, Slope { formula, factor });
+            if compute(Order::Slope(factor), slopes).is_none() {
+                return f64::NAN;
+            }
             if let Some(weights) = weights {
-                for (slope, &weight) in slopes.iter_mut().zip(weights) {
-                    *slope = scale * weighted(weight, *slope);
-                }
+                vectorised(Weigh { slopes, weights, scale });
             }
         }
         total
     }
 }
 
-/// What is computed of each element. Not a closure: whatever its length, it has to become a part of the
-/// loop.
+/// Weighs the losses, writes the scaled ones and returns the sum of the others, where these are wanted.
+struct Finish<'a> {
+    losses: &'a mut [f32],
+    weights: Option<&'a [f32]>,
+    scale: f32,
+    wants_total: bool,
+    terms: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Finish<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let Self { losses, weights, scale, wants_total, terms } = self;
+        for (loss, &weight) in losses.iter_mut().zip(weights.unwrap_or_default()) {
+            *loss = weighted(weight, *loss);
+        }
+        for (term, loss) in terms.iter_mut().zip(&*losses) {
+            *term = scale * loss;
+        }
+        if wants_total { sum(losses) } else { 0.0 }
+    }
+}
+
+struct Weigh<'a> {
+    slopes: &'a mut [f32],
+    weights: &'a [f32],
+    scale: f32,
+}
+
+impl NullaryFnOnce for Weigh<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (slope, &weight) in self.slopes.iter_mut().zip(self.weights) {
+            *slope = self.scale * weighted(weight, *slope);
+        }
+    }
+}
+
+/// Computes each element from outputs, targets and what goes with them; NaN where one of these is.
+struct Elements<'a> {
+    order: Order,
+    inputs: [&'a [f32]; 3],
+    output: &'a mut [f32],
+}
+
+impl LossVisitor<f32> for Elements<'_> {
+    type Output = ();
+
+    fn visit<F: LossTerm<f32>>(self, formula: F) {
+        let Self { order, inputs, output } = self;
+        match order {
+            Order::Loss => apply(Value(formula), inputs, output),
+            Order::Slope(factor) => apply(Slope { formula, factor }, inputs, output),
+        }
+    }
+}
+
+fn apply(term: impl Term, inputs: [&[f32]; 3], output: &mut [f32]) {
+    let each = Each { term, inputs, output };
+    if let Err(Each { term, inputs: [y, t, extra], output }) = vectorised_or_back(each) {
+        one_by_one(output, &|i| {
+            let (y, t, extra) = (y[i], t[i], extra[i]);
+            let undefined = y.is_nan() | t.is_nan() | extra.is_nan();
+            if undefined { f32::NAN } else { term.of(y, t, extra) }
+        });
+    }
+}
+
+/// Writes f(i) to each element i. Not inlined: there is one loop for all functions.
+#[inline(never)]
+pub(super) fn one_by_one(output: &mut [f32], f: &dyn Fn(usize) -> f32) {
+    output.iter_mut().enumerate().for_each(|(i, output)| *output = f(i));
+}
+
+/// A function of each element. Not a closure: whatever its length, it has to become a part of the loop.
 trait Term: Copy {
     fn of(self, y: f32, t: f32, extra: f32) -> f32;
 }
@@ -306,18 +364,28 @@ impl<F: LossTerm<f32>> Term for Slope<F> {
     }
 }
 
-/// The term of each element, NaN where an input is.
-#[inline(always)]
-fn each([y, t, extra]: [&[f32]; 3], output: &mut [f32], term: impl Term) {
-    let mut any_undefined = false;
-    for (((output, &y), &t), &extra) in output.iter_mut().zip(y).zip(t).zip(extra) {
-        *output = term.of(y, t, extra);
-        any_undefined |= y.is_nan() | t.is_nan() | extra.is_nan();
-    }
-    if any_undefined {
+struct Each<'a, T> {
+    term: T,
+    inputs: [&'a [f32]; 3],
+    output: &'a mut [f32],
+}
+
+impl<T: Term> NullaryFnOnce for Each<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { term, inputs: [y, t, extra], output } = self;
+        let mut any_undefined = false;
         for (((output, &y), &t), &extra) in output.iter_mut().zip(y).zip(t).zip(extra) {
-            let undefined = y.is_nan() | t.is_nan() | extra.is_nan();
-            *output = if undefined { f32::NAN } else { *output };
+            *output = term.of(y, t, extra);
+            any_undefined |= y.is_nan() | t.is_nan() | extra.is_nan();
+        }
+        if any_undefined {
+            for (((output, &y), &t), &extra) in output.iter_mut().zip(y).zip(t).zip(extra) {
+                let undefined = y.is_nan() | t.is_nan() | extra.is_nan();
+                *output = if undefined { f32::NAN } else { *output };
+            }
         }
     }
 }

@@ -20,12 +20,4 @@ impl Evaluator {
     ) {
         match self {}
     }
-
-    pub(in crate::cpu) fn map_in_place(
-        self,
-        _values: &mut [f32],
-        _elsewhere: &dyn Fn(&[f32], &mut [f32]),
-    ) {
-        match self {}
-    }
 }

@@ -52,20 +52,6 @@ impl Evaluator {
             output_rest.copy_from_slice(&rest[0][..output_rest.len()]);
         }
     }
-
-    /// `values = f(values)`, likewise.
-    pub(in crate::cpu) fn map_in_place(
-        self,
-        values: &mut [f32],
-        elsewhere: &dyn Fn(&[f32], &mut [f32]),
-    ) {
-        let mut buffer = [0.0; BLOCK * LANES];
-        for values in values.chunks_mut(buffer.len()) {
-            let x = &mut buffer[..values.len()];
-            x.copy_from_slice(values);
-            self.map(x, None, values, elsewhere);
-        }
-    }
 }
 
 fn padded(rest: &[f32]) -> Vector {
@@ -279,9 +265,6 @@ mod tests {
                 let mut y = vec![0.0; x.len()];
                 evaluator.map(x, None, &mut y, &other);
                 assert!(y.iter().zip(x).all(|(y, &x)| y.to_bits() == alone(x)));
-                let mut in_place = x.to_vec();
-                evaluator.map_in_place(&mut in_place, &other);
-                assert!(in_place.iter().zip(&y).all(|(a, b)| a.to_bits() == b.to_bits()));
                 let mut times = vec![0.0; x.len()];
                 evaluator.map(x, Some(&vec![-2.0; x.len()]), &mut times, &other);
                 assert!(
