@@ -10,7 +10,7 @@ use crate::command::root;
 const HEAD: &str = "\
 # Losses
 
-Written by `cargo xtask readme` from the catalogue (`src/loss/catalogue.rs`); a test fails where it is out of date.
+Written by `cargo xtask readme` from the catalogue (`formula/src/formulas/loss_rows.rs`); a test fails if it is out of date.
 
 y are the outputs, [B, K], t the targets: dense ones of the same shape, or for losses on rows labels, `[B]`. w_k are the
 weights of classes (`Targets::class_weights`). The gradient is with respect to y, before the reduction.

@@ -26,7 +26,7 @@ cargo xtask ulp --function sigmoid --device cpu       # one function on one devi
 cargo xtask ulp --stride 64 --device llvmpipe --write # one of 64 neighbouring floats, kept in this page
 ```
 
-*Exact* is the `f64` [reference](../src/reference). The error is |result − exact| in units in the last
+*Exact* is the `f64` [reference](../formula/src/reference). The error is |result − exact| in units in the last
 place (ULP): the distance of neighbouring floats in the binade of the correctly rounded result, which
 itself is at most 0.5 off. *Inputs* are all floats, or one of so many neighbours at a changing place and
 the ends of each binade. The maximum is over normal arguments with normal results; a result that overflows
