@@ -1,121 +1,171 @@
 //! Gated units.
 
 use pulp::NullaryFnOnce;
+use wgrad_formula::formulas::{Map, Pointwise, PointwiseFunction, PointwiseVisitor};
 
 use super::parallel::{over_pieces, vectorised};
-use super::pointwise::{BLOCK, by_formula};
-use crate::backend::{GatedCall, Unary};
-use wgrad_formula::formulas::PointwiseFunction;
+use super::pointwise::{Part, times};
+use crate::backend::GatedCall;
 
 pub(super) fn forward(call: GatedCall, x: &[f32], y: &mut [f32]) {
-    let width = call.rows.width;
+    let (width, function) = (call.rows.width, call.function);
     let (value, gate) = call.offsets();
-    over_pieces(y, |start, piece| {
-        for (row, offset, y) in parts(start, piece, width) {
-            let at = 2 * row * width + offset;
-            let values = &x[at + value..][..y.len()];
-            let gates = &x[at + gate..][..y.len()];
-            let map = Unary::Forward;
-            Product { map, function: call.function, gates, others: [values, &ONES] }.write(y);
+    over_pieces(y, |start, y| {
+        // The values and the gates from a part on.
+        let inputs = |row: usize, offset: usize| {
+            let x = &x[2 * row * width + offset..];
+            [&x[value..], &x[gate..]]
+        };
+        let is_plain = {
+            let mut products = parts(start, y, width).map(|(row, offset, output)| {
+                let [factors, x] = inputs(row, offset).map(|input| &input[..output.len()]);
+                Part { x, factors, output }
+            });
+            times(Map::Forward, function, &mut products)
+        };
+        if !is_plain {
+            for (row, offset, y) in parts(start, y, width) {
+                let [values, gates] = inputs(row, offset);
+                amend(y, gates, [values, &[]], Map::Forward, function);
+            }
         }
     });
 }
 
 pub(super) fn backward(call: GatedCall, x: &[f32], dy: &[f32], dx: &mut [f32]) {
-    let width = call.rows.width;
-    let (value, gate) = call.offsets();
-    over_pieces(dx, |start, piece| {
-        for (half, offset, dx) in parts(start, piece, width) {
-            let row = half / 2;
-            let at = 2 * row * width + offset;
-            let values = &x[at + value..][..dx.len()];
-            let gates = &x[at + gate..][..dx.len()];
-            let dy = &dy[row * width + offset..][..dx.len()];
-            let (map, others) = if half % 2 * width == value {
-                (Unary::Forward, [dy, &ONES])
-            } else {
-                (Unary::Derivative, [dy, values])
-            };
-            Product { map, function: call.function, gates, others }.write(dx);
-        }
-    });
+    call.function.visit(Backward { call, x, dy, dx });
 }
 
-/// In the place of a factor that there is none of.
-static ONES: [f32; BLOCK] = [1.0; BLOCK];
-
-/// The parts of a piece that begins at this element, cut where multiples of the width are, and after a block:
-/// each with the number of its multiple and its offset there.
-fn parts(
-    start: usize,
-    piece: &mut [f32],
-    width: usize,
-) -> impl Iterator<Item = (usize, usize, &mut [f32])> {
-    let mut at = start;
-    let mut rest = piece;
-    std::iter::from_fn(move || {
-        let (number, offset) = (at / width.max(1), at % width.max(1));
-        let length = rest.len().min(width - offset).min(BLOCK);
-        if length == 0 {
-            return None;
-        }
-        let (part, later) = std::mem::take(&mut rest).split_at_mut(length);
-        rest = later;
-        at += length;
-        Some((number, offset, part))
-    })
+struct Backward<'a> {
+    call: GatedCall,
+    x: &'a [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
 }
 
-/// The product of two factors with a function of the gates, for a block at most.
-struct Product<'a> {
-    map: Unary,
-    function: PointwiseFunction,
-    gates: &'a [f32],
-    others: [&'a [f32]; 2],
+impl PointwiseVisitor<f32> for Backward<'_> {
+    type Output = ();
+
+    fn visit<F: Pointwise<f32>>(self, formula: F) {
+        let Self { call, x, dy, dx } = self;
+        let inputs = Inputs { call, x, dy };
+        over_pieces(dx, |start, piece| {
+            if !vectorised(BackwardPiece { formula, inputs, start, piece }) {
+                inputs.amend(start, piece);
+            }
+        });
+    }
 }
 
-impl Product<'_> {
-    fn write(&self, output: &mut [f32]) {
-        by_formula(self.map, self.function, self.gates, output);
-        if !vectorised(Multiplied { others: self.others, output }) {
-            self.amend(output);
-        }
+/// What dE/dx is computed from.
+#[derive(Clone, Copy)]
+struct Inputs<'a> {
+    call: GatedCall,
+    x: &'a [f32],
+    dy: &'a [f32],
+}
+
+impl<'a> Inputs<'a> {
+    /// dy, the gates and the values that belong to a part of dE/dx, and whether it is that of the values.
+    #[inline(always)]
+    fn of(&self, half: usize, offset: usize) -> ([&'a [f32]; 3], bool) {
+        let width = self.call.rows.width;
+        let (value, gate) = self.call.offsets();
+        let row = half / 2;
+        let x = &self.x[2 * row * width + offset..];
+        let inputs = [&self.dy[row * width + offset..], &x[gate..], &x[value..]];
+        (inputs, half % 2 * width == value)
     }
 
-    /// Computes products once more in f64 that are not finite, though their factors are: where f is out of the
-    /// range of f32, or the product of the others is, the whole may be in it.
     #[cold]
-    fn amend(&self, output: &mut [f32]) {
-        let others = self.others[0].iter().zip(self.others[1]);
-        for ((output, &gate), (&first, &second)) in output.iter_mut().zip(self.gates).zip(others) {
-            let factors = [first, second, gate];
-            if factors.iter().any(|factor| factor.is_nan()) {
-                *output = f32::NAN;
-            } else if !output.is_finite() && factors.iter().all(|factor| factor.is_finite()) {
-                let f = self.function.at(self.map, gate.into());
-                *output = (f64::from(first) * f64::from(second) * f) as f32;
+    fn amend(&self, start: usize, piece: &mut [f32]) {
+        let function = self.call.function;
+        for (half, offset, dx) in parts(start, piece, self.call.rows.width) {
+            match self.of(half, offset) {
+                ([dy, gates, _], true) => amend(dx, gates, [dy, &[]], Map::Forward, function),
+                ([dy, gates, values], false) => {
+                    amend(dx, gates, [dy, values], Map::Derivative, function);
+                }
             }
         }
     }
 }
 
-/// Multiplies the output by the other factors. Returns whether all products are finite.
-struct Multiplied<'a> {
-    others: [&'a [f32]; 2],
-    output: &'a mut [f32],
+/// A piece of dE/dx that begins at this element. Returns whether all products are finite. Both halves are compiled for
+/// each formula: by the loops of pointwise functions, narrow rows take up to twice as long.
+struct BackwardPiece<'a, F> {
+    formula: F,
+    inputs: Inputs<'a>,
+    start: usize,
+    piece: &'a mut [f32],
 }
 
-impl NullaryFnOnce for Multiplied<'_> {
+impl<F: Pointwise<f32>> NullaryFnOnce for BackwardPiece<'_, F> {
     type Output = bool;
 
     #[inline(always)]
     fn call(self) -> bool {
-        let Self { others: [first, second], output } = self;
-        let mut all_finite = true;
-        for ((output, first), second) in output.iter_mut().zip(first).zip(second) {
-            *output *= first * second;
-            all_finite &= output.is_finite();
+        let Self { formula, inputs, start, piece } = self;
+        let mut any_special = false;
+        for (half, offset, dx) in parts(start, piece, inputs.call.rows.width) {
+            let ([dy, gates, values], is_value) = inputs.of(half, offset);
+            if is_value {
+                for ((dx, &dy), &gate) in dx.iter_mut().zip(dy).zip(gates) {
+                    *dx = dy * formula.forward(gate);
+                    any_special |= dy.is_nan() | gate.is_nan() | !dx.is_finite();
+                }
+            } else {
+                for (((dx, &dy), &gate), &value) in dx.iter_mut().zip(dy).zip(gates).zip(values) {
+                    *dx = (dy * value) * formula.derivative(gate);
+                    any_special |= gate.is_nan() | !dx.is_finite();
+                }
+            }
         }
-        all_finite
+        !any_special
+    }
+}
+
+/// The parts of a piece that begins at this element, cut where multiples of the width are: each with
+/// the number of its multiple and its offset there.
+#[inline(always)]
+fn parts(
+    start: usize,
+    piece: &mut [f32],
+    width: usize,
+) -> impl Iterator<Item = (usize, usize, &mut [f32])> {
+    let (mut number, mut offset) = (start / width.max(1), start % width.max(1));
+    let mut rest = piece;
+    std::iter::from_fn(move || {
+        let length = rest.len().min(width - offset);
+        if length == 0 {
+            return None;
+        }
+        let (part, later) = std::mem::take(&mut rest).split_at_mut(length);
+        rest = later;
+        let found = (number, offset, part);
+        (number, offset) = (number + 1, 0);
+        Some(found)
+    })
+}
+
+/// Puts products with f(gate) right that are not finite: where f is out of the range of f32, or the product of the
+/// other factors is, the whole may be in it.
+#[cold]
+fn amend(
+    output: &mut [f32],
+    gates: &[f32],
+    others: [&[f32]; 2],
+    map: Map,
+    function: PointwiseFunction,
+) {
+    for (i, output) in output.iter_mut().enumerate() {
+        let second = others[1].get(i).copied().unwrap_or(1.0);
+        let (gate, first) = (gates[i], others[0][i]);
+        let factors = [gate, first, second];
+        if factors.iter().any(|factor| factor.is_nan()) {
+            *output = f32::NAN;
+        } else if !output.is_finite() && factors.iter().all(|factor| factor.is_finite()) {
+            *output = (f64::from(first) * f64::from(second) * function.at(map, gate.into())) as f32;
+        }
     }
 }

@@ -1,18 +1,15 @@
 //! Element-wise work.
 //!
-//! Only the functions of one number are compiled for each activation. Whatever else there is to do is done to
-//! blocks of their results, which stay in the first level of the cache, by loops that all of them share.
+//! Only functions of one number, and products with them, are compiled for each activation. Whatever else there
+//! is to do is done by loops that all of them share.
 
 use pulp::NullaryFnOnce;
 
 use super::halves::{self, Values, ValuesMut};
-use super::parallel::{vectorised, vectorised_or_back};
+use super::parallel::vectorised_or_back;
 use super::piecewise::Evaluator;
 use crate::backend::{Binary, Unary};
 use wgrad_formula::formulas::{Pointwise, PointwiseFunction, PointwiseVisitor};
-
-/// The elements of a block.
-pub(super) const BLOCK: usize = 1024;
 
 /// The elements that are copied at a time where a function is applied in place.
 const COPIED: usize = 256;
@@ -79,12 +76,9 @@ impl Mapping {
         if let Some(polynomials) = self.polynomials {
             return polynomials.map(x, Some(dy), output, &|x, y| self.by_formula(x, y));
         }
-        let inputs = x.chunks(BLOCK).zip(dy.chunks(BLOCK));
-        for ((x, dy), output) in inputs.zip(output.chunks_mut(BLOCK)) {
-            self.by_formula(x, output);
-            if !vectorised(Times { factors: dy, output }) {
-                self.amend(x, dy, output);
-            }
+        let mut part = std::iter::once(Part { x, factors: dy, output: &mut *output });
+        if !times(self.map, self.function, &mut part) {
+            self.amend(x, dy, output);
         }
     }
 
@@ -116,28 +110,8 @@ impl Mapping {
     }
 }
 
-/// `output = factors ⊙ output`. Returns whether all products are finite.
-struct Times<'a> {
-    factors: &'a [f32],
-    output: &'a mut [f32],
-}
-
-impl NullaryFnOnce for Times<'_> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn call(self) -> bool {
-        let mut all_finite = true;
-        for (output, factor) in self.output.iter_mut().zip(self.factors) {
-            *output *= factor;
-            all_finite &= output.is_finite();
-        }
-        all_finite
-    }
-}
-
 /// `y = f(x)`, with NaN where x is NaN.
-pub(super) fn by_formula(map: Unary, function: PointwiseFunction, x: &[f32], y: &mut [f32]) {
+fn by_formula(map: Unary, function: PointwiseFunction, x: &[f32], y: &mut [f32]) {
     function.visit(ByFormula { map, x, y });
 }
 
@@ -157,6 +131,39 @@ impl PointwiseVisitor<f32> for ByFormula<'_> {
             Unary::Derivative => apply(Derivative(formula), x, y),
             Unary::SecondDerivative => apply(SecondDerivative(formula), x, y),
             Unary::DerivativeFromOutput => apply(DerivativeFromOutput(formula), x, y),
+        }
+    }
+}
+
+/// Arguments, other factors and a place for the products.
+pub(super) struct Part<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) factors: &'a [f32],
+    pub(super) output: &'a mut [f32],
+}
+
+/// The parts of an array, one call for each.
+type Parts<'a, 'b> = &'a mut dyn Iterator<Item = Part<'b>>;
+
+/// `output = f(x) ⊙ factors` for g or a first derivative, by its formula. Returns whether all products are
+/// finite and no x is NaN: else the caller has to look for these.
+pub(super) fn times(map: Unary, function: PointwiseFunction, parts: Parts<'_, '_>) -> bool {
+    function.visit(Times { map, parts })
+}
+
+struct Times<'a, 'b> {
+    map: Unary,
+    parts: Parts<'a, 'b>,
+}
+
+impl PointwiseVisitor<f32> for Times<'_, '_> {
+    type Output = bool;
+
+    fn visit<F: Pointwise<f32>>(self, formula: F) -> bool {
+        match self.map {
+            Unary::Forward => apply_times(Forward(formula), self.parts),
+            Unary::DerivativeFromOutput => apply_times(DerivativeFromOutput(formula), self.parts),
+            _ => apply_times(Derivative(formula), self.parts),
         }
     }
 }
@@ -206,10 +213,22 @@ impl<F: Pointwise<f32>> Map for DerivativeFromOutput<F> {
     }
 }
 
+#[inline(never)]
 fn apply(f: impl Map, x: &[f32], y: &mut [f32]) {
     if let Err(Mapped { f, x, y }) = vectorised_or_back(Mapped { f, x, y }) {
         one_by_one(&|x| f.at(x), x, y);
     }
+}
+
+#[inline(never)]
+fn apply_times(f: impl Map, parts: Parts<'_, '_>) -> bool {
+    vectorised_or_back(MappedTimes { f, parts }).unwrap_or_else(|MappedTimes { f, parts }| {
+        for Part { x, factors, output } in parts {
+            one_by_one(&|x| f.at(x), x, output);
+            output.iter_mut().zip(factors).for_each(|(output, factor)| *output *= factor);
+        }
+        false
+    })
 }
 
 /// Not inlined: there is one loop for all functions.
@@ -245,5 +264,28 @@ impl<F: Map> NullaryFnOnce for Mapped<'_, F> {
                 *y = if x.is_nan() { x } else { *y };
             }
         }
+    }
+}
+
+/// The function times other factors.
+struct MappedTimes<'a, 'b, F> {
+    f: F,
+    parts: Parts<'a, 'b>,
+}
+
+impl<F: Map> NullaryFnOnce for MappedTimes<'_, '_, F> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn call(self) -> bool {
+        let Self { f, parts } = self;
+        let mut any_special = false;
+        for Part { x, factors, output } in parts {
+            for ((output, &x), &factor) in output.iter_mut().zip(x).zip(factors) {
+                *output = factor * f.at(x);
+                any_special |= x.is_nan() | !output.is_finite();
+            }
+        }
+        !any_special
     }
 }

@@ -62,8 +62,8 @@ pub(super) fn run(backend: &CpuBackend, op: &Op<'_>) -> Result<()> {
         OpOf::PreluBackward { channels, inputs, dz, dweight } => {
             prelu_backward(backend, channels, inputs, [dz, dweight])
         }
-        OpOf::Loss(pass) => loss_pass(backend, pass),
-        OpOf::Layer(pass) => layer_pass(backend, pass),
+        OpOf::Loss(ref pass) => loss_pass(backend, pass),
+        OpOf::Layer(ref pass) => layer_pass(backend, pass),
         OpOf::Tile(step, pass) => tile(step, pass),
         OpOf::RowWeights { call, rows, output } => {
             let held = HeldTargets::hold(call)?;
@@ -82,7 +82,7 @@ pub(super) fn run(backend: &CpuBackend, op: &Op<'_>) -> Result<()> {
         OpOf::ColumnSum { input, rows, output, offset, accumulate } => {
             column_sum(backend, input, rows, (output, offset), accumulate)
         }
-        OpOf::Product(product) => multiply(backend, product),
+        OpOf::Product(ref product) => multiply(backend, product),
         OpOf::Zero { output, .. } => output.cpu_words()?.zero(),
         OpOf::Sgd { step, update, velocity } => sgd(step, update, velocity),
         OpOf::Adam { step, update, moments } => adam(step, update, moments),
@@ -225,8 +225,8 @@ impl<'a> HeldTargets<'a> {
     }
 }
 
-fn loss_pass(backend: &CpuBackend, pass: LossPass<'_>) -> Result<()> {
-    let LossPass { call, head, rows, elements, first_row, outputs, .. } = pass;
+fn loss_pass(backend: &CpuBackend, pass: &LossPass<'_>) -> Result<()> {
+    let &LossPass { call, head, rows, elements, first_row, outputs, .. } = pass;
     let held = HeldTargets::hold(call)?;
     let z = pass.z.map(read).transpose()?;
     let mut losses = own_elements(outputs.losses)?;
@@ -256,8 +256,8 @@ fn loss_pass(backend: &CpuBackend, pass: LossPass<'_>) -> Result<()> {
     }
 }
 
-fn layer_pass(backend: &CpuBackend, pass: LayerPass<'_>) -> Result<()> {
-    let LayerPass { batch, inputs, outputs, accumulate, .. } = pass;
+fn layer_pass(backend: &CpuBackend, pass: &LayerPass<'_>) -> Result<()> {
+    let &LayerPass { batch, inputs, outputs, accumulate, .. } = pass;
     let held = HeldTargets::hold(pass.call)?;
     let (x, w) = (read(pass.x)?, read(pass.w)?);
     let bias = pass.bias.map(read).transpose()?;
@@ -266,7 +266,7 @@ fn layer_pass(backend: &CpuBackend, pass: LayerPass<'_>) -> Result<()> {
         targets = targets.widened(Layer::target_width(outputs));
     }
     let (x, bias) = (&x[..batch * inputs], bias.as_deref());
-    let layer = Layer { pass, x, w: &w, bias, targets, scale: held.scale() };
+    let layer = Layer { pass: *pass, x, w: &w, bias, targets, scale: held.scale() };
     let length = layer::scratch(batch, inputs, outputs);
     let mut scratch = Block::new(backend.pool(), Purpose::Workspace, length)?;
     let scratch = scratch.elements_mut(length);
@@ -364,7 +364,7 @@ fn column_sum(
     output.cpu()?.modify(|output| matrix::write(&sums, &mut output[place], accumulate))
 }
 
-fn multiply(backend: &CpuBackend, product: Product<'_>) -> Result<()> {
+fn multiply(backend: &CpuBackend, &product: &Product<'_>) -> Result<()> {
     let Product { a, b, rows, columns, output, accumulate, .. } = product;
     let (a, b) = (Held::new(a.storage)?, Held::new(b.storage)?);
     let bias = product.epilogue.bias.map(|bias| read(bias.storage)).transpose()?;

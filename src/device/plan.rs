@@ -1,6 +1,6 @@
 //! Work that is recorded once and done many times.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -154,6 +154,8 @@ struct Working {
 
 thread_local! {
     static WORKING: RefCell<Option<Working>> = const { RefCell::new(None) };
+    /// Whether there is something in `WORKING`: each operation asks, and this takes no time.
+    static RECORDS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Ends the recording also if the work panics.
@@ -163,10 +165,12 @@ impl Recording {
     fn begin(device: &Device) -> Self {
         let (device, recorded) = (device.clone(), Recorded::default());
         WORKING.replace(Some(Working { device, recorded, refused: None }));
+        RECORDS.set(true);
         Self
     }
 
     fn end(self) -> (Recorded, Option<Error>) {
+        RECORDS.set(false);
         let working = WORKING.take();
         working.map(|it| (it.recorded, it.refused)).unwrap_or_default()
     }
@@ -174,6 +178,7 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
+        RECORDS.set(false);
         // Dropped outside of the borrow: tensors go back to their device.
         drop(WORKING.take());
     }
@@ -181,6 +186,9 @@ impl Drop for Recording {
 
 /// Hands what this thread records on the device to the function, if it does so.
 fn with_recording_of(device: &Device, of: impl FnOnce(&mut Recorded)) {
+    if !RECORDS.get() {
+        return;
+    }
     WORKING.with_borrow_mut(|working| {
         if let Some(working) = working.as_mut().filter(|working| working.device.same(device)) {
             of(&mut working.recorded);
@@ -211,7 +219,7 @@ fn refuse(what: &str, reason: &str) -> Result<()> {
 
 /// That this thread may read what a device has computed.
 pub(crate) fn check_reading(what: &str) -> Result<()> {
-    if WORKING.with_borrow(Option::is_none) {
+    if !RECORDS.get() {
         return Ok(());
     }
     refuse(
@@ -225,7 +233,7 @@ fn check_device(device: &Device) -> Result<()> {
     let is_of_other = |working: &Option<Working>| {
         working.as_ref().is_some_and(|working| !working.device.same(device))
     };
-    if !WORKING.with_borrow(is_of_other) {
+    if !RECORDS.get() || !WORKING.with_borrow(is_of_other) {
         return Ok(());
     }
     refuse(
@@ -259,7 +267,8 @@ impl Device {
 
     /// Whether this thread records a plan of the device.
     pub(crate) fn is_recording(&self) -> bool {
-        WORKING.with_borrow(|it| it.as_ref().is_some_and(|working| working.device.same(self)))
+        let is_here = |it: &Option<Working>| it.as_ref().is_some_and(|it| it.device.same(self));
+        RECORDS.get() && WORKING.with_borrow(is_here)
     }
 
     /// Lets what is recorded begin with a check each time, unless the work itself writes what is checked: the

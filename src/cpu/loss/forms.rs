@@ -197,6 +197,7 @@ fn element(term: impl Term, y: Forms<f32>, t: f32) -> f32 {
     if y.y.is_nan() | t.is_nan() { f32::NAN } else { value }
 }
 
+#[inline(never)]
 fn apply(term: impl Term, forms: &FormsMemory, targets: &[f32], output: &mut [f32]) {
     let each = Each { term, forms, targets, output };
     if let Err(Each { term, forms, targets, output }) = vectorised_or_back(each) {

@@ -232,7 +232,8 @@ impl Block<'_> {
         let Self { input, weights, scale, wants_total, losses, terms, slopes } = self;
         let compute = |order: Order, output: &mut [f32]| match input {
             Input::Outputs { argument, targets, extra } => {
-                Some(term.visit(Elements { order, inputs: [argument, targets, extra], output }))
+                term.visit(Elements { order, inputs: [argument, targets, extra], output });
+                Some(())
             }
             Input::Forms { forms, targets } => {
                 term.visit_forms(FormsElements { order, forms, targets, output })
@@ -319,6 +320,7 @@ impl LossVisitor<f32> for Elements<'_> {
     }
 }
 
+#[inline(never)]
 fn apply(term: impl Term, inputs: [&[f32]; 3], output: &mut [f32]) {
     let each = Each { term, inputs, output };
     if let Err(Each { term, inputs: [y, t, extra], output }) = vectorised_or_back(each) {
