@@ -173,7 +173,7 @@ pub struct LossProblem<'a> {
 /// ```
 ///
 /// # Errors
-/// [`Error::ShapeMismatch`] where the slices do not go together.
+/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) if the slices do not go together.
 pub fn loss(problem: &LossProblem<'_>) -> Result<LossGradient> {
     let LossProblem { loss, reduction, y, classes, targets } = *problem;
     let loss = loss.function();
@@ -224,7 +224,7 @@ pub struct Problem<'a> {
 /// [`crate::OutputLayer`] fuses the pair.
 ///
 /// # Errors
-/// [`Error::ShapeMismatch`] where the slices do not go together, or there are no inputs or classes.
+/// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) if the slices do not go together, or there are no inputs or classes.
 pub fn output_layer(problem: &Problem<'_>) -> Result<Gradients> {
     let Problem { activation, loss, reduction, x, w, b, targets, inputs, z_loss } = *problem;
     let (activation, loss) = (activation.function(), loss.function());

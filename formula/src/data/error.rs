@@ -69,7 +69,7 @@ pub enum Error {
         classes: usize,
     },
     /// A target, or a weight that goes with it, is outside of what the loss is defined for. Told where
-    /// the host knows the values: see [`DeviceOptions::checked`](crate::DeviceOptions::checked).
+    /// the host knows the values: see `DeviceOptions::checked`.
     #[error("{loss}: the target {value} in row {row}, column {column} {reason}")]
     InvalidTarget {
         /// The loss.
@@ -85,7 +85,7 @@ pub enum Error {
     },
     /// An output y is outside of what the loss is defined for: most often logits where the loss takes
     /// probabilities. Told where the host knows the values: see
-    /// [`DeviceOptions::checked`](crate::DeviceOptions::checked).
+    /// `DeviceOptions::checked`.
     #[error("{loss}: the output {value} in row {row}, column {column} {reason}")]
     InvalidOutput {
         /// The loss.
