@@ -1,4 +1,4 @@
-//! The least and the greatest of values.
+//! The least and greatest of a set of values.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -6,16 +6,16 @@ use pulp::NullaryFnOnce;
 
 use super::parallel::{CHUNK, of_pieces, vectorised};
 
-/// The extremes of a tensor's elements, NaN aside.
+/// The extremes of a tensor's elements, ignoring NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bounds {
     pub(crate) least: Extreme,
     pub(crate) greatest: Extreme,
-    /// The first element that is neither 0 nor 1, where all numbers are from 0 to 1.
+    /// The first element that is neither 0 nor 1, if all numbers lie between 0 and 1.
     pub(crate) between: Option<Extreme>,
 }
 
-/// An element, the first of its value.
+/// An element: the first one that has this value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Extreme {
     pub(crate) value: f32,
@@ -23,12 +23,12 @@ pub(crate) struct Extreme {
 }
 
 impl Bounds {
-    /// Nothing where there are no numbers.
+    /// Returns `None` if there are no numbers.
     pub(crate) fn of(values: &[f32]) -> Option<Self> {
         let ranges = of_pieces(values, CHUNK, range);
         let least = ranges.iter().map(|range| range.0).fold(f32::INFINITY, f32::min);
         let greatest = ranges.iter().map(|range| range.1).fold(f32::NEG_INFINITY, f32::max);
-        // Only the first chunk that has the value is searched for its place.
+        // To find the index, search only the first chunk that has the value.
         let find = |value: f32, has: &dyn Fn(&(f32, f32)) -> bool| {
             let start = ranges.iter().position(has)? * CHUNK;
             let place = values[start..].iter().position(|&element| element == value)?;
@@ -42,9 +42,10 @@ impl Bounds {
         })
     }
 
-    /// The same of halves.
+    /// The bounds of f16 values.
     pub(crate) fn of_halves(values: &[f16]) -> Option<Self> {
-        // A chunk at a time: all of them would take three times the memory.
+        // Convert one chunk at a time: converting everything at once would take three times the
+        // memory.
         let chunks = of_pieces(values, CHUNK, |chunk: &[f16]| Self::of(&chunk.to_f32_vec()));
         let chunks = chunks.into_iter().zip((0..).step_by(CHUNK));
         let placed = chunks.filter_map(|(bounds, start)| {
@@ -64,15 +65,15 @@ impl Bounds {
         })
     }
 
-    /// Those of so many zeros.
+    /// The bounds of this number of zeros.
     pub(crate) fn of_zeros(elements: usize) -> Option<Self> {
         let zero = Extreme { value: 0.0, index: 0 };
         (elements > 0).then_some(Self { least: zero, greatest: zero, between: None })
     }
 }
 
-/// The first element that is neither 0 nor 1. Of probabilities it is one of the first; masks, which are
-/// looked at to the end, are looked at in whole pieces.
+/// The first element that is neither 0 nor 1. In probabilities it is one of the first elements. A
+/// mask has to be scanned to its end, so the scan goes in whole pieces.
 fn between(values: &[f32]) -> Option<Extreme> {
     let is_between = |value: &f32| *value != 0.0 && *value != 1.0;
     let has_one = |piece: &[f32]| piece.iter().fold(false, |any, value| any | is_between(value));
@@ -84,7 +85,7 @@ fn between(values: &[f32]) -> Option<Extreme> {
 
 const PIECE: usize = 256;
 
-/// The least and the greatest value; +∞ and −∞ where there are no numbers.
+/// The least and the greatest value; +∞ and −∞ if there are no numbers.
 fn range(values: &[f32]) -> (f32, f32) {
     let (chunks, rest) = values.as_chunks::<LANES>();
     let [least, greatest] = vectorised(Lanes { chunks });
@@ -95,8 +96,8 @@ fn range(values: &[f32]) -> (f32, f32) {
 
 const LANES: usize = 32;
 
-/// The least and the greatest value of each lane. With their own extremes taken in here too, the
-/// compiler would not keep the lanes in vectors.
+/// The least and the greatest value of each lane. If their overall extremes were also computed
+/// here, the compiler would not keep the lanes in vectors.
 struct Lanes<'a> {
     chunks: &'a [[f32; LANES]],
 }
@@ -111,7 +112,7 @@ impl NullaryFnOnce for Lanes<'_> {
         for chunk in self.chunks {
             for lane in 0..LANES {
                 let value = chunk[lane];
-                // Neither holds for NaN.
+                // Both comparisons are false for NaN.
                 least[lane] = if value < least[lane] { value } else { least[lane] };
                 greatest[lane] = if value > greatest[lane] { value } else { greatest[lane] };
             }
@@ -125,7 +126,7 @@ mod tests {
     use super::super::parallel::SERIAL;
     use super::*;
 
-    /// The definition.
+    /// The definition of the bounds.
     fn plain(values: &[f32]) -> Option<Bounds> {
         let mut numbers = values
             .iter()
@@ -154,7 +155,7 @@ mod tests {
     fn the_first_of_the_extremes_is_found_at_any_length() {
         let mut random = fastrand::Rng::with_seed(1);
         for length in (0..70).chain([CHUNK - 1, CHUNK, CHUNK + 1, SERIAL - 1, SERIAL, 100_003]) {
-            // Few different values, so that each comes again.
+            // Use few distinct values, so that each of them repeats.
             let values: Vec<f32> = (0..length).map(|_| random.f32() - 0.5).collect();
             let coarse: Vec<f32> = values.iter().map(|value| (value * 8.0).round()).collect();
             for values in [values, coarse] {

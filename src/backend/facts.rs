@@ -229,13 +229,13 @@ impl fmt::Display for Memory {
     }
 }
 
-/// What a device has done since it was opened.
+/// The work that a device has done since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
     /// The number of batches of work submitted to the GPU. 0 on the CPU.
     pub submissions: u64,
-    /// The number of kernels run; on the CPU, of primitives executed.
+    /// The number of kernels run; on the CPU, the number of primitives executed.
     pub dispatches: u64,
     /// The number of kernels compiled. 0 on the CPU.
     pub pipelines: u64,

@@ -1,4 +1,4 @@
-//! Floor 4: what an operation is, and what a backend is that computes it.
+//! Floor 4: the definition of an operation, and of a backend that computes it.
 
 mod bounds;
 mod facts;
@@ -23,56 +23,57 @@ pub(crate) use wgrad_formula::formulas::{Argument, Map as Unary};
 use crate::error::Result;
 pub(crate) use crate::lines::{Lines, Rows};
 
-/// A place to compute.
+/// A place where operations are computed.
 ///
-/// Shapes, devices, labels and parameters have been checked before an operation comes here.
+/// Shapes, devices, labels and parameters have been checked before an operation gets here.
 pub(crate) trait Backend: Send + Sync {
     fn info(&self) -> &DeviceInfo;
     fn memory(&self) -> Memory;
     fn reset_peak_memory(&self);
     fn counters(&self) -> Counters;
-    /// Gives the pool's unused buffers back to the system.
+    /// Returns the pool's unused buffers to the system.
     fn trim(&self);
 
-    /// Memory for 32-bit words, with undefined contents.
+    /// Allocates memory for 32-bit words, with undefined contents.
     fn allocate(&self, words: usize, purpose: Purpose) -> Result<Storage>;
-    /// Writes from the host; of numbers the bounds are known from then on.
+    /// Writes data from the host. If the data are numbers, their bounds are known from then on.
     fn write(&self, bytes: &[u8], contents: Written, output: &Storage) -> Result<()>;
     /// Reads the words of a storage.
     fn read(&self, input: &Storage, words: usize) -> Result<Reading>;
 
-    /// Whether [`run`](Self::run) takes the operation as it is: functions of rows on f16, whole output layers.
+    /// Whether [`run`](Self::run) accepts the operation as it is; this concerns row functions on
+    /// f16 and whole output layers.
     fn supports(&self, op: &Op<'_>) -> bool;
     fn run(&self, op: &Op<'_>) -> Result<()>;
-    /// Makes sure that there is memory for these updates, one after the other.
+    /// Makes sure that there is enough memory to run these updates one after the other.
     fn reserve(&self, updates: &[Update<'_>]) -> Result<()>;
-    /// Prepares steps to be done again and again.
+    /// Prepares steps that will be run repeatedly.
     fn plan(&self, steps: &[Step]) -> Result<Box<dyn Replay>>;
 
-    /// Resolves when all kernels of what has been recorded are compiled.
+    /// Resolves when all kernels that the recorded work needs are compiled.
     fn prepare(&self) -> Preparation;
-    /// Starts what has been recorded.
+    /// Starts the recorded work.
     fn flush(&self) -> Result<()>;
-    /// Waits until all that has been recorded is done.
+    /// Waits until all recorded work is done.
     fn synchronize(&self) -> Result<()>;
     /// The wgpu device behind this backend; `None` on the CPU.
     fn wgpu(&self) -> Option<&dyn Wgpu>;
 }
 
-/// What the host writes.
+/// The kind of data that the host writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
     /// Numbers of the storage's type.
     Numbers,
-    /// Labels, in the place of numbers.
+    /// Labels, which take the place of numbers.
     Labels,
 }
 
 /// A backend on top of wgpu.
 pub(crate) trait Wgpu {
-    /// The device and its queue, which the caller has from here on.
+    /// The device and its queue, which the caller can use from then on.
     fn expose(&self) -> (&wgpu::Device, &wgpu::Queue);
-    /// Makes a storage of a buffer that the caller owns.
+    /// Makes a storage from a buffer that the caller owns.
     fn adopt(&self, buffer: wgpu::Buffer, words: usize) -> Result<Storage>;
 }
 
@@ -82,16 +83,16 @@ pub(crate) enum Reading {
     Pending(Box<dyn PendingRead>),
 }
 
-/// Elements that are not there yet.
+/// Elements that have not arrived yet.
 pub(crate) trait PendingRead: Send {
-    /// Blocks until they are there.
+    /// Blocks until the elements have arrived.
     fn wait(self: Box<Self>) -> Result<Vec<f32>>;
     /// Never blocks.
     fn resolve(self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>>;
 }
 
 impl Reading {
-    /// Blocks until the elements are there.
+    /// Blocks until the elements have arrived.
     pub(crate) fn wait(self) -> Result<Vec<f32>> {
         match self {
             Self::Ready(values) => Ok(values),
@@ -131,8 +132,8 @@ impl Step {
     }
 }
 
-/// Steps that are ready to be done again.
+/// Steps that are ready to be run again.
 pub(crate) trait Replay: Send + Sync {
-    /// Does them once more, into the same storages.
+    /// Runs the steps once more, writing to the same storages.
     fn run(&self) -> Result<()>;
 }

@@ -1,6 +1,7 @@
-//! What an operation is: plain descriptions that both backends compute.
+//! Operations: plain descriptions that both backends compute.
 //!
-//! Each is generic over how it names its tensors' storages: by reference while it is run, by value in a plan.
+//! Each description is generic over how it refers to its tensors' storages: by reference while it
+//! runs, by value in a plan.
 
 use std::ops::Range;
 
@@ -27,22 +28,23 @@ pub(crate) type Epilogue<'a> = EpilogueOf<&'a Storage>;
 pub(crate) type Bias<'a> = BiasOf<&'a Storage>;
 pub(crate) type Update<'a> = UpdateOf<&'a Storage>;
 
-/// Element-wise functions of an activation's z or y and of dE/dy.
+/// Element-wise functions of two inputs: an activation's z or y, and dE/dy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Binary {
     Backward,
     BackwardFromOutput,
 }
 
-/// What a row-wise function is divided by before its activation: the temperature T.
+/// The temperature T, by which the input of a row-wise function is divided.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Temperature {
-    /// Taken times this, arguments have differences that overflow only where those over T do.
+    /// Arguments are multiplied by this first. Differences of the products overflow only if the
+    /// differences divided by T do.
     pub(crate) prescale: f32,
-    /// 1 / (T · prescale), rounded, and what the rounding took.
+    /// 1 / (T · prescale), rounded; `inverse_lost` is the part that rounding removed.
     pub(crate) inverse: f32,
     pub(crate) inverse_lost: f32,
-    /// 1 / T, the factor of every derivative.
+    /// 1 / T, the factor in every derivative.
     pub(crate) slope: f32,
 }
 
@@ -63,7 +65,8 @@ impl Temperature {
     }
 }
 
-/// What takes part in a row-wise function, where not 0; repeated over a tensor's leading axes.
+/// The mask of a row-wise function: elements take part where it is not 0. It is repeated over a
+/// tensor's leading axes.
 #[derive(Clone, Copy)]
 pub(crate) struct MaskOf<S> {
     pub(crate) storage: S,
@@ -79,7 +82,7 @@ pub(crate) struct RowCallOf<S> {
     pub(crate) mask: Option<MaskOf<S>>,
 }
 
-/// A product with the Jacobian of a row-wise function, J.
+/// A product with J, the Jacobian of a row-wise function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RowProduct {
     /// Jᵀ·dy
@@ -88,7 +91,8 @@ pub(crate) enum RowProduct {
     Jvp,
 }
 
-/// A gated unit: rows of twice the width, one half of which goes through the activation.
+/// A gated unit: its input rows are twice as wide as its output rows, and one half of each goes
+/// through the activation.
 #[derive(Clone, Copy)]
 pub(crate) struct GatedCall {
     pub(crate) function: PointwiseFunction,
@@ -103,17 +107,18 @@ impl GatedCall {
         Rows { count: self.rows.count, width: 2 * self.rows.width }
     }
 
-    /// Where the values and the gate begin in a row of the input.
+    /// The offsets at which the values and the gate begin in a row of the input.
     pub(crate) const fn offsets(self) -> (usize, usize) {
         if self.gate_first { (self.rows.width, 0) } else { (0, self.rows.width) }
     }
 }
 
-/// A tensor seen as rows, of which each has the next channel: row r has the channel r % channels.
+/// A tensor seen as rows, each of which belongs to one channel: row r belongs to channel r %
+/// channels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Channels {
     pub(crate) channels: usize,
-    /// The length of a row; the last row ends where the elements do.
+    /// The length of a row; the last row ends where the elements end.
     pub(crate) width: usize,
     pub(crate) elements: usize,
 }
@@ -125,8 +130,8 @@ impl Channels {
     }
 }
 
-/// A tensor that is spread over rows of outputs: what belongs to row r and column c is element
-/// r·row + c·column.
+/// A tensor that is spread over rows of outputs: the value for row r and column c is element r·row
+/// + c·column.
 #[derive(Clone, Copy)]
 pub(crate) struct SpreadOf<S> {
     pub(crate) storage: S,
@@ -134,50 +139,50 @@ pub(crate) struct SpreadOf<S> {
     pub(crate) column: usize,
 }
 
-/// What a loss compares with, as the backends see it.
+/// The storage of the targets that a loss compares outputs with.
 #[derive(Clone, Copy)]
 pub(crate) enum TargetStorageOf<S> {
     Dense(S),
     Labels(S),
 }
 
-/// The rows of a batch that count in nothing: those with this label.
+/// The ignored rows of a batch, which have no effect: those with this label.
 #[derive(Clone, Copy)]
 pub(crate) struct IgnoredOf<S> {
     pub(crate) labels: S,
     pub(crate) label: i32,
 }
 
-/// What a loss compares with, and what its reduction multiplies by.
+/// The targets of a loss, and the factors that its reduction applies.
 #[derive(Clone, Copy)]
 pub(crate) struct LossCallOf<S> {
     pub(crate) targets: TargetStorageOf<S>,
     pub(crate) smoothing: f32,
     pub(crate) ignore_index: Option<i32>,
-    /// The weights of elements; those of rows are in column 0.
+    /// The weights of the elements; weights of rows are read from column 0.
     pub(crate) weights: Option<SpreadOf<S>>,
     pub(crate) class_weights: Option<S>,
-    /// What else the formula takes: never together with weights of classes.
+    /// An extra input of the formula; never used together with class weights.
     pub(crate) extra: Option<SpreadOf<S>>,
     pub(crate) scale: f32,
-    /// What the scale is divided by, where only the device knows.
+    /// The divisor of the scale, if only the device knows it.
     pub(crate) divisor: Option<S>,
     /// The coefficient of the squared log-sum-exp.
     pub(crate) z_loss: f32,
 }
 
-/// Which of a loss's outputs to compute.
+/// Selects the outputs of a loss to compute.
 #[derive(Clone, Copy)]
 pub(crate) struct LossOutputsOf<S> {
     /// The scaled loss of each row.
     pub(crate) losses: Option<S>,
-    /// The scaled loss of each element; not together with y.
+    /// The scaled loss of each element; not available together with y.
     pub(crate) terms: Option<S>,
     /// The output of the activation.
     pub(crate) y: Option<S>,
     /// The scaled dE/dz.
     pub(crate) dz: Option<S>,
-    /// Its sum over all rows, for a loss with a log-sum-exp.
+    /// The sum of dz over all rows, for a loss with a log-sum-exp.
     pub(crate) column_sums: Option<ColumnSumsOf<S>>,
 }
 
@@ -187,25 +192,25 @@ impl<S> Default for LossOutputsOf<S> {
     }
 }
 
-/// Where the sum over all rows goes.
+/// The place where the sum over all rows is stored.
 #[derive(Clone, Copy)]
 pub(crate) struct ColumnSumsOf<S> {
     pub(crate) storage: S,
-    /// Added to what is there.
+    /// Whether the sum is added to the existing values.
     pub(crate) accumulate: bool,
 }
 
-/// A loss on top of an activation, from z.
+/// A loss on top of an activation, computed from z.
 #[derive(Clone, Copy)]
 pub(crate) struct LossPassOf<S> {
     pub(crate) call: LossCallOf<S>,
     pub(crate) head: Head,
-    /// Nothing where dz holds it, to be overwritten: for the log-sum-exp.
+    /// `None` if dz holds z and is to be overwritten; only for the log-sum-exp.
     pub(crate) z: Option<S>,
     pub(crate) rows: Rows,
-    /// The last row ends where the elements do.
+    /// The number of elements; the last row ends where they end.
     pub(crate) elements: usize,
-    /// The row of the targets, weights and losses that the first row of z has.
+    /// The row of the targets, weights and losses that corresponds to the first row of z.
     pub(crate) first_row: usize,
     pub(crate) outputs: LossOutputsOf<S>,
 }
@@ -215,70 +220,72 @@ pub(crate) struct LossPassOf<S> {
 pub(crate) struct LayerPassOf<S> {
     pub(crate) x: S,
     pub(crate) w: S,
-    /// w is stored as [outputs, inputs].
+    /// Whether w is stored as [outputs, inputs].
     pub(crate) transposed: bool,
     pub(crate) bias: Option<S>,
     pub(crate) batch: usize,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     pub(crate) call: LossCallOf<S>,
-    /// Each output stands for itself in the loss, so that any cut into rows will do.
+    /// Whether each output enters the loss independently, so that the outputs can be cut into rows
+    /// of any length.
     pub(crate) elementwise: bool,
     pub(crate) head: Head,
-    /// The scaled loss of the batch: one number.
+    /// The scaled loss of the batch, a single number.
     pub(crate) loss: Option<S>,
     pub(crate) y: Option<S>,
     pub(crate) dz: Option<S>,
     pub(crate) dw: Option<S>,
     pub(crate) db: Option<S>,
     pub(crate) dx: Option<S>,
-    /// dw and db are added to what is there.
+    /// Whether dw and db are added to the existing values.
     pub(crate) accumulate: bool,
 }
 
-/// The numbers that are kept of each row of logits between its tiles.
+/// The number of values that are kept for each row of logits between its tiles.
 pub(crate) const STATE: usize = 5;
 
-/// A step in the work on a tile of logits.
+/// A step of the work on a tile of logits.
 #[derive(Clone, Copy)]
 pub(crate) enum TileStepOf<S> {
-    /// Merges the log-sum-exp of the tile's rows with the states of those before; the tile at column 0
-    /// begins anew.
+    /// Merges the log-sum-exp of the tile's rows into the states of the preceding tiles; the tile
+    /// at column 0 starts afresh.
     Statistics,
-    /// Puts dE/dz in the place of the tile.
+    /// Overwrites the tile with dE/dz.
     Gradient,
-    /// The scaled loss of each row, from the states alone.
+    /// Computes the scaled loss of each row from the states alone.
     Losses(S),
 }
 
-/// Softmax with cross-entropy for labels, over a tile of the logits: some rows, and of them some columns.
+/// Softmax with cross-entropy for labels, over a tile of the logits: some of the rows, and some of
+/// their columns.
 #[derive(Clone, Copy)]
 pub(crate) struct TilePassOf<S> {
     pub(crate) call: LossCallOf<S>,
     pub(crate) tile: S,
     /// The rows of the tile.
     pub(crate) rows: Rows,
-    /// The row of the targets, weights and losses that the first row of the tile has.
+    /// The row of the targets, weights and losses that corresponds to the first row of the tile.
     pub(crate) first_row: usize,
     pub(crate) first_column: usize,
-    /// The classes of a whole row.
+    /// The number of classes in a whole row.
     pub(crate) classes: usize,
     /// [`STATE`] numbers for each row of the tile.
     pub(crate) states: S,
 }
 
-/// A matrix in a storage: row r, column c of what is stored lies at offset + r·stride + c.
+/// A matrix in a storage: row r, column c as stored lies at offset + r·stride + c.
 #[derive(Clone, Copy)]
 pub(crate) struct MatrixOf<S> {
     pub(crate) storage: S,
     pub(crate) offset: usize,
     pub(crate) stride: usize,
-    /// The matrix is the transpose of what is stored.
+    /// Whether the matrix is the transpose of what is stored.
     pub(crate) transposed: bool,
 }
 
 impl<S: Copy> MatrixOf<S> {
-    /// A whole storage, in rows of so many columns.
+    /// A whole storage, as rows with this number of columns.
     pub(crate) const fn whole(storage: S, columns: usize) -> Self {
         Self { storage, offset: 0, stride: columns, transposed: false }
     }
@@ -294,12 +301,13 @@ impl<S: Copy> MatrixOf<S> {
         Self { offset: self.offset + row * self.stride + column, ..self }
     }
 
-    /// What counts rows and columns of the matrix, for the rows and columns that are stored.
+    /// Converts numbers of rows and columns of the matrix into the stored ones, by swapping them if
+    /// the matrix is transposed.
     pub(crate) const fn stored(self, rows: usize, columns: usize) -> (usize, usize) {
         if self.transposed { (columns, rows) } else { (rows, columns) }
     }
 
-    /// The places in the storage from the first to the last element, where the matrix has this shape.
+    /// The range of the storage from the first to the last element, for a matrix of this shape.
     pub(crate) const fn range(self, rows: usize, columns: usize) -> Range<usize> {
         let (rows, columns) = self.stored(rows, columns);
         if rows == 0 || columns == 0 {
@@ -317,34 +325,34 @@ pub(crate) struct ProductOf<S> {
     pub(crate) columns: usize,
     pub(crate) a: MatrixOf<S>,
     pub(crate) b: MatrixOf<S>,
-    /// Not transposed. What else lies in its storage stays as it is.
+    /// The output, which is never transposed. Other elements of its storage are left unchanged.
     pub(crate) output: MatrixOf<S>,
     pub(crate) epilogue: EpilogueOf<S>,
-    /// Adds a·b to what the output holds, before the epilogue.
+    /// Whether a·b is added to the existing output before the epilogue.
     pub(crate) accumulate: bool,
 }
 
-/// What is done to each element of a product before it is stored.
+/// The operations on each element of a product before it is stored.
 #[derive(Clone, Copy)]
 pub(crate) struct EpilogueOf<S> {
-    /// Added to each row.
+    /// The bias, added to each row.
     pub(crate) bias: Option<BiasOf<S>>,
     pub(crate) function: PointwiseFunction,
 }
 
 impl Epilogue<'_> {
-    /// Nothing is done.
+    /// Stores the product unchanged.
     pub(crate) const NONE: Self = Self { bias: None, function: PointwiseFunction::Identity };
 }
 
-/// One number for each column, from an offset of a storage on.
+/// One number for each column, starting at an offset in a storage.
 #[derive(Clone, Copy)]
 pub(crate) struct BiasOf<S> {
     pub(crate) storage: S,
     pub(crate) offset: usize,
 }
 
-/// Weights to change in place, and their gradient.
+/// Weights to be changed in place, and their gradient.
 #[derive(Clone, Copy)]
 pub(crate) struct UpdateOf<S> {
     pub(crate) weights: S,
@@ -360,18 +368,19 @@ pub(crate) struct SgdStep {
     pub(crate) weight_decay: f32,
 }
 
-/// A step of Adam, as the kernels take it: the bias corrections are worked into it.
+/// A step of Adam, in the form that the kernels take: it already includes the bias corrections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdamStep {
-    /// Times the weight, added to the gradient.
+    /// The multiple of the weight that is added to the gradient.
     pub(crate) weight_decay: f32,
-    /// Times the weight, taken from the weight.
+    /// The multiple of the weight that is subtracted from the weight.
     pub(crate) decoupled_decay: f32,
-    /// 1 less that, which the weight is multiplied by where the difference loses digits or overflows.
+    /// 1 − decoupled_decay; the weight is multiplied by this if the difference would lose digits or
+    /// overflow.
     pub(crate) kept: f32,
     pub(crate) betas: [f32; 2],
     pub(crate) one_minus_betas: [f32; 2],
-    /// The learning rate over 1 − β1^t.
+    /// The learning rate divided by 1 − β1^t.
     pub(crate) step_size: f32,
     /// 1 / √(1 − β2^t)
     pub(crate) root_scale: f32,
@@ -380,8 +389,8 @@ pub(crate) struct AdamStep {
 
 /// An operation on the storages of tensors.
 ///
-/// An output is overwritten whole, but for those of products and column sums. It may be one of the inputs: the
-/// inputs count as they were before.
+/// An output is overwritten completely, except those of products and column sums. It may also be
+/// one of the inputs; the operation then uses the values that the input had before.
 #[derive(Clone)]
 pub(crate) enum OpOf<S> {
     /// `map` of each element, for tensors of either type.
@@ -392,7 +401,8 @@ pub(crate) enum OpOf<S> {
         output: S,
         elements: usize,
     },
-    /// The chain rule for each element: two inputs of one type, and an output of either.
+    /// The chain rule for each element: the two inputs have the same type, and the output has
+    /// either type.
     Binary {
         map: Binary,
         function: PointwiseFunction,
@@ -405,7 +415,7 @@ pub(crate) enum OpOf<S> {
         z: S,
         y: S,
     },
-    /// From the output y.
+    /// A product with the Jacobian, from the output y.
     RowProduct {
         product: RowProduct,
         call: RowCallOf<S>,
@@ -413,7 +423,7 @@ pub(crate) enum OpOf<S> {
         vector: S,
         output: S,
     },
-    /// From the output y; the Jacobians of the lines one after the other.
+    /// The Jacobians of the lines one after the other, from the output y.
     RowJacobian {
         call: RowCallOf<S>,
         y: S,
@@ -425,7 +435,7 @@ pub(crate) enum OpOf<S> {
         x: S,
         y: S,
     },
-    /// Both gradients, where the values and the gate are in x.
+    /// Both gradients, stored in the same places of dx as the values and the gate in x.
     GatedBackward {
         call: GatedCall,
         x: S,
@@ -438,7 +448,7 @@ pub(crate) enum OpOf<S> {
         weight: S,
         y: S,
     },
-    /// From z, the weight and dy: dE/dz, and the weight's gradient of each channel.
+    /// dE/dz and the gradient of each channel's weight, from z, the weight and dy.
     PreluBackward {
         channels: Channels,
         inputs: [S; 3],
@@ -449,14 +459,15 @@ pub(crate) enum OpOf<S> {
     /// A whole output layer in one pass, on a backend that [supports](super::Backend::supports) it.
     Layer(LayerPassOf<S>),
     Tile(TileStepOf<S>, TilePassOf<S>),
-    /// What each row weighs in a mean: its weight times that of its label, 0 if it is ignored.
+    /// The weight of each row in a mean: its own weight times the weight of its label, or 0 if it
+    /// is ignored.
     RowWeights {
         call: LossCallOf<S>,
         rows: Rows,
         output: S,
     },
-    /// Copies the rows of a batch from the first row on to the beginning of a workspace, with zeros in the place of
-    /// ignored ones. The input may be of f16.
+    /// Copies rows of a batch, starting at `first_row`, to the beginning of a workspace, with
+    /// ignored rows set to zero. The input may be f16.
     KeepRows {
         ignored: IgnoredOf<S>,
         input: S,
@@ -464,21 +475,23 @@ pub(crate) enum OpOf<S> {
         rows: Rows,
         output: S,
     },
-    /// Puts zeros in the place of the ignored rows among these of a batch, in what an operation made itself.
+    /// Sets the ignored rows among these rows of a batch to zero, in an output that the operation
+    /// itself has computed.
     ClearRows {
         ignored: IgnoredOf<S>,
         output: S,
         first_row: usize,
         rows: Rows,
     },
-    /// The sum of all elements; 0 for none.
+    /// The sum of all elements; 0 if there are none.
     Sum {
         input: S,
         output: S,
         elements: usize,
     },
-    /// The sum over all rows, zeros for none, in the output from the offset on. What else the output holds stays as
-    /// it is. With `accumulate`, the sum is added to what is there.
+    /// The sum over all rows (zeros if there are none), written to the output from the offset on.
+    /// The rest of the output is left unchanged. With `accumulate`, the sum is added to the
+    /// existing values.
     ColumnSum {
         input: S,
         rows: Rows,
@@ -486,33 +499,34 @@ pub(crate) enum OpOf<S> {
         offset: usize,
         accumulate: bool,
     },
-    /// The factors may be of f16.
+    /// A matrix product, whose factors may be f16.
     Product(ProductOf<S>),
-    /// Zeros.
+    /// Fills the output with zeros.
     Zero {
         output: S,
         words: usize,
     },
-    /// The velocity is the optimizer's own: no one else sees it. Without momentum there is none.
+    /// The velocity belongs to the optimizer, and nothing else reads it. It is `None` without
+    /// momentum.
     Sgd {
         step: SgdStep,
         update: UpdateOf<S>,
         velocity: Option<S>,
     },
-    /// The moments are the optimizer's own, too.
+    /// The moments, too, belong to the optimizer.
     Adam {
         step: AdamStep,
         update: UpdateOf<S>,
         moments: [S; 2],
     },
-    /// Multiplies gradients, each with its number of elements, by min(1, max_norm / (norm + 1e-6)), and writes the
-    /// norm of all of them before.
+    /// Multiplies gradients, each given with its number of elements, by min(1, max_norm / (norm +
+    /// 1e-6)), and writes the norm that they have together before this.
     ClipNorm {
         gradients: Vec<(S, usize)>,
         max_norm: f32,
         norm: S,
     },
-    /// Keeps the elements within ±limit; NaN stays NaN.
+    /// Clamps the elements to ±limit; NaN stays NaN.
     ClipValue {
         gradients: Vec<(S, usize)>,
         limit: f32,
@@ -525,12 +539,13 @@ pub(crate) type Op<'a> = OpOf<&'a Storage>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
     Read,
-    /// Or changed.
+    /// Written or changed.
     Written,
 }
 
 impl<S> OpOf<S> {
-    /// The operation with each storage in another form; the function also learns how the operation uses it.
+    /// The operation with each storage converted by the function, which is also told how the
+    /// operation uses the storage.
     pub(crate) fn map<'s, T>(&'s self, to: &mut dyn FnMut(&'s S, Use) -> T) -> OpOf<T> {
         use Use::{Read as R, Written as W};
         match self {

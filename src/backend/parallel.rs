@@ -1,4 +1,4 @@
-//! Work on all cores, with the widest instructions that the processor has.
+//! Work on all cores, with the widest instructions of the processor.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -6,52 +6,59 @@ use std::{hint, thread};
 
 use pulp::{NullaryFnOnce, WithSimd};
 
-/// Elements below which handing work to other threads costs more than it saves.
+/// Below this number of elements, handing work to other threads costs more than it saves.
 pub(crate) const SERIAL: usize = 1 << 15;
 
-/// Elements that a thread takes at a time, at least: they stay in its cache.
+/// The minimum number of elements that a thread takes at a time; they stay in its cache.
 pub(crate) const CHUNK: usize = 1 << 14;
 
-/// The most elements of a piece that is read and written once.
+/// The maximum number of elements in a piece that is read and written once.
 const STREAM: usize = 1 << 16;
 
-/// The pieces for each thread, where they are not too small: threads that start late or are slow get fewer.
+/// The number of pieces per thread, unless they would be too small. With several, threads that
+/// start late or are slow get fewer pieces.
 const PIECES: usize = 8;
 
-/// The elements of a piece where so many are read and written once, from one end to the other: in a tensor
-/// of megabytes bigger pieces are faster than those of [`CHUNK`] by a twentieth.
+/// The number of elements in a piece, if this many elements are read and written once, from one end
+/// to the other. In a tensor of megabytes, larger pieces are faster than pieces of [`CHUNK`] by a
+/// twentieth.
 pub(crate) fn stream_piece(elements: usize) -> usize {
-    // The first question for the threads starts them.
+    // Asking for the number of threads the first time starts them, so avoid it for short work.
     if elements < SERIAL {
         return CHUNK;
     }
     (elements / (PIECES * rayon::current_num_threads())).clamp(CHUNK, STREAM)
 }
 
-/// How often a thread looks whether others are done before it sleeps: some 100 µs.
+/// The number of times that a thread checks whether the others are done before it sleeps: about 100
+/// µs.
 const SPINS: usize = 1 << 12;
 
 /// Runs code compiled for the processor's vector instructions.
 ///
-/// Everything that the code calls has to be `#[inline(always)]` to be compiled for them too. This function
-/// is not inlined, so that there is one copy of the code for each instruction set, however many places run it.
+/// Everything that the code calls must be `#[inline(always)]`, so that it is compiled for these
+/// instructions too. This function is not inlined, so that there is one copy of the code for each
+/// instruction set, no matter how many places run it.
 #[inline(never)]
 pub(crate) fn vectorised<T>(code: impl WithSimd<Output = T>) -> T {
     vectorised_here(code)
 }
 
-/// The same for code that one place alone runs, so often that a call counts.
+/// Like [`vectorised`], for code that is run from one place only, so often that the cost of a call
+/// matters.
 #[inline(always)]
 pub(crate) fn vectorised_here<T>(code: impl WithSimd<Output = T>) -> T {
     pulp::Arch::new().dispatch(code)
 }
 
-/// Runs code compiled for AVX2 or AVX-512 on x86-64, and for any processor elsewhere. Returns the code where
-/// the processor has neither instruction set. It is for code that one place alone runs.
+/// Runs code compiled for AVX2 or AVX-512 on x86-64, and for any processor elsewhere. Returns the
+/// code if an x86-64 processor has neither instruction set. It is for code that is run from one
+/// place only.
 ///
-/// Then the caller works element by element. Without an instruction for fused multiply-adds these are calls, so
-/// that most formulas take as long as in a loop of vectors, which would only take time to compile. A cheap one
-/// like relu takes about a nanosecond for an element, where such a loop takes a tenth of that in the cache.
+/// If the code is returned, the caller works element by element. Without a fused multiply-add
+/// instruction, multiply-adds are calls, so most formulas take as long as they would in a
+/// vectorised loop, and that loop would only add compile time. A cheap formula like relu takes
+/// about a nanosecond per element, where such a loop takes a tenth of that in the cache.
 #[inline(always)]
 pub(crate) fn vectorised_or_back<C: NullaryFnOnce>(code: C) -> Result<C::Output, C> {
     #[cfg(target_arch = "x86_64")]
@@ -70,7 +77,7 @@ pub(crate) fn over_pieces<T: Send>(output: &mut [T], run: impl Fn(usize, &mut [T
     over_pieces_of(output, piece, run);
 }
 
-/// The same with pieces of this length.
+/// Like [`over_pieces`], with pieces of this length.
 pub(crate) fn over_pieces_of<T: Send>(
     output: &mut [T],
     piece: usize,
@@ -79,14 +86,14 @@ pub(crate) fn over_pieces_of<T: Send>(
     over_pieces_with(output, piece, || (), |(), start, output| run(start, output));
 }
 
-/// The same with what each thread makes for itself at first.
+/// Like [`over_pieces_of`], with a state that each thread creates first.
 pub(crate) fn over_pieces_with<T: Send, S>(
     output: &mut [T],
     piece: usize,
     init: impl Fn() -> S + Sync,
     run: impl Fn(&mut S, usize, &mut [T]) + Sync,
 ) {
-    // Short work takes the shortest way.
+    // Short work takes the shortest path.
     match output.len() {
         0 => {}
         length if length <= piece => run(&mut init(), 0, output),
@@ -94,7 +101,8 @@ pub(crate) fn over_pieces_with<T: Send, S>(
     }
 }
 
-/// Calls through pointers: one copy for all functions, each call of which does much.
+/// Calls through pointers, so that there is one copy for all functions; each call does a lot of
+/// work.
 fn each_piece<T: Send, S>(
     output: &mut [T],
     piece: usize,
@@ -111,8 +119,7 @@ fn each_piece<T: Send, S>(
     }
 }
 
-/// What the function makes of each piece of the input, in their order: whatever the threads are, it is the
-/// same.
+/// The function's results for the pieces of the input, in order. They do not depend on the threads.
 pub(crate) fn of_pieces<T: Sync, R: Default + Send>(
     input: &[T],
     piece: usize,
@@ -128,17 +135,17 @@ pub(crate) fn of_pieces<T: Sync, R: Default + Send>(
     results
 }
 
-/// Runs the function on each item.
+/// Runs the function on each item, on all threads.
 pub(crate) fn on_all_threads<T: Send>(items: impl Iterator<Item = T>, run: impl Fn(T) + Sync) {
     on_all_threads_with(items, || (), |(), item| run(item));
 }
 
-/// The same with what each thread makes for itself at first.
+/// Like [`on_all_threads`], with a state that each thread creates first.
 ///
-/// Each thread begins with neighbouring items, as streams are faster than scattered pieces, and goes on
-/// with those of others. The calling thread takes its share, also where it is none of rayon's: it need not
-/// wait until others have woken up. At the end it stays awake for a while: to sleep and be woken takes
-/// longer than the last pieces of most work.
+/// Each thread begins with neighbouring items, because streams are faster than scattered pieces,
+/// and continues with the items of other threads. The calling thread takes its share even if it is
+/// not one of rayon's threads, so it need not wait until others have woken up. At the end it spins
+/// for a while, because sleeping and being woken takes longer than the last pieces of most work.
 pub(crate) fn on_all_threads_with<T: Send, S>(
     items: impl Iterator<Item = T>,
     init: impl Fn() -> S + Sync,
@@ -157,7 +164,7 @@ pub(crate) fn on_all_threads_with<T: Send, S>(
     });
 }
 
-/// Runs the function once on each thread, which it is given the number of.
+/// Runs the function once on each thread, passing it the thread's number.
 fn on_each_thread(threads: usize, work: &(dyn Fn(usize) + Sync)) {
     let unfinished = AtomicUsize::new(threads - 1);
     rayon::in_place_scope(|scope| {
@@ -169,7 +176,7 @@ fn on_each_thread(threads: usize, work: &(dyn Fn(usize) + Sync)) {
             });
         }
         work(0);
-        // One of rayon's threads has other work to take up meanwhile.
+        // One of rayon's threads has other work to do in the meantime, so it does not spin.
         if rayon::current_thread_index().is_none() {
             let is_unfinished = |_: &usize| unfinished.load(Ordering::Acquire) > 0;
             (0..SPINS).take_while(is_unfinished).for_each(|_| hint::spin_loop());
@@ -177,7 +184,7 @@ fn on_each_thread(threads: usize, work: &(dyn Fn(usize) + Sync)) {
     });
 }
 
-/// The items in their order, cut into equal shares for so many threads.
+/// The items in their order, cut into equal shares for this number of threads.
 fn shares<T>(items: Vec<T>, threads: usize) -> Vec<Mutex<impl Iterator<Item = T>>> {
     let share = items.len().div_ceil(threads);
     let mut items = items.into_iter();
@@ -185,13 +192,13 @@ fn shares<T>(items: Vec<T>, threads: usize) -> Vec<Mutex<impl Iterator<Item = T>
     (0..threads).map(|_| Mutex::new(queue())).collect()
 }
 
-/// Takes the next item, which no other thread gets.
+/// Takes the next item; no other thread gets the same one.
 fn next<I: Iterator>(queue: &Mutex<I>) -> Option<I::Item> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
-/// Runs the function over pieces of the output on so many threads, none of them rayon's: while one of
-/// those waits it takes up other work, which may wait for a lock that the caller holds.
+/// Runs the function over pieces of the output on this number of threads, none of them rayon's. A
+/// rayon thread that waits takes up other work, which may wait for a lock that the caller holds.
 pub(crate) fn over_pieces_apart(
     output: &mut [f32],
     piece: usize,
@@ -207,7 +214,7 @@ pub(crate) fn over_pieces_apart(
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            // Where the system has no more threads, those that there are do the work.
+            // If the system cannot start more threads, the existing ones do the work.
             if thread::Builder::new().spawn_scoped(scope, work).is_err() {
                 break;
             }
@@ -216,29 +223,29 @@ pub(crate) fn over_pieces_apart(
     });
 }
 
-/// What loops work at side by side: so many that the compiler keeps the loops over them, and makes
-/// them loops over vectors, whatever the processor.
+/// The number of lanes that loops process side by side. It is large enough that the compiler keeps
+/// the loops over lanes and turns them into loops over vectors on any processor.
 pub(crate) const LANES: usize = 64;
 
-/// Numbers side by side.
+/// Numbers side by side, one per lane.
 pub(crate) type Lanes = [f32; LANES];
 
-/// The numbers of a lane after which partial sums are added to the f64 totals: the fewer, the less their
-/// rounding adds up.
+/// The number of terms that a lane adds up in f32 before the partial sum goes to the f64 totals:
+/// the fewer, the less rounding error accumulates.
 const TERMS: usize = 2;
 
-/// The same, for a line `ACROSS` the lanes. One that is in a lane has all its terms there: none of them
-/// is rounded away.
+/// The number of terms before the totals, for a line `ACROSS` the lanes or a line in each lane. A
+/// line in one lane has all its terms there, and none of them is rounded away.
 pub(crate) const fn terms(across: bool) -> usize {
     if across { TERMS } else { 1 }
 }
 
-/// The lanes that have something of their own: the first, for a line `ACROSS` them.
+/// The number of lanes that hold a separate line: only the first, if a line runs `ACROSS` them.
 pub(crate) const fn lines(across: bool) -> usize {
     if across { 1 } else { LANES }
 }
 
-/// Puts all lanes together, in a fixed order.
+/// Combines all lanes, in a fixed order.
 #[inline(always)]
 fn fold<T: Copy>(mut lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     let mut half = LANES / 2;
@@ -250,7 +257,7 @@ fn fold<T: Copy>(mut lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     lanes[0]
 }
 
-/// Puts what the lanes have of one line together, for all of them.
+/// Combines the values that the lanes hold of one line, and gives the result to all lanes.
 #[inline(always)]
 pub(crate) fn across<const ACROSS: bool, T: Copy>(lanes: &mut [T; LANES], f: impl Fn(T, T) -> T) {
     if ACROSS {
@@ -258,10 +265,11 @@ pub(crate) fn across<const ACROSS: bool, T: Copy>(lanes: &mut [T; LANES], f: imp
     }
 }
 
-/// The f64 sums of one line across the lanes: a vector. Lanes so far apart are added first.
+/// The number of f64 sums for one line across the lanes: a vector of them. Lanes this far apart are
+/// added first.
 const APART: usize = 8;
 
-/// The f64 sums of lines: of one in each lane, or of one `ACROSS` the lanes.
+/// The f64 sums of lines: one line in each lane, or one line `ACROSS` the lanes.
 pub(crate) struct Totals<const ACROSS: bool>([f64; LANES]);
 
 impl<const ACROSS: bool> Totals<ACROSS> {
@@ -284,11 +292,13 @@ impl<const ACROSS: bool> Totals<ACROSS> {
         }
     }
 
-    /// The sum of the line in this lane; of one across the lanes in the first.
+    /// The sum of the line in this lane; for one line across the lanes, the first lane gives the
+    /// sum.
     #[inline(always)]
     pub(crate) fn of_lane(&self, lane: usize) -> f64 {
         if ACROSS {
-            // Without the fence, the compiler may find pairs in the sum below, and add up vectors of two.
+            // Without the fence, the compiler may find pairs in the sum below and add vectors of
+            // two.
             let sums = hint::black_box(std::array::from_fn::<_, APART, _>(|n| self.0[n]));
             let [a, b, c, d, e, f, g, h] = sums;
             ((a + e) + (c + g)) + ((b + f) + (d + h))
@@ -298,7 +308,7 @@ impl<const ACROSS: bool> Totals<ACROSS> {
     }
 }
 
-/// The sum of f(i) for i in 0..length: vectorised, in a fixed order, with an f64 on top.
+/// The sum of f(i) for i in 0..length: vectorised, in a fixed order, with f64 totals.
 #[inline(always)]
 pub(crate) fn sum_of(length: usize, f: impl Fn(usize) -> f32) -> f64 {
     let mut totals = [0.0; LANES];
@@ -324,7 +334,7 @@ pub(crate) fn sum_of(length: usize, f: impl Fn(usize) -> f32) -> f64 {
     fold(totals, |a, b| a + b)
 }
 
-/// The same of elements that there are.
+/// The sum of the elements of a slice, in the same manner.
 #[inline(always)]
 pub(crate) fn sum(values: &[f32]) -> f64 {
     let mut totals = Totals::<true>::ZERO;

@@ -6,21 +6,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::facts::Memory;
 use crate::error::{Error, Result};
 
-/// The smallest buffer, also the alignment of every size: whole vec4s fit in any class.
+/// The size of the smallest buffer, and the alignment of every size: each class is a whole number
+/// of vec4s.
 const SMALLEST: u64 = 256;
 
-/// The bytes that a buffer for the given bytes has: at most an eighth more, in few distinct sizes.
+/// The size of the buffer that is used for this many bytes: at most an eighth larger, with few
+/// distinct sizes.
 pub(crate) fn class_of(bytes: u64) -> u64 {
     let step = (bytes.max(1).next_power_of_two() / 16).max(SMALLEST);
     bytes.max(1).div_ceil(step) * step
 }
 
-/// What a buffer is taken for.
+/// The purpose of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// What the caller holds.
+    /// Data that the caller holds.
     Tensor,
-    /// What an operation needs while it runs.
+    /// Memory that an operation needs while it runs.
     Workspace,
 }
 
@@ -35,14 +37,15 @@ pub(crate) fn room<T>(elements: usize) -> Result<Vec<T>> {
     }
 }
 
-/// A copy of elements, where there is the memory for it.
+/// A copy of the elements, if there is memory for it.
 pub(crate) fn copied<T: Copy>(elements: &[T]) -> Result<Vec<T>> {
     let mut copy = room(elements.len())?;
     copy.extend_from_slice(elements);
     Ok(copy)
 }
 
-/// What the function makes; where there is no memory for it, once more after this has freed some.
+/// The result of `make`. If there is not enough memory, `free` releases some and `make` is called
+/// once more.
 pub(crate) fn with_memory<T>(free: impl FnOnce(), make: impl Fn() -> Result<T>) -> Result<T> {
     match make() {
         Err(Error::OutOfMemory { .. }) => {
@@ -53,29 +56,31 @@ pub(crate) fn with_memory<T>(free: impl FnOnce(), make: impl Fn() -> Result<T>) 
     }
 }
 
-/// The bytes that a pool may have in any case.
+/// The bytes that a pool may always hold.
 const ALWAYS: u64 = 64 << 20;
 
-/// Unused buffers by their class, and the account of all.
+/// The unused buffers by size class, and the account of all buffers.
 ///
-/// In use and unused, the buffers have at most twice the bytes that have been in use at one time, or
-/// [`ALWAYS`]; the oldest go first. A step that is done again and again finds what it gave back, unless it
-/// uses many sizes one after the other, and none for long.
+/// Together, the used and unused buffers take at most twice the bytes that have been in use at one
+/// time, or [`ALWAYS`] if that is more; the oldest unused buffers are freed first. A step that is
+/// repeated finds the buffers that it gave back, unless it uses many sizes, one after the other and
+/// none for long.
 pub(crate) struct Pool<B> {
     state: Mutex<State<B>>,
 }
 
 struct State<B> {
-    /// The oldest of a class first, each with when it came back.
+    /// The unused buffers of each class, oldest first, each with the time at which it came back.
     unused: BTreeMap<u64, VecDeque<(u64, B)>>,
     memory: Memory,
-    /// The most bytes that have been in use at one time, whatever peak is measured.
+    /// The maximum number of bytes that have been in use at one time, unaffected by resets of the
+    /// peak.
     most: u64,
     returned: u64,
 }
 
 impl<B> State<B> {
-    /// Takes the oldest buffers out until there are few enough.
+    /// Removes the oldest buffers until the rest are within the limit.
     fn excess(&mut self) -> Vec<B> {
         let limit = ALWAYS.max(2 * self.most).saturating_sub(self.memory.in_use_bytes);
         let mut excess = Vec::new();
@@ -126,7 +131,7 @@ impl<B> Pool<B> {
         };
         let buffer = match unused {
             Some(buffer) => buffer,
-            // Where there is no memory left, what the pool keeps unused may be enough.
+            // If there is no memory left, freeing the pool's unused buffers may be enough.
             None => create().or_else(|_| {
                 self.trim();
                 create()
@@ -148,11 +153,11 @@ impl<B> Pool<B> {
         state.unused.entry(class).or_default().push_back((returned, buffer));
         let excess = state.excess();
         drop(state);
-        // Outside the lock: freeing memory may take a while.
+        // Drop the buffers outside the lock: freeing memory may take a while.
         drop(excess);
     }
 
-    /// Notes that a buffer is gone.
+    /// Notes that a buffer no longer exists.
     pub(crate) fn lose(&self, class: u64, purpose: Purpose) {
         self.state().memory.remove(class, purpose);
     }
@@ -164,7 +169,7 @@ impl<B> Pool<B> {
             state.memory.pooled_bytes = 0;
             std::mem::take(&mut state.unused)
         };
-        // Outside the lock: freeing memory may take a while.
+        // Drop the buffers outside the lock: freeing memory may take a while.
         drop(unused);
     }
 
@@ -172,7 +177,7 @@ impl<B> Pool<B> {
         self.state().memory
     }
 
-    /// From here on the peaks are those of what follows.
+    /// Restarts the peaks, which from then on cover only what follows.
     pub(crate) fn reset_peak(&self) {
         self.state().memory.reset_peak();
     }
@@ -224,7 +229,7 @@ mod tests {
         let new = std::cell::Cell::new(0);
         let create = || Ok::<_, ()>(new.replace(new.get() + 1));
         let take = |class, purpose| pool.take(class, purpose, create).unwrap();
-        // Current and peak of the tensors, of the workspace, and of both.
+        // The current and peak bytes of the tensors, of the workspace, and of both together.
         let uses = || {
             let memory = pool.memory();
             let pair = |of: crate::backend::MemoryUse| (of.current_bytes, of.peak_bytes);
@@ -238,7 +243,7 @@ mod tests {
         pool.give(256, Purpose::Workspace, 1);
         assert_eq!(take(256, Purpose::Tensor), 1);
         assert_eq!(uses(), ((768, 768), (0, 256), (768, 768)));
-        // The peaks of the purposes need not fall together.
+        // The peaks of the two purposes need not coincide.
         pool.give(512, Purpose::Tensor, 0);
         assert_eq!(take(512, Purpose::Workspace), 0);
         assert_eq!(uses(), ((256, 768), (512, 512), (768, 768)));

@@ -1,4 +1,4 @@
-//! The elements of tensors, wherever they are.
+//! The storage of tensors' elements, on any backend.
 
 use std::any::Any;
 use std::ptr;
@@ -10,13 +10,14 @@ use crate::error::{Error, Result};
 
 /// Memory of a backend, in 32-bit words.
 pub(crate) trait Contents: Any + Send + Sync {
-    /// The extremes of the first elements, of this type, if the host wrote them.
+    /// The extremes of the first `elements` elements, read as this type, if the host wrote them.
     fn bounds(&self, dtype: DType, elements: usize) -> Option<Bounds>;
-    /// The wgpu buffer that the memory is; `None` on the CPU.
+    /// The wgpu buffer that holds the memory; `None` on the CPU.
     fn buffer(&self) -> Option<&wgpu::Buffer>;
-    /// Notes that the caller has the buffer from here on, and may write to it or destroy it.
+    /// Notes that the caller has access to the buffer from now on, and may write to it or destroy
+    /// it.
     fn share(&self);
-    /// Whether the buffer is the caller's own.
+    /// Whether the caller owns the buffer.
     fn is_adopted(&self) -> bool;
 }
 
@@ -25,7 +26,8 @@ pub(crate) trait Contents: Any + Send + Sync {
 pub(crate) struct Storage {
     contents: Arc<dyn Contents>,
     dtype: DType,
-    /// How many there are: as many words for f32; of f16 two in each word, the first in its low half.
+    /// The number of elements. An f32 takes one word; two f16 share a word, the first in its low
+    /// half.
     elements: usize,
 }
 
@@ -34,7 +36,7 @@ impl Storage {
         Self { contents, dtype: DType::F32, elements: words }
     }
 
-    /// The same words, which hold elements of this type.
+    /// The same words, holding elements of this type.
     pub(crate) fn holding(self, dtype: DType, elements: usize) -> Self {
         Self { dtype, elements, ..self }
     }
@@ -47,7 +49,7 @@ impl Storage {
         self.elements
     }
 
-    /// The memory of a backend that computes with f32 alone.
+    /// The memory, for a backend operation that computes with f32 only; an error for other types.
     pub(crate) fn contents<C: Contents>(&self) -> Result<&C> {
         if self.dtype != DType::F32 {
             return Err(taken_for_f32());
@@ -55,7 +57,7 @@ impl Storage {
         self.words()
     }
 
-    /// The memory, whatever the type of the elements.
+    /// The memory, for elements of any type.
     pub(crate) fn words<C: Contents>(&self) -> Result<&C> {
         let contents: &dyn Any = &*self.contents;
         contents.downcast_ref().ok_or_else(|| Error::DeviceMismatch {
@@ -65,21 +67,21 @@ impl Storage {
         })
     }
 
-    /// The type of storages that all have the same.
+    /// The type that all of these storages have; an error if they differ.
     pub(crate) fn common_type<const N: usize>(storages: [&Self; N]) -> Result<DType> {
         let first = storages.first().map_or(DType::F32, |storage| storage.dtype());
         let same = storages.iter().all(|storage| storage.dtype() == first);
         if same { Ok(first) } else { Err(taken_for_f32()) }
     }
 
-    /// Whether what is written to one is seen in the other.
+    /// Whether writes to one storage are visible in the other.
     pub(crate) fn is(&self, other: &Self) -> bool {
         let buffers = self.contents.buffer().zip(other.contents.buffer());
         Arc::ptr_eq(&self.contents, &other.contents)
             || buffers.is_some_and(|(one, other)| one == other)
     }
 
-    /// Where the words are: the same for storages that share them.
+    /// The place of the words; storages that share their words have the same place.
     pub(crate) fn place(&self) -> Place {
         match self.contents.buffer().filter(|_| self.contents.is_adopted()) {
             Some(buffer) => Place::Adopted(buffer.clone()),
@@ -92,25 +94,26 @@ impl Storage {
         self.contents.bounds(self.dtype, self.elements)
     }
 
-    /// The wgpu buffer for the caller, who may write to it or destroy it from here on; `None` on the CPU.
+    /// The wgpu buffer, for the caller, who may write to it or destroy it from now on; `None` on
+    /// the CPU.
     pub(crate) fn share(&self) -> Option<&wgpu::Buffer> {
         self.contents.share();
         self.contents.buffer()
     }
 }
 
-/// Where the words of a storage are, as long as it lives.
+/// The place of a storage's words, valid as long as the storage lives.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     Own(usize),
-    /// A buffer of the caller's, in whichever tensor it comes.
+    /// A buffer that the caller owns, no matter which tensor uses it.
     Adopted(wgpu::Buffer),
 }
 
-/// Tells whether a storage is one that was seen before, without keeping its memory.
+/// Recognises a storage that was seen before, without keeping its memory alive.
 pub(crate) enum Identity {
     Own(Weak<dyn Contents>),
-    /// A buffer of the caller's, in whichever tensor it comes.
+    /// A buffer that the caller owns, no matter which tensor uses it.
     Adopted(wgpu::Buffer),
 }
 
@@ -129,7 +132,7 @@ impl Identity {
         }
     }
 
-    /// Whether it can still come again.
+    /// Whether the storage can still appear again.
     pub(crate) fn is_alive(&self) -> bool {
         match self {
             Self::Own(known) => known.strong_count() > 0,
@@ -147,7 +150,7 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// That a storage of halves was about to be read as one of f32.
+/// The error for reading a storage of f16 as one of f32.
 fn taken_for_f32() -> Error {
     Error::Unsupported {
         what: "an f16 tensor".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How the elements of a tensor are stored. Whatever they are, the arithmetic is in f32.
+/// The way in which a tensor's elements are stored. The arithmetic is always in f32.
 ///
 /// ```
 /// use wgrad::DType;
@@ -19,7 +19,7 @@ pub enum DType {
 }
 
 impl DType {
-    /// The bytes of an element.
+    /// The number of bytes of an element.
     pub const fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -27,7 +27,7 @@ impl DType {
         }
     }
 
-    /// The 32-bit words that so many elements are stored in.
+    /// The number of 32-bit words that store this number of elements.
     pub(crate) const fn words(self, elements: usize) -> usize {
         match self {
             Self::F32 => elements,

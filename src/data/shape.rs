@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 pub struct Shape(Vec<usize>);
 
 impl Shape {
-    /// The number of elements, or an error where it does not fit the address space.
+    /// The number of elements, or an error if it does not fit the address space.
     pub(crate) fn elements(&self, op: &'static str) -> Result<usize> {
         let size = |&count: &usize| count <= isize::MAX as usize / size_of::<f32>();
         self.0
@@ -30,7 +30,7 @@ impl Shape {
             .ok_or_else(|| Error::shape(op, "a shape whose bytes fit the address space", self))
     }
 
-    /// The index of an axis, which counts from the end where it is negative. A scalar has one axis.
+    /// The index of an axis; a negative index counts from the end. A scalar has one axis.
     pub(crate) fn axis(&self, axis: isize) -> Result<usize> {
         let rank = self.0.len().max(1);
         let index = if axis < 0 { axis.checked_add_unsigned(rank) } else { Some(axis) };
@@ -41,12 +41,12 @@ impl Shape {
         })
     }
 
-    /// The shape seen from an axis. A scalar's has the length 1.
+    /// The shape seen along an axis. The axis of a scalar has length 1.
     pub(crate) fn lines(&self, axis: isize) -> Result<Lines> {
         let index = self.axis(axis)?;
         let width = self.0.get(index).copied().unwrap_or(1);
         if self.0.contains(&0) {
-            // The products of the other axes need not fit.
+            // The product of the other axes' lengths may overflow.
             return Ok(Lines { outer: 0, width, inner: 1 });
         }
         let outer = self.0.iter().take(index).product();
@@ -54,7 +54,8 @@ impl Shape {
         Ok(Lines { outer, width, inner })
     }
 
-    /// The length of the last axis: the row of a row-wise function. A scalar is a row of one.
+    /// The length of the last axis, which is the row of a row-wise function. A scalar is a row of
+    /// one.
     pub(crate) fn row(&self) -> usize {
         self.0.last().copied().unwrap_or(1)
     }
