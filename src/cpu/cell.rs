@@ -7,15 +7,15 @@ use crate::backend::{Bounds, Contents, Pool, Purpose, Storage, class_of};
 use crate::dtype::DType;
 use crate::error::Result;
 
-/// Elements, given back to the pool when nobody needs them any more.
+/// Elements in memory that returns to the pool when nothing needs them any more.
 pub(crate) struct Block {
-    // The elements of the size class. What lies beyond the tensor's length is never read.
+    // All elements of the size class. Those beyond the tensor's length are never read.
     region: Region,
     class: u64,
     pool: Arc<Pool<Region>>,
     purpose: Purpose,
-    /// The bounds of what the host wrote, once they have been asked for; nothing where an operation
-    /// wrote.
+    /// The bounds of what the host wrote, once they have been asked for; `None` if an operation
+    /// wrote the elements.
     bounds: Option<OnceLock<Option<Bounds>>>,
 }
 
@@ -30,7 +30,7 @@ impl Block {
         &self.region[..elements]
     }
 
-    /// The elements for a writer: what was known of them no longer holds.
+    /// The elements, for a writer; drops the known bounds, which no longer hold.
     pub(super) fn elements_mut(&mut self, elements: usize) -> &mut [f32] {
         self.bounds = None;
         &mut self.region[..elements]
@@ -52,11 +52,10 @@ impl Drop for Block {
 }
 
 /// The elements of a tensor. Readers hold a snapshot; a writer fills a new block and swaps it in.
-///
-/// So an output may be one of the inputs, and no lock is held while anything is computed, but for
+/// An output may therefore be one of the inputs, and no lock is held during computations, except in
 /// [`modify`](Self::modify). Workspace that nobody reads is written in place.
 pub(crate) struct Cell {
-    /// Nothing until the first write.
+    /// `None` until the first write.
     block: Mutex<Option<Arc<Block>>>,
     pool: Arc<Pool<Region>>,
     purpose: Purpose,
@@ -72,8 +71,8 @@ impl Cell {
         Block::new(&self.pool, self.purpose, self.elements)
     }
 
-    /// The block of workspace that nobody reads. Only one operation knows of it, so that nobody
-    /// misses it meanwhile.
+    /// Takes the block of a workspace that nobody reads. Only one operation knows of it, so nobody
+    /// misses it in the meantime.
     fn unread_workspace(&self) -> Option<Block> {
         match self.purpose {
             Purpose::Workspace => self.lock().take().and_then(Arc::into_inner),
@@ -89,7 +88,7 @@ impl Cell {
         self.block.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The elements as they are now.
+    /// The current elements.
     pub(crate) fn snapshot(&self) -> Result<Snapshot> {
         let written = self.lock().clone();
         let block = match written {
@@ -99,12 +98,12 @@ impl Cell {
         Ok(Snapshot { block, elements: self.elements })
     }
 
-    /// Lets the function write all elements. They hold nothing in particular before.
+    /// Lets the function write all elements. Their previous contents are arbitrary.
     pub(crate) fn overwrite<T>(&self, write: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
         self.replace(None, write)
     }
 
-    /// Lets the function copy what the host has, whose bounds are asked for later.
+    /// Lets the function copy the host's data; the bounds are computed when they are asked for.
     pub(crate) fn upload(&self, write: impl FnOnce(&mut [f32])) -> Result<()> {
         self.replace(Some(OnceLock::new()), write)
     }
@@ -125,14 +124,14 @@ impl Cell {
         Ok(result)
     }
 
-    /// The elements for a writer, who writes all of them; they hold nothing in particular before.
+    /// The elements for a writer that writes all of them; their previous contents are arbitrary.
     pub(super) fn new_elements(&self) -> Result<Writing<'_>> {
         let block = self.unread_workspace().map_or_else(|| self.new_block(), Ok)?;
         Ok(Writing { cell: self, block: Some(block) })
     }
 
-    /// The elements for a writer who changes them, in place, or on a copy if somebody holds a snapshot. No other
-    /// operation may know of them; nothing is locked meanwhile.
+    /// The elements for a writer that changes them: in place, or on a copy if somebody holds a
+    /// snapshot. No other operation may know of them; nothing is locked in the meantime.
     pub(super) fn own_elements(&self) -> Result<Writing<'_>> {
         let held = self.lock().take();
         let block = match held.map(Arc::try_unwrap) {
@@ -147,20 +146,20 @@ impl Cell {
         Ok(Writing { cell: self, block: Some(block) })
     }
 
-    /// Gives the memory of workspace back until it is written again.
+    /// Releases the memory of a workspace until it is written again.
     pub(super) fn release(&self) {
         let released = match self.purpose {
             Purpose::Workspace => self.lock().take(),
             Purpose::Tensor => None,
         };
-        // Given back to the pool when the lock is released.
+        // This returns to the pool after the lock is released.
         drop(released);
     }
 
-    /// Makes the elements what they were once.
+    /// Restores the elements of a snapshot.
     pub(crate) fn restore(&self, snapshot: &Snapshot) {
         let replaced = self.lock().replace(Arc::clone(&snapshot.block));
-        // Given back to the pool when the lock is released.
+        // This returns to the pool after the lock is released.
         drop(replaced);
     }
 
@@ -170,22 +169,24 @@ impl Cell {
         Ok(change(&mut self.own_elements()?))
     }
 
-    /// The bounds of the elements, where the host wrote them.
+    /// The bounds of the elements, if the host wrote them.
     pub(crate) fn bounds(&self, of: impl FnOnce(&[f32]) -> Option<Bounds>) -> Option<Bounds> {
         let block = self.lock().clone()?;
         let bounds = block.bounds.as_ref()?;
         if let Some(known) = bounds.get() {
             return *known;
         }
-        // Not by get_or_init: a thread that waits for rayon in there may take up work that comes here.
+        // Do not compute inside get_or_init: while the thread waits for rayon there, it may take up
+        // work that ends up here again.
         let computed = of(block.elements(self.elements));
         *bounds.get_or_init(|| computed)
     }
 
-    /// Lets the function change elements: in place, or on a copy where somebody holds a snapshot.
+    /// Lets the function change elements: in place, or on a copy if somebody holds a snapshot.
     ///
-    /// The cell is locked meanwhile, so that no change is lost. So the function must not wait for other
-    /// threads of rayon's: one of them may take up work that wants this cell, and never come back.
+    /// The cell stays locked while the function runs, so that no change is lost. The function must
+    /// therefore not wait for other rayon threads: one of them may take up work that needs this
+    /// cell, and never return.
     pub(crate) fn modify<T>(&self, change: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
         let mut held = self.lock();
         if let Some(block) = held.as_mut().and_then(Arc::get_mut) {
@@ -201,10 +202,10 @@ impl Cell {
     }
 }
 
-/// Elements that are being written; the cell has them when this is dropped.
+/// Elements that are being written; dropping this stores them in the cell.
 pub(super) struct Writing<'a> {
     cell: &'a Cell,
-    /// `None` only when it is dropped.
+    /// `None` only while it is being dropped.
     block: Option<Block>,
 }
 
@@ -237,7 +238,7 @@ impl Drop for Writing<'_> {
     fn drop(&mut self) {
         if let Some(block) = self.block.take() {
             let replaced = self.cell.lock().replace(Arc::new(block));
-            // Given back to the pool when the lock is released.
+            // This returns to the pool after the lock is released.
             drop(replaced);
         }
     }
@@ -264,9 +265,9 @@ impl Contents for Cell {
 
 /// A storage on this backend.
 pub(super) trait OnCpu {
-    /// The memory of f32.
+    /// The memory of an f32 storage.
     fn cpu(&self) -> Result<&Cell>;
-    /// The memory, whatever the type of the elements.
+    /// The memory, for elements of any type.
     fn cpu_words(&self) -> Result<&Cell>;
 }
 
@@ -280,7 +281,7 @@ impl OnCpu for Storage {
     }
 }
 
-/// Elements that stay as they are, whatever is written meanwhile.
+/// Elements that do not change, whatever is written in the meantime.
 #[derive(Clone)]
 pub(crate) struct Snapshot {
     block: Arc<Block>,
@@ -299,7 +300,8 @@ impl std::ops::Deref for Snapshot {
 mod tests {
     use super::*;
 
-    /// The most blocks that two writes need at one time, without or with a reader between them.
+    /// The maximum number of blocks that two writes need at a time, without or with a reader
+    /// between them.
     fn peak_blocks(purpose: Purpose, read: bool) -> u64 {
         let pool = Arc::new(Pool::new());
         let cell = Cell::new(&pool, purpose, 64);

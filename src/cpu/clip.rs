@@ -4,23 +4,24 @@ use pulp::NullaryFnOnce;
 
 use super::parallel::{CHUNK, of_pieces, over_pieces, vectorised};
 
-/// In f64, where no square of an f32 overflows or vanishes, and in a fixed order.
+/// The sum of squares in f64, where the square of an f32 neither overflows nor vanishes, in a fixed
+/// order.
 pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
     of_pieces(values, CHUNK, |values| vectorised(SquareSum { values })).into_iter().sum()
 }
 
-/// min(1, max_norm / (norm + 1e-6)), NaN where that is NaN.
+/// min(1, max_norm / (norm + 1e-6)), or NaN if that is NaN.
 pub(super) fn factor(norm: f32, max_norm: f32) -> f64 {
     let ratio = f64::from(max_norm) / (f64::from(norm) + 1e-6);
     if ratio > 1.0 { 1.0 } else { ratio }
 }
 
-/// In f64, as the factor may be too small for f32.
+/// Multiplies in f64, because the factor may be too small for f32.
 pub(super) fn scale(factor: f64, old: &[f32], new: &mut [f32]) {
     map(old, new, |value| (factor * f64::from(value)) as f32);
 }
 
-/// Within ±limit; NaN stays NaN.
+/// Clamps to ±limit; NaN stays NaN.
 pub(super) fn bound(limit: f32, old: &[f32], new: &mut [f32]) {
     map(old, new, |value| value.clamp(-limit, limit));
 }
@@ -32,7 +33,7 @@ fn map(old: &[f32], new: &mut [f32], f: impl Fn(f32) -> f32 + Sync) {
     });
 }
 
-/// The width of the partial sums that are kept side by side.
+/// The number of partial sums that are kept side by side.
 const LANES: usize = 16;
 
 struct SquareSum<'a> {

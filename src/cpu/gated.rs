@@ -11,7 +11,7 @@ pub(super) fn forward(call: GatedCall, x: &[f32], y: &mut [f32]) {
     let (width, function) = (call.rows.width, call.function);
     let (value, gate) = call.offsets();
     over_pieces(y, |start, y| {
-        // The values and the gates from a part on.
+        // The values and the gates, starting at a part.
         let inputs = |row: usize, offset: usize| {
             let x = &x[2 * row * width + offset..];
             [&x[value..], &x[gate..]]
@@ -57,7 +57,7 @@ impl PointwiseVisitor<f32> for Backward<'_> {
     }
 }
 
-/// What dE/dx is computed from.
+/// The inputs of dE/dx.
 #[derive(Clone, Copy)]
 struct Inputs<'a> {
     call: GatedCall,
@@ -66,7 +66,8 @@ struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// dy, the gates and the values that belong to a part of dE/dx, and whether it is that of the values.
+    /// The dy, gates and values for a part of dE/dx, and whether that part is the gradient of the
+    /// values.
     #[inline(always)]
     fn of(&self, half: usize, offset: usize) -> ([&'a [f32]; 3], bool) {
         let width = self.call.rows.width;
@@ -91,8 +92,9 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// A piece of dE/dx that begins at this element. Returns whether all products are finite. Both halves are compiled for
-/// each formula: by the loops of pointwise functions, narrow rows take up to twice as long.
+/// A piece of dE/dx that begins at this element. Returns whether all products are finite. Both
+/// halves are compiled for each formula: with the shared loops of pointwise functions, narrow rows
+/// take up to twice as long.
 struct BackwardPiece<'a, F> {
     formula: F,
     inputs: Inputs<'a>,
@@ -125,8 +127,8 @@ impl<F: Pointwise<f32>> NullaryFnOnce for BackwardPiece<'_, F> {
     }
 }
 
-/// The parts of a piece that begins at this element, cut where multiples of the width are: each with
-/// the number of its multiple and its offset there.
+/// The parts of a piece that begins at this element, cut at the multiples of the width. Each part
+/// comes with the number of its multiple and its offset there.
 #[inline(always)]
 fn parts(
     start: usize,
@@ -148,8 +150,8 @@ fn parts(
     })
 }
 
-/// Puts products with f(gate) right that are not finite: where f is out of the range of f32, or the product of the
-/// other factors is, the whole may be in it.
+/// Corrects products with f(gate) that are not finite: if f, or the product of the other factors,
+/// is out of the range of f32, the whole product may still be in range.
 #[cold]
 fn amend(
     output: &mut [f32],

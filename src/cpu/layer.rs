@@ -1,8 +1,9 @@
-//! A whole output layer of few outputs, in one pass over x.
+//! A whole output layer with few outputs, in one pass over x.
 //!
-//! A chunk of rows goes through all that there is to it while it is in the cache: the logits, the loss
-//! and dE/dz, dE/dx, and what it adds to dE/dw and dE/db. The weights, and the sums for dE/dw, lie as
-//! [outputs, inputs], so that every vector lies along the inputs, however few outputs there are.
+//! Everything that is computed from a chunk of rows is computed while the chunk is in the cache:
+//! the logits, the loss and dE/dz, dE/dx, and the chunk's contribution to dE/dw and dE/db. The
+//! weights, and the sums for dE/dw, are stored as [outputs, inputs], so that every vector lies
+//! along the inputs, no matter how few outputs there are.
 
 use pulp::{Simd, WithSimd};
 
@@ -12,36 +13,37 @@ use super::parallel::{on_all_threads, vectorised};
 use crate::backend::{LayerPass, Rows};
 use wgrad_formula::formulas::PointwiseFunction;
 
-/// The outputs at most: with more, products of matrices are as fast.
+/// The maximum number of outputs: with more, matrix products are as fast.
 const MOST_OUTPUTS: usize = 32;
 
-/// The weights at most: they and the sums for dE/dw stay in the cache.
+/// The maximum number of weights: the weights and the sums for dE/dw stay in the cache.
 const MOST_WEIGHTS: usize = 1 << 16;
 
-/// The weights at least: with fewer, what there is to do for each chunk costs more than passes over x.
+/// The minimum number of weights: with fewer, the fixed work for each chunk costs more than passes
+/// over x.
 const LEAST_WEIGHTS: usize = 256;
 
-/// The rows of a chunk.
+/// The number of rows in a chunk.
 const CHUNK: usize = 64;
 
-/// The rows of a group at least, and the groups at most. A group has its own sums; the groups depend on
-/// the batch alone, so that the results do not depend on the threads.
+/// The minimum number of rows in a group, and the maximum number of groups. Each group has its own
+/// sums. The groups depend only on the batch, so that the results do not depend on the threads.
 const GROUP: usize = 128;
 const GROUPS: usize = 64;
 
-/// Multiplications below which other threads would only cost.
+/// Below this number of multiplications, other threads would only add cost.
 const SERIAL: usize = 1 << 20;
 
-/// The outputs that are worked at together.
+/// The number of outputs that are processed together.
 const TOGETHER: usize = 5;
 
-/// Whether a layer of this size is best computed here.
+/// Whether a layer of this size is best computed in this way.
 pub(super) const fn suits(inputs: usize, outputs: usize) -> bool {
     let weights = inputs.saturating_mul(outputs);
     outputs <= MOST_OUTPUTS && weights >= LEAST_WEIGHTS && weights <= MOST_WEIGHTS
 }
 
-/// The numbers of scratch memory that a layer takes.
+/// The number of elements of scratch memory that a layer needs.
 pub(super) fn scratch(batch: usize, inputs: usize, outputs: usize) -> usize {
     (1 + groups(batch)) * inputs * outputs
 }
@@ -54,19 +56,20 @@ fn groups(batch: usize) -> usize {
     batch.div_ceil(rows_of_group(batch)).max(1)
 }
 
-/// What a layer is computed from.
+/// The inputs of a layer.
 pub(super) struct Layer<'a> {
     pub(super) pass: LayerPass<'a>,
     pub(super) x: &'a [f32],
-    /// As stored.
+    /// The weights as they are stored.
     pub(super) w: &'a [f32],
     pub(super) bias: Option<&'a [f32]>,
-    /// For rows of so many outputs; for chunks where the loss is elementwise.
+    /// The targets, for rows with this number of outputs, or for whole chunks if the loss is
+    /// elementwise.
     pub(super) targets: loss::Targets<'a>,
     pub(super) scale: f32,
 }
 
-/// What there is for each row; empty where it is not wanted.
+/// The outputs for each row; empty if they are not wanted.
 #[derive(Default)]
 pub(super) struct Outputs<'a> {
     pub(super) y: &'a mut [f32],
@@ -74,7 +77,7 @@ pub(super) struct Outputs<'a> {
     pub(super) dx: &'a mut [f32],
 }
 
-/// The sums over rows, but for dE/dw.
+/// The sums over rows, except dE/dw.
 #[derive(Clone)]
 pub(super) struct Sums {
     pub(super) loss: f64,
@@ -91,7 +94,7 @@ impl Sums {
     }
 }
 
-/// The elements that a chunk of outputs has at most.
+/// The maximum number of elements in a chunk of outputs.
 type ChunkOutputs = [f32; CHUNK * MOST_OUTPUTS];
 
 impl<'a> Layer<'a> {
@@ -100,8 +103,8 @@ impl<'a> Layer<'a> {
         CHUNK * outputs
     }
 
-    /// Writes the outputs and gives the sums. dE/dw, as [outputs, inputs], is at the beginning of the
-    /// scratch memory then.
+    /// Writes the outputs and returns the sums. Afterwards dE/dw, as [outputs, inputs], is at the
+    /// beginning of the scratch memory.
     pub(super) fn run(&self, outputs: Outputs<'_>, scratch: &mut [f32]) -> Sums {
         let LayerPass { batch, inputs, outputs: width, .. } = self.pass;
         let (groups, weights) = (groups(batch), inputs * width);
@@ -137,7 +140,7 @@ impl<'a> Layer<'a> {
         self.pass.transposed || self.pass.outputs == 1
     }
 
-    /// Puts the sums that [`run`](Self::run) left, [outputs, inputs], where dE/dw is stored.
+    /// Writes the sums that [`run`](Self::run) left, as [outputs, inputs], to dE/dw.
     pub(super) fn write_weights(&self, sums: &[f32], dw: &mut [f32]) {
         let LayerPass { inputs, outputs, accumulate, .. } = self.pass;
         match accumulate {
@@ -147,7 +150,7 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// These rows, one chunk after the other.
+    /// Processes these rows, one chunk after the other.
     fn group(
         &self,
         w: &[f32],
@@ -228,7 +231,8 @@ impl<'a> Layer<'a> {
         let dw = if wants_dw { dw } else { &mut [] };
         let (mut dx, mut done) = (dx, 0);
         for run in runs {
-            // What lies between is ignored: a zero in dz is none times what is infinite, or NaN.
+            // The rows in between are ignored. The zeros of their dz must not be multiplied, since
+            // a factor may be infinite or NaN.
             let wanted = if dx.is_empty() { 0 } else { inputs };
             let (between, rest) = dx.split_at_mut((run.start - done) * wanted);
             let (here, rest) = rest.split_at_mut(run.len() * wanted);
@@ -241,8 +245,8 @@ impl<'a> Layer<'a> {
         dx.fill(0.0);
     }
 
-    /// The rows that count, of these, as runs that are counted from the first: all of them, where no row is
-    /// ignored.
+    /// The runs of rows, among these, that are not ignored, counted from the first of these rows.
+    /// If no row is ignored, there is one run of all rows.
     fn runs(&self, rows: std::ops::Range<usize>) -> impl Iterator<Item = std::ops::Range<usize>> {
         let counts = move |row: &usize| self.pass.elementwise || !self.targets.ignores(*row);
         let (first, mut next) = (rows.start, rows.start);
@@ -255,7 +259,8 @@ impl<'a> Layer<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Cut into pieces of so many rows; empty ones where an output is not wanted.
+    /// Cuts the outputs into pieces of this number of rows; the pieces are empty if an output is
+    /// not wanted.
     fn tasks(self, rows: usize, outputs: usize, inputs: usize) -> impl Iterator<Item = Self> {
         let pieces = |output: &'a mut [f32], width: usize| {
             output.chunks_mut(rows * width).chain(std::iter::repeat_with(Default::default))
@@ -265,7 +270,7 @@ impl<'a> Outputs<'a> {
     }
 }
 
-/// Puts [rows, columns] as [columns, rows].
+/// Transposes [rows, columns] to [columns, rows].
 #[inline(always)]
 fn transposed(
     from: &[f32],
@@ -283,7 +288,7 @@ fn transposed(
     }
 }
 
-/// N rows together: what is written lies side by side.
+/// Transposes N rows together, so that the writes are contiguous.
 #[inline(always)]
 fn transposed_rows<const N: usize>(
     from: &[f32],
@@ -299,7 +304,7 @@ fn transposed_rows<const N: usize>(
     }
 }
 
-/// Row r of a matrix, from r = `first` on.
+/// The rows of a matrix, starting at row `first`.
 #[inline(always)]
 fn rows<const N: usize>(matrix: &[f32], width: usize, first: usize) -> [&[f32]; N] {
     std::array::from_fn(|r| &matrix[(first + r) * width..][..width])
@@ -319,7 +324,7 @@ impl WithSimd for Logits<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        // The sums and what goes into them have to fit the registers.
+        // The sums and their inputs have to fit in the registers.
         if S::REGISTER_COUNT >= 32 {
             self.all::<S, 4>(simd);
         } else {
@@ -397,7 +402,8 @@ impl Logits<'_> {
     }
 }
 
-/// The outputs in parts that are worked at together, as even as can be: the first and the number of each.
+/// The outputs, cut into parts that are processed together and are as even as possible: the first
+/// output and the number of outputs of each part.
 #[inline(always)]
 fn parts(outputs: usize) -> impl Iterator<Item = (usize, usize)> {
     let parts = outputs.div_ceil(TOGETHER);
@@ -407,7 +413,7 @@ fn parts(outputs: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// dz·w to dx, and dzᵀ·x added to dw, where they are not empty.
+/// Computes dz·w into dx, and adds dzᵀ·x to dw, for each of dx and dw that is not empty.
 struct Gradients<'a> {
     x: &'a [f32],
     w: &'a [f32],
@@ -431,7 +437,7 @@ impl WithSimd for Gradients<'_> {
 }
 
 impl Gradients<'_> {
-    /// V vectors at a time.
+    /// Processes V vectors at a time.
     #[inline(always)]
     fn both<S: Simd, const V: usize>(mut self, simd: S) {
         if !self.dx.is_empty() {
@@ -472,7 +478,7 @@ impl Gradients<'_> {
         }
     }
 
-    /// For K outputs.
+    /// Computes the gradient of the weights of K outputs.
     #[inline(always)]
     fn weight_gradient<S: Simd, const K: usize, const V: usize>(&mut self, simd: S, first: usize) {
         let (inputs, outputs) = (self.inputs, self.w.len() / self.inputs);
@@ -507,7 +513,8 @@ impl Gradients<'_> {
     }
 }
 
-/// Adds each number of a term times its vectors to the sums of that number.
+/// For each term, adds the product of each of its numbers and its vectors to the sums of that
+/// number.
 #[inline(always)]
 fn add_products<'a, S: Simd, const N: usize, const V: usize>(
     simd: S,
@@ -525,7 +532,7 @@ fn add_products<'a, S: Simd, const N: usize, const V: usize>(
     sums
 }
 
-/// A row in blocks of V vectors, single vectors, and what is left.
+/// A row as blocks of V vectors, single vectors, and the remaining elements.
 #[derive(Clone, Copy)]
 struct Line<'a, S: Simd, const V: usize> {
     blocks: &'a [[S::f32s; V]],
@@ -544,7 +551,7 @@ impl<'a, S: Simd, const V: usize> Line<'a, S, V> {
     }
 }
 
-/// The same, to be written.
+/// A mutable [`Line`].
 struct LineMut<'a, S: Simd, const V: usize> {
     blocks: &'a mut [[S::f32s; V]],
     vectors: &'a mut [S::f32s],
@@ -567,7 +574,7 @@ fn input_gradient_rows<S: Simd, const R: usize, const V: usize>(
     dz: &[f32],
     dx: &mut [f32],
 ) {
-    // The numbers of an output side by side.
+    // Gather the numbers that belong to one output side by side.
     let mut across = [[0.0; R]; MOST_OUTPUTS];
     for (r, dz) in dz.chunks_exact(w.len()).enumerate() {
         across.iter_mut().zip(dz).for_each(|(across, dz)| across[r] = *dz);

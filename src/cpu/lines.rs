@@ -1,4 +1,4 @@
-//! Work along the lines of tensors: their rows along any axis.
+//! Work along the lines of tensors, which are their rows along any axis.
 
 use pulp::NullaryFnOnce;
 
@@ -10,34 +10,36 @@ use super::rest::Rest;
 use super::transpose::Transposition;
 use crate::backend::Lines;
 
-/// What is done to lines, each by itself.
+/// An operation on lines, each independent of the others.
 pub(super) trait Kernel<const N: usize>: Sync {
-    /// The number in each input that has no part in a line: where there is no element, or the mask
-    /// excludes it.
+    /// The number that has no effect on a line, for each input. It fills places without an element
+    /// and places that the mask excludes.
     fn nothing(&self) -> [f32; N];
 
-    /// The output where the mask excludes an element, if that does not follow from `nothing`.
+    /// The output for an element that the mask excludes, if that does not follow from `nothing`.
     fn excluded(&self) -> Option<f32>;
 
-    /// `ACROSS` the lanes: one line, LANES elements after the other; else a line in each lane. Either
-    /// lies in two parts.
+    /// If `ACROSS`, processes one line across the lanes, with LANES consecutive elements at a time;
+    /// otherwise one line in each lane. In both cases the lines come in two parts.
     fn run<const ACROSS: bool>(&self, inputs: [[&[Lanes]; 2]; N], output: [&mut [Lanes]; 2]);
 }
 
-/// The elements of a line up to which lines are put side by side, to be worked at together.
+/// The maximum number of elements of a line for which lines are put side by side and processed
+/// together.
 pub(super) const NARROW: usize = LANES - 1;
 
-/// The same where they lie side by side in memory.
+/// The same maximum, for lines that already lie side by side in memory.
 const BESIDE: usize = 2048;
 
-/// Neighbouring lines, at most, that a thread takes where a block is shared among them.
+/// The maximum number of neighbouring lines that a thread takes if threads share a block.
 const STRIP: usize = LANES;
 
-/// Neighbouring lines that are made contiguous together: what a cache line holds.
+/// The number of neighbouring lines that are made contiguous together: as many as a cache line
+/// holds.
 const TOGETHER: usize = 16;
 
-/// Runs the kernel for each line of the output and the same line of each input. The mask, where there
-/// is one, excludes the elements where it is 0; it is repeated over the lines.
+/// Runs the kernel for each line of the output and the same line of each input. If there is a mask,
+/// it excludes the elements for which it is 0; it is repeated over the lines.
 pub(super) fn over_lines<K: Kernel<N>, const N: usize>(
     kernel: &K,
     output: &mut [f32],
@@ -45,7 +47,7 @@ pub(super) fn over_lines<K: Kernel<N>, const N: usize>(
     lines: Lines,
     mask: Option<&[f32]>,
 ) {
-    // A copy of the kernel's code for each way to lay out a line: all that is around it is shared.
+    // The kernel's code is compiled once for each layout of a line; everything around it is shared.
     let run = |across: bool, inputs: &[[&[Lanes]; 2]; N], output: &mut [&mut [Lanes]; 2]| {
         if across {
             vectorised_here(Laid::<_, N, true> { kernel, inputs, output });
@@ -57,7 +59,7 @@ pub(super) fn over_lines<K: Kernel<N>, const N: usize>(
     over_lines_by(&kernel, output, inputs, lines, mask);
 }
 
-/// A kernel's code for lines that are laid out in one way.
+/// A kernel's code for lines in one layout.
 struct Laid<'a, 'b, K, const N: usize, const ACROSS: bool> {
     kernel: &'a K,
     inputs: &'a [[&'a [Lanes]; 2]; N],
@@ -76,11 +78,11 @@ impl<K: Kernel<N>, const N: usize, const ACROSS: bool> NullaryFnOnce
     }
 }
 
-/// Runs a kernel on lines that lie across the lanes, or on one in each lane.
+/// Runs a kernel on one line across the lanes, or on one line in each lane.
 type Code<'a, const N: usize> =
     &'a (dyn Fn(bool, &[[&[Lanes]; 2]; N], &mut [&mut [Lanes]; 2]) + Sync);
 
-/// A kernel of whatever type.
+/// A kernel whose type is erased.
 struct AnyKernel<'a, const N: usize> {
     nothing: [f32; N],
     excluded: Option<f32>,
@@ -104,7 +106,7 @@ fn over_lines_by<const N: usize>(
     };
     let is_serial = output.len() < SERIAL;
     if is_serial || lines.inner == 1 || lines.outer >= rayon::current_num_threads() {
-        // Whole tiles of lines.
+        // Take whole tiles of lines.
         let tile = if block <= NARROW { LANES } else { 1 };
         let blocks = (stream_piece(output.len()) / block).next_multiple_of(tile).max(1);
         over_pieces_with(output, blocks * block, Scratch::default, |scratch, start, output| {
@@ -124,7 +126,7 @@ fn over_lines_by<const N: usize>(
     }
 }
 
-/// Memory that a thread keeps from line to line.
+/// Memory that a thread keeps from one line to the next.
 #[derive(Default)]
 struct Scratch {
     input: Vec<Lanes>,
@@ -132,8 +134,8 @@ struct Scratch {
     transposition: Transposition,
 }
 
-/// Sets neighbouring elements, from the one with this index on, to the value where the mask, repeated,
-/// is 0.
+/// Sets consecutive elements, starting at index `start`, to the value if the repeated mask is 0
+/// there.
 #[inline(always)]
 fn exclude(mask: &[f32], start: usize, values: &mut [f32], value: f32) {
     let (mut values, mut mask_rest) = (values, &mask[start % mask.len()..]);
@@ -146,7 +148,7 @@ fn exclude(mask: &[f32], start: usize, values: &mut [f32], value: f32) {
     }
 }
 
-/// The same for elements whose indices are so far apart.
+/// Like [`exclude`], for elements whose indices are this far apart.
 #[inline(always)]
 fn exclude_apart(mask: &[f32], start: usize, apart: usize, values: &mut [f32], value: f32) {
     if apart == 1 {
@@ -157,16 +159,17 @@ fn exclude_apart(mask: &[f32], start: usize, apart: usize, values: &mut [f32], v
     }
 }
 
-/// Where the results go.
+/// The destination of the results.
 enum Destination<'a> {
-    /// Blocks of lines.
+    /// Whole blocks of lines.
     Blocks { output: &'a mut [f32], inner: usize },
-    /// Neighbouring lines of a block: piece i holds their elements i.
+    /// Neighbouring lines of a block: piece i holds element i of each.
     Strip { pieces: Vec<&'a mut [f32]> },
 }
 
 impl Destination<'_> {
-    /// The elements i of so many neighbouring lines, the first of which begins at this offset.
+    /// Element i of each of this number of neighbouring lines, the first of which begins at this
+    /// offset.
     #[inline(always)]
     fn at(&mut self, offset: usize, i: usize, count: usize) -> &mut [f32] {
         match self {
@@ -189,13 +192,13 @@ fn strips(block: &mut [f32], lines: Lines) -> Vec<Vec<&mut [f32]>> {
     strips
 }
 
-/// Some lines, one after the other.
+/// A task: some lines, one after the other.
 struct Task<'a, const N: usize> {
     kernel: &'a AnyKernel<'a, N>,
     inputs: [&'a [f32]; N],
     lines: Lines,
     mask: Option<&'a [f32]>,
-    /// The index of the first line's first element, and its number.
+    /// The index of the first line's first element; `first` is that line's number.
     start: usize,
     first: usize,
     count: usize,
@@ -219,18 +222,18 @@ impl<const N: usize> NullaryFnOnce for Task<'_, N> {
     }
 }
 
-/// Lines that lie side by side.
+/// Lines that lie side by side in memory.
 #[derive(Clone, Copy)]
 struct Run {
-    /// The number among the lines that are worked at together.
+    /// The lane of the first line, among the lines that are processed together.
     lane: usize,
     count: usize,
-    /// The index of the first element of the first one.
+    /// The index of the first line's first element.
     start: usize,
 }
 
 impl<const N: usize> Task<'_, N> {
-    /// The runs that so many lines from one on consist of.
+    /// The runs that make up this number of lines, starting at line `first`.
     #[inline(always)]
     fn runs(lines: Lines, first: usize, count: usize) -> impl Iterator<Item = Run> {
         let mut lane = 0;
@@ -247,7 +250,7 @@ impl<const N: usize> Task<'_, N> {
         })
     }
 
-    /// A line in each lane.
+    /// Processes one line in each lane.
     #[inline(always)]
     fn side_by_side(&mut self) {
         let width = self.lines.width;
@@ -267,7 +270,7 @@ impl<const N: usize> Task<'_, N> {
         (self.scratch.input, self.scratch.output) = (input, output);
     }
 
-    /// Puts some lines of an input into the lanes.
+    /// Loads some lines of an input into the lanes.
     #[inline(always)]
     fn load_lanes(&mut self, k: usize, first: usize, count: usize, tile: &mut [Lanes]) {
         let Lines { width, inner, .. } = self.lines;
@@ -295,7 +298,7 @@ impl<const N: usize> Task<'_, N> {
         }
     }
 
-    /// Puts what is in the lanes where it belongs.
+    /// Stores the contents of the lanes in the output.
     #[inline(always)]
     fn store_lanes(&mut self, first: usize, count: usize, tile: &[Lanes]) {
         let Lines { width, inner, .. } = self.lines;
@@ -320,8 +323,9 @@ impl<const N: usize> Task<'_, N> {
         }
     }
 
-    /// One contiguous line, not a narrow one, across the lanes after the other. Only what does not fill the
-    /// lanes is copied: to their end, so that whole vectors are read and written.
+    /// Processes contiguous lines that are not narrow across the lanes, one after the other. Only
+    /// the elements that do not fill the lanes are copied, to the end of the lanes, so that whole
+    /// vectors are read and written.
     #[inline(always)]
     fn in_place(&mut self) {
         let Destination::Blocks { output, .. } = &mut self.destination else { return };
@@ -348,7 +352,7 @@ impl<const N: usize> Task<'_, N> {
         }
     }
 
-    /// One line across the lanes after the other, from a copy.
+    /// Processes one line after the other across the lanes, from a copy.
     #[inline(always)]
     fn one_by_one(&mut self) {
         let (lines, inner, width) = (self.lines, self.lines.inner, self.lines.width);
@@ -409,7 +413,7 @@ impl<const N: usize> Task<'_, N> {
 mod tests {
     use super::*;
 
-    /// Adds what a line adds up to, to each of its elements. Whole numbers keep every sum exact.
+    /// Adds the line's sum to each of its elements. With whole numbers every sum is exact.
     struct PlusSum;
 
     impl Kernel<1> for PlusSum {

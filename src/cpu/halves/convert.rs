@@ -1,9 +1,9 @@
-//! Between f16 and f32: by the `half` crate, and with AVX-512 in a fourth of its time.
+//! Conversion between f16 and f32: by the `half` crate, and with AVX-512 in a quarter of its time.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-/// To as many numbers.
+/// Converts to the same number of f32.
 pub(in crate::cpu) fn widen(halves: &[f16], output: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if let pulp::Arch::V4(simd) = pulp::Arch::new() {
@@ -12,7 +12,7 @@ pub(in crate::cpu) fn widen(halves: &[f16], output: &mut [f32]) {
     halves.convert_to_f32_slice(output);
 }
 
-/// From as many numbers, to the nearest, ties to even.
+/// Converts from the same number of f32, rounding to the nearest, ties to even.
 pub(super) fn narrow(numbers: &[f32], output: &mut [f16]) {
     #[cfg(target_arch = "x86_64")]
     if let pulp::Arch::V4(simd) = pulp::Arch::new() {

@@ -12,7 +12,8 @@ use crate::backend::{Lines, Storage};
 use crate::dtype::DType;
 use crate::error::Result;
 
-/// Halves that are converted at a time: the first level of the cache holds a few such blocks.
+/// The number of halves that are converted at a time: the first-level cache holds a few such
+/// blocks.
 const BLOCK: usize = 1024;
 
 /// The elements of a tensor, held for as long as an operation runs.
@@ -43,7 +44,7 @@ pub(super) enum Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Those from `start` on.
+    /// The values from `start` on.
     pub(super) fn from(self, start: usize) -> Self {
         match self {
             Self::F32(values) => Self::F32(&values[start..]),
@@ -51,7 +52,8 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// As many elements as the buffer has, which those of f16 are converted to.
+    /// The values from `start` on, as many as the buffer holds; f16 values are converted into the
+    /// buffer.
     fn wide<'b>(self, start: usize, buffer: &'b mut [f32]) -> &'b [f32]
     where
         'a: 'b,
@@ -67,7 +69,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// The elements of a tensor that is written.
+/// The elements of a tensor that is being written.
 pub(super) enum ValuesMut<'a> {
     F32(&'a mut [f32]),
     F16(&'a mut [f16]),
@@ -83,7 +85,7 @@ pub(super) fn overwrite<T>(storage: &Storage, write: impl FnOnce(ValuesMut<'_>) 
     })
 }
 
-/// Makes a piece of an output from the same pieces of the inputs.
+/// Computes a piece of an output from the same pieces of the inputs.
 type Run<'a, const N: usize> = &'a (dyn Fn([&[f32]; N], &mut [f32]) + Sync);
 
 /// Writes an output piece by piece, on all cores.
@@ -131,7 +133,7 @@ fn block<const N: usize>(
     run(inputs, output);
 }
 
-/// The inputs where none has to be converted.
+/// The inputs, if none of them needs conversion.
 fn all_wide<const N: usize>(inputs: [Values<'_>; N]) -> Option<[&[f32]; N]> {
     let halves = |values: &Values<'_>| matches!(values, Values::F16(_));
     let wide = |values| match values {
@@ -141,11 +143,12 @@ fn all_wide<const N: usize>(inputs: [Values<'_>; N]) -> Option<[&[f32]; N]> {
     (!inputs.iter().any(halves)).then(|| inputs.map(wide))
 }
 
-/// The elements in rows of halves that are converted at a time, where rows are shorter.
+/// The number of elements in the rows of halves that are converted at a time, if rows are shorter
+/// than this.
 const ROWS: usize = 4 * BLOCK;
 
-/// Writes contiguous rows of halves, some of them at a time, on all cores. The function makes rows of the
-/// output from the same rows of the inputs.
+/// Writes contiguous rows of halves, several at a time, on all cores. The function computes rows of
+/// the output from the same rows of the inputs.
 pub(super) fn map_rows<const N: usize>(
     inputs: [&Storage; N],
     output: &Storage,
