@@ -1,4 +1,4 @@
-//! Outputs with what their rounding loses, for losses that would lose it too.
+//! Outputs with the part that rounding loses, for losses that would otherwise lose it too.
 
 use pulp::NullaryFnOnce;
 
@@ -7,7 +7,8 @@ use super::terms::{Order, one_by_one};
 use wgrad_formula::formulas::activations::Forms;
 use wgrad_formula::formulas::{FormsVisitor, LossOfForms, Pointwise, PointwiseVisitor};
 
-/// Takes outputs, in place, relative to the limits that they are close to, of an activation that has limits.
+/// Replaces outputs by their offsets from the limits that they are close to, for an activation that
+/// has limits.
 pub(super) struct Shift<'a> {
     pub(super) z: &'a [f32],
     pub(super) slopes: &'a [f32],
@@ -43,7 +44,7 @@ impl<F: Pointwise<f32>> NullaryFnOnce for Shifting<'_, F> {
     }
 }
 
-/// The elements of a block.
+/// The number of elements in a block.
 pub(super) const BLOCK: usize = 512;
 
 /// The forms of a block of outputs.
@@ -96,7 +97,7 @@ impl FormsMemory {
     }
 }
 
-/// Fills the memory with the forms of g(z), and with NaN where z is.
+/// Fills the memory with the forms of g(z); y is NaN if z is NaN.
 pub(super) struct Fill<'a> {
     pub(super) z: &'a [f32],
     pub(super) forms: &'a mut FormsMemory,
@@ -143,7 +144,7 @@ impl<F: Pointwise<f32>> NullaryFnOnce for Filling<'_, F> {
     }
 }
 
-/// Computes each element from the forms of outputs and the targets; NaN where one of these is.
+/// Computes each element from the forms of an output and the target; NaN if either is NaN.
 pub(super) struct Elements<'a> {
     pub(super) order: Order,
     pub(super) forms: &'a FormsMemory,

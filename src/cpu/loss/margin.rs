@@ -47,7 +47,7 @@ impl Pass<'_> {
             }
             if !dz.is_empty() {
                 let slopes = sum_of(z.len(), slope);
-                // Twice a hinge may overflow where the scaled one does not.
+                // Twice a hinge may overflow even if the scaled value does not.
                 let wide =
                     |i: usize| if p == 1 { f64::from(slope(i)) } else { 2.0 * f64::from(hinge(i)) };
                 let slopes = if slopes.is_finite() { slopes } else { (0..z.len()).map(wide).sum() };

@@ -1,4 +1,4 @@
-//! Losses, with the activation below them.
+//! Losses on top of an activation.
 
 mod forms;
 mod margin;
@@ -18,13 +18,14 @@ use crate::backend::Rows;
 use wgrad_formula::formulas::losses::weighted;
 use wgrad_formula::formulas::{Head, RowFunction};
 
-/// A loss with the activation below it, and where its results go: nowhere for empty slices.
+/// A loss on top of an activation, and the destinations of its results; results for empty slices
+/// are not wanted.
 pub(super) struct Pass<'a> {
     pub(super) head: Head,
-    /// Empty where dz holds it, to be overwritten.
+    /// Empty if dz holds z and is to be overwritten.
     pub(super) z: &'a [f32],
     pub(super) rows: Rows,
-    /// The row of the targets that the first row of z has.
+    /// The row of the targets that corresponds to the first row of z.
     pub(super) first_row: usize,
     pub(super) targets: Targets<'a>,
     pub(super) scale: f32,
@@ -32,7 +33,7 @@ pub(super) struct Pass<'a> {
     pub(super) outputs: Outputs<'a>,
 }
 
-/// The loss of each row; the terms, y and dE/dz of each element.
+/// The loss of each row, and the terms, y and dE/dz of each element.
 #[derive(Default)]
 pub(super) struct Outputs<'a> {
     pub(super) losses: &'a mut [f32],
@@ -41,11 +42,11 @@ pub(super) struct Outputs<'a> {
     pub(super) dz: &'a mut [f32],
 }
 
-/// One row, and where its results go.
+/// One row, and the destinations of its results.
 struct Row<'a> {
-    /// Its number among the targets.
+    /// The row's number among the targets.
     number: usize,
-    /// Empty where dz holds it.
+    /// Empty if dz holds z.
     z: &'a [f32],
     loss: Option<&'a mut f32>,
     terms: &'a mut [f32],
@@ -56,7 +57,7 @@ struct Row<'a> {
 impl Pass<'_> {
     pub(super) fn run(mut self) {
         let Rows { count, width } = self.rows;
-        // Whole rows, and enough of them to be worth a thread.
+        // Each task has whole rows, and enough of them to be worth a thread.
         let per_task = SERIAL.div_ceil(width.max(1)).max(1);
         let outputs = std::mem::take(&mut self.outputs);
         let tasks: Vec<Outputs<'_>> = outputs.tasks(count, width, per_task).collect();
@@ -71,7 +72,7 @@ impl Pass<'_> {
         }
     }
 
-    /// A task: these rows.
+    /// Runs one task, for these rows.
     fn run_rows(&self, first: usize, count: usize, outputs: Outputs<'_>) {
         let is_narrow = self.rows.width <= NARROW;
         match self.head {
@@ -94,7 +95,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether the output is the logarithm of softmax's.
+    /// Whether the output is the logarithm of softmax.
     fn takes_logarithm(&self) -> bool {
         self.head.activation() == RowFunction::LogSoftmax.into()
     }
@@ -123,7 +124,7 @@ impl Pass<'_> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Cut into pieces of whole rows; empty ones where an output is not wanted.
+    /// Cuts the outputs into pieces of whole rows; the pieces are empty if an output is not wanted.
     fn tasks(self, rows: usize, width: usize, per_task: usize) -> impl Iterator<Item = Self> {
         let pieces = |output: &'a mut [f32], width: usize| {
             let pieces = output.chunks_mut((per_task * width).max(1));
@@ -136,15 +137,16 @@ impl<'a> Outputs<'a> {
     }
 }
 
-/// The loss of a row times its scale, which a reduction and the row's weight make: a weight of 0 makes nothing
-/// of an infinite loss, and a mean over an infinite weight does not.
+/// The loss of a row times its scale, which combines the reduction and the row's weight. With a
+/// weight of 0, even an infinite loss becomes 0; with a mean over an infinite weight, it does not.
 #[inline(always)]
 fn scaled(reduction: f32, scale: f32, loss: f64) -> f32 {
     let scale = f64::from(scale);
     (if reduction == 0.0 { scale * loss } else { weighted(scale, loss) }) as f32
 }
 
-/// What each row weighs in a mean: its weight times that of its label, 0 where it is ignored.
+/// The weight of each row in a mean: its own weight times the weight of its label, or 0 if it is
+/// ignored.
 pub(super) fn row_weights(targets: Targets<'_>, output: &mut [f32]) {
     for (row, output) in output.iter_mut().enumerate() {
         let weight = targets.row(row).map(|target| target.label_weight() * targets.row_weight(row));

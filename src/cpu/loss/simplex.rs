@@ -1,5 +1,5 @@
-//! Losses that are sums of terms, on top of softmax or softmin: the twin of shaders/kernels/row_terms.wgsl,
-//! which tells how the slopes go from the outputs to z.
+//! Losses that are sums of terms, on top of softmax or softmin: the twin of
+//! shaders/kernels/row_terms.wgsl, which explains how the slopes are taken from the outputs to z.
 
 use pulp::NullaryFnOnce;
 
@@ -14,23 +14,24 @@ use wgrad_formula::formulas::{RowFunction, TermFunction, View};
 use wgrad_formula::numbers::Real;
 use wgrad_formula::numbers::{difference, exp_difference, ln_1p};
 
-/// Below, what the others add up to may have lost digits.
+/// Below this, the sum of the other outputs may have lost digits.
 const LEAST_OTHERS: f32 = 1e-30;
 
-/// What the outputs of a row have in common.
+/// The values that the outputs of a row have in common.
 #[derive(Clone, Copy)]
 struct Top {
-    /// The output of more than ½.
+    /// The index of the output that is greater than ½, called the top.
     index: Option<usize>,
-    /// 1 − p of it: what the others add up to, and the logarithm.
+    /// 1 − p of the top, which is the sum of the others, and its logarithm.
     others: f32,
     log_others: f32,
     /// The greatest argument, and the logarithm of the sum of the exponentials relative to it.
     maximum: f32,
     log_sum: f32,
-    /// The greatest argument of the others, and the sum relative to it, where the outputs do not tell.
+    /// The greatest argument of the others, and the sum of their exponentials relative to it, if
+    /// the outputs are too small to give these.
     second: Option<(f32, f32)>,
-    /// −1 for softmin.
+    /// The sign of the arguments: −1 for softmin.
     sign: f32,
 }
 
@@ -69,7 +70,7 @@ impl Top {
         top
     }
 
-    /// The forms of the top itself.
+    /// The forms of the top.
     fn forms(&self, p: f32) -> Forms<f32> {
         Forms {
             y: p,
@@ -82,7 +83,7 @@ impl Top {
         }
     }
 
-    /// p / (1 − p_top) of another.
+    /// p / (1 − p_top) of an output other than the top.
     #[inline(always)]
     fn share(&self, p: f32, z: f32) -> f32 {
         match self.second {
@@ -92,12 +93,12 @@ impl Top {
     }
 }
 
-/// e^(x − second); 1 where both are −∞.
+/// e^(x − second); 1 if both are −∞.
 fn relative(x: f32, second: f32) -> f32 {
     if x == second { 1.0 } else { exp_difference(difference(x, second)) }
 }
 
-/// What a thread keeps from block to block.
+/// Memory that a thread keeps from one block to the next.
 struct Memory {
     forms: Box<FormsMemory>,
     y: [f32; BLOCK],
@@ -111,7 +112,7 @@ struct Memory {
 }
 
 impl Pass<'_> {
-    /// A task: these rows.
+    /// Runs one task, for these rows.
     pub(super) fn simplex(
         &self,
         function: RowFunction,
@@ -142,13 +143,13 @@ impl Pass<'_> {
 /// A loss of terms on top of softmax or softmin.
 struct SimplexTerms<'a> {
     pass: &'a Pass<'a>,
-    /// −1 for softmin.
+    /// The sign of the arguments: −1 for softmin.
     sign: f32,
     term: TermFunction,
 }
 
 impl SimplexTerms<'_> {
-    /// These rows, whose outputs are there.
+    /// Processes these rows, whose outputs have been computed.
     fn run(&self, [first, count]: [usize; 2], outputs: Outputs<'_>) {
         let (width, view) = (self.pass.rows.width, self.term.view());
         let block = [0.0; BLOCK];
@@ -163,7 +164,7 @@ impl SimplexTerms<'_> {
             losses: block,
             tops: Vec::new(),
         };
-        // Narrow rows together, where none of them is ignored.
+        // Process narrow rows together, unless some may be ignored.
         let together = (BLOCK / width.max(1)).min(count);
         if view != View::Logarithms && together > 1 && !self.pass.targets.are_labels() {
             for (group, outputs) in outputs.tasks(count, width, together).enumerate() {
@@ -177,8 +178,8 @@ impl SimplexTerms<'_> {
         }
     }
 
-    /// Some rows, from the one with this number on, with their outputs, of a loss that takes no logarithms.
-    /// What they add up to is the loss of the first.
+    /// Processes several rows, starting at this number, with their outputs, for a loss that takes
+    /// no logarithms. The sum of their losses is stored as the loss of the first row.
     fn simplex_group(&self, view: View, number: usize, outputs: Outputs<'_>, memory: &mut Memory) {
         let Outputs { losses, y, dz, .. } = outputs;
         let (width, length) = (self.pass.rows.width, y.len());
@@ -274,7 +275,7 @@ impl SimplexTerms<'_> {
         }
     }
 
-    /// The slopes dE/du of a block.
+    /// Computes the slopes dE/du of a block.
     fn logarithms_block(
         &self,
         place: Place,
@@ -305,7 +306,7 @@ impl SimplexTerms<'_> {
         block.evaluate(self.term)
     }
 
-    /// The slopes dE/dy of a block.
+    /// Computes the slopes dE/dy of a block.
     fn outputs_block(
         &self,
         place: Place,
@@ -357,7 +358,7 @@ impl SimplexTerms<'_> {
     }
 }
 
-/// A block of a row: the row's number, its first column, and whether the loss is asked for.
+/// A block of a row: the row's number, the block's first column, and whether the loss is wanted.
 #[derive(Clone, Copy)]
 struct Place {
     number: usize,
@@ -366,13 +367,13 @@ struct Place {
 }
 
 impl Place {
-    /// Where a column lies in the block of this length.
+    /// The index of a column in the block of this length.
     fn within(self, column: Option<usize>, length: usize) -> Option<usize> {
         column.and_then(|column| column.checked_sub(self.start)).filter(|&i| i < length)
     }
 }
 
-/// The forms of outputs that are no top.
+/// Computes the forms of outputs other than the top.
 struct Fill<'a> {
     y: &'a [f32],
     z: &'a [f32],
@@ -399,15 +400,15 @@ impl NullaryFnOnce for Fill<'_> {
     }
 }
 
-/// 1 − p of an output that is no top; of a top anything but 0.
+/// 1 − p of an output other than the top; for the top, any value except 0.
 #[inline(always)]
 fn rest(p: f32) -> f32 {
     let rest = 1.0 - p;
     if rest < 0.5 { 0.5 } else { rest }
 }
 
-/// dE/dz of rows in the place of the slopes: dE/du for a loss that takes logarithms, else dE/dy, where z does not
-/// matter.
+/// Replaces the slopes of rows by dE/dz. The slopes are dE/du for a loss that takes logarithms, and
+/// otherwise dE/dy, in which case z does not matter.
 struct Chain<'a> {
     y: &'a [f32],
     z: &'a [f32],
@@ -431,7 +432,7 @@ impl NullaryFnOnce for Chain<'_> {
 }
 
 impl Top {
-    /// The same of one row.
+    /// Replaces the slopes of one row.
     #[inline(always)]
     fn chain(self, view: View, [y, z]: [&[f32]; 2], dz: &mut [f32]) {
         let [y, z] = [&y[..dz.len()], &z[..dz.len()]];
@@ -441,7 +442,7 @@ impl Top {
             return;
         }
         if view != View::Logarithms {
-            // Relative to the slope of an output that may be all but 1.
+            // Take the slopes relative to the slope of the greatest output, which may be nearly 1.
             let greatest = |best: usize, i: usize| if y[i] > y[best] { i } else { best };
             let origin = dz[self.index.unwrap_or_else(|| (0..y.len()).fold(0, greatest))];
             let slopes = &*dz;
@@ -452,7 +453,7 @@ impl Top {
             return;
         }
         let of_top = self.index.map_or(0.0, |index| dz[index]);
-        // Left out of the sum.
+        // Leave the top out of the sum.
         if let Some(index) = self.index {
             dz[index] = 0.0;
         }

@@ -1,4 +1,4 @@
-//! Losses of which a row with a label has a single term: those that are 0 where the target is.
+//! Losses for which a row with a label has a single term: those that are 0 when the target is 0.
 
 use pulp::NullaryFnOnce;
 
@@ -8,7 +8,7 @@ use wgrad_formula::formulas::losses::{CrossEntropy, Nll, weighted};
 use wgrad_formula::formulas::{LossTerm, Pair, TermFunction};
 
 impl Pass<'_> {
-    /// Whether each row has but one term. Where all terms are wanted, they are computed one by one.
+    /// Whether each row has only one term. If all terms are wanted, they are computed one by one.
     pub(super) fn has_single_terms(&self, pair: Pair, outputs: &Outputs<'_>) -> bool {
         let targets = self.targets;
         let has_weights_of_rows = targets.weights.is_none_or(|weights| weights.column == 0);
@@ -20,7 +20,8 @@ impl Pass<'_> {
             && outputs.terms.is_empty()
     }
 
-    /// A task whose rows have single terms. One with NaN, which counts wherever it is, has all terms computed.
+    /// Runs a task whose rows have single terms. If it contains NaN, which affects the result in
+    /// any place, all terms are computed.
     pub(super) fn single_terms(
         &self,
         pair: Pair,
@@ -57,7 +58,8 @@ impl NullaryFnOnce for AnyNan<'_> {
     }
 }
 
-/// Rows from the one with this number on, and where their losses and slopes go: nowhere for empty slices.
+/// Rows starting at this number, and the destinations of their losses and slopes; results for empty
+/// slices are not wanted.
 struct Rows<'a> {
     pass: &'a Pass<'a>,
     pair: Pair,
@@ -90,7 +92,7 @@ impl<F: LossTerm<f32>> NullaryFnOnce for Evaluation<'_, F> {
             if let Some(loss) = losses.get_mut(i) {
                 let term = formula.loss(y, t, 1.0);
                 let found = weighted(weight, term);
-                // Out of the range of f32, it may be in it once it is scaled.
+                // A term that is out of the range of f32 may be in range after scaling.
                 let exact = || f64::from(weight) * exact(y, t).0;
                 let term = if found.is_finite() { found.into() } else { exact() };
                 *loss = (f64::from(scale) * term) as f32;

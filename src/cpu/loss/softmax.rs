@@ -1,4 +1,4 @@
-//! Softmax and cross-entropy in one, from the logits.
+//! Softmax and cross-entropy in one, computed from the logits.
 
 use pulp::NullaryFnOnce;
 
@@ -11,8 +11,8 @@ use wgrad_formula::formulas::losses::times;
 use wgrad_formula::numbers::Real;
 use wgrad_formula::numbers::ln_1p;
 
-/// The rows that are worked at together, as tiles: a row in each lane where they are narrow, else one row
-/// in pieces of LANES elements.
+/// The rows that are processed together, as tiles: one row in each lane if they are narrow,
+/// otherwise one row in pieces of LANES elements.
 struct Tiles {
     z: Vec<Lanes>,
     targets: Vec<Lanes>,
@@ -30,21 +30,21 @@ impl Tiles {
     }
 }
 
-/// What there is once for each row, in the lanes of narrow rows, or in the first lane.
+/// Values of which each row has one: in the lane of each narrow row, or in the first lane.
 struct PerRow {
     scale: Lanes,
     /// The coefficient of the squared log-sum-exp.
     coefficient: Lanes,
-    /// What the targets add up to where that is known, else NaN.
+    /// The sum of the targets if it is known, else NaN.
     mass: Lanes,
-    /// The label where it is all that the row is compared with, its target and its logit.
+    /// The label, if the row is compared with nothing else, its target and its logit.
     label: [usize; LANES],
     target: Lanes,
     logit: Lanes,
 }
 
 impl Pass<'_> {
-    /// Rows that are too narrow to be worked at one by one, from this one on.
+    /// Processes rows, starting at this one, that are too narrow to be processed one by one.
     pub(super) fn narrow_softmax_cross_entropy(
         &self,
         first: usize,
@@ -63,7 +63,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Other rows, one by one.
+    /// Processes wider rows, one by one.
     pub(super) fn softmax_cross_entropy<'a>(&self, rows: impl Iterator<Item = Row<'a>>) {
         let height = self.rows.width.div_ceil(LANES);
         if self.targets.are_single_labels() {
@@ -79,11 +79,11 @@ impl Pass<'_> {
         }
     }
 
-    /// A row with one label and nothing else: what holds for all other elements needs no targets.
+    /// Processes a row with a single label and nothing else. The other elements need no targets.
     fn label_row(&self, row: Row<'_>, exponentials: &mut [Lanes]) {
         let Row { number, z, loss, y, dz, .. } = row;
         let target = self.targets.row(number);
-        // An ignored row counts in nothing, but its output is asked for all the same.
+        // An ignored row has no effect on the loss, but its output is wanted all the same.
         let label = target.and_then(|target| target.label()).unwrap_or(0);
         let t = target.map_or(0.0, |target| target.at(label));
         let value = vectorised(LabelRow {
@@ -108,7 +108,8 @@ impl Pass<'_> {
     }
 }
 
-/// The squared log-sum-exp times its coefficient, and the derivative, where there is one.
+/// The squared log-sum-exp times its coefficient, and the derivative; zeros if the coefficient is
+/// 0.
 #[inline(always)]
 fn z_loss(coefficient: f32, log_sum_exp: f32) -> (f64, f32) {
     let square = f64::from(log_sum_exp) * f64::from(log_sum_exp);
@@ -116,16 +117,17 @@ fn z_loss(coefficient: f32, log_sum_exp: f32) -> (f64, f32) {
     if coefficient == 0.0 { (0.0, 0.0) } else { (value, derivative) }
 }
 
-/// target·distance as f32 has it, but where that is out of its range, which the scaled one need not be.
+/// target·distance in f32, unless it is out of the range of f32, in which case f64 is used: after
+/// scaling it may be in range.
 #[inline(always)]
 fn entropy(target: f32, distance: f32) -> f64 {
     let product = times(target, distance);
     if product.is_infinite() { f64::from(target) * f64::from(distance) } else { product.into() }
 }
 
-/// What dE/dz of the elements of a row has in common.
+/// The values that dE/dz of the elements of a row has in common.
 pub(super) struct Slope {
-    /// What the targets add up to.
+    /// The sum of the targets.
     pub(super) mass: f32,
     /// mass·(1 − p) for an element that dominates its row, without the cancellation.
     pub(super) others: f32,
@@ -135,7 +137,7 @@ pub(super) struct Slope {
 }
 
 impl Slope {
-    /// That of an element with this probability and this target.
+    /// dE/dz of an element with this probability and this target.
     #[inline(always)]
     pub(super) fn at(&self, p: f32, t: f32) -> f32 {
         let error = if p > 0.5 { (self.mass - t) - self.others } else { p * self.mass - t };
@@ -143,14 +145,14 @@ impl Slope {
     }
 }
 
-/// A row whose targets are t at the label and 0 elsewhere. It gives the loss.
+/// A row whose targets are t at the label and 0 elsewhere. The call returns the loss.
 struct LabelRow<'a> {
-    /// Nothing where dz holds it.
+    /// `None` if dz holds z.
     z: Option<&'a [f32]>,
     label: usize,
     t: f32,
     scale: f32,
-    /// The part of the scale that all rows have.
+    /// The part of the scale that all rows share.
     reduction: f32,
     /// The coefficient of the squared log-sum-exp.
     coefficient: f32,
@@ -205,13 +207,13 @@ impl NullaryFnOnce for LabelRow<'_> {
     }
 }
 
-/// Some narrow rows, or one `ACROSS` the lanes.
+/// Several narrow rows, or one row `ACROSS` the lanes.
 struct Group<'a, const ACROSS: bool> {
     pass: &'a Pass<'a>,
     /// The first row's number among the targets.
     number: usize,
     count: usize,
-    /// Nothing where dz holds it.
+    /// `None` if dz holds z.
     z: Option<&'a [f32]>,
     outputs: Outputs<'a>,
     tiles: &'a mut Tiles,
@@ -248,13 +250,14 @@ impl<const ACROSS: bool> NullaryFnOnce for Group<'_, ACROSS> {
 }
 
 impl<const ACROSS: bool> Group<'_, ACROSS> {
-    /// Whether a row is compared with one label and nothing else, which takes no targets of the others.
+    /// Whether each row is compared with a single label, so that no targets of other classes are
+    /// needed.
     #[inline(always)]
     fn has_labels(&self) -> bool {
         !ACROSS && self.pass.targets.are_single_labels()
     }
 
-    /// Fills the tiles of z and, but for single labels, of the targets.
+    /// Fills the tiles of z and, except for single labels, of the targets.
     #[inline(always)]
     fn load(&mut self) -> PerRow {
         let has_labels = self.has_labels();
@@ -280,7 +283,7 @@ impl<const ACROSS: bool> Group<'_, ACROSS> {
             logit: zero,
         };
         for lane in 0..*count {
-            // An ignored row counts in nothing: its results are overwritten at the end.
+            // Ignored rows are skipped: their results are overwritten at the end.
             let Some(target) = pass.targets.row(*number + lane) else { continue };
             per_row.scale[lane] = pass.scale * pass.targets.row_weight(*number + lane);
             per_row.coefficient[lane] = times(pass.z_loss, target.label_weight());
@@ -307,7 +310,8 @@ impl<const ACROSS: bool> Group<'_, ACROSS> {
         per_row
     }
 
-    /// Fills the tiles of the outputs that are wanted, and gives the losses: by row, or in all lanes.
+    /// Fills the tiles of the outputs that are wanted, and returns the losses, either of each row
+    /// or the same in all lanes.
     #[inline(always)]
     fn evaluate(&mut self, mut per_row: PerRow) -> Lanes {
         let has_labels = self.has_labels();
@@ -315,7 +319,7 @@ impl<const ACROSS: bool> Group<'_, ACROSS> {
         let wants_loss = !self.outputs.losses.is_empty();
         let takes_logarithm = self.pass.takes_logarithm();
         let Tiles { z, targets, p, dz, .. } = &mut *self.tiles;
-        // What is the same in all lanes is computed once.
+        // Values that are the same in all lanes are computed once.
         let lines = lines(ACROSS);
         across::<ACROSS, _>(&mut per_row.scale, |first, _| first);
         let PerRow { scale, coefficient, mass: known, label, target, logit } = per_row;

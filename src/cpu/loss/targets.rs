@@ -1,8 +1,8 @@
-//! What a loss compares with, row by row.
+//! The targets of a loss, row by row.
 
 use wgrad_formula::formulas::losses::times;
 
-/// Values that are spread over rows: what belongs to row r and column c is at r·row + c·column.
+/// Values that are spread over rows: the value for row r and column c is at r·row + c·column.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Strided<'a> {
     pub(in crate::cpu) values: &'a [f32],
@@ -11,8 +11,8 @@ pub(in crate::cpu) struct Strided<'a> {
 }
 
 impl<'a> Strided<'a> {
-    /// What belongs to the elements of a row from `start` on; in the scratch memory where it does not lie
-    /// side by side.
+    /// The values for the elements of a row, from `start` on. They are copied to the scratch memory
+    /// if they are not contiguous.
     fn block(&self, row: usize, start: usize, scratch: &'a mut [f32]) -> &'a [f32] {
         let first = row * self.row + start * self.column;
         match self.column {
@@ -36,7 +36,7 @@ pub(in crate::cpu) enum TargetValues<'a> {
     Labels(&'a [i32]),
 }
 
-/// What a loss compares with, for rows of `width` outputs, and what goes with it.
+/// The targets of a loss for rows of `width` outputs, with their weights and options.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Targets<'a> {
     pub(in crate::cpu) values: TargetValues<'a>,
@@ -49,7 +49,7 @@ pub(in crate::cpu) struct Targets<'a> {
 }
 
 impl<'a> Targets<'a> {
-    /// The targets of one row; nothing where it is ignored.
+    /// The targets of one row; `None` if it is ignored.
     #[inline(always)]
     pub(super) fn row(&self, row: usize) -> Option<TargetRow<'a>> {
         let values = match self.values {
@@ -65,7 +65,7 @@ impl<'a> Targets<'a> {
         Some(TargetRow { values, keep: 1.0 - self.smoothing, share, class_weights })
     }
 
-    /// Whether the row counts in nothing.
+    /// Whether the row is ignored.
     #[inline(always)]
     pub(in crate::cpu) fn ignores(&self, row: usize) -> bool {
         match self.values {
@@ -74,7 +74,8 @@ impl<'a> Targets<'a> {
         }
     }
 
-    /// The same, where each element stands for itself, for rows that are as wide as several.
+    /// The targets for rows of this width, each as long as several of the original ones, if the
+    /// elements are independent of each other.
     pub(in crate::cpu) fn widened(self, width: usize) -> Self {
         let widened = |strided: Strided<'a>| Strided {
             row: if strided.row == 0 { 0 } else { width },
@@ -107,12 +108,13 @@ impl<'a> Targets<'a> {
         self.weights.map(|weights| weights.block(row, start, scratch))
     }
 
-    /// The label of a row that is compared with the output of its label alone.
+    /// The label of a row that is compared only with the output of its label.
     pub(super) fn single_label(&self, target: TargetRow<'_>) -> Option<usize> {
         target.label().filter(|_| self.are_single_labels())
     }
 
-    /// Those of a row's terms: 0 where the row is compared with another output alone.
+    /// The weights of a row's terms; 0 for terms other than the label's, if the row is compared
+    /// only with the output of its label.
     pub(super) fn weights_of_terms(
         &self,
         row: usize,
@@ -131,7 +133,7 @@ impl<'a> Targets<'a> {
         Some(scratch)
     }
 
-    /// What goes with each element besides; the scratch memory, which is ones, where there is nothing.
+    /// The extra input of each element, or the scratch memory, which holds ones, if there is none.
     pub(super) fn extra(&self, row: usize, start: usize, ones: &'a mut [f32]) -> &'a [f32] {
         match &self.extra {
             Some(extra) => extra.block(row, start, ones),
@@ -140,7 +142,7 @@ impl<'a> Targets<'a> {
     }
 }
 
-/// The targets of one row, smoothed, times the weights of the classes.
+/// The targets of one row, smoothed and multiplied by the class weights.
 #[derive(Clone, Copy)]
 pub(super) struct TargetRow<'a> {
     values: RowValues<'a>,
@@ -166,7 +168,7 @@ impl<'a> TargetRow<'a> {
         }
     }
 
-    /// The same, as if the column were not the label.
+    /// The target of a column as if it were not the label.
     #[inline(always)]
     pub(super) fn base(&self, column: usize) -> f32 {
         let target = match self.values {
@@ -194,7 +196,7 @@ impl<'a> TargetRow<'a> {
         self.label().map_or(1.0, |label| self.class_weight(label))
     }
 
-    /// What the targets of the row add up to, where that needs no sum.
+    /// The sum of the row's targets, if it is known without adding them up.
     pub(super) fn known_mass(&self) -> Option<f32> {
         match (self.values, self.class_weights) {
             (RowValues::Label(_), None) => Some(1.0),

@@ -12,22 +12,22 @@ use crate::backend::{Argument, Binary, Unary};
 use wgrad_formula::formulas::losses::weighted;
 use wgrad_formula::formulas::{LossTerm, LossVisitor, Pair, TermFunction};
 
-/// The elements of a block.
+/// The number of elements in a block.
 const BLOCK: usize = 1024;
 
-/// What a thread keeps from block to block.
+/// Memory that a thread keeps from one block to the next.
 struct Memory {
     y: [f32; BLOCK],
     dy: [f32; BLOCK],
     targets: [f32; BLOCK],
-    /// Ones, unless there is something else that goes with each element.
+    /// Ones, unless each element has an extra input.
     extra: [f32; BLOCK],
     weights: [f32; BLOCK],
     losses: [f32; BLOCK],
-    /// g'(z), and what is moved with y.
+    /// g'(z), and the value that is shifted together with y.
     slopes: [f32; BLOCK],
     moved: [f32; BLOCK],
-    /// For losses of forms alone.
+    /// Only for losses that are computed from forms.
     forms: Option<Box<FormsMemory>>,
 }
 
@@ -64,7 +64,7 @@ impl Pass<'_> {
         }
     }
 
-    /// What the terms of a block add up to.
+    /// Computes a block, and returns the sum of its terms.
     fn term_block(
         &self,
         pair: Pair,
@@ -100,7 +100,8 @@ impl Pass<'_> {
         };
         let targets = target_row.block(start, target);
         let extra = self.targets.extra(row.number, start, extra);
-        // A row with a single label is compared with its output alone: the others have no part.
+        // A row with a single label is compared only with the output of its label; the others have
+        // no effect.
         let label = self.targets.single_label(target_row);
         let weights = self.targets.weights_of_terms(row.number, target_row, start, weights);
         let dz = if wants_dz { &mut row.dz[range.clone()] } else { &mut [] };
@@ -161,8 +162,8 @@ impl Pass<'_> {
         self.in_f64(pair, given, [terms, dz], total)
     }
 
-    /// What is out of the range of f32 before it is scaled, and may be in it then, once more: the terms, dE/dz
-    /// and the total, as they are given.
+    /// Recomputes in f64 the values that are out of the range of f32 before scaling, because they
+    /// may be in range afterwards: the given terms, dE/dz and total.
     #[cold]
     fn in_f64(
         &self,
@@ -200,13 +201,13 @@ impl NullaryFnOnce for AllFinite<'_> {
     }
 }
 
-/// What the terms of a block are computed from.
+/// The inputs of the terms of a block.
 pub(super) enum Input<'a> {
     Outputs { argument: &'a [f32], targets: &'a [f32], extra: &'a [f32] },
     Forms { forms: &'a FormsMemory, targets: &'a [f32] },
 }
 
-/// What is computed of each element.
+/// The quantity to compute for each element.
 #[derive(Clone, Copy)]
 pub(super) enum Order {
     Loss,
@@ -214,20 +215,22 @@ pub(super) enum Order {
     Slope(f32),
 }
 
-/// A block of elements, and where its terms and slopes go: nowhere for empty slices.
+/// A block of elements, and the destinations of its terms and slopes; results for empty slices are
+/// not wanted.
 pub(super) struct Block<'a> {
     pub(super) input: Input<'a>,
     pub(super) weights: Option<&'a [f32]>,
     pub(super) scale: f32,
     pub(super) wants_total: bool,
-    /// Memory for what is added up.
+    /// Memory for the values that are added up.
     pub(super) losses: &'a mut [f32],
     pub(super) terms: &'a mut [f32],
     pub(super) slopes: &'a mut [f32],
 }
 
 impl Block<'_> {
-    /// Writes the terms and slopes, and returns what the terms add up to: NaN for a formula that has none.
+    /// Writes the terms and slopes, and returns the sum of the terms; NaN if the loss has no
+    /// formula for such an input.
     pub(super) fn evaluate(self, term: TermFunction) -> f64 {
         let Self { input, weights, scale, wants_total, losses, terms, slopes } = self;
         let compute = |order: Order, output: &mut [f32]| match input {
@@ -259,7 +262,8 @@ impl Block<'_> {
     }
 }
 
-/// Weighs the losses, writes the scaled ones and returns the sum of the others, where these are wanted.
+/// Weights the losses, writes the scaled ones if they are wanted, and returns the sum of the
+/// unscaled ones if it is wanted.
 struct Finish<'a> {
     losses: &'a mut [f32],
     weights: Option<&'a [f32]>,
@@ -301,7 +305,7 @@ impl NullaryFnOnce for Weigh<'_> {
     }
 }
 
-/// Computes each element from outputs, targets and what goes with them; NaN where one of these is.
+/// Computes each element from an output, the target and the extra input; NaN if one of them is NaN.
 struct Elements<'a> {
     order: Order,
     inputs: [&'a [f32]; 3],
@@ -332,13 +336,14 @@ fn apply(term: impl Term, inputs: [&[f32]; 3], output: &mut [f32]) {
     }
 }
 
-/// Writes f(i) to each element i. Not inlined: there is one loop for all functions.
+/// Writes f(i) to each element i. This is not inlined, so that there is one loop for all functions.
 #[inline(never)]
 pub(super) fn one_by_one(output: &mut [f32], f: &dyn Fn(usize) -> f32) {
     output.iter_mut().enumerate().for_each(|(i, output)| *output = f(i));
 }
 
-/// A function of each element. Not a closure: whatever its length, it has to become a part of the loop.
+/// A function of each element. This is not a closure, because it must become part of the loop
+/// whatever its length.
 trait Term: Copy {
     fn of(self, y: f32, t: f32, extra: f32) -> f32;
 }

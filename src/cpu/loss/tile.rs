@@ -11,11 +11,11 @@ use crate::backend::STATE;
 use wgrad_formula::formulas::losses::times;
 use wgrad_formula::numbers::{difference, exp_difference, ln_1p};
 
-/// A tile of logits, some rows and of them some columns, and what goes with it.
+/// A tile of logits, some of the rows and some of their columns, with its targets and scale.
 pub(in crate::cpu) struct Tile<'a> {
     pub(in crate::cpu) targets: Targets<'a>,
     pub(in crate::cpu) width: usize,
-    /// The row of the targets that the first row has.
+    /// The row of the targets that corresponds to the tile's first row.
     pub(in crate::cpu) first_row: usize,
     pub(in crate::cpu) first_column: usize,
     pub(in crate::cpu) classes: usize,
@@ -23,11 +23,11 @@ pub(in crate::cpu) struct Tile<'a> {
     pub(in crate::cpu) z_loss: f32,
 }
 
-/// What is known of a row of logits from the tiles so far.
+/// The state of a row of logits after the tiles so far.
 #[derive(Clone, Copy)]
 struct State {
     maximum: f32,
-    /// Σ e^(z_k − maximum) − 1, so −1 for none.
+    /// Σ e^(z_k − maximum) − 1, which is −1 for an empty sum.
     rest: f32,
     /// The logit of the label.
     label_logit: f32,
@@ -50,7 +50,7 @@ impl State {
 
     fn merge(self, other: Self) -> Self {
         let (a, b) = if self.maximum >= other.maximum { (self, other) } else { (other, self) };
-        // NaN in one of them is never the greater.
+        // NaN never compares as the greater, so keep it if it is in b.
         let maximum = if b.maximum.is_nan() { b.maximum } else { a.maximum };
         let rest = if a.maximum == b.maximum {
             a.rest + (1.0 + b.rest)
@@ -77,7 +77,7 @@ impl Tile<'_> {
         SERIAL.div_ceil(self.width)
     }
 
-    /// Merges the statistics of the tile's rows with their states.
+    /// Merges the statistics of the tile's rows into their states.
     pub(in crate::cpu) fn statistics(&self, tile: &[f32], states: &mut [f32]) {
         let task = self.rows_per_task();
         let tasks = states.chunks_mut(task * STATE).zip(tile.chunks(task * self.width));
@@ -97,7 +97,7 @@ impl Tile<'_> {
         });
     }
 
-    /// dE/dz in the place of the logits.
+    /// Overwrites the logits with dE/dz.
     pub(in crate::cpu) fn gradient(&self, states: &[f32], tile: &mut [f32]) {
         let task = self.rows_per_task();
         let tasks = tile.chunks_mut(task * self.width).zip(states.chunks(task * STATE));
@@ -115,7 +115,7 @@ impl Tile<'_> {
         });
     }
 
-    /// The loss of each row, from the states that its tiles left.
+    /// Computes the loss of each row, from the states after all its tiles.
     pub(in crate::cpu) fn losses(&self, states: &[f32], losses: &mut [f32]) {
         for (i, (state, loss)) in states.chunks_exact(STATE).zip(losses).enumerate() {
             let row = self.first_row + i;
@@ -131,7 +131,7 @@ impl Tile<'_> {
         if scaled.is_finite() || state.is_undefined() || self.z_loss == 0.0 {
             return scaled;
         }
-        // The square of a great log-sum-exp is out of range, and may be in it where it is scaled.
+        // The square of a large log-sum-exp may be out of range and yet in range after scaling.
         let others = Self { z_loss: 0.0, ..*self }.loss(target, state);
         let normalizer = f64::from(state.maximum + ln_1p(state.rest));
         let coefficient = f64::from(self.z_loss) * f64::from(target.label_weight());
@@ -157,7 +157,7 @@ impl Tile<'_> {
         loss
     }
 
-    /// What the targets of a row add up to.
+    /// The sum of a row's targets.
     fn mass(&self, target: TargetRow<'_>, state: State) -> f32 {
         if self.targets.class_weights.is_none() {
             return 1.0;
@@ -167,7 +167,7 @@ impl Tile<'_> {
     }
 }
 
-/// What a tile alone tells of a row.
+/// The state of a row within this tile alone.
 struct RowState<'a> {
     tile: &'a Tile<'a>,
     target: Option<TargetRow<'a>>,
@@ -204,7 +204,7 @@ impl NullaryFnOnce for RowState<'_> {
     }
 }
 
-/// dE/dz of a row of a tile, in the place of z.
+/// Overwrites z of a row of a tile with dE/dz.
 struct RowGradient<'a> {
     tile: &'a Tile<'a>,
     target: TargetRow<'a>,
