@@ -10,18 +10,18 @@ use super::pointwise;
 use crate::backend::{Matrix, Product, Rows};
 use wgrad_formula::formulas::PointwiseFunction;
 
-/// Multiplications below which other threads would only cost.
+/// Below this number of multiplications, other threads would only add cost.
 const SERIAL_PRODUCT: usize = 1 << 18;
 
-/// Multiplications below which a thread would cost more to start than it saves.
+/// Below this number of multiplications, a thread would cost more to start than it saves.
 const SERIAL_APART: usize = 1 << 22;
 
-/// The crate adds up products of fewer rows, and of no more rows and columns than `SMALL`, in an order of
-/// their own.
+/// The crate uses a different order of summation for products with fewer rows than `TILE`, and for
+/// products with no more rows and columns than `SMALL`.
 const TILE: usize = 16;
 const SMALL: usize = 64;
 
-/// A matrix that is read: its elements, and the steps from a row and from a column to the next.
+/// A matrix to read: its elements, and the steps from one row and from one column to the next.
 #[derive(Clone, Copy)]
 struct Operand<'a> {
     values: &'a [f32],
@@ -30,7 +30,7 @@ struct Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
-    /// The elements of a storage that a matrix of this shape has.
+    /// Selects the elements of the storage that belong to a matrix of this shape.
     fn new(matrix: Matrix<'_>, storage: &'a [f32], rows: usize, columns: usize) -> Self {
         let (row, column) = matrix.stored(matrix.stride, 1);
         Self { values: &storage[matrix.range(rows, columns)], row, column }
@@ -59,12 +59,12 @@ pub(super) struct Factors<'a> {
     bias: Option<&'a [f32]>,
     function: PointwiseFunction,
     accumulate: bool,
-    /// The elements from a row of the output to the next.
+    /// The number of elements from one row of the output to the next.
     stride: usize,
 }
 
 impl<'a> Factors<'a> {
-    /// The elements of the storages that belong to the product.
+    /// Selects the elements of the storages that belong to the product.
     pub(super) fn new(
         product: &Product<'a>,
         a: &'a [f32],
@@ -85,7 +85,7 @@ impl<'a> Factors<'a> {
         }
     }
 
-    /// The product, on all cores.
+    /// Computes the product, on all cores.
     pub(super) fn multiply(&self, output: &mut [f32]) {
         let rows = output.len().div_ceil(self.stride);
         if self.multiplications(rows) < SERIAL_PRODUCT {
@@ -106,8 +106,8 @@ impl<'a> Factors<'a> {
         }
     }
 
-    /// The rows that each thread takes, where there are enough: then none has to be woken, or to wait for
-    /// others, though each prepares the other factor for itself.
+    /// The number of rows for each thread, if there are enough rows. In that case no thread has to
+    /// be woken or to wait for others, although each one prepares the other factor for itself.
     fn piece(&self, rows: usize) -> Option<usize> {
         let threads = rayon::current_num_threads();
         let (enough, least) = if self.columns <= SMALL { (96, SMALL + 1) } else { (32, TILE) };
@@ -115,7 +115,7 @@ impl<'a> Factors<'a> {
             return None;
         }
         let mut piece = rows.div_ceil(threads).next_multiple_of(TILE);
-        // The last one has the rest.
+        // The last piece has the remaining rows.
         while (1..least).contains(&(rows % piece)) {
             piece += TILE;
         }
@@ -126,7 +126,7 @@ impl<'a> Factors<'a> {
         rows * self.inner * self.columns
     }
 
-    /// The same on threads of its own, while the output is locked.
+    /// Like [`multiply`](Self::multiply), on separate threads, for use while the output is locked.
     pub(super) fn multiply_apart(&self, output: &mut [f32]) {
         let rows = output.len().div_ceil(self.stride);
         let is_small = self.multiplications(rows) < SERIAL_APART;
@@ -138,7 +138,7 @@ impl<'a> Factors<'a> {
         });
     }
 
-    /// The bias and the activation of some rows.
+    /// Applies the bias and the activation to some rows.
     fn finish(&self, rows: &mut [f32]) {
         if let Some(bias) = self.bias {
             vectorised(AddToRows { rows: &mut *rows, stride: self.stride, bias });
@@ -151,7 +151,8 @@ impl<'a> Factors<'a> {
         }
     }
 
-    /// a·b from a row on, to the rows of the output or added to them.
+    /// Computes a·b from row `first` on, and writes it to the rows of the output or adds it to
+    /// them.
     fn add_up(&self, first: usize, output: &mut [f32], parallelism: Parallelism) {
         let (inner, columns, stride) = (self.inner, self.columns, self.stride);
         let rows = output.len().div_ceil(stride);
@@ -167,8 +168,8 @@ impl<'a> Factors<'a> {
         let (a, b) = (self.a.rows_from(first), self.b);
         assert!(columns > 0 && columns <= stride && output.len() >= (rows - 1) * stride + columns);
         assert!(a.holds(rows, inner) && b.holds(inner, columns));
-        // The kernels want an output whose columns are contiguous: they compute its transpose, bᵀ·aᵀ. A
-        // single column is contiguous as it is.
+        // The kernels need an output with contiguous columns, so let them compute its transpose,
+        // bᵀ·aᵀ. A single column is contiguous as it is.
         let (height, width, left, right) = if stride > 1 {
             (columns, rows, b.transposed(), a.transposed())
         } else {
@@ -223,7 +224,7 @@ impl NullaryFnOnce for AddToRows<'_> {
     }
 }
 
-/// Writes values, or adds them to what is there.
+/// Writes values, or adds them to the existing ones.
 pub(super) fn write(values: &[f32], output: &mut [f32], accumulate: bool) {
     if accumulate {
         output.iter_mut().zip(values).for_each(|(output, value)| *output += value);
@@ -232,10 +233,10 @@ pub(super) fn write(values: &[f32], output: &mut [f32], accumulate: bool) {
     }
 }
 
-/// The sum of all elements: of pieces first, so that all threads may work at it.
+/// The sum of all elements. Pieces are added up first, so that all threads can take part.
 pub(super) fn sum(input: &[f32]) -> f32 {
     let sums = of_pieces(input, CHUNK, |values| vectorised(Sum { values }));
-    // From 0: the sum of nothing would be −0.
+    // Start from 0: the sum of an empty iterator would be −0.
     sums.iter().fold(0.0, |total, sum| total + sum) as f32
 }
 
@@ -269,7 +270,8 @@ impl NullaryFnOnce for AddRows<'_> {
     }
 }
 
-/// Rows that one partial sum takes in: fixed, so that the result does not depend on the threads.
+/// The number of rows in one partial sum. It is fixed, so that the result does not depend on the
+/// threads.
 const ROWS_PER_SUM: usize = 256;
 
 /// The sum over all rows.

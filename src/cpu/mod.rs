@@ -36,13 +36,13 @@ use crate::backend::{
 };
 use crate::error::Result;
 
-/// The elements of a tensor that every machine has the memory for.
+/// The number of elements of a tensor for which every machine has the memory.
 const SMALL: usize = 1 << 20;
 
 #[derive(Clone)]
 pub(crate) struct CpuBackend(Arc<Shared>);
 
-/// What a backend and its plans share.
+/// State that a backend shares with its plans.
 struct Shared {
     info: LazyLock<DeviceInfo>,
     pool: Arc<Pool<Region>>,
@@ -62,7 +62,7 @@ impl CpuBackend {
         &self.0.pool
     }
 
-    /// Zeros to add up in.
+    /// Zeros, for sums.
     fn zeros(&self, elements: usize) -> Result<Vec<f32>> {
         let mut zeros = with_memory(|| self.trim(), || room(elements))?;
         zeros.resize(elements, 0.0);
@@ -94,7 +94,7 @@ fn processor_name() -> String {
     described.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
-/// The bytes of memory that the machine has, where the system tells.
+/// The number of bytes of memory that the machine has, if the system tells.
 fn physical_memory() -> u64 {
     let described = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
@@ -103,7 +103,7 @@ fn physical_memory() -> u64 {
     described.map_or(isize::MAX as u64, |kibibytes| kibibytes << 10)
 }
 
-/// Writes what the host has.
+/// Writes the host's data.
 fn write(bytes: &[u8], contents: Written, output: &Cell) -> Result<()> {
     let copy = |words: &mut [f32]| {
         bytemuck::cast_slice_mut(words)[..bytes.len()].copy_from_slice(bytes);

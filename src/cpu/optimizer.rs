@@ -11,8 +11,8 @@ use crate::backend::{AdamStep, SgdStep};
 use crate::backend::{Pool, Purpose};
 use crate::error::Result;
 
-/// Makes sure that tensors of these lengths can be overwritten, one after the other: each takes a block
-/// from the pool and gives its old one back.
+/// Makes sure that tensors of these lengths can be overwritten one after the other: each takes a
+/// block from the pool and gives its old one back.
 pub(super) fn reserve(
     pool: &Arc<Pool<Region>>,
     lengths: impl Iterator<Item = usize>,
@@ -61,8 +61,8 @@ pub(super) fn adam(
     });
 }
 
-/// Runs the function over pieces of the weights and of the state that goes with them, each with the
-/// index of its first element.
+/// Runs the function over pieces of the weights and of their optimizer state, each with the index
+/// of its first element.
 fn over_pieces<const N: usize>(
     weights: &mut [f32],
     state: [&mut [f32]; N],
@@ -78,7 +78,7 @@ fn over_pieces<const N: usize>(
     on_all_threads(pieces, |(i, (weights, state))| run(i * piece, weights, state));
 }
 
-/// factor · value, where a factor of 0 is none, also of an infinite value.
+/// factor · value, or 0 if the factor is 0, even if the value is infinite.
 #[inline(always)]
 fn part(factor: f32, value: f32) -> f32 {
     if factor == 0.0 { 0.0 } else { factor * value }
@@ -149,12 +149,13 @@ impl NullaryFnOnce for AdamPiece<'_> {
             let slope = gradient + part(self.step.weight_decay, weight);
             *first = part(betas[0], *first) + one_minus_betas[0] * slope;
             *second = part(betas[1], *second) + one_minus_betas[1] * slope * slope;
-            // Nothing moves where the gradient was always 0, also with an epsilon of 0.
+            // A weight does not move if its gradient has always been 0, even with an epsilon of 0.
             let ratio = *first / (second.sqrt() * root_scale + epsilon);
             let ratio = if *first == 0.0 { 0.0 } else { ratio };
             let step = part(step_size, ratio);
             let moved = weight - (part(self.step.decoupled_decay, weight) + step);
-            // Rounded once, but where most of the weight decays, or the decay of one is out of range.
+            // The step is rounded once, unless most of the weight decays, or one weight's decay is
+            // out of range.
             let kept = self.step.kept;
             *new_weight =
                 if kept >= 0.5 && moved.is_finite() { moved } else { kept * weight - step };
@@ -174,7 +175,7 @@ mod tests {
         let memory = pool.memory();
         assert_eq!(memory.in_use_bytes, 0);
         assert_eq!(memory.pooled_bytes, class_of(40) + class_of(20_000));
-        // Enough for each in turn.
+        // The memory is enough for each update in turn.
         for length in [5000, 10, 10] {
             drop(Block::new(&pool, Purpose::Workspace, length).unwrap());
         }

@@ -10,15 +10,15 @@ use crate::error::Result;
 pub(super) struct CpuPlan {
     backend: CpuBackend,
     steps: Vec<Prepared>,
-    /// Every storage that the steps name.
+    /// Every storage that the steps use.
     storages: Vec<Storage>,
-    /// Held while the plan runs: it writes to the same tensors each time.
+    /// Held while the plan runs, because each run writes to the same tensors.
     running: Mutex<()>,
 }
 
 enum Prepared {
     Run(Arc<OpOf<Storage>>),
-    /// What the host wrote, which the output shares until it is written again.
+    /// The host's data, which the output shares until it is written again.
     Restore(Snapshot, Storage),
 }
 
@@ -56,7 +56,7 @@ impl Replay for CpuPlan {
     fn run(&self) -> Result<()> {
         let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let done = self.run_steps();
-        // Between two runs the workspace is free for others.
+        // Between two runs, the memory of the workspace is free for other uses.
         for storage in &self.storages {
             storage.cpu_words()?.release();
         }

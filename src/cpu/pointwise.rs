@@ -1,7 +1,7 @@
 //! Element-wise work.
 //!
-//! Only functions of one number, and products with them, are compiled for each activation. Whatever else there
-//! is to do is done by loops that all of them share.
+//! Only functions of one number, and products with them, are compiled for each activation. Loops
+//! that all activations share do the rest of the work.
 
 use pulp::NullaryFnOnce;
 
@@ -11,7 +11,7 @@ use super::piecewise::Evaluator;
 use crate::backend::{Binary, Unary};
 use wgrad_formula::formulas::{Pointwise, PointwiseFunction, PointwiseVisitor};
 
-/// The elements that are copied at a time where a function is applied in place.
+/// The number of elements that are copied at a time when a function is applied in place.
 const COPIED: usize = 256;
 
 pub(super) fn unary(
@@ -38,7 +38,7 @@ pub(super) fn binary(
     halves::map(inputs, output, &|[x, dy], output| function.apply_times(x, dy, output));
 }
 
-/// In place.
+/// Applies the activation in place.
 pub(super) fn forward(function: PointwiseFunction, values: &mut [f32]) {
     if function == PointwiseFunction::Identity {
         return;
@@ -52,7 +52,7 @@ pub(super) fn forward(function: PointwiseFunction, values: &mut [f32]) {
     }
 }
 
-/// A function of one number, by its polynomials where it has them.
+/// A function of one number, computed by polynomials if it has them.
 struct Mapping {
     map: Unary,
     function: PointwiseFunction,
@@ -71,7 +71,7 @@ impl Mapping {
         }
     }
 
-    /// The chain rule on top of a derivative.
+    /// Computes a derivative and multiplies it by dy, as the chain rule requires.
     fn apply_times(&self, x: &[f32], dy: &[f32], output: &mut [f32]) {
         if let Some(polynomials) = self.polynomials {
             return polynomials.map(x, Some(dy), output, &|x, y| self.by_formula(x, y));
@@ -86,8 +86,8 @@ impl Mapping {
         by_formula(self.map, self.function, x, y);
     }
 
-    /// Puts products right that are not finite. A derivative may be out of the range of f32 where the product is
-    /// in it.
+    /// Corrects products that are not finite: a derivative may be out of the range of f32 when the
+    /// product is in range.
     #[cold]
     fn amend(&self, x: &[f32], dy: &[f32], output: &mut [f32]) {
         for ((output, &x), &dy) in output.iter_mut().zip(x).zip(dy) {
@@ -110,7 +110,7 @@ impl Mapping {
     }
 }
 
-/// `y = f(x)`, with NaN where x is NaN.
+/// Computes `y = f(x)`, with NaN if x is NaN.
 fn by_formula(map: Unary, function: PointwiseFunction, x: &[f32], y: &mut [f32]) {
     function.visit(ByFormula { map, x, y });
 }
@@ -135,18 +135,19 @@ impl PointwiseVisitor<f32> for ByFormula<'_> {
     }
 }
 
-/// Arguments, other factors and a place for the products.
+/// Arguments, the other factors, and the destination of the products.
 pub(super) struct Part<'a> {
     pub(super) x: &'a [f32],
     pub(super) factors: &'a [f32],
     pub(super) output: &'a mut [f32],
 }
 
-/// The parts of an array, one call for each.
+/// The parts of an array, each with one call.
 type Parts<'a, 'b> = &'a mut dyn Iterator<Item = Part<'b>>;
 
-/// `output = f(x) ⊙ factors` for g or a first derivative, by its formula. Returns whether all products are
-/// finite and no x is NaN: else the caller has to look for these.
+/// Computes `output = f(x) ⊙ factors` for g or a first derivative, by its formula. Returns whether
+/// all products are finite and no x is NaN; if not, the caller has to look for the elements in
+/// question.
 pub(super) fn times(map: Unary, function: PointwiseFunction, parts: Parts<'_, '_>) -> bool {
     function.visit(Times { map, parts })
 }
@@ -168,7 +169,8 @@ impl PointwiseVisitor<f32> for Times<'_, '_> {
     }
 }
 
-/// A function of one number. Not a closure: whatever its length, it has to become a part of the loop.
+/// A function of one number. This is not a closure, because it must become part of the loop
+/// whatever its length.
 trait Map: Copy + Sync {
     fn at(&self, x: f32) -> f32;
 }
@@ -231,7 +233,7 @@ fn apply_times(f: impl Map, parts: Parts<'_, '_>) -> bool {
     })
 }
 
-/// Not inlined: there is one loop for all functions.
+/// This is not inlined, so that there is one loop for all functions.
 #[inline(never)]
 fn one_by_one(f: &dyn Fn(f32) -> f32, x: &[f32], y: &mut [f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
@@ -239,7 +241,7 @@ fn one_by_one(f: &dyn Fn(f32) -> f32, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// The function is held by value: nothing that is written can change what it reads.
+/// The function is held by value, so that no write can change what it reads.
 struct Mapped<'a, F> {
     f: F,
     x: &'a [f32],
@@ -251,7 +253,7 @@ impl<F: Map> NullaryFnOnce for Mapped<'_, F> {
 
     #[inline(always)]
     fn call(self) {
-        // Asked of all elements at once, this leaves the compiler free to interleave the work of several
+        // One flag for all elements leaves the compiler free to interleave the work of several
         // vectors.
         let Self { f, x, y } = self;
         let mut any_nan = false;
@@ -267,7 +269,7 @@ impl<F: Map> NullaryFnOnce for Mapped<'_, F> {
     }
 }
 
-/// The function times other factors.
+/// Products of the function and other factors.
 struct MappedTimes<'a, 'b, F> {
     f: F,
     parts: Parts<'a, 'b>,

@@ -23,7 +23,7 @@ pub(super) fn backward(channels: Channels, [z, weight, dy]: [&[f32]; 3], dz: &mu
     });
 }
 
-/// The sums of each channel, from those of each row.
+/// Computes the sums of each channel from the sums of each row.
 pub(super) fn weight_gradient(
     channels: Channels,
     [z, dy]: [&[f32]; 2],
@@ -33,7 +33,7 @@ pub(super) fn weight_gradient(
     let Rows { count, width } = channels.rows();
     let elements = channels.elements;
     let rows_per_piece = CHUNK.div_ceil(width);
-    // A piece is of rows: few numbers come of many.
+    // Cut pieces by rows, because few sums come from many elements.
     let run = |first: usize, sums: &mut [f32]| {
         for (row, sum) in (first..).zip(sums) {
             let range = row * width..elements.min((row + 1) * width);
@@ -99,7 +99,8 @@ impl<F: Fn(f32, f32, f32) -> f32> NullaryFnOnce for Piece<'_, F> {
     fn call(self) {
         let Self { channels, inputs: [z, dy], weight, start, piece, f } = self;
         let Channels { channels, width, .. } = channels;
-        // What lies together: the elements of a row, or the channels where each row is one element.
+        // The number of consecutive elements: those of a row, or all channels if each row is one
+        // element.
         let length = if width == 1 { channels } else { width };
         let mut done = 0;
         while done < piece.len() {

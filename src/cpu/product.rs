@@ -1,5 +1,5 @@
-//! Products of matrices of either type. Halves are widened in panels, so that a large matrix is never there
-//! as f32.
+//! Products of matrices of either type. Halves are widened in panels, so that a large matrix never
+//! exists as f32 as a whole.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ use crate::backend::{Bias, Epilogue, Matrix, Product};
 use crate::backend::{Pool, Purpose};
 use crate::error::Result;
 
-/// The elements that are widened at a time: 2 MiB. A smaller matrix is widened whole, and multiplied as one
-/// of f32 is.
+/// The number of elements that are widened at a time: 2 MiB as f32. A smaller matrix is widened
+/// whole, and multiplied like an f32 matrix.
 const PANEL: usize = 1 << 19;
 
-/// What a product is computed from.
+/// The inputs of a product.
 pub(super) struct Multiplication<'a> {
     a: Values<'a>,
     b: Values<'a>,
     bias: Option<&'a [f32]>,
-    /// Whether the output is locked meanwhile: see `Cell::modify`.
+    /// Whether the output is locked during the product; see `Cell::modify`.
     apart: bool,
 }
 
-/// The panels that a and b are widened to, where they are of f16.
+/// The panels into which a and b are widened if they are f16.
 type Panels<'a> = [&'a mut [f32]; 2];
 
 impl<'a> Multiplication<'a> {
@@ -35,7 +35,7 @@ impl<'a> Multiplication<'a> {
         Self { a, b, bias, apart }
     }
 
-    /// Memory for the panels.
+    /// Allocates memory for the panels.
     pub(super) fn panels(
         &self,
         pool: &Arc<Pool<Region>>,
@@ -51,13 +51,13 @@ impl<'a> Multiplication<'a> {
         Ok([panel(&self.a, rows * inner)?, panel(&self.b, inner * columns)?])
     }
 
-    /// Writes the product to its places among the elements of the output's storage.
+    /// Writes the product to its place in the output's storage.
     pub(super) fn run(&self, product: Product<'_>, output: &mut [f32], panels: &mut Panels<'_>) {
         let Product { rows, inner, columns, .. } = product;
         let is_large = |values: &Values<'_>, elements: usize| {
             matches!(values, Values::F16(_)) && elements > PANEL
         };
-        // The longer side is cut, so that panels are not narrow.
+        // Cut the longer side, so that panels are not narrow.
         let cut = if is_large(&self.a, rows * inner) {
             if rows >= inner { Cut::Rows(PANEL / inner) } else { Cut::Inner(PANEL / rows) }
         } else if is_large(&self.b, inner * columns) {
@@ -68,7 +68,7 @@ impl<'a> Multiplication<'a> {
         cut.pieces(product, |piece| self.run(piece, output, panels));
     }
 
-    /// A product whose factors fit the panels.
+    /// Computes a product whose factors fit into the panels.
     fn multiply(&self, product: Product<'_>, output: &mut [f32], panels: &mut Panels<'_>) {
         let Product { rows, inner, columns, .. } = product;
         let [a, b] = panels;
@@ -80,7 +80,7 @@ impl<'a> Multiplication<'a> {
         if self.apart { factors.multiply_apart(output) } else { factors.multiply(output) }
     }
 
-    /// A factor as f32: as it is, or in a panel.
+    /// A factor as f32: unchanged, or widened into a panel.
     fn widened<'b>(
         &self,
         values: Values<'b>,
@@ -107,7 +107,7 @@ impl<'a> Multiplication<'a> {
     }
 }
 
-/// Rows from the first on.
+/// Widens rows, starting at row `first`.
 fn widen_rows<'a>(
     first: usize,
     columns: usize,

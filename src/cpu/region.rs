@@ -1,4 +1,4 @@
-//! The memory that elements lie in.
+//! The memory that holds elements.
 
 use std::ops::{Deref, DerefMut};
 
@@ -7,14 +7,14 @@ use memmap2::{Advice, MmapMut};
 
 use crate::error::{Error, Result};
 
-/// The bytes of a line of the processor's caches: vectors that begin with one never lie in two.
+/// The number of bytes in a cache line: vectors that begin at one never straddle two.
 const LINE: usize = 64;
 
-/// The bytes of a huge page.
+/// The number of bytes in a huge page.
 #[cfg(target_os = "linux")]
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Zeros at first. The first one begins with a line.
+/// Memory that is zero at first, and starts at a cache line.
 pub(crate) struct Region {
     memory: Memory,
     start: usize,
@@ -23,8 +23,9 @@ pub(crate) struct Region {
 
 enum Memory {
     Heap(Vec<f32>),
-    /// Most of it in huge pages: big tensors are read and written in a fifth less time, as hardly any
-    /// address has to be looked up, and are first touched by the threads that write them.
+    /// Mostly huge pages. Large tensors are read and written in a fifth less time, because hardly
+    /// any address has to be looked up, and the threads that write the pages are the first to touch
+    /// them.
     #[cfg(target_os = "linux")]
     Pages(MmapMut),
 }
@@ -39,7 +40,7 @@ impl Region {
             let mapped = bytes.checked_add(HUGE_PAGE).ok_or_else(failed)?;
             let pages = MmapMut::map_anon(mapped).map_err(|_| failed())?;
             let offset = pages.as_ptr().align_offset(HUGE_PAGE).min(HUGE_PAGE);
-            // A kernel without huge pages gives small ones.
+            // A kernel without huge pages uses small ones.
             let _ = pages.advise_range(Advice::HugePage, offset, bytes / HUGE_PAGE * HUGE_PAGE);
             let start = offset / size_of::<f32>();
             return Ok(Self { memory: Memory::Pages(pages), start, length });

@@ -1,9 +1,9 @@
-//! The elements of rows that do not fill their last vector.
+//! The elements of rows that do not fill the last vector.
 
-/// The last N elements of rows: those that do not fill N are at their end.
+/// The last N elements of rows. Those that do not fill a vector of N are at their end.
 #[derive(Clone, Copy)]
 pub(super) struct Rest<const N: usize> {
-    /// All bits of the places that hold them.
+    /// All bits are set in the places of these elements.
     places: [u32; N],
 }
 
@@ -14,7 +14,7 @@ impl<const N: usize> Rest<N> {
         Self { places: std::array::from_fn(|i| if i >= others { u32::MAX } else { 0 }) }
     }
 
-    /// What the row has in these places, and in the others what is given.
+    /// The row's elements in these places, and `others` elsewhere.
     #[inline(always)]
     pub(super) fn choose(&self, row: &[f32; N], others: &[f32; N]) -> [f32; N] {
         let mut chosen = *others;

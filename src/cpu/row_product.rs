@@ -1,4 +1,4 @@
-//! Products of the Jacobians of row-wise activations with vectors.
+//! Products of vectors and the Jacobians of row-wise activations.
 
 use std::ops::RangeInclusive;
 
@@ -14,30 +14,33 @@ use wgrad_formula::formulas::activations::RowTotals;
 /// The widths of rows that are too short to be spread over all lanes.
 const WIDTHS: RangeInclusive<usize> = FEW..=255;
 
-/// The width from which such a row is worked at by elements: a loop over so many vectors would become one over
-/// their first elements, one over their second ones and so on.
+/// From this width on, short rows are processed by elements. In a loop over that many vectors, the
+/// compiler would instead vectorise over their first elements, then their second elements, and so
+/// on.
 const LONG: usize = 8 * FEW;
 
-/// What becomes of an output y and an element of the vector, with sums over their row.
+/// A function of an output y, an element of the vector, and sums over their row.
 ///
-/// Where the formula `SHIFTS`, the vector is taken relative to its element at an output that outweighs all
-/// others, so that no 1 − p is taken from a p that was rounded to 1. Rows without such an output need no pass
-/// but that of the sum, and are computed alike beside rows with one.
+/// If the formula `SHIFTS`, the vector is taken relative to its element at the output that
+/// outweighs all others, so that 1 − p is never computed from a p that was rounded to 1. Rows
+/// without such an output need no other pass than the sum, and give the same results beside rows
+/// with such an output.
 pub(super) trait ProductFormula: Sync {
     const SHIFTS: bool;
-    /// The sum is divided by the number of outputs that are positive.
+    /// Whether the sum is divided by the number of positive outputs.
     const PROJECTS: bool;
-    /// An output without a part in the sums.
+    /// An output that has no effect on the sums.
     const NOTHING: f32;
 
     /// Whether an output has more weight in the sum than all others together.
     fn outweighs(&self, y: f32) -> bool;
 
-    /// What is added up. Where the formula does not shift, an output that outweighs all others is left out.
+    /// The term of the sum. If the formula does not shift, an output that outweighs all others is
+    /// left out.
     fn term(&self, y: f32, v: f32) -> f32;
 
-    /// What the sum stands for, with the output that outweighs all others and the vector's element there, or
-    /// zeros.
+    /// The totals that belong to the sum, given the output that outweighs all others and the
+    /// vector's element there, or zeros.
     fn totals(&self, total: f32, y: f32, v: f32) -> RowTotals<f32>;
 
     fn element(&self, y: f32, v: f32, totals: RowTotals<f32>) -> f32;
@@ -48,7 +51,7 @@ pub(super) struct ProductKernel<F> {
     pub(super) slope: f32,
 }
 
-/// A vector relative to a number, times a power of two where that keeps it finite.
+/// A vector relative to a number, scaled by a power of two if that keeps it finite.
 #[derive(Clone, Copy)]
 struct Shift {
     scale: f32,
@@ -58,8 +61,8 @@ struct Shift {
 impl Shift {
     const NONE: Self = Self { scale: 1.0, origin: 0.0 };
 
-    /// Numbers below have differences that do not overflow; what is lost of a number that is small enough to
-    /// be lost next to one above is nothing.
+    /// Differences of numbers below this do not overflow. What scaling loses of a small number
+    /// would be lost anyway next to a number above this.
     const LARGE: f32 = 1.267_650_6e30;
 
     #[inline(always)]
@@ -78,7 +81,7 @@ impl Shift {
         self.scale * value - self.origin
     }
 
-    /// The shift and the total again, so that elements less the total do not overflow.
+    /// Rescales the shift and the total, so that elements minus the total do not overflow.
     #[inline(always)]
     fn beside(self, total: f32) -> (Self, f32) {
         let scale = if self.scale == 1.0 { Self::scale_for(total) } else { 1.0 };
@@ -86,7 +89,7 @@ impl Shift {
     }
 }
 
-/// What there is of several rows.
+/// The data of several rows.
 struct RowSet<const N: usize> {
     scale: [f32; N],
     origin: [f32; N],
@@ -127,7 +130,7 @@ impl<const N: usize> RowSet<N> {
     }
 }
 
-/// What the elements of a row are computed with.
+/// The data from which the elements of a row are computed.
 #[derive(Clone, Copy)]
 struct Row {
     shift: Shift,
@@ -136,7 +139,7 @@ struct Row {
 }
 
 impl<F: ProductFormula> ProductKernel<F> {
-    /// The product for each line.
+    /// Computes the product for each line.
     pub(super) fn over(
         &self,
         output: &mut [f32],
@@ -154,8 +157,8 @@ impl<F: ProductFormula> ProductKernel<F> {
         }
     }
 
-    /// Whether rows with these greatest outputs and sums can do without more: none has an output that
-    /// outweighs all others, and no element less a total overflows.
+    /// Whether rows with these greatest outputs and these sums need no special treatment: no output
+    /// outweighs all others, and no element minus a total overflows.
     #[inline(always)]
     fn are_plain<const N: usize, const M: usize>(
         &self,
@@ -174,13 +177,14 @@ impl<F: ProductFormula> ProductKernel<F> {
         !any
     }
 
-    /// All bits where the output outweighs all others: a choice becomes branches in loops over a few elements.
+    /// All bits set if the output outweighs all others. In loops over a few elements, a choice
+    /// would become branches.
     #[inline(always)]
     fn outweighing(&self, y: f32) -> u32 {
         u32::from(self.formula.outweighs(y)).wrapping_neg()
     }
 
-    /// The value where the output outweighs all others, else 0.
+    /// The value if the output outweighs all others, else 0.
     #[inline(always)]
     fn where_outweighing(&self, y: f32, value: f32) -> f32 {
         f32::from_bits(value.to_bits() & self.outweighing(y))
@@ -203,7 +207,7 @@ impl<F: ProductFormula> ProductKernel<F> {
         }
     }
 
-    /// What a row's elements are computed with, from the sum.
+    /// The data of a row, from its sum.
     #[inline(always)]
     fn row(&self, apart: Apart, shift: Shift, total: f32) -> Row {
         let (shift, total) = if F::SHIFTS { shift.beside(total) } else { (shift, total) };
@@ -211,13 +215,14 @@ impl<F: ProductFormula> ProductKernel<F> {
         Row { shift, slope: self.slope / shift.scale, totals }
     }
 
-    /// The same for a row without an output that outweighs all others.
+    /// The data of a row without an output that outweighs all others.
     #[inline(always)]
     fn plain_row(&self, total: f32) -> Row {
         Row { shift: Shift::NONE, slope: self.slope, totals: RowTotals::of(total) }
     }
 
-    /// The same for a row that is projected: relative to its mean, with what the rounding took from that.
+    /// The data of a projected row, relative to its mean, including the part of the mean that
+    /// rounding removed.
     #[inline(always)]
     fn projected_row(&self, mean: f64) -> Row {
         let shift = Shift::to(mean as f32);
@@ -225,7 +230,7 @@ impl<F: ProductFormula> ProductKernel<F> {
         Row { shift, slope: self.slope / shift.scale, totals: RowTotals::of(total as f32) }
     }
 
-    /// An element of a row; of a `PLAIN` one from its total alone.
+    /// An element of a row; the element of a `PLAIN` row depends only on the row's total.
     #[inline(always)]
     fn element<const PLAIN: bool>(&self, y: f32, v: f32, row: Row) -> f32 {
         if PLAIN {
@@ -243,7 +248,7 @@ struct Apart {
     vector: f32,
 }
 
-/// Sets each output to f(x, y), with an f for each lane; NaN in lines that hold it.
+/// Sets each output to f(x, y), with a separate f for each lane; lines that contain NaN become NaN.
 #[inline(always)]
 fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
     inputs: [[&[Lanes]; 2]; 2],
@@ -254,7 +259,7 @@ fn combine<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
     let [x, y] = inputs;
     for ((output, x), y) in [&mut *first, &mut *last].into_iter().zip(x).zip(y) {
         if ACROSS {
-            // One for all.
+            // One f serves all lanes.
             let f = f(0);
             let elements = x.as_flattened().iter().zip(y.as_flattened());
             for (output, (&x, &y)) in output.as_flattened_mut().iter_mut().zip(elements) {
@@ -285,7 +290,7 @@ impl<F: ProductFormula> Kernel<2> for ProductKernel<F> {
         [F::NOTHING, 0.0]
     }
 
-    /// Whatever the line is, an excluded element is a constant.
+    /// An excluded element is a constant, whatever the line is.
     fn excluded(&self) -> Option<f32> {
         Some(0.0)
     }
@@ -317,7 +322,8 @@ impl<F: ProductFormula> Kernel<2> for ProductKernel<F> {
 }
 
 impl<F: ProductFormula> ProductKernel<F> {
-    /// Adds up the terms of lines, and finds the greatest outputs of the lanes where nothing is known of them.
+    /// Adds up the terms of lines. If nothing is known of them (`PLAIN`), also finds the greatest
+    /// outputs of the lanes.
     #[inline(always)]
     fn sums<const ACROSS: bool, const PLAIN: bool>(
         &self,
@@ -329,7 +335,7 @@ impl<F: ProductFormula> ProductKernel<F> {
         for (y, v) in y.into_iter().zip(vector) {
             let term =
                 |i: usize, lane: usize| self.term::<PLAIN>(y[i][lane], v[i][lane], shift(lane));
-            // As by `add`, with the greatest outputs along the way.
+            // This adds like `add`, and finds the greatest outputs on the way.
             let pairs = if ACROSS { y.len() / 2 } else { 0 };
             for i in 0..pairs {
                 let (first, second) = (2 * i, 2 * i + 1);
@@ -353,7 +359,7 @@ impl<F: ProductFormula> ProductKernel<F> {
         totals
     }
 
-    /// What lines are computed with that are projected.
+    /// The data of lines that are projected.
     #[inline(always)]
     fn projected_rows<const ACROSS: bool>(
         &self,
@@ -375,7 +381,7 @@ impl<F: ProductFormula> ProductKernel<F> {
         rows
     }
 
-    /// What lines are computed with where one of the greatest outputs outweighs all others.
+    /// The data of lines, if one of the greatest outputs outweighs all others.
     #[inline(always)]
     fn rows<const ACROSS: bool>(
         &self,
@@ -416,7 +422,8 @@ impl<F: ProductFormula> ProductKernel<F> {
         rows
     }
 
-    /// The output that outweighs all others of a line across the lanes, in the lane where it is the greatest.
+    /// Finds the output that outweighs all others in a line across the lanes, in the lane where it
+    /// is the greatest.
     #[inline(always)]
     fn find(&self, [y, vector]: [[&[Lanes]; 2]; 2], greatest: &Lanes) -> Apart {
         let Some(lane) = greatest.iter().position(|y| self.formula.outweighs(*y)) else {
@@ -438,7 +445,7 @@ fn greater(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
-/// The product for short rows, `BY_ELEMENTS` or by vectors.
+/// The product for short rows, processed `BY_ELEMENTS` or by vectors.
 struct ShortProduct<'a, K, const BY_ELEMENTS: bool>(&'a K);
 
 impl<F: ProductFormula, const BY_ELEMENTS: bool> ShortKernel<2>
@@ -449,7 +456,7 @@ impl<F: ProductFormula, const BY_ELEMENTS: bool> ShortKernel<2>
     #[inline(always)]
     fn run_group(&self, rows: Rows, [y, vector]: [&[f32]; 2], output: &mut [f32], (): &mut ()) {
         let count = output.len() / rows.width;
-        // Short rows are not projected.
+        // Short rows are never projected.
         let (mut greatest, mut sums) = ([f32::NEG_INFINITY; FEW], [RowSum::ZERO; GROUP]);
         for (n, sum) in sums.iter_mut().enumerate().take(count) {
             let inputs = [rows.row(y, n), rows.row(vector, n)];
@@ -473,11 +480,11 @@ impl<F: ProductFormula, const BY_ELEMENTS: bool> ShortKernel<2>
 }
 
 impl<F: ProductFormula> ProductKernel<F> {
-    /// What rows are computed with where an output may outweigh all others.
+    /// The data of rows in which an output may outweigh all others.
     #[inline(always)]
     fn short_rows(&self, rows: Rows, count: usize, [y, v]: [&[f32]; 2]) -> RowSet<GROUP> {
         let vectors = self.outweighing_of_rows(rows, count, y, v);
-        // Where the kernel shifts, nothing depends on the output itself.
+        // If the kernel shifts, nothing depends on the output itself.
         let outputs = if F::SHIFTS { vectors } else { self.outweighing_of_rows(rows, count, y, y) };
         let apart = |n: usize| Apart { output: outputs[n], vector: vectors[n] };
         let (mut scale, mut origin) = ([0.0; GROUP], [0.0; GROUP]);
@@ -498,7 +505,7 @@ impl<F: ProductFormula> ProductKernel<F> {
         set
     }
 
-    /// The value of each of some rows where its output outweighs all others, or 0.
+    /// For each of several rows, the value at the output that outweighs all others, or 0.
     #[inline(always)]
     fn outweighing_of_rows(
         &self,
@@ -580,7 +587,7 @@ impl<F: ProductFormula> ProductKernel<F> {
         terms
     }
 
-    /// Sets the outputs of a row; NaN where it holds one.
+    /// Sets the outputs of a row; all become NaN if the row contains NaN.
     #[inline(always)]
     fn combine_row<const BY_ELEMENTS: bool, const PLAIN: bool>(
         &self,
@@ -610,7 +617,7 @@ impl<F: ProductFormula> ProductKernel<F> {
         }
     }
 
-    /// Sets a few outputs; whether there is a NaN.
+    /// Sets a few outputs, and returns whether there is a NaN.
     #[inline(always)]
     fn combine_few<const PLAIN: bool>(&self, output: &mut Few, y: &Few, v: &Few, row: Row) -> bool {
         let mut any_nan = false;

@@ -54,13 +54,13 @@ impl<'a> Call<'a> {
 }
 
 impl Temperature {
-    /// e^((z − m) / T) for what was prescaled.
+    /// e^((z − m) / T) for prescaled z and m.
     #[inline(always)]
     fn exponential<const SCALED: bool>(self, z: f32, m: f32) -> f32 {
         exp_difference(if SCALED { self.difference::<true>(z, m) } else { finite_difference(z, m) })
     }
 
-    /// (z − m) / T for what was prescaled.
+    /// (z − m) / T for prescaled z and m.
     #[inline(always)]
     fn difference<const SCALED: bool>(self, z: f32, m: f32) -> Sum<f32> {
         let d = difference(z, m);
@@ -73,8 +73,8 @@ impl Temperature {
     }
 }
 
-/// Which lines have NaN in these values. They are not filled here: a maximum that is lent is no longer held
-/// in registers.
+/// The lines that have NaN in these values. The lines are not overwritten here: a maximum that is
+/// passed by reference is no longer kept in registers.
 #[inline(always)]
 pub(super) fn undefined<'a, const ACROSS: bool>(
     values: impl Iterator<Item = &'a Lanes>,
@@ -90,13 +90,13 @@ pub(super) fn undefined<'a, const ACROSS: bool>(
     undefined
 }
 
-/// The greatest element of each line: NaN where one is NaN, −∞ where there is none.
+/// The greatest element of each line: NaN if one is NaN, −∞ if there is none.
 #[inline(always)]
 fn maximum<const ACROSS: bool>(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) -> Lanes {
     let greater = |a: f32, b: f32| if a > b { a } else { b };
     let (mut greatest, mut any_nan) = ([f32::NEG_INFINITY; LANES], false);
     for z in z {
-        // Several at once: what is kept of all lanes is in memory.
+        // Process several at a time, because the values that are kept for all lanes are in memory.
         let (quads, rest) = z.as_chunks::<4>();
         for quad in quads {
             for lane in 0..LANES {
@@ -123,7 +123,7 @@ fn maximum<const ACROSS: bool>(z: [&[Lanes]; 2], argument: impl Fn(f32) -> f32) 
     greatest
 }
 
-/// Sets each y to f(z, y), with an f for each lane.
+/// Sets each y to f(z, y), with a separate f for each lane.
 #[inline(always)]
 fn update<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
     z: [&[Lanes]; 2],
@@ -132,7 +132,7 @@ fn update<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
 ) {
     for (y, z) in y.into_iter().zip(z) {
         if ACROSS {
-            // One for all.
+            // One f serves all lanes.
             let f = f(0);
             let elements = y.as_flattened_mut().iter_mut().zip(z.as_flattened());
             elements.for_each(|(y, z)| *y = f(*z, *y));
@@ -146,15 +146,16 @@ fn update<const ACROSS: bool, F: Fn(f32, f32) -> f32>(
     }
 }
 
-/// Adds so many terms of each lane to its total.
+/// Adds this number of terms in each lane to the lane's total.
 #[inline(always)]
 fn add<const ACROSS: bool>(
     totals: &mut Totals<ACROSS>,
     terms: usize,
     term: impl Fn(usize, usize) -> f32,
 ) {
-    // Neighbours of a line that is across the lanes are added first: half as many conversions. One that
-    // is in a lane has all its terms there, of which none should be rounded away.
+    // In a line across the lanes, neighbours are added first, which halves the number of
+    // conversions. A line in one lane has all its terms there, and none of them should be rounded
+    // away.
     let pairs = if ACROSS { terms / 2 } else { 0 };
     for i in 0..pairs {
         totals.add(|lane| term(2 * i, lane) + term(2 * i + 1, lane));
@@ -164,22 +165,22 @@ fn add<const ACROSS: bool>(
     }
 }
 
-/// What lines add up to, relative to their greatest elements: a line in each lane, or the same line in
-/// all.
+/// The sums of lines, relative to their greatest elements: one line in each lane, or the same line
+/// in all lanes.
 pub(super) struct Statistics {
-    /// Not finite for a line with NaN or +∞, or with nothing but −∞.
+    /// Not finite for a line that contains NaN or +∞, or only −∞.
     pub(super) maximum: Lanes,
-    /// Σ e^d_j with the differences d_j = (z_j − maximum) / T, less the 1 of the maximum itself: small
-    /// where one element dominates.
+    /// Σ e^d_j with the differences d_j = (z_j − maximum) / T, minus the 1 of the maximum itself.
+    /// It is small if one element dominates.
     pub(super) rest: Lanes,
-    /// 1 / Σ e^d_j, rounded, and what the rounding took.
+    /// 1 / Σ e^d_j, rounded; `inverse_lost` is the part that rounding removed.
     pub(super) inverse: Lanes,
     pub(super) inverse_lost: Lanes,
 }
 
 impl Statistics {
-    /// Of lines in two parts. The exponentials of the elements, relative to the greatest, are left in
-    /// the output. Small sums less 1 have all their digits where they are asked for `APART`.
+    /// The statistics of lines in two parts. The exponentials of the elements, relative to the
+    /// greatest, are left in the output. With `APART`, small sums minus 1 keep all their digits.
     #[inline(always)]
     pub(super) fn of<const SCALED: bool, const APART: bool, const ACROSS: bool>(
         z: [&[Lanes]; 2],
@@ -196,14 +197,14 @@ impl Statistics {
         let [first, last] = exponentials;
         update::<ACROSS, _>(z, [&mut *first, &mut *last], exponential);
         for e in [&*first, &*last] {
-            // A tie's exponential is 1. Where another one is rounded to 1, it counts as much.
+            // The exponential of a tie is 1. Another one that is rounded to 1 counts the same.
             let term = |i: usize, lane: usize| match e[i][lane] {
                 e if APART && e == 1.0 => 0.0,
                 e => e,
             };
             add(&mut totals, e.len(), term);
             if APART && ACROSS {
-                // Counted in whole numbers, which vectors add up in any order.
+                // Count in whole numbers, which vectors can add up in any order.
                 let mut count = 0;
                 for e in e.as_flattened() {
                     count += u32::from(*e == 1.0);
@@ -219,7 +220,7 @@ impl Statistics {
         }
         let zero = [0.0; LANES];
         let mut found = Self { maximum, rest: zero, inverse: zero, inverse_lost: zero };
-        // What is the same in all lanes is computed once.
+        // Values that are the same in all lanes are computed once.
         for (lane, ties) in ties.iter().enumerate().take(lines(ACROSS)) {
             let rest = totals.of_lane(lane) + f64::from(ties - 1.0);
             let inverse = inverse(rest);
@@ -233,7 +234,7 @@ impl Statistics {
         found
     }
 
-    /// Of one line.
+    /// The statistics of one line.
     #[inline(always)]
     pub(super) fn of_line(z: &[f32], exponentials: &mut [Lanes]) -> Self {
         let (whole, rest) = z.as_chunks::<LANES>();
@@ -245,7 +246,7 @@ impl Statistics {
     }
 }
 
-/// The inverse of 1 + rest, rounded, and what the rounding took.
+/// The inverse of 1 + rest, rounded, and the part that rounding removed.
 #[inline(always)]
 pub(super) fn inverse(rest: f64) -> Sum<f32> {
     let inverse = 1.0 / (1.0 + rest);
@@ -253,15 +254,16 @@ pub(super) fn inverse(rest: f64) -> Sum<f32> {
     Sum { high, low: (inverse - f64::from(high)) as f32 }
 }
 
-/// What the outputs of a row follow from.
+/// The data from which the outputs of a row are computed.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
-    /// What the differences of its elements are taken to, and what the rounding took from it.
+    /// The number from which the differences of the elements are taken, with the part that rounding
+    /// removed.
     origin: Sum<f32>,
     statistics: RowStatistics<f32>,
 }
 
-/// The same of several rows.
+/// The data of several rows.
 pub(super) struct RowSet<const N: usize> {
     origin: [f32; N],
     origin_lost: [f32; N],
@@ -309,8 +311,9 @@ impl<const N: usize> RowSet<N> {
     }
 }
 
-/// The thresholds of the lines' differences to their greatest elements. Michelot's iteration in the form
-/// of Newton's method: shaders/kernels/row_statistics.wgsl tells how it goes, and why so few rounds do.
+/// The thresholds for the differences of lines to their greatest elements. This is Michelot's
+/// iteration in the form of Newton's method; shaders/kernels/row_statistics.wgsl explains it, and
+/// why so few rounds suffice.
 #[inline(always)]
 fn threshold<const ACROSS: bool>(
     z: [&[Lanes]; 2],
@@ -320,7 +323,7 @@ fn threshold<const ACROSS: bool>(
     let (mut threshold, mut step) = ([-1.0f32; LANES], [0.0f32; LANES]);
     let mut support = [f32::INFINITY; LANES];
     for _ in 0..ROUNDS {
-        // A line whose support does not shrink any more stays as it is.
+        // A line whose support no longer shrinks keeps its threshold.
         for lane in 0..LANES {
             threshold[lane] += if support[lane] > 0.0 { step[lane] } else { 0.0 };
         }
@@ -418,11 +421,12 @@ impl<F: Rowwise<f32>, const SCALED: bool> Kernel<1> for ForwardKernel<F, SCALED>
 }
 
 impl<F: Rowwise<f32>, const SCALED: bool> ForwardKernel<F, SCALED> {
-    /// z − (maximum + log_sum) takes two operations, where (z − maximum) − log_sum takes eight to be as accurate:
-    /// the sum in brackets is found once for a row, with what its rounding takes.
+    /// z − (maximum + log_sum) takes two operations, while (z − maximum) − log_sum needs eight to
+    /// be as accurate: the sum in brackets is computed once per row, with the part that its
+    /// rounding removes.
     const HAS_LOGARITHM_IN_ORIGIN: bool = F::TAKES_LOGARITHM && !SCALED;
 
-    /// The outputs of each line.
+    /// Computes the outputs of each line.
     fn over(&self, y: &mut [f32], z: &[f32], lines: Lines, mask: Option<&[f32]>) {
         if !F::PROJECTS && are_short(lines, short_forward::WIDTHS) && mask.is_none() {
             over_short_rows(self, y, [z], lines.width);
@@ -431,7 +435,7 @@ impl<F: Rowwise<f32>, const SCALED: bool> ForwardKernel<F, SCALED> {
         }
     }
 
-    /// What takes the place of z, prescaled.
+    /// The argument that takes the place of z, prescaled.
     #[inline(always)]
     pub(super) fn argument(&self, z: f32) -> f32 {
         let z = self.formula.argument(z);
@@ -444,8 +448,8 @@ impl<F: Rowwise<f32>, const SCALED: bool> ForwardKernel<F, SCALED> {
         self.temperature.exponential::<SCALED>(self.argument(z), maximum)
     }
 
-    /// A row from what [`Statistics`] hold of it. Where its maximum is not finite, all that its outputs
-    /// are multiplied with or added to is NaN, so that they are.
+    /// The data of a row, from its [`Statistics`]. If the maximum is not finite, every value that
+    /// the outputs are multiplied by, or that is added to them, is NaN, so the outputs are NaN too.
     #[inline(always)]
     pub(super) fn row(&self, maximum: f32, rest: f32, inverse: Sum<f32>) -> Row {
         let or_nan = |value| if maximum.is_finite() { value } else { f32::NAN };
@@ -493,7 +497,8 @@ impl RowwiseVisitor<f32> for Product<'_> {
         let Self { call: Call { call, mask }, product, y, vector, output } = self;
         let RowCall { lines, temperature, .. } = call;
         let slope = temperature.slope;
-        // The Jacobian of an activation that takes no logarithm is symmetric: the products are the same.
+        // The Jacobian of an activation that takes no logarithm is symmetric, so both products are
+        // the same.
         if F::TAKES_LOGARITHM && product == RowProduct::Jvp {
             let kernel = ProductKernel { formula: JvpProduct(formula), slope };
             return kernel.over(output, [y, vector], lines, mask);
@@ -503,7 +508,7 @@ impl RowwiseVisitor<f32> for Product<'_> {
     }
 }
 
-/// The product of the transposed Jacobian.
+/// The product with the transposed Jacobian.
 struct BackwardProduct<F>(F);
 
 impl<F: Rowwise<f32>> ProductFormula for BackwardProduct<F> {
@@ -518,7 +523,7 @@ impl<F: Rowwise<f32>> ProductFormula for BackwardProduct<F> {
 
     #[inline(always)]
     fn term(&self, y: f32, dy: f32) -> f32 {
-        // Of an output that is not left out.
+        // The term of an output that is not left out.
         self.0.backward_term(if F::SHIFTS_BACKWARD { y } else { Self::NOTHING }, dy)
     }
 
@@ -533,7 +538,8 @@ impl<F: Rowwise<f32>> ProductFormula for BackwardProduct<F> {
     }
 }
 
-/// The product of the Jacobian of an activation that takes a logarithm, from the powers of its outputs.
+/// The product with the Jacobian of an activation that takes a logarithm, from the exponentials of
+/// its outputs.
 struct JvpProduct<F>(F);
 
 impl<F: Rowwise<f32>> ProductFormula for JvpProduct<F> {

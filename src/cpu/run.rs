@@ -1,4 +1,4 @@
-//! The operations on the CPU: which function computes which.
+//! The operations on the CPU, and the functions that compute them.
 
 use super::cell::{Block, OnCpu, Snapshot, Writing};
 use super::halves::{self, Held, ValuesMut, map_rows};
@@ -13,7 +13,7 @@ use crate::backend::{
 use crate::dtype::DType;
 use crate::error::Result;
 
-/// Whether the operation is computed as it is.
+/// Whether the operation can be computed as it is.
 pub(super) fn supports(op: &Op<'_>) -> bool {
     match op {
         OpOf::RowForward { call, y, .. } | OpOf::RowProduct { call, y, .. } => {
@@ -101,22 +101,22 @@ fn read_mask(call: RowCall<'_>) -> Result<Option<Snapshot>> {
     call.mask.map(|mask| read(mask.storage)).transpose()
 }
 
-/// An output that may not be wanted, to be written whole.
+/// An output to be overwritten completely, if it is wanted.
 fn new_elements(storage: Option<&Storage>) -> Result<Option<Writing<'_>>> {
     storage.map(|storage| storage.cpu()?.new_elements()).transpose()
 }
 
-/// An output that may not be wanted, to be changed, and that only this operation knows of.
+/// An output to be changed, if it is wanted. Only this operation may know of it.
 fn own_elements(storage: Option<&Storage>) -> Result<Option<Writing<'_>>> {
     storage.map(|storage| storage.cpu()?.own_elements()).transpose()
 }
 
-/// The elements of an output; none if it is not wanted.
+/// The elements of an output; empty if it is not wanted.
 fn slice<'a>(elements: &'a mut Option<Writing<'_>>) -> &'a mut [f32] {
     elements.as_deref_mut().unwrap_or_default()
 }
 
-/// Changes what an output holds if something is added to it, else overwrites it.
+/// Changes an output in place if it accumulates, otherwise overwrites it.
 fn change(storage: &Storage, accumulate: bool, write: impl FnOnce(&mut [f32])) -> Result<()> {
     let cell = storage.cpu()?;
     if accumulate { cell.modify(write) } else { cell.overwrite(write) }
@@ -172,7 +172,7 @@ fn strided<'a>(
     Some(loss::Strided { values, row, column })
 }
 
-/// The targets of a loss call and what goes with them, held for as long as it runs.
+/// The targets of a loss call, with their weights and options, held while the call runs.
 struct HeldTargets<'a> {
     call: LossCall<'a>,
     values: Snapshot,
@@ -214,10 +214,10 @@ impl<'a> HeldTargets<'a> {
         }
     }
 
-    /// The scale of the reduction.
+    /// The scale that the reduction applies.
     fn scale(&self) -> f32 {
         let divisor = self.divisor.as_deref().and_then(|divisor| divisor.first());
-        // Nothing can be said of a mean over no weight, whatever there is to add up.
+        // A mean over a total weight of 0 is undefined, whatever the terms are.
         divisor.map_or(self.call.scale, |&divisor| match divisor {
             0.0 => f32::NAN,
             divisor => self.call.scale / divisor,
@@ -379,7 +379,7 @@ fn multiply(backend: &CpuBackend, &product: &Product<'_>) -> Result<()> {
     if accumulate {
         cell.modify(run)
     } else if cell.elements() > rows * columns {
-        // Only an operation that made the output itself writes a part of it.
+        // An operation that writes only a part of an output has made the output itself.
         cell.rewrite(run)
     } else {
         cell.overwrite(run)

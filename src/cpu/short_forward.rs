@@ -1,4 +1,5 @@
-//! The forward pass of row-wise activations over rows that are too short to be spread over all lanes.
+//! The forward pass of row-wise activations, for rows that are too short to be spread over all
+//! lanes.
 
 use std::ops::RangeInclusive;
 
@@ -6,18 +7,18 @@ use super::rowwise::{ForwardKernel, Row, RowSet, inverse};
 use super::short_rows::{FEW, Few, GROUP, RowSum, Rows, ShortKernel, fold_rows, parts};
 use wgrad_formula::formulas::Rowwise;
 
-/// The widths of rows for which this is the fastest way.
+/// The widths of rows for which this code is the fastest.
 pub(super) const WIDTHS: RangeInclusive<usize> = 24..=255;
 
-/// Where what a sum has beyond its greatest term, 1, is less, it has too few digits.
+/// A sum whose part beyond its greatest term, 1, is smaller than this has too few digits.
 const FEW_DIGITS: f64 = 1.0 / 16384.0;
 
-/// The vectors of a group's rows, and after those of each row its exponentials.
+/// The vectors of a group's rows; each row's vectors are followed by its exponentials.
 #[derive(Default)]
 pub(super) struct Copies(Vec<Few>);
 
 impl<F: Rowwise<f32>, const SCALED: bool> ForwardKernel<F, SCALED> {
-    /// Copies the rows' vectors, and finds the greatest element of each: NaN where one is NaN.
+    /// Copies the rows' vectors, and finds the greatest element of each row: NaN if one is NaN.
     #[inline(always)]
     fn copy(&self, rows: Rows, z: &[f32], copies: &mut [Few]) -> [f32; GROUP] {
         let vectors = rows.vectors();
@@ -46,7 +47,7 @@ impl<F: Rowwise<f32>, const SCALED: bool> ForwardKernel<F, SCALED> {
         maxima
     }
 
-    /// What the exponentials of each row add up to, less the 1 of the greatest.
+    /// The sum of each row's exponentials, minus the 1 of the greatest.
     #[inline(always)]
     fn rests(rows: Rows, copies: &[Few]) -> [f64; GROUP] {
         let vectors = rows.vectors();
@@ -84,7 +85,8 @@ impl<F: Rowwise<f32>, const SCALED: bool> ShortKernel<1> for ForwardKernel<F, SC
         let copies = &mut copies.0;
         copies.resize(2 * vectors * GROUP, [0.0; FEW]);
         let maxima = self.copy(rows, z, copies);
-        // Loops over elements, here and below: ones over so few at a time would not become vectors.
+        // Loop over elements, here and below: loops over this few at a time would not be
+        // vectorised.
         for (copy, maximum) in copies.chunks_exact_mut(2 * vectors).zip(maxima) {
             let (z, e) = copy.split_at_mut(vectors);
             for (e, z) in e.as_flattened_mut().iter_mut().zip(z.as_flattened()) {
@@ -93,7 +95,8 @@ impl<F: Rowwise<f32>, const SCALED: bool> ShortKernel<1> for ForwardKernel<F, SC
         }
         let rests = Self::rests(rows, copies);
         let mut set = RowSet::<GROUP>::ZERO;
-        // As many as the group has, which the compiler must not know for the same reason.
+        // This is the number of rows in a group, which the compiler must not know for the same
+        // reason.
         for n in 0..GROUP.min(rows.width) {
             set.set(n, self.row(maxima[n], rests[n] as f32, inverse(rests[n])));
         }

@@ -1,4 +1,5 @@
-//! Contiguous rows that are too short to be spread over all lanes and long enough for vectors of their own.
+//! Contiguous rows that are too short to be spread over all lanes, and long enough for their own
+//! vectors.
 
 use std::ops::RangeInclusive;
 
@@ -8,22 +9,23 @@ use super::parallel::{over_pieces_of, stream_piece, vectorised};
 use super::rest::Rest;
 use crate::backend::Lines;
 
-/// The elements of a row that are worked at together.
+/// The number of elements of a row that are processed together.
 pub(super) const FEW: usize = 16;
 
 pub(super) type Few = [f32; FEW];
 
-/// The rows that are worked at together: what there is once for each row is computed for all of them at once.
+/// The number of rows that are processed together: values of which each row has one are computed
+/// for all of them at once.
 pub(super) const GROUP: usize = 16;
 
-/// Whether the lines are rows of one of these widths.
+/// Whether the lines are contiguous rows with one of these widths.
 pub(super) fn are_short(lines: Lines, widths: RangeInclusive<usize>) -> bool {
     lines.inner == 1 && widths.contains(&lines.width)
 }
 
-/// What is done to short rows, each by itself.
+/// An operation on short rows, each independent of the others.
 pub(super) trait ShortKernel<const N: usize>: Sync {
-    /// Memory that is kept from group to group.
+    /// Memory that is kept from one group to the next.
     type Scratch: Default;
 
     /// Computes up to [`GROUP`] rows.
@@ -72,8 +74,8 @@ impl<K: ShortKernel<N>, const N: usize> NullaryFnOnce for Task<'_, K, N> {
     }
 }
 
-/// How rows are cut into vectors. What does not fill the last one is taken from the row's end, together with
-/// elements that the one before has, too.
+/// The division of rows into vectors. If the last vector would not be full, it is taken from the
+/// end of the row, and shares elements with the vector before it.
 #[derive(Clone, Copy)]
 pub(super) struct Rows {
     pub(super) width: usize,
@@ -86,19 +88,19 @@ impl Rows {
         Self { width, rest: Rest::of_rows(width) }
     }
 
-    /// The vectors of a row.
+    /// The number of vectors in a row.
     #[inline(always)]
     pub(super) fn vectors(self) -> usize {
         self.width.div_ceil(FEW)
     }
 
-    /// The last of these vectors, where it shares elements with the one before.
+    /// The last of these vectors, if it shares elements with the one before.
     #[inline(always)]
     pub(super) fn last(self, vectors: &[Few]) -> Option<&Few> {
         vectors.get(self.width / FEW)
     }
 
-    /// The sum of what the function makes of these vectors.
+    /// The sum of the function's results for these vectors.
     #[inline(always)]
     pub(super) fn sum(self, vectors: &[Few], f: impl Fn(&Few) -> Few) -> RowSum {
         let mut sum = RowSum::ZERO;
@@ -109,27 +111,27 @@ impl Rows {
         sum
     }
 
-    /// A row of the group.
+    /// Row n of the group.
     #[inline(always)]
     pub(super) fn row(self, values: &[f32], n: usize) -> &[f32] {
         &values[n * self.width..(n + 1) * self.width]
     }
 
-    /// What the last vector has that no other has; elsewhere 0.
+    /// The elements of the last vector that no other vector has; 0 in the other places.
     #[inline(always)]
     pub(super) fn only_new(self, last: &Few) -> Few {
         self.rest.choose(last, &[0.0; FEW])
     }
 }
 
-/// The whole vectors of a row, and the last one where something is left.
+/// The whole vectors of a row, and the overlapping last one if elements remain.
 #[inline(always)]
 pub(super) fn parts(row: &[f32]) -> (&[Few], Option<&Few>) {
     let (whole, rest) = row.as_chunks();
     (whole, row.last_chunk().filter(|_| !rest.is_empty()))
 }
 
-/// The sum of a row, in parts.
+/// The sum of a row, in several parts.
 #[derive(Clone, Copy)]
 pub(super) struct RowSum([f64; FEW / 2]);
 
@@ -147,7 +149,7 @@ impl RowSum {
         self.0.iter().sum()
     }
 
-    /// The sums of rows: those of all their neighbours at a time, as vectors add them.
+    /// The sums of rows. Pairs of neighbours in all rows are added at a time, as vectors can do it.
     #[inline(always)]
     pub(super) fn totals(rows: &[Self; GROUP]) -> [f64; GROUP] {
         let eights = rows.map(|row| row.0);
@@ -155,13 +157,13 @@ impl RowSum {
     }
 }
 
-/// What becomes of the elements of each row, put together in pairs, the pairs in pairs and so on.
+/// Combines the elements of each row in pairs, then pairs of the results, and so on.
 #[inline(always)]
 pub(super) fn fold_rows(rows: &[Few; GROUP], f: impl Fn(f32, f32) -> f32 + Copy) -> [f32; GROUP] {
     fold_eights(&of_pairs::<_, { 8 * GROUP }>(rows.as_flattened(), f), f)
 }
 
-/// The same of eight elements of each row.
+/// Combines eight elements of each row in the same way.
 #[inline(always)]
 fn fold_eights<T: Copy + Default>(eights: &[T], f: impl Fn(T, T) -> T + Copy) -> [T; GROUP] {
     let fours = of_pairs::<_, { 4 * GROUP }>(eights, f);
@@ -182,7 +184,7 @@ fn of_pairs<T: Copy + Default, const N: usize>(values: &[T], f: impl Fn(T, T) ->
 mod tests {
     use super::*;
 
-    /// Adds what a row adds up to, to each of its elements. Whole numbers keep every sum exact.
+    /// Adds the row's sum to each of its elements. With whole numbers every sum is exact.
     struct PlusSum;
 
     impl ShortKernel<1> for PlusSum {

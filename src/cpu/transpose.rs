@@ -1,13 +1,14 @@
-//! Rows put side by side, one in each lane.
+//! Rows side by side, one in each lane.
 
 use super::parallel::{LANES, Lanes};
 
 /// Memory for the steps of a transposition.
 ///
-/// The index of an element of LANES rows of one width is its row's number followed by its column's. To
-/// interleave the halves of all elements moves the first bit of the row's number to the end; when all of
-/// them have been moved, the column's number comes first. Deinterleaving takes the way back. Either compiles to
-/// shuffles of vectors, where moves of elements to their places would be moves of single ones.
+/// The index of an element, among LANES rows of the same width, consists of the row's number
+/// followed by the column's. Interleaving the two halves of all elements moves the first bit of the
+/// row's number to the end; when all its bits have been moved, the column's number comes first.
+/// Deinterleaving reverses this. Both compile to vector shuffles, while moving the elements
+/// directly would be single moves.
 #[derive(Default)]
 pub(super) struct Transposition {
     rows: Vec<f32>,
@@ -15,8 +16,9 @@ pub(super) struct Transposition {
 }
 
 impl Transposition {
-    /// Sets tile[i][lane] to element i of the row with the lane's number. There may be fewer rows than lanes:
-    /// the other lanes are filled. The rows are copied and changed first where that is asked for.
+    /// Sets tile[i][lane] to element i of the row whose number is the lane's. If there are fewer
+    /// rows than lanes, the other lanes get the filler. If `change` is given, it is applied to a
+    /// copy of the rows first.
     #[inline(always)]
     pub(super) fn rows_to_lanes(
         &mut self,
@@ -25,7 +27,7 @@ impl Transposition {
         change: Option<impl FnOnce(&mut [f32])>,
         tile: &mut [Lanes],
     ) {
-        // Two bits a step.
+        // Each step moves two bits.
         const { assert!(LANES == 1 << 6) };
         let tile = tile.as_flattened_mut();
         self.rows.resize(tile.len(), 0.0);
@@ -45,10 +47,10 @@ impl Transposition {
         interleave(&self.rows, tile);
     }
 
-    /// The way back, for as many rows as there are.
+    /// The inverse, for as many rows as the output has.
     #[inline(always)]
     pub(super) fn lanes_to_rows(&mut self, tile: &[Lanes], output: &mut [f32]) {
-        // One bit a step.
+        // Each step moves one bit.
         const { assert!(LANES == 1 << 6) };
         let tile = tile.as_flattened();
         self.rows.resize(tile.len(), 0.0);
@@ -68,7 +70,7 @@ impl Transposition {
     }
 }
 
-/// The quarters of the input, element by element in turn.
+/// Interleaves the four quarters of the input, element by element.
 #[inline(always)]
 fn interleave(from: &[f32], to: &mut [f32]) {
     let part = from.len() / 4;
@@ -77,7 +79,7 @@ fn interleave(from: &[f32], to: &mut [f32]) {
     let (c, d) = rest.split_at(part);
     let (d, to) = (&d[..part], &mut to.as_chunks_mut::<4>().0[..part]);
     for i in 0..part {
-        // Written one by one: a whole array is not vectorised.
+        // Write the elements one by one, because assigning a whole array is not vectorised.
         to[i][0] = a[i];
         to[i][1] = b[i];
         to[i][2] = c[i];
@@ -85,7 +87,7 @@ fn interleave(from: &[f32], to: &mut [f32]) {
     }
 }
 
-/// The inverse with halves, which is faster than with quarters.
+/// The inverse of interleaving, with halves, which is faster than with quarters.
 #[inline(always)]
 fn deinterleave(from: &[f32], to: &mut [f32]) {
     let part = to.len() / 2;

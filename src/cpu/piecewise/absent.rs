@@ -1,4 +1,4 @@
-//! No polynomials: a processor of this kind has no such tables.
+//! A stand-in without polynomials, for processors that lack the instructions for table look-ups.
 
 use crate::backend::Unary;
 use wgrad_formula::formulas::PointwiseFunction;

@@ -1,13 +1,13 @@
-//! The polynomials, from the formula in f64.
+//! Fits the polynomials to the formula in f64.
 
 use std::f64::consts::PI;
 
 use super::table::{Column, DEGREE, Function, INTERVALS, Symmetry, Table};
 
-/// The degree of a polynomial that stands for the formula in an interval: it is as good as f64.
+/// The degree of a polynomial that replaces the formula in an interval; it is as accurate as f64.
 const EXACT: usize = 15;
 
-/// Places around the middle of an interval that are tried for its centre.
+/// The number of places around the middle of an interval that are tried as its centre.
 const CANDIDATES: usize = 256;
 
 pub(super) fn table(function: &Function) -> Table {
@@ -29,9 +29,9 @@ pub(super) fn table(function: &Function) -> Table {
             column.0[n] = coefficient as f32;
         }
     }
-    // A little less than the edge, which rounding must not pass.
+    // Stay a little below the edge, which rounding must not pass.
     let farthest = (function.edge(INTERVALS as f64 - 0.5) * (1.0 - 1e-5)) as f32;
-    // Whether f(x) is 1 or x in f32 for all x that are farther.
+    // Whether f(x) is 1 or x in f32 for all x beyond this.
     let small = 0.25 * f64::from(f32::EPSILON);
     let far = f64::from(farthest);
     let saturates = match symmetry {
@@ -42,7 +42,7 @@ pub(super) fn table(function: &Function) -> Table {
     };
     let (keep, bound) = match symmetry {
         Symmetry::Odd if saturates => (u32::MAX, u32::MAX),
-        // Negative numbers are the greater ones.
+        // As integers, the bits of negative numbers are greater.
         _ if saturates => (u32::MAX, (-farthest).to_bits()),
         _ => (!(1 << 31), farthest.to_bits()),
     };
@@ -59,29 +59,29 @@ pub(super) fn table(function: &Function) -> Table {
 }
 
 impl Function {
-    /// Where a·(rate + growth·a) is this.
+    /// The a for which a·(rate + growth·a) has this value.
     fn edge(&self, index: f64) -> f64 {
-        // The root in the form that is right for a growth of 0.
+        // This form of the root also holds for a growth of 0.
         2.0 * index / (self.rate + (self.rate * self.rate + 4.0 * self.growth * index).sqrt())
     }
 }
 
-/// An interval, and numbers in it by u = (a − middle) / half.
+/// An interval, whose numbers are given by u = (a − middle) / half.
 struct Interval {
     middle: f64,
     half: f64,
 }
 
 impl Interval {
-    /// The polynomial in u that meets the function at Chebyshev's points.
+    /// The polynomial in u that interpolates the function at the Chebyshev points.
     fn polynomial<const N: usize>(&self, f: impl Fn(f64) -> f64) -> [f64; N] {
         let points: [f64; N] = std::array::from_fn(|n| (PI * (n as f64 + 0.5) / N as f64).cos());
         interpolate(points, points.map(|u| f(self.middle + self.half * u)))
     }
 
-    /// The f32 number near the middle where the function and its slope are nearest to numbers of f32: they
-    /// are coefficients, and should not err. Where the function has a root, that; and 0 where that is an edge
-    /// with such a number.
+    /// The f32 near the middle for which the function and its slope are closest to f32 numbers:
+    /// both are coefficients, which should have no error. 0 is used if it is an edge at which the
+    /// function is such a number, and the function's root if it has one.
     fn centre(&self, exact: &[f64]) -> f32 {
         let at_edge = value(exact, -1.0);
         if self.middle == self.half && (at_edge - f64::from(at_edge as f32)).abs() < 1e-12 {
@@ -97,13 +97,13 @@ impl Interval {
         let u = candidates.map(|a| (f64::from(a) - self.middle) / self.half);
         let (ys, slopes) = (values(exact, u), values(&slopes(exact), u));
         let lost = |y: f64| (f64::from(y as f32) - y).abs();
-        // The slope's error counts at the edge.
+        // The error of the slope has its full effect at the edge.
         let error = |n: usize| lost(ys[n]) + self.half * lost(slopes[n] / self.half);
         let best = (0..CANDIDATES).min_by(|&a, &b| error(a).total_cmp(&error(b)));
         best.map_or(self.middle as f32, |n| candidates[n])
     }
 
-    /// The f32 number nearest to the root, by halving.
+    /// The f32 nearest to the root, found by bisection.
     fn root(&self, exact: &[f64]) -> f32 {
         let negative_first = value(exact, -1.0) < 0.0;
         let (mut low, mut high) = (-1.0, 1.0);
@@ -114,12 +114,12 @@ impl Interval {
         (self.middle + self.half * low) as f32
     }
 
-    /// The coefficients of the powers of a − centre, the constant first: the polynomial that meets the
-    /// function at the centre and at Chebyshev's points.
+    /// The coefficients of the powers of a − centre, constant first, of the polynomial that
+    /// interpolates the function at the centre and at Chebyshev points.
     fn around(&self, exact: &[f64], centre: f32) -> [f64; DEGREE + 1] {
         let at = |t: f64| value(exact, (f64::from(centre) + t - self.middle) / self.half);
         let constant = at(0.0);
-        // Those of one more degree, without the middle one, for which there is the centre.
+        // Use the points for one degree more, and replace the middle one by the centre.
         let points: [f64; DEGREE] = std::array::from_fn(|n| {
             let n = if n < DEGREE / 2 { n } else { n + 1 };
             let u = (PI * (n as f64 + 0.5) / (DEGREE + 1) as f64).cos();
@@ -130,13 +130,13 @@ impl Interval {
     }
 }
 
-/// The polynomial with these coefficients, the constant first.
+/// The value of the polynomial with these coefficients, constant first.
 fn value(coefficients: &[f64], u: f64) -> f64 {
     let [value] = values(coefficients, [u]);
     value
 }
 
-/// Its values at many places, all of which are worked at together.
+/// The polynomial's values at several places, which are all computed together.
 fn values<const N: usize>(coefficients: &[f64], u: [f64; N]) -> [f64; N] {
     let mut values = [0.0; N];
     for coefficient in coefficients.iter().rev() {
@@ -150,9 +150,9 @@ fn slopes(coefficients: &[f64]) -> Vec<f64> {
     powers.map(|(power, coefficient)| power as f64 * coefficient).collect()
 }
 
-/// The coefficients of the polynomial that has these values at these points, the constant first.
+/// The coefficients, constant first, of the polynomial that has these values at these points.
 fn interpolate<const N: usize>(points: [f64; N], values: [f64; N]) -> [f64; N] {
-    // Newton's divided differences, and then the powers.
+    // Compute Newton's divided differences, then the powers.
     let mut differences = values;
     for order in 1..N {
         for n in (order..N).rev() {

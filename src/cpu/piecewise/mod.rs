@@ -1,11 +1,11 @@
 //! Functions as polynomials on intervals.
 //!
-//! A processor with AVX-512 looks 16 numbers up in a table of 32 by one instruction, so that each of 16
-//! arguments has a polynomial of its own. That takes fewer operations than an exponential and a division,
-//! and errs less: the coefficients come from the formula in f64, when a function is used for the first
-//! time.
+//! A processor with AVX-512 looks up 16 numbers in a table of 32 with one instruction, so each of
+//! 16 arguments can have its own polynomial. This takes fewer operations than an exponential and a
+//! division, and is more accurate: the coefficients are computed from the formula in f64, when a
+//! function is first used.
 //!
-//! Whatever an element's neighbours are, its result is the same.
+//! An element's result does not depend on its neighbours.
 
 #[cfg(not(target_arch = "x86_64"))]
 mod absent;

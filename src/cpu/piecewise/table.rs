@@ -1,4 +1,4 @@
-//! The functions that have polynomials, and what they look like in memory.
+//! The functions that have polynomials, and their layout in memory.
 
 use std::sync::OnceLock;
 
@@ -6,13 +6,14 @@ use super::fit;
 use crate::backend::Unary;
 use wgrad_formula::formulas::PointwiseFunction;
 
-/// The numbers that one instruction looks up, of which there is one for each interval.
+/// The number of intervals, and of the values that one instruction can look up: one for each
+/// interval.
 pub(super) const INTERVALS: usize = 32;
 
-/// Of the polynomials.
+/// The degree of the polynomials.
 pub(super) const DEGREE: usize = 6;
 
-/// How f(x) for positive x follows from f(−x).
+/// The way in which f(x) for positive x follows from f(−x).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Symmetry {
     /// f(x) = 1 − f(−x)
@@ -33,13 +34,13 @@ impl Symmetry {
     }
 }
 
-/// A function that there are polynomials of.
+/// A function that is computed by polynomials.
 pub(super) struct Function {
     pub(super) function: PointwiseFunction,
     pub(super) map: Unary,
     pub(super) symmetry: Symmetry,
-    /// The interval of a = |x| is the integer nearest to a·(rate + growth·a): narrow where the function
-    /// falls fast.
+    /// The interval of a = |x| is the integer nearest to a·(rate + growth·a). The intervals are
+    /// narrow where the function falls fast.
     pub(super) rate: f64,
     pub(super) growth: f64,
 }
@@ -58,7 +59,7 @@ pub(super) const FUNCTIONS: [Function; 14] = {
     use Symmetry::{Complement, Even, Odd, Ramp, RampOfProduct};
     use Unary::{Derivative, Forward};
     const SOFTPLUS: PointwiseFunction = PointwiseFunction::Softplus { beta: 1.0, threshold: 20.0 };
-    // Where a derivative has a root, that is in the middle of an interval.
+    // If a derivative has a root, the root is in the middle of an interval.
     [
         function(Sigmoid, Forward, Complement, [1.8, 0.0]),
         function(Sigmoid, Derivative, Even, [2.0, 0.0]),
@@ -77,7 +78,7 @@ pub(super) const FUNCTIONS: [Function; 14] = {
     ]
 };
 
-/// A number for each interval.
+/// One number for each interval.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(super) struct Column(pub(super) [f32; INTERVALS]);
@@ -90,17 +91,18 @@ pub(super) struct Table {
     pub(super) growth: f32,
     /// The greatest a that has an interval.
     pub(super) farthest: f32,
-    /// The polynomials are for those x of which these bits are at most the bound, as an integer. NaN, which
-    /// they leave as it is, may be among them.
+    /// The polynomials cover those x whose kept bits, as an integer, are at most the bound. This
+    /// may include NaN, which the polynomials pass on.
     pub(super) keep: u32,
     pub(super) bound: u32,
-    /// In the middle of each interval, where the function is next to a number of f32; or its root.
+    /// A number in the middle of each interval at which the function is close to an f32, or the
+    /// function's root.
     pub(super) centres: Column,
-    /// Of the powers of what a is beyond the centre, the constant first.
+    /// The coefficients of the powers of a − centre, constant first.
     pub(super) coefficients: [Column; DEGREE + 1],
 }
 
-/// The polynomials of the function, made at the first time; nothing where it has none.
+/// The polynomials of the function, computed on first use; `None` if it has none.
 pub(super) fn table(wanted: PointwiseFunction, map: Unary) -> Option<&'static Table> {
     static TABLES: [OnceLock<Table>; FUNCTIONS.len()] = [const { OnceLock::new() }; _];
     let is_wanted = |function: &Function| function.map == map && function.function == wanted;

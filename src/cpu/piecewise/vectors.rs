@@ -1,4 +1,4 @@
-//! The polynomials for 16 arguments at a time.
+//! Evaluates the polynomials for 16 arguments at a time.
 
 use pulp::x86::V4;
 use pulp::{NullaryFnOnce, Simd, cast, f32x16, u32x16};
@@ -11,7 +11,7 @@ const LANES: usize = 16;
 
 type Vector = [f32; LANES];
 
-/// Vectors after which those lanes are looked at that the polynomials do not cover.
+/// The number of vectors after which the lanes that the polynomials do not cover are corrected.
 const BLOCK: usize = 16;
 
 /// A function's polynomials, on a processor that has the instructions.
@@ -22,14 +22,14 @@ pub(in crate::cpu) struct Evaluator {
 }
 
 impl Evaluator {
-    /// Nothing where the function has no polynomials, or the processor not the instructions.
+    /// Returns `None` if the function has no polynomials, or the processor lacks the instructions.
     pub(in crate::cpu) fn new(function: PointwiseFunction, map: Unary) -> Option<Self> {
         let simd = V4::try_new()?;
         table(function, map).map(|table| Self { simd, table })
     }
 
-    /// `output = f(x)`, times a factor that there may be; with another way to f for arguments that the
-    /// polynomials do not cover.
+    /// Computes `output = f(x)`, times a factor if there is one. `elsewhere` computes f for
+    /// arguments that the polynomials do not cover.
     pub(in crate::cpu) fn map(
         self,
         x: &[f32],
@@ -74,7 +74,7 @@ impl NullaryFnOnce for Vectors<'_> {
 
     #[inline(always)]
     fn call(self) {
-        // A loop for each.
+        // Each symmetry gets its own loop.
         match self.table.symmetry {
             Symmetry::Complement => self.blocks(Symmetry::Complement),
             Symmetry::Ramp => self.blocks(Symmetry::Ramp),
@@ -109,7 +109,7 @@ impl Vectors<'_> {
     }
 }
 
-/// A table in registers.
+/// A table, held in registers.
 #[derive(Clone, Copy)]
 struct Polynomials {
     simd: V4,
@@ -140,7 +140,7 @@ impl Polynomials {
         }
     }
 
-    /// How far x is, in an order where what the polynomials do not cover is beyond a bound.
+    /// The distance of x as an integer, which exceeds the bound if the polynomials do not cover x.
     #[inline(always)]
     fn reach(self, x: f32x16) -> u32x16 {
         self.simd.and_u32s(cast(x), self.keep)
@@ -152,12 +152,12 @@ impl Polynomials {
         self.simd.greater_than_u32s(reach, self.bound).0
     }
 
-    /// Takes the other way to f for the lanes that the polynomials do not cover.
+    /// Computes the lanes that the polynomials do not cover with `elsewhere`.
     #[inline(always)]
     fn amend(self, x: &[Vector], output: &mut [Vector], elsewhere: &dyn Fn(&[f32], &mut [f32])) {
         let Self { simd, .. } = self;
         let uncovered = |x: Vector| self.is_beyond(self.reach(cast(x)));
-        // Their arguments side by side.
+        // Collect their arguments side by side.
         let mut arguments = [0.0; (BLOCK + 1) * LANES];
         let mut count = 0;
         for &x in x {
@@ -184,12 +184,12 @@ impl Polynomials {
         /// 1.5 · 2^23: the sum's last bits are the nearest integer.
         const ROUND: f32 = 12_582_912.0;
         let Self { simd, symmetry, .. } = self;
-        // NaN where x is that: then the instruction's result is its second operand.
+        // If x is NaN, so is a: the instruction then returns its second operand.
         let magnitude = cast(simd.abs_f32s(x));
         let a: f32x16 = cast(simd.avx512f._mm512_min_ps(cast(self.farthest), magnitude));
         let rate = simd.mul_add_f32s(self.growth, a, self.rate);
         let interval = simd.mul_add_f32s(rate, a, simd.splat_f32s(ROUND));
-        // Of the index, the instruction takes the last five bits.
+        // The instruction uses the last five bits of the index.
         let look_up = |[low, high]: [f32x16; 2]| -> f32x16 {
             cast(simd.avx512f._mm512_permutex2var_ps(cast(low), cast(interval), cast(high)))
         };
@@ -199,7 +199,7 @@ impl Polynomials {
             slope = simd.mul_add_f32s(slope, t, look_up(self.coefficients[power]));
         }
         let constant = look_up(self.coefficients[0]);
-        // f(−a), or what that is −a times.
+        // f(−a), or its quotient by −a.
         let value = match symmetry.is_product() {
             true => simd.mul_add_f32s(a, constant, simd.mul_f32s(simd.mul_f32s(a, t), slope)),
             false => simd.mul_add_f32s(t, slope, constant),
@@ -220,7 +220,7 @@ impl Polynomials {
         }
     }
 
-    /// The greater one of 0 and x; x where both are 0, of whatever sign, and where it is NaN.
+    /// The greater of 0 and x; x itself if both are zeros of any sign, or if x is NaN.
     #[inline(always)]
     fn ramp(self, x: f32x16) -> f32x16 {
         let zero = self.simd.splat_f32s(0.0);
@@ -233,7 +233,7 @@ mod tests {
     use super::super::table::{FUNCTIONS, Function};
     use super::*;
 
-    /// All functions with polynomials; none where the processor lacks the instructions.
+    /// All functions with polynomials, or none if the processor lacks the instructions.
     fn evaluators() -> Vec<Evaluator> {
         let evaluator = |f: &Function| Evaluator::new(f.function, f.map);
         FUNCTIONS.iter().filter_map(evaluator).collect()
