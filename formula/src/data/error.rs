@@ -16,13 +16,13 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No GPU, or none that fits the request.
+    /// There is no GPU, or none that fits the request.
     #[error("no usable GPU adapter: {reason}")]
     NoAdapter {
-        /// What was looked for and what was found.
+        /// What was requested and what was found.
         reason: String,
     },
-    /// Shapes, or a shape and a count of values, do not go together.
+    /// Shapes, or a shape and a number of values, do not match.
     #[error("{op}: expected {expected}, found {found}")]
     ShapeMismatch {
         /// The operation.
@@ -68,23 +68,24 @@ pub enum Error {
         /// The number of classes K.
         classes: usize,
     },
-    /// A target, or a weight that goes with it, is outside of what the loss is defined for. Told where
-    /// the host knows the values: see `DeviceOptions::checked`.
+    /// A target, or a weight that belongs to it, is outside the range for which the loss is
+    /// defined. Reported if the host knows the values: see
+    /// `DeviceOptions::checked`.
     #[error("{loss}: the target {value} in row {row}, column {column} {reason}")]
     InvalidTarget {
         /// The loss.
         loss: String,
         /// The row of the target, along the last axis.
         row: usize,
-        /// Its place in the row.
+        /// The target's index in the row.
         column: usize,
         /// The target.
         value: f32,
         /// What it must be.
         reason: String,
     },
-    /// An output y is outside of what the loss is defined for: most often logits where the loss takes
-    /// probabilities. Told where the host knows the values: see
+    /// An output y is outside the range for which the loss is defined; most often these are logits
+    /// where the loss expects probabilities. Reported if the host knows the values: see
     /// `DeviceOptions::checked`.
     #[error("{loss}: the output {value} in row {row}, column {column} {reason}")]
     InvalidOutput {
@@ -92,7 +93,7 @@ pub enum Error {
         loss: String,
         /// The row of the output, along the last axis.
         row: usize,
-        /// Its place in the row.
+        /// The output's index in the row.
         column: usize,
         /// The output.
         value: f32,
@@ -104,27 +105,27 @@ pub enum Error {
     InvalidParameter {
         /// The parameter's name.
         name: String,
-        /// The value that was given; of a long text the beginning and the length.
+        /// The given value; for a long text, its beginning and its length.
         value: String,
         /// What it must be.
         reason: String,
     },
-    /// A name that the catalogue does not have.
+    /// A name that is not in the catalogue.
     #[error("unknown {kind} {name:?}; the nearest are: {}", nearest.join(", "))]
     UnknownName {
         /// What was looked for: "activation", "loss" or "parameter".
         kind: &'static str,
-        /// The name as it was given; of a long one the beginning and the length.
+        /// The name as given; for a long one, its beginning and its length.
         name: String,
         /// The nearest names of the catalogue, best first.
         nearest: Vec<&'static str>,
     },
-    /// More data than the device can hold in one piece.
+    /// More data than the device can hold in one allocation.
     #[error("{what} needs {bytes} bytes, the device's limit is {limit}")]
     TooLarge {
-        /// What was to be stored.
+        /// The object that was to be stored.
         what: String,
-        /// The bytes it needs.
+        /// The number of bytes that it needs.
         bytes: u64,
         /// The device's limit in bytes.
         limit: u64,
@@ -132,18 +133,18 @@ pub enum Error {
     /// The device has no memory left.
     #[error("out of memory on the device while {}", if *bytes > 0 { format!("allocating {bytes} bytes") } else { "running recorded work".to_owned() })]
     OutOfMemory {
-        /// The bytes that were asked for; 0 where recorded work ran out of memory.
+        /// The number of bytes requested; 0 if recorded work ran out of memory.
         bytes: u64,
     },
     /// The device is gone: unplugged, reset by the driver, or destroyed by its owner.
     #[error("the device was lost: {reason}")]
     DeviceLost {
-        /// Who destroyed it, or the driver's own words.
+        /// The owner that destroyed it, or the driver's message.
         reason: String,
     },
-    /// An error that the GPU reported, possibly for an earlier call; the use of a buffer that the caller has
-    /// destroyed; or the use of a tensor which does not hold what it should, as the work that was to write
-    /// it could not be done.
+    /// An error that the GPU reported, possibly for an earlier call; or the use of a buffer that
+    /// the caller has destroyed, or of a tensor that was never filled because the work that should
+    /// have written it failed.
     #[error("the GPU reported an error: {description}")]
     Gpu {
         /// The report.
@@ -152,14 +153,14 @@ pub enum Error {
     /// The operation does not exist for these arguments or on this device.
     #[error("{what} is not supported: {reason}")]
     Unsupported {
-        /// What was asked for.
+        /// The operation that was requested.
         what: String,
-        /// Why not, and what to use instead.
+        /// The reason, and what to use instead.
         reason: String,
     },
 }
 
-/// What the caller may have meant by a label that is none.
+/// A guess at what the caller meant by an invalid label.
 fn label_hint(label: i32, classes: usize) -> &'static str {
     match usize::try_from(label) {
         Err(_) => "; the loss's ignore_index leaves out rows with such a label",
@@ -173,7 +174,7 @@ fn label_hint(label: i32, classes: usize) -> &'static str {
     }
 }
 
-/// What tells two devices apart.
+/// The properties that tell two devices apart.
 fn devices(first: &str, second: &str) -> String {
     if first != second {
         return format!("{first} and {second}");
@@ -184,11 +185,11 @@ fn devices(first: &str, second: &str) -> String {
     )
 }
 
-/// The characters of a caller's text that a message quotes.
+/// The number of characters of a caller's text that a message quotes.
 #[doc(hidden)]
 pub const EXCERPT: usize = 60;
 
-/// A caller's text, or its beginning and its length where it is long.
+/// A caller's text; if it is long, its beginning and its length.
 #[doc(hidden)]
 pub fn excerpt(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(EXCERPT) {
@@ -198,7 +199,7 @@ pub fn excerpt(text: &str) -> Cow<'_, str> {
 }
 
 impl Error {
-    /// A text that cannot be read.
+    /// An error for a text that cannot be parsed.
     #[doc(hidden)]
     pub fn text(text: &str, reason: impl Into<String>) -> Self {
         Self::InvalidParameter {

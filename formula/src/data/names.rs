@@ -2,16 +2,16 @@
 
 use super::error::{EXCERPT, Error, Result, excerpt};
 
-/// `name(key=value, ...)`, taken apart.
+/// A text of the form `name(key=value, ...)`, split into its parts.
 pub struct Call<'a> {
-    /// What stands before the parenthesis.
+    /// The text before the parenthesis.
     pub name: &'a str,
     /// Keys and values, in the order of the text.
     pub arguments: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Call<'a> {
-    /// Takes the text apart.
+    /// Splits the text into its parts.
     ///
     /// # Errors
     /// [`Error::InvalidParameter`] if a parenthesis is not closed or an argument has no `=`.
@@ -43,7 +43,7 @@ pub fn same_name(a: &str, b: &str) -> bool {
     a.len().max(b.len()) <= LONGEST && plain(a).eq(plain(b))
 }
 
-/// No name has more bytes than this, separators included; longer texts are not looked at.
+/// No name has more bytes than this, including separators, so longer texts are not compared.
 const LONGEST: usize = 256;
 
 fn plain(name: &str) -> impl Iterator<Item = char> {
@@ -51,9 +51,10 @@ fn plain(name: &str) -> impl Iterator<Item = char> {
     name.chars().filter(separator).map(|character| character.to_ascii_lowercase())
 }
 
-/// The error for a name that is not among the known ones: it lists the nearest.
+/// The error for a name that is not among the known ones; it lists the nearest.
 pub fn unknown_name(kind: &'static str, name: &str, known: &[&'static str]) -> Error {
-    // No name is longer, and the distance takes time with the product of the lengths.
+    // No known name is longer, and computing the distance takes time proportional to the product of
+    // the lengths.
     let wanted: String = plain(name).take(EXCERPT).collect();
     let mut nearest: Vec<&'static str> = known.to_vec();
     let distance = |candidate: &&str| {
@@ -64,7 +65,7 @@ pub fn unknown_name(kind: &'static str, name: &str, known: &[&'static str]) -> E
     Error::UnknownName { kind, name: excerpt(name).into_owned(), nearest }
 }
 
-/// The error for a parameter that a text has more than once.
+/// The error for a parameter that occurs more than once in a text.
 pub fn given_twice(name: &str, value: &str) -> Error {
     Error::parameter(name, value, "is given twice; give it once")
 }

@@ -1,4 +1,5 @@
-//! Catalogues as plain data: entries with named parameters, which are parsed, printed and checked here.
+//! Catalogues as plain data: entries with named parameters, and the code that parses, prints and
+//! checks them.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -19,11 +20,11 @@ pub enum Value {
     Class(Option<i32>),
 }
 
-/// A Rust type of parameters.
+/// A Rust type that parameters can have.
 pub trait Parameter: Copy {
-    /// The value of the parameter.
+    /// Converts the parameter into a value.
     fn value(self) -> Value;
-    /// The parameter of this value; `None` if the value is of another type.
+    /// Converts a value into the parameter; `None` if the value is of another type.
     fn of(value: Value) -> Option<Self>;
 }
 
@@ -107,7 +108,7 @@ impl fmt::Display for Value {
 pub struct ParameterRow {
     /// Its name.
     pub name: &'static str,
-    /// The numbers that it may be; `None` if any finite number will do.
+    /// The range of numbers that it may have; `None` if any finite number is allowed.
     pub range: Option<RangeInclusive<f32>>,
 }
 
@@ -121,7 +122,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// That every value is finite and in its range.
+    /// Checks that every value is finite and in its range.
     ///
     /// # Errors
     /// [`Error::InvalidParameter`].
@@ -141,7 +142,7 @@ impl Entry {
     /// Prints the entry with these values, as [`parse`] reads it.
     ///
     /// # Errors
-    /// Those of the formatter.
+    /// The errors of the formatter.
     pub fn print(&self, values: &[Value], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
         for (index, (parameter, value)) in self.parameters.iter().zip(values).enumerate() {
@@ -151,8 +152,8 @@ impl Entry {
     }
 }
 
-/// The index of the entry that the text names, and its values: those of the text, else the defaults, which the
-/// function gives for an index.
+/// The index of the entry that the text names, and its values. Values that the text does not give
+/// are the defaults, which the function returns for an index.
 ///
 /// # Errors
 /// [`Error::UnknownName`], [`Error::InvalidParameter`].
@@ -188,7 +189,7 @@ pub fn parse(
     Ok((index, values))
 }
 
-/// A parameter as the kernels know it.
+/// A parameter in the form that the kernels use.
 #[derive(Clone, Copy, Debug)]
 pub struct Constant {
     /// Its name in the WGSL.
@@ -202,9 +203,9 @@ pub struct Constant {
 /// How often a parameter may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConstantKind {
-    /// One of few values.
+    /// One of a few values.
     Choice,
-    /// A number, which may be another one at every step.
+    /// A number, which may be different at every step.
     Number {
         /// Whether it is the default of its entry.
         is_default: bool,
@@ -212,7 +213,7 @@ pub enum ConstantKind {
 }
 
 impl Constant {
-    /// The constant of this name; `None` for a class, which takes no part in the arithmetic.
+    /// The constant with this name; `None` for a class, which takes no part in the arithmetic.
     pub fn new(name: &'static str, value: Value, default: Value) -> Option<Self> {
         let (value, kind) = match (value, default) {
             (Value::Number(number), Value::Number(default)) => {

@@ -1,4 +1,4 @@
-//! How a loss becomes one number.
+//! The reduction of a loss to one number.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,15 +6,16 @@ use std::str::FromStr;
 use super::error::Error;
 use super::names::{same_name, unknown_name};
 
-/// How the terms of a loss are put together.
+/// The way in which the terms of a loss are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reduction {
-    /// Not at all: the loss of each element, or of each row for losses on rows.
+    /// Not at all: the result is the loss of each element, or of each row for losses on rows.
     None,
     /// Their sum.
     Sum,
-    /// Their mean, as PyTorch's: over all elements for losses on elements; over the rows that are not
-    /// ignored for losses on rows. It is right where f32 holds it, also where it does not hold their sum.
+    /// Their mean, as in PyTorch: over all elements for losses on elements, and over the rows that
+    /// are not ignored for losses on rows. It is correct whenever f32 can hold it, even if f32
+    /// cannot hold the sum.
     #[default]
     Mean,
     /// Their sum, divided by the length of the first axis, B.

@@ -1,26 +1,26 @@
-//! The activations as the backends and the reference take them.
+//! The activations in the form that the backends and the reference take.
 
 use super::activations::{self as formulas, Apart, Forms, Pointwise, Rowwise};
 use crate::data::parameters::{Constant, Parameter};
 use crate::numbers::Real;
 
-/// Code that a pointwise function is handed to, in the precision R.
+/// Code that is called with the formula of a pointwise function, in the precision R.
 pub trait PointwiseVisitor<R: Real> {
-    /// What the code returns.
+    /// The result of the code.
     type Output;
     /// Runs the code for this formula.
     fn visit<F: Pointwise<R>>(self, formula: F) -> Self::Output;
 }
 
-/// Code that a function of rows is handed to, in the precision R.
+/// Code that is called with the formula of a function of rows, in the precision R.
 pub trait RowwiseVisitor<R: Real> {
-    /// What the code returns.
+    /// The result of the code.
     type Output;
     /// Runs the code for this formula.
     fn visit<F: Rowwise<R>>(self, formula: F) -> Self::Output;
 }
 
-/// What is computed of a pointwise function, element by element.
+/// A quantity that is computed from a pointwise function, element by element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Map {
     /// `g(z)`
@@ -34,7 +34,7 @@ pub enum Map {
 }
 
 impl Map {
-    /// The value at x, which is not NaN.
+    /// The value at x, which must not be NaN.
     #[inline(always)]
     pub fn of<R: Real>(self, formula: &impl Pointwise<R>, x: R) -> R {
         match self {
@@ -56,7 +56,7 @@ pub enum Function {
 }
 
 impl Function {
-    /// The pointwise function; `None` for one of rows.
+    /// The pointwise function; `None` for a function of rows.
     pub const fn pointwise(self) -> Option<PointwiseFunction> {
         match self {
             Self::Pointwise(function) => Some(function),
@@ -98,7 +98,7 @@ impl From<RowFunction> for Function {
     }
 }
 
-/// From the rows of the catalogue: the functions, and the way to their formulas.
+/// Generates the functions, and the dispatch to their formulas, from the rows of the catalogue.
 macro_rules! functions {
     (
         pointwise { $(
@@ -147,7 +147,7 @@ macro_rules! functions {
                 constants.into_iter().flatten().collect()
             }
 
-            /// Hands the formula to the code.
+            /// Calls the code with the formula.
             pub fn visit<R: Real, V: PointwiseVisitor<R>>(self, visitor: V) -> V::Output {
                 match self { $(
                     Self::$Variant { $( $( $parameter ),+ )? } => visitor.visit(
@@ -172,7 +172,7 @@ macro_rules! functions {
                 match self { $( Self::$Row => stringify!($row), )+ }
             }
 
-            /// Hands the formula to the code.
+            /// Calls the code with the formula.
             pub fn visit<R: Real, V: RowwiseVisitor<R>>(self, visitor: V) -> V::Output {
                 match self { $( Self::$Row => visitor.visit(formulas::$Row {}), )+ }
             }
@@ -191,7 +191,7 @@ impl PointwiseFunction {
         self.visit(At { map, x })
     }
 
-    /// Whether g' is a function of g's value, and offered.
+    /// Whether g' is a function of g's value, and is offered as such.
     pub fn has_derivative_from_output(self) -> bool {
         self.visit(HasDerivativeFromOutput)
     }
@@ -206,8 +206,8 @@ impl PointwiseFunction {
         self.visit(HasForms)
     }
 
-    /// Whether the f32 that g is rounded to determines g' as well as z does: if g' takes its values by
-    /// comparisons that hold for both.
+    /// Whether the f32 to which g is rounded determines g' as well as z does. This is the case if
+    /// g' takes its values by comparisons that give the same result for both.
     pub fn output_determines_derivative(self) -> bool {
         let by_comparisons = matches!(
             self,

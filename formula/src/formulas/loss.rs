@@ -1,20 +1,20 @@
-//! The losses as the backends and the reference take them.
+//! The losses in the form that the backends and the reference take.
 
 use super::losses::{self as formulas, LossOfForms, LossTerm};
 use crate::data::parameters::{Constant, Parameter};
 use crate::numbers::Real;
 
-/// Code that the formula of a term is handed to, in the precision R.
+/// Code that is called with the formula of a term, in the precision R.
 pub trait LossVisitor<R: Real> {
-    /// What the code returns.
+    /// The result of the code.
     type Output;
     /// Runs the code for this formula.
     fn visit<F: LossTerm<R>>(self, formula: F) -> Self::Output;
 }
 
-/// Code that the formula of a term of forms is handed to, in the precision R.
+/// Code that is called with the formula of a term of forms, in the precision R.
 pub trait FormsVisitor<R: Real> {
-    /// What the code returns.
+    /// The result of the code.
     type Output;
     /// Runs the code for this formula.
     fn visit<F: LossOfForms<R>>(self, formula: F) -> Self::Output;
@@ -27,7 +27,7 @@ pub enum View {
     Output,
     /// The difference from the target: `loss(y, t) = loss(y − a, t − a)`.
     Difference,
-    /// The margin less the product with the target: `loss(y, t, 1) = loss(y − a, t, 1 − t·a)`.
+    /// The margin minus the product with the target: `loss(y, t, 1) = loss(y − a, t, 1 − t·a)`.
     Margin,
     /// The logarithms of y or of 1 − y.
     Logarithms,
@@ -42,14 +42,14 @@ pub enum Unit {
     Row,
 }
 
-/// What a loss is composed of.
+/// The way in which a loss is composed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Structure {
-    /// Terms, one for each output and its target.
+    /// A sum of terms, one for each output and its target.
     Terms,
     /// The log-sum-exp of a row.
     LogSumExp,
-    /// The differences to the output of the label.
+    /// The differences from the output of the label.
     Margins,
 }
 
@@ -65,7 +65,7 @@ pub struct LossFunction {
 }
 
 impl LossFunction {
-    /// What the loss has one value for.
+    /// The unit for which the loss has one value.
     pub const fn unit(&self) -> Unit {
         match self.formula {
             Formula::Terms(term) => term.unit(),
@@ -92,11 +92,11 @@ pub enum Formula {
     Terms(TermFunction),
     /// The cross-entropy of softmax(z), from the log-sum-exp of a row.
     LogSumExp,
-    /// The differences to the output of the label, beyond a margin, to the power p.
+    /// The differences from the output of the label, beyond a margin, to the power p.
     Margins {
         /// The exponent, 1 or 2.
         p: u32,
-        /// How far the label's output should be above the others.
+        /// The distance by which the label's output should exceed the others.
         margin: f32,
     },
 }
@@ -138,7 +138,8 @@ fn number<R: Real>(parameter: f32) -> R {
     R::from_f64(f64::from(parameter))
 }
 
-/// From the rows of the catalogue: the losses that are sums of terms, and the way to their formulas.
+/// Generates the losses that are sums of terms, and the dispatch to their formulas, from the rows
+/// of the catalogue.
 macro_rules! terms {
     (
         $(
@@ -182,7 +183,7 @@ macro_rules! terms {
                 $( $( Self::$Variant $( { $( $option: $default ),+ } )?, )+ )+
             ];
 
-            /// What the loss has one value for.
+            /// The unit for which the loss has one value.
             pub const fn unit(self) -> Unit {
                 match self {
                     $( $( Self::$Variant { .. } => Unit::$kind, )+ )+
@@ -217,7 +218,7 @@ macro_rules! terms {
                 constants.filter(|constant| constant.name != "l_label_smoothing").collect()
             }
 
-            /// Hands the formula to the code.
+            /// Calls the code with the formula.
             pub fn visit<R: Real, V: LossVisitor<R>>(self, visitor: V) -> V::Output {
                 use formulas::*;
                 match self {
@@ -236,7 +237,7 @@ macro_rules! terms {
 crate::losses!(terms);
 
 impl TermFunction {
-    /// What the loss sees of an output.
+    /// The quantity of an output that the loss depends on.
     pub const fn view(self) -> View {
         match self {
             Self::HalfSquaredError
@@ -255,12 +256,12 @@ impl TermFunction {
         }
     }
 
-    /// Whether a term is 0 where its target is.
+    /// Whether a term is 0 if its target is 0.
     pub const fn is_zero_at_zero(self) -> bool {
         matches!(self, Self::Nll { .. } | Self::CrossEntropy { .. })
     }
 
-    /// Hands the formula of forms to the code; `None` for a loss that takes no logarithm of y.
+    /// Calls the code with the formula of forms; `None` for a loss that takes no logarithm of y.
     pub fn visit_forms<R: Real, V: FormsVisitor<R>>(self, visitor: V) -> Option<V::Output> {
         Some(match self {
             Self::CrossEntropy { .. } => visitor.visit(formulas::CrossEntropy),

@@ -1,26 +1,26 @@
-//! The pairs of an activation and a loss that are one function of z.
+//! Pairs of an activation and a loss that form one function of z.
 
 use super::activations::{Apart, Forms};
 use super::function::{Function, Map, PointwiseFunction, RowFunction};
 use super::loss::{FormsVisitor, Formula, LossVisitor, Structure, TermFunction, View};
 use super::losses::{LossOfForms, LossTerm};
 
-/// What the formula of a loss above a pointwise activation is a function of.
+/// The argument of the formula of a loss on top of a pointwise activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Argument {
     /// The activation's output.
     Output,
-    /// z itself.
+    /// The argument z itself.
     Logits,
     /// The difference of the output from the target, for an activation with limits.
     Difference,
-    /// The distance of the output from a margin, for an activation with limits.
+    /// The distance of the output from the margin, for an activation with limits.
     Margin,
-    /// The output in all forms that the logarithms need, for an activation with forms.
+    /// The output in all forms that logarithms need, for an activation with forms.
     Forms,
 }
 
-/// A loss and the activation below it, as one function of what the activation is given.
+/// A loss and the activation below it, as one function of the activation's argument.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Head {
     /// A loss of terms on top of a pointwise function.
@@ -34,20 +34,20 @@ pub enum Head {
     },
     /// The cross-entropy of softmax(z), from the log-sum-exp of a row.
     LogSumExp {
-        /// What is the output: softmax, log_softmax, or identity.
+        /// The activation that gives the output: softmax, log_softmax, or identity.
         activation: Function,
     },
-    /// The differences to the output of the label, beyond a margin, to the power p.
+    /// The differences from the output of the label, beyond a margin, to the power p.
     Margins {
         /// The exponent, 1 or 2.
         p: u32,
-        /// How far the label's output should be above the others.
+        /// The distance by which the label's output should exceed the others.
         margin: f32,
     },
 }
 
 impl Head {
-    /// The loss alone, as a function of its y.
+    /// The loss alone, as a function of y.
     pub const fn of_output(formula: Formula) -> Self {
         match formula {
             Formula::Terms(term) => Self::Terms(Pair::of_output(term)),
@@ -58,8 +58,8 @@ impl Head {
         }
     }
 
-    /// The pair as one function of z; `None` for a pair of which only the activation and the loss are computed, one
-    /// after the other.
+    /// The pair as one function of z; `None` for a pair whose activation and loss can only be
+    /// computed one after the other.
     pub fn of_pair(activation: Function, loss: Formula) -> Option<Self> {
         use TermFunction as Term;
         let term = match loss {
@@ -103,7 +103,7 @@ impl Head {
         }
     }
 
-    /// Whether the loss is made of the log-sum-exp of a row.
+    /// Whether the loss is computed from the log-sum-exp of a row.
     pub const fn has_log_sum_exp(&self) -> bool {
         matches!(self, Self::LogSumExp { .. })
     }
@@ -113,7 +113,7 @@ impl Head {
         matches!(self, Self::RowTerms { .. })
     }
 
-    /// How the loss is put together.
+    /// The way in which the loss is composed.
     pub const fn structure(&self) -> Structure {
         match self {
             Self::Terms(_) | Self::RowTerms { .. } => Structure::Terms,
@@ -123,8 +123,8 @@ impl Head {
     }
 }
 
-/// The loss on top of the function as a loss of z, if the mathematics gives one that holds where y is rounded to
-/// 0 or 1.
+/// The loss on top of the function as a loss of z, if there is a formula for it that holds even
+/// where y is rounded to 0 or 1.
 fn term_of_logits(function: PointwiseFunction, term: TermFunction) -> Option<TermFunction> {
     match (function, term) {
         (PointwiseFunction::Sigmoid, TermFunction::Bce) => Some(TermFunction::SigmoidBce),
@@ -138,14 +138,15 @@ fn term_of_logits(function: PointwiseFunction, term: TermFunction) -> Option<Ter
     }
 }
 
-/// A loss of terms, the pointwise activation below it, and what it is computed from.
+/// A loss of terms, the pointwise activation below it, and the argument from which the loss is
+/// computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
     /// The activation.
     pub activation: PointwiseFunction,
     /// The loss.
     pub term: TermFunction,
-    /// What it is computed from.
+    /// The argument of the loss.
     pub argument: Argument,
 }
 
@@ -157,12 +158,12 @@ impl Pair {
         Self { activation: PointwiseFunction::Identity, term, argument: Argument::Logits }
     }
 
-    /// Whether the loss is a function of z itself, and not of the activation's output.
+    /// Whether the loss is a function of z itself rather than of the activation's output.
     pub fn is_of_logits(&self) -> bool {
         self.argument == Argument::Logits || self.activation == PointwiseFunction::Identity
     }
 
-    /// A term and its derivative with respect to z, in f64; NaN where an argument is.
+    /// A term and its derivative with respect to z, in f64; NaN if an argument is NaN.
     pub fn at(&self, z: f64, t: f64, extra: f64) -> (f64, f64) {
         if [z, t, extra].iter().any(|value| value.is_nan()) {
             return NAN;
@@ -193,8 +194,8 @@ impl TermFunction {
         self.visit(TermAt { y, t, extra })
     }
 
-    /// A term of an output's forms and its derivative with respect to z, in f64; NaN for a loss that takes no
-    /// logarithm.
+    /// A term computed from an output's forms and its derivative with respect to z, in f64; NaN for
+    /// a loss that takes no logarithm.
     pub fn at_forms(self, y: Forms<f64>, t: f64) -> (f64, f64) {
         self.visit_forms(TermOfForms { y, t }).unwrap_or(NAN)
     }

@@ -1,9 +1,9 @@
-//! Activations of exponentials.
+//! Activations that contain exponentials.
 
 use super::{Apart, Forms, Pointwise, number};
 use crate::numbers::{Real, Sum};
 
-/// `z` where z > 0, else `α·(e^z − 1)`.
+/// `z` if z > 0, else `α·(e^z − 1)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Elu<R> {
     /// The limit −α of the negative side.
@@ -49,7 +49,7 @@ impl<R: Real> Pointwise<R> for Elu<R> {
     }
 }
 
-/// `λ·z` where z > 0, else `λ·α·(e^z − 1)`.
+/// `λ·z` if z > 0, else `λ·α·(e^z − 1)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Selu {}
 
@@ -92,13 +92,13 @@ impl<R: Real> Pointwise<R> for Selu {
     #[inline(always)]
     fn apart(&self, _z: R, y: R, slope: R) -> Apart<R> {
         let limit = number::<R>(SELU_SCALE_ALPHA);
-        // With what the rounded limit has lost.
+        // Include what the rounding of the limit has lost.
         let offset = slope + limit.minus(SELU_SCALE_ALPHA);
         Apart::near(y < number(-0.5 * SELU_SCALE_ALPHA), -limit, offset, y)
     }
 }
 
-/// `z` where z > 0, else `α·(e^(z/α) − 1)`.
+/// `z` if z > 0, else `α·(e^(z/α) − 1)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Celu<R> {
     /// The limit −α of the negative side.
@@ -110,7 +110,7 @@ impl<R: Real> Pointwise<R> for Celu<R> {
     fn forward(&self, z: R) -> R {
         let scaled = z.quotient(self.alpha);
         let negative = self.alpha * R::exp_m1_of(scaled);
-        // Where the quotient would be too small to have all its digits.
+        // Use z if the quotient would be too small to have all its digits.
         let linear = z > number(0.0) || scaled.high.magnitude() < number(1e-9);
         if linear { z } else { negative }
     }
@@ -134,7 +134,7 @@ impl<R: Real> Pointwise<R> for Celu<R> {
     }
 
     fn has_derivative_from_output(&self) -> bool {
-        // A negative α gives any output below 0, without a limit.
+        // With a negative α, any output below 0 is possible, and there is no limit.
         self.alpha > number(0.0)
     }
 
@@ -208,7 +208,8 @@ impl<R: Real> Pointwise<R> for Gaussian {
 
     #[inline(always)]
     fn second_derivative(&self, z: R) -> R {
-        // 4z² − 2, around its roots too: what the rounding of the square leaves is not lost.
+        // 4z² − 2, accurate around its roots too, because the part that rounding the square removes
+        // is kept.
         let square = z.product(z);
         let factor = number::<R>(4.0) * ((square.high - number(0.5)) + square.low);
         factor.exp_times(-square)
@@ -227,7 +228,7 @@ impl<R: Real> Pointwise<R> for Gaussian {
     #[inline(always)]
     fn forms(&self, z: R) -> Forms<R> {
         let forms = Forms::of_power(-z.product(z), number::<R>(-2.0) * z);
-        // Where the square would be too small to have all its digits.
+        // Use the first-order form if the square would be too small to have all its digits.
         let tiny = z.magnitude() < number(1e-10);
         let two = number::<R>(2.0);
         let (log_rest, rest_slope) = (two * z.magnitude().ln(), -two / z);
@@ -239,17 +240,17 @@ impl<R: Real> Pointwise<R> for Gaussian {
     }
 }
 
-/// `ln(1 + e^(β·z)) / β`; `z` where β·z > threshold.
+/// `ln(1 + e^(β·z)) / β`, but `z` if β·z > threshold.
 #[derive(Clone, Copy, Debug)]
 pub struct Softplus<R> {
     /// The sharpness β.
     pub beta: R,
-    /// Where the line z takes over.
+    /// The value of β·z beyond which the function is z.
     pub threshold: R,
 }
 
 impl<R: Real> Softplus<R> {
-    /// β·z, and whether that is over the threshold.
+    /// β·z, and whether it is above the threshold.
     #[inline(always)]
     fn scaled(&self, z: R) -> (Sum<R>, bool) {
         let scaled = self.beta.product(z);
@@ -287,7 +288,7 @@ impl<R: Real> Pointwise<R> for Softplus<R> {
     }
 
     fn has_derivative_from_output(&self) -> bool {
-        // Below, outputs just under the threshold come from both sides of it.
+        // With a lower threshold, outputs just below the threshold occur on both sides of it.
         self.threshold >= number(17.0)
     }
 
@@ -302,7 +303,7 @@ impl<R: Real> Pointwise<R> for Softplus<R> {
         let (half, one) = (number::<R>(0.5), number::<R>(1.0));
         let e = R::exp_of(scaled);
         let curve = one - e * (half - e * number(1.0 / 3.0));
-        // Its logarithm; the next term is e³/8.
+        // The logarithm of the curve; the next term is e³/8.
         let log_curve = -(e * (half - e * number(5.0 / 24.0)));
         let log = (scaled.high + (scaled.low + log_curve)) - self.beta.ln();
         let log_slope = self.beta / ((one + e) * curve);

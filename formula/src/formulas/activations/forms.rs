@@ -1,27 +1,27 @@
-//! Outputs with what their rounding loses.
+//! Outputs with the part that rounding loses.
 
 use super::number;
 use crate::formulas::losses::ln_1m;
 use crate::numbers::{Real, Sum};
 
-/// An output in two parts: `y = limit + offset`. Close to a limit of the activation, where y is rounded to
-/// it, the offset has all its digits.
+/// An output in two parts: `y = limit + offset`. Close to a limit of the activation, where y is
+/// rounded to the limit, the offset still has all its digits.
 #[derive(Clone, Copy, Debug)]
 pub struct Apart<R> {
-    /// What y is close to; 0 where it is close to none.
+    /// The limit that y is close to; 0 if there is none.
     pub limit: R,
     /// The rest of y.
     pub offset: R,
 }
 
 impl<R: Real> Apart<R> {
-    /// An output that is close to no limit.
+    /// An output that is not close to a limit.
     #[inline(always)]
     pub fn whole(y: R) -> Self {
         Self { limit: number(0.0), offset: y }
     }
 
-    /// `y`, or the two parts where the condition holds.
+    /// `y`, or the two parts if the condition holds.
     #[inline(always)]
     pub(super) fn near(condition: bool, limit: R, offset: R, y: R) -> Self {
         Self {
@@ -31,8 +31,8 @@ impl<R: Real> Apart<R> {
     }
 }
 
-/// An output of an activation in every form that a logarithm needs: none of them is lost where y is
-/// rounded to 0 or 1.
+/// An output of an activation in every form that a logarithm needs. The forms keep their digits
+/// even if y is rounded to 0 or 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Forms<R> {
     /// `y = g(z)`, rounded.
@@ -52,7 +52,7 @@ pub struct Forms<R> {
 }
 
 impl<R: Real> Forms<R> {
-    /// What y tells by itself.
+    /// The forms that follow from y alone.
     #[inline(always)]
     pub fn of(y: R, slope: R) -> Self {
         let rest = number::<R>(1.0) - y;
@@ -60,7 +60,7 @@ impl<R: Real> Forms<R> {
         Self { y, rest, log, log_rest, slope, log_slope: slope / y, rest_slope: slope / rest }
     }
 
-    /// Of `y = e^x`, where x changes with z by this factor.
+    /// The forms of `y = e^x`; the factor is the derivative of x with respect to z.
     #[inline(always)]
     pub(super) fn of_power(x: Sum<R>, factor: R) -> Self {
         let (zero, one) = (number::<R>(0.0), number::<R>(1.0));
@@ -82,7 +82,7 @@ impl<R: Real> Forms<R> {
         }
     }
 
-    /// Of `y = tanh x`, where x changes with z by this factor.
+    /// The forms of `y = tanh x`; the factor is the derivative of x with respect to z.
     #[inline(always)]
     pub(super) fn of_tanh(x: Sum<R>, factor: R) -> Self {
         let (half, one, two) = (number::<R>(0.5), number::<R>(1.0), number::<R>(2.0));

@@ -1,7 +1,7 @@
 //! One formula per activation, generic over the precision.
 //!
-//! The functions are given numbers, never a NaN: that NaN in gives NaN out is the concern of
-//! whoever calls them (see [`Pointwise`]). At the kinks the values are PyTorch's.
+//! The functions are never called with NaN: callers make sure that NaN in the input gives NaN in
+//! the output (see [`Pointwise`]). At the kinks the values are the same as PyTorch's.
 
 mod exponential;
 mod forms;
@@ -23,7 +23,7 @@ use crate::numbers::Real;
 
 /// An activation that maps each element by itself.
 ///
-/// Callers replace the result by NaN where an argument is NaN; the formulas need not.
+/// Callers replace the result by NaN if an argument is NaN, so the formulas need not handle it.
 pub trait Pointwise<R: Real>: Copy + Send + Sync {
     /// `g(z)`.
     fn forward(&self, z: R) -> R;
@@ -34,19 +34,19 @@ pub trait Pointwise<R: Real>: Copy + Send + Sync {
     /// `g''(z)`.
     fn second_derivative(&self, z: R) -> R;
 
-    /// `g'(z)` from `y = g(z)`, for activations where that is possible: see
+    /// `g'(z)` from `y = g(z)`, for activations that allow it: see
     /// [`has_derivative_from_output`](Self::has_derivative_from_output).
     fn derivative_from_output(&self, _y: R) -> R {
         number(f64::NAN)
     }
 
-    /// Whether g' is a function of g's value, and offered.
+    /// Whether g' is a function of g's value, and is offered as such.
     fn has_derivative_from_output(&self) -> bool {
         false
     }
 
-    /// Whether g comes so close to a limit other than 0 that y is rounded to it: whether
-    /// [`apart`](Self::apart) tells more than y.
+    /// Whether g comes so close to a limit other than 0 that y is rounded to it, so that
+    /// [`apart`](Self::apart) holds more information than y.
     const HAS_LIMITS: bool = false;
 
     /// `y = g(z)` in two parts, from z, y and g'(z).
@@ -55,8 +55,8 @@ pub trait Pointwise<R: Real>: Copy + Send + Sync {
         Apart::whole(y)
     }
 
-    /// Whether g comes so close to 0 or 1 that logarithms of the rounded y or 1 − y lose digits: whether
-    /// [`forms`](Self::forms) tells more than y.
+    /// Whether g comes so close to 0 or 1 that logarithms of the rounded y or 1 − y lose digits, so
+    /// that [`forms`](Self::forms) holds more information than y.
     const HAS_FORMS: bool = false;
 
     /// `y = g(z)` in the forms that logarithms need.
@@ -69,17 +69,17 @@ pub trait Pointwise<R: Real>: Copy + Send + Sync {
 /// An activation that maps a row: element i of the output depends on `z_i` and on statistics of the
 /// whole row.
 ///
-/// Callers make the whole row NaN where an element is NaN, the greatest is infinite, or all are −∞.
+/// Callers make the whole row NaN if an element is NaN, the greatest is infinite, or all are −∞.
 pub trait Rowwise<R: Real>: Copy + Send + Sync {
-    /// Whether the row is projected onto the simplex, as by sparsemax: outputs depend on the row's
-    /// threshold, and the totals of the derivatives are means over the support, where y > 0. Else
-    /// outputs depend on the sums of exponentials, and totals are sums.
+    /// Whether the row is projected onto the simplex, as by sparsemax. If so, outputs depend on the
+    /// row's threshold, and the totals of the derivatives are means over the support, where y > 0.
+    /// Otherwise outputs depend on the sums of exponentials, and the totals are sums.
     const PROJECTS: bool = false;
 
     /// Whether outputs depend on the logarithm of the sum of exponentials.
     const TAKES_LOGARITHM: bool = false;
 
-    /// What takes the place of z, in the statistics too: −z for softmin.
+    /// The argument that takes the place of z, in the statistics too: −z for softmin.
     #[inline(always)]
     fn argument(&self, z: R) -> R {
         z
@@ -88,9 +88,10 @@ pub trait Rowwise<R: Real>: Copy + Send + Sync {
     /// `y_i` from the row's statistics.
     fn forward(&self, element: Shifted<R>, row: RowStatistics<R>) -> R;
 
-    /// Whether Jᵀ·dy stays as it is where the same is added to all of dy, as J·dz does with dz. The vector of
-    /// such a product is given relative to its element where an output [outweighs](Self::outweighs) all
-    /// others, so that no 1 − p is taken from a p that was rounded to 1.
+    /// Whether Jᵀ·dy does not change if the same number is added to all of dy, as J·dz does not for
+    /// dz. The vector of such a product is given relative to its element at the output that
+    /// [outweighs](Self::outweighs) all others, so that 1 − p is never computed from a p that was
+    /// rounded to 1.
     const SHIFTS_BACKWARD: bool = true;
 
     /// Whether the output has more weight in the totals than all others together.
@@ -99,35 +100,36 @@ pub trait Rowwise<R: Real>: Copy + Send + Sync {
         y > number(0.5)
     }
 
-    /// What the backward pass adds up along the row, from `y_i` and `dE/dy_i`.
+    /// The term that the backward pass adds up along the row, from `y_i` and `dE/dy_i`.
     fn backward_term(&self, y: R, dy: R) -> R;
 
-    /// What the row's total of [`backward_term`](Self::backward_term) stands for, with the output that
-    /// outweighs all others and `dE/dy` there, or zeros.
+    /// The totals that belong to the row's sum of [`backward_term`](Self::backward_term), given the
+    /// output that outweighs all others and `dE/dy` there, or zeros.
     #[inline(always)]
     fn backward_totals(&self, total: R, _y: R, _dy: R) -> RowTotals<R> {
         RowTotals::of(total)
     }
 
-    /// `dE/dz_i`, the product Jᵀ·dy, from `y_i`, `dE/dy_i` and what the row adds up to.
+    /// `dE/dz_i`, an element of the product Jᵀ·dy, from `y_i`, `dE/dy_i` and the totals of the row.
     fn backward(&self, y: R, dy: R, row: RowTotals<R>) -> R;
 
-    /// What the product J·dz adds up along the row, from `y_i`, or `e^y_i` where the activation [takes a
-    /// logarithm](Self::TAKES_LOGARITHM). As the backward pass, where J is symmetric.
+    /// The term that the product J·dz adds up along the row, from `y_i`, or from `e^y_i` if the
+    /// activation [takes a logarithm](Self::TAKES_LOGARITHM). If J is symmetric, it is the same as
+    /// in the backward pass.
     #[inline(always)]
     fn jvp_term(&self, y: R, dz: R) -> R {
         self.backward_term(y, dz)
     }
 
-    /// Element i of J·dz from the same and the row's total of [`jvp_term`](Self::jvp_term). As the backward
-    /// pass, where J is symmetric.
+    /// Element i of J·dz from the same values and the row's total of [`jvp_term`](Self::jvp_term).
+    /// If J is symmetric, it is the same as in the backward pass.
     #[inline(always)]
     fn jvp(&self, y: R, dz: R, total: R) -> R {
         self.backward(y, dz, RowTotals::of(total))
     }
 
-    /// What the Jacobian adds up along the row: the size of the support, or the outputs but for one that
-    /// outweighs all others.
+    /// The term that the Jacobian adds up along the row; the total is the size of the support, or
+    /// the sum of the outputs except one that outweighs all others.
     #[inline(always)]
     fn jacobian_term(&self, y: R) -> R {
         if self.outweighs(y) { number(0.0) } else { y }
@@ -138,19 +140,19 @@ pub trait Rowwise<R: Real>: Copy + Send + Sync {
     fn jacobian(&self, y_i: R, y_j: R, diagonal: bool, total: R) -> R;
 }
 
-/// What a product with the Jacobian adds up along a row.
+/// The totals along a row for a product with the Jacobian.
 #[derive(Clone, Copy, Debug)]
 pub struct RowTotals<R> {
     /// The sum of the terms, or their mean over the support.
     pub total: R,
-    /// The same with what an output that outweighs all others adds to it.
+    /// The total, including the contribution of an output that outweighs all others.
     pub whole: R,
-    /// The other outputs together: 1 − p, for an output p that outweighs them.
+    /// The sum of the other outputs: 1 − p, for an output p that outweighs them.
     pub others: R,
 }
 
 impl<R: Real> RowTotals<R> {
-    /// Where no output is treated apart.
+    /// The totals if no output is treated separately.
     #[inline(always)]
     pub fn of(total: R) -> Self {
         Self { total, whole: total, others: number(1.0) }
@@ -162,26 +164,26 @@ impl<R: Real> RowTotals<R> {
 pub struct Shifted<R> {
     /// `(z_i − max z) / T`, rounded.
     pub difference: R,
-    /// What the rounding took from the difference.
+    /// The part of the difference that rounding removed.
     pub lost: R,
-    /// `e^((z_i − max z) / T)`, of the difference before it was rounded.
+    /// `e^((z_i − max z) / T)`, computed from the difference before rounding.
     pub exponential: R,
 }
 
-/// What a row adds up to: the sums, or the threshold where the activation
+/// The statistics of a row: the sums, or the threshold if the activation
 /// [projects](Rowwise::PROJECTS).
 #[derive(Clone, Copy, Debug)]
 pub struct RowStatistics<R> {
     /// 1 / `Σ_j e^((z_j − max z) / T)`, rounded: the sum is between 1 and the row's length.
     pub inverse: R,
-    /// What the rounding took from it.
+    /// The part of the inverse that rounding removed.
     pub inverse_lost: R,
-    /// The logarithm of the sum, accurate also where one element outweighs all others; where the
+    /// The logarithm of the sum, accurate even if one element outweighs all others. Only set if the
     /// activation [takes](Rowwise::TAKES_LOGARITHM) it.
     pub log_sum: R,
     /// τ with `Σ_j max((z_j − max z) / T − τ, 0) = 1`, rounded.
     pub threshold: R,
-    /// What the rounding took from the threshold.
+    /// The part of the threshold that rounding removed.
     pub threshold_lost: R,
 }
 

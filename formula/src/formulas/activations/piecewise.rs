@@ -63,13 +63,14 @@ impl<R: Real> Pointwise<R> for Relu {
     }
 }
 
-/// What an element adds to the gradient of prelu's weight, from z and `dE/dy`: dy·z where z ≤ 0.
+/// The contribution of an element to the gradient of prelu's weight, from z and `dE/dy`: dy·z if z
+/// ≤ 0, else 0.
 #[inline(always)]
 pub fn prelu_weight_term<R: Real>(z: R, dy: R) -> R {
     if z > number(0.0) { number(0.0) } else { dy * z }
 }
 
-/// What the leaky rectified linear units differ in.
+/// The properties in which the leaky rectified linear units differ.
 trait Leaky {
     type Number;
 
@@ -80,7 +81,7 @@ trait Leaky {
 impl<R: Real, L: Leaky<Number = R> + Copy + Send + Sync> Pointwise<R> for L {
     #[inline(always)]
     fn forward(&self, z: R) -> R {
-        // A slope of 0 has the limit 0 at −∞, where the product has none.
+        // With a slope of 0 the limit at −∞ is 0, while the product itself has no value there.
         let flat = self.slope() == number(0.0);
         let scaled = if flat { number(0.0) } else { self.slope() * z };
         if z > number(0.0) { z } else { scaled }
@@ -107,7 +108,7 @@ impl<R: Real, L: Leaky<Number = R> + Copy + Send + Sync> Pointwise<R> for L {
     }
 }
 
-/// `z` where z > 0, else `slope·z`.
+/// `z` if z > 0, else `slope·z`.
 #[derive(Clone, Copy, Debug)]
 pub struct LeakyRelu<R> {
     /// The slope for negative z.
@@ -123,7 +124,7 @@ impl<R: Real> Leaky for LeakyRelu<R> {
     }
 }
 
-/// `z` where z > 0, else `weight·z`.
+/// `z` if z > 0, else `weight·z`.
 #[derive(Clone, Copy, Debug)]
 pub struct Prelu<R> {
     /// The slope for negative z.
@@ -139,7 +140,7 @@ impl<R: Real> Leaky for Prelu<R> {
     }
 }
 
-/// `z` where z > 0, else `½(lower + upper)·z`.
+/// `z` if z > 0, else `½(lower + upper)·z`.
 #[derive(Clone, Copy, Debug)]
 pub struct Rrelu<R> {
     /// The smallest slope.
@@ -153,7 +154,7 @@ impl<R: Real> Leaky for Rrelu<R> {
 
     #[inline(always)]
     fn slope(&self) -> R {
-        // The sum of both may overflow.
+        // The sum of both slopes may overflow.
         number::<R>(0.5) * self.lower + number::<R>(0.5) * self.upper
     }
 }
@@ -225,7 +226,8 @@ impl<R: Real> Pointwise<R> for HardTanh<R> {
     }
 }
 
-/// `min(max(slope·z + offset, 0), 1)`, with the slope 1/6 where it is the f32 next to it and the offset ½.
+/// `min(max(slope·z + offset, 0), 1)`. The slope counts as 1/6 if it is the f32 nearest to 1/6 and
+/// the offset is ½.
 #[derive(Clone, Copy, Debug)]
 pub struct HardSigmoid<R> {
     /// The slope between the bounds.
@@ -235,7 +237,8 @@ pub struct HardSigmoid<R> {
 }
 
 impl<R: Real> HardSigmoid<R> {
-    /// Whether it is relu6(z + 3)/6, for which no float has the slope: the parameters are the nearest ones.
+    /// Whether the function is relu6(z + 3)/6, whose slope is not a floating-point number; the
+    /// parameters are the nearest ones.
     #[inline(always)]
     fn is_default(&self) -> bool {
         self.slope == number(f64::from(1.0f32 / 6.0)) && self.offset == number(0.5)
@@ -246,7 +249,7 @@ impl<R: Real> HardSigmoid<R> {
         if self.is_default() { number(1.0 / 6.0) } else { self.slope }
     }
 
-    /// (z + 3)/6, with all digits between the bounds.
+    /// (z + 3)/6, with all its digits between the bounds.
     #[inline(always)]
     fn default_line(z: R) -> R {
         let near = if z > number(-4.0) { z } else { number(-4.0) };
@@ -262,13 +265,14 @@ impl<R: Real> HardSigmoid<R> {
         if self.is_default() {
             return Self::default_line(z);
         }
-        // A slope of 0 has the limit 0 at ±∞, where the product has none.
+        // With a slope of 0 the limit at ±∞ is 0, while the product itself has no value there.
         let flat = self.slope == number(0.0);
         let line = self.slope.multiply_add(z, self.offset);
         if flat { self.offset } else { line }
     }
 
-    /// Whether the line is, before it is rounded: to 1, for the last numbers before the kink.
+    /// Whether the line is below 1 before rounding, which rounds it to 1 for the last numbers
+    /// before the kink.
     #[inline(always)]
     fn is_below_one(&self, z: R) -> bool {
         if self.is_default() {
@@ -338,7 +342,7 @@ impl<R: Real> Pointwise<R> for HardSwish {
     }
 }
 
-/// `z − λ` where z > λ, `z + λ` where z < −λ, else 0.
+/// `z − λ` if z > λ, `z + λ` if z < −λ, else 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Softshrink<R> {
     /// The distance λ.
@@ -372,7 +376,7 @@ impl<R: Real> Pointwise<R> for Softshrink<R> {
     }
 }
 
-/// `z` where |z| > λ, else 0.
+/// `z` if |z| > λ, else 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Hardshrink<R> {
     /// The greatest magnitude that becomes 0.
@@ -406,12 +410,12 @@ impl<R: Real> Pointwise<R> for Hardshrink<R> {
     }
 }
 
-/// `z − bias` where z > λ, `z + bias` where z < −λ, else 0.
+/// `z − bias` if z > λ, `z + bias` if z < −λ, else 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Shrink<R> {
     /// The greatest magnitude that becomes 0.
     pub lambda: R,
-    /// The distance that the others are moved.
+    /// The distance by which the others are moved.
     pub bias: R,
 }
 
@@ -433,12 +437,12 @@ impl<R: Real> Pointwise<R> for Shrink<R> {
     }
 }
 
-/// `z` where z > θ, else `value`.
+/// `z` if z > θ, else `value`.
 #[derive(Clone, Copy, Debug)]
 pub struct Threshold<R> {
     /// The threshold θ.
     pub threshold: R,
-    /// What takes the place of numbers up to it.
+    /// The value that replaces numbers up to the threshold.
     pub value: R,
 }
 
@@ -468,7 +472,7 @@ impl<R: Real> Pointwise<R> for Threshold<R> {
     }
 }
 
-/// `z` where z > α, else 0.
+/// `z` if z > α, else 0.
 #[derive(Clone, Copy, Debug)]
 pub struct ThresholdedRelu<R> {
     /// The threshold α.
@@ -501,7 +505,7 @@ impl<R: Real> Pointwise<R> for ThresholdedRelu<R> {
     }
 }
 
-/// `z²` where z > 0, else 0.
+/// `z²` if z > 0, else 0.
 #[derive(Clone, Copy, Debug)]
 pub struct SquaredRelu {}
 
@@ -539,7 +543,7 @@ impl<R: Real> Pointwise<R> for SquaredRelu {
         let forms = Forms::of(self.forward(z), self.derivative(z));
         let (one, two) = (number::<R>(1.0), number::<R>(2.0));
         let positive = z > number(0.0);
-        // Of 1 − z² from z, as of a square that is close to 1.
+        // Compute 1 − z² from z, as for a square that is close to 1.
         let large = z > number(0.7);
         let rest = (one - z) * (one + z);
         let (log, log_rest) = (two * z.ln(), rest.ln());

@@ -49,7 +49,7 @@ impl<R: Real> Rowwise<R> for LogSoftmax {
         y > number(-std::f64::consts::LN_2)
     }
 
-    /// `Σ dy` but for one that p·Σ dy would take from dy again.
+    /// dy, or 0 for the dy that subtracting p·Σ dy would cancel again.
     #[inline(always)]
     fn backward_term(&self, y: R, dy: R) -> R {
         if self.outweighs(y) { number(0.0) } else { dy }
@@ -114,14 +114,14 @@ impl<R: Real> Rowwise<R> for Softmin {
     }
 }
 
-/// `max(z_i − τ, 0)`, where τ makes the row add up to one.
+/// `max(z_i − τ, 0)`, with τ chosen so that the row sums to 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Sparsemax {}
 
 impl<R: Real> Rowwise<R> for Sparsemax {
     const PROJECTS: bool = true;
 
-    /// All weigh the same.
+    /// All outputs of the support have the same weight.
     #[inline(always)]
     fn outweighs(&self, _y: R) -> bool {
         false

@@ -1,4 +1,4 @@
-//! Activations that weigh z with a function of it: smooth rectifiers.
+//! Smooth rectifiers: activations that multiply z by a function of z.
 
 use super::{Pointwise, number};
 use crate::numbers::{Real, Sum};
@@ -92,8 +92,8 @@ impl<R: Real> Pointwise<R> for Gelu {
 
     #[inline(always)]
     fn second_derivative(&self, z: R) -> R {
-        // The density times 2 − z², around its roots too: what the rounding of the square leaves is not
-        // lost.
+        // The density times 2 − z², accurate around its roots too, because the part that rounding
+        // the square removes is kept.
         let square = z.product(z);
         let factor = number::<R>(-DENSITY) * ((square.high - number(2.0)) + square.low);
         let half = number::<R>(-0.5);

@@ -1,4 +1,4 @@
-//! Activations with two limits, and relatives.
+//! Activations with two limits, and related functions.
 
 use super::{Apart, Forms, Pointwise, number, with_sign_of};
 use crate::numbers::Real;
@@ -153,7 +153,7 @@ impl<R: Real> Pointwise<R> for ScaledTanh<R> {
     fn forms(&self, z: R) -> Forms<R> {
         let unit = Forms::of_tanh(self.b.product(z), self.b);
         let scaled = Forms::of(self.forward(z), self.derivative(z));
-        // Other limits than 1 are no limits of a logarithm.
+        // A limit other than 1 is not a limit of the logarithms.
         if self.a == number(1.0) { unit } else { scaled }
     }
 }
@@ -278,7 +278,7 @@ impl<R: Real> Pointwise<R> for Arctan {
 pub struct Logit {}
 
 impl Logit {
-    /// The value, or NaN outside of the domain.
+    /// The value, or NaN outside the domain.
     #[inline(always)]
     fn inside<R: Real>(z: R, value: R) -> R {
         if z >= number(0.0) && z <= number(1.0) { value } else { number(f64::NAN) }

@@ -4,20 +4,21 @@ use super::{LossOfForms, LossTerm, number, times};
 use crate::formulas::activations::Forms;
 use crate::numbers::Real;
 
-/// Where bce ends its logarithms, and the divisor of its gradient, as PyTorch does.
+/// The bound at which bce clamps its logarithms, and the divisor of its gradient, both as in
+/// PyTorch.
 const LEAST_LOG: f64 = -100.0;
 const LEAST_VARIANCE: f64 = 1e-12;
 
-/// `ln(1 − y)` for y in [0, 1], NaN beyond.
+/// `ln(1 − y)` for y in [0, 1], NaN outside.
 #[inline(always)]
 #[doc(hidden)]
 pub fn ln_1m<R: Real>(y: R) -> R {
     let one = number::<R>(1.0);
     let rest = one - y;
-    // For small y the sum 1 − y would lose it: ln(1 − y) = −ln(1 + y / (1 − y)).
+    // For small y, the sum 1 − y would lose y: ln(1 − y) = −ln(1 + y / (1 − y)).
     let near = -(y / rest).ln_1p();
     let near = if y < number(0.0) { number(f64::NAN) } else { near };
-    // Both are computed, so that loops over this have no branches.
+    // Both are computed, so that loops over this function have no branches.
     let far = rest.ln();
     if y < number(0.5) { near } else { far }
 }
@@ -52,7 +53,7 @@ impl<R: Real> LossTerm<R> for Bce {
     }
 }
 
-/// Whether y is no probability.
+/// Whether y is not a probability.
 #[inline(always)]
 fn is_outside<R: Real>(y: R) -> bool {
     y < number(0.0) || y > number(1.0)
@@ -70,7 +71,7 @@ impl<R: Real> LossOfForms<R> for Bce {
     #[inline(always)]
     fn slope_of_forms(&self, y: Forms<R>, t: R) -> R {
         let value = times(number::<R>(1.0) - t, y.rest_slope) - times(t, y.log_slope);
-        // As of y alone where that is 0 or 1 exactly, and outside.
+        // Use y alone if it is exactly 0 or 1, or outside.
         let bounded = self.gradient(y.y, t, number(1.0)) * y.slope;
         let is_finite = value.magnitude() < number(f64::INFINITY);
         if is_finite && !is_outside(y.y) { value } else { bounded }
@@ -130,7 +131,7 @@ impl<R: Real> LossTerm<R> for SigmoidCrossEntropy {
     }
 }
 
-/// `base^exponent` for a base from 0 to 1: by multiplications where the exponent is 1, 2 or 3.
+/// `base^exponent` for a base from 0 to 1, by multiplications if the exponent is 1, 2 or 3.
 #[inline(always)]
 fn power<R: Real>(base: R, exponent: R) -> R {
     let square = base * base;
@@ -140,7 +141,7 @@ fn power<R: Real>(base: R, exponent: R) -> R {
     if exponent == number(1.0) { base } else { value }
 }
 
-/// What focal weighs the cross-entropy with, apart from (1 − p)^γ.
+/// The weight of the cross-entropy in the focal loss, apart from (1 − p)^γ.
 #[inline(always)]
 fn balance<R: Real>(alpha: R, t: R) -> R {
     let one = number::<R>(1.0);
@@ -154,7 +155,7 @@ fn balance<R: Real>(alpha: R, t: R) -> R {
 pub struct Focal<R> {
     /// The weight of positive targets.
     pub alpha: R,
-    /// How much less the easy ones count.
+    /// The exponent, which reduces the weight of easy examples.
     pub gamma: R,
 }
 
@@ -175,7 +176,7 @@ impl<R: Real> LossTerm<R> for Focal<R> {
     fn loss(&self, y: R, t: R, _extra: R) -> R {
         let (missing, entropy) = Self::parts(y, t);
         let value = times(balance(self.alpha, t), times(power(missing, self.gamma), entropy));
-        // Outside of [0, 1] there is none.
+        // Outside [0, 1] there is no loss.
         if entropy >= number(0.0) { value } else { number(f64::NAN) }
     }
 
@@ -189,11 +190,11 @@ impl<R: Real> LossTerm<R> for Focal<R> {
         };
         let slope = quotient(one - t, one - y) - quotient(t, y);
         let factor = power(missing, self.gamma);
-        // γ·(1 − p_t)^(γ − 1)·bce, where the first may be infinite and the last 0.
+        // γ·(1 − p_t)^(γ − 1)·bce; the power may be infinite when bce is 0.
         let steep = times(self.gamma, factor / missing) * (one - t - t);
         let drag = if entropy == zero { zero } else { times(steep, entropy) };
         let value = times(balance(self.alpha, t), drag + times(factor, slope));
-        // Outside of [0, 1] there is none.
+        // Outside [0, 1] there is no loss.
         if entropy >= zero { value } else { number(f64::NAN) }
     }
 }
@@ -222,7 +223,8 @@ impl<R: Real> LossOfForms<R> for Focal<R> {
         let (zero, one) = (number::<R>(0.0), number::<R>(1.0));
         let (missing, entropy) = Self::parts_of_forms(y, t);
         let other = one - t;
-        // g' / (1 − p_t), times the cross-entropy: without quotients of two numbers that vanish together.
+        // g' / (1 − p_t), times the cross-entropy, avoiding quotients of two numbers that vanish
+        // together.
         let mixed = y.slope / missing;
         let ratio = if t == one { y.rest_slope } else { mixed };
         let ratio = if t == zero { y.log_slope } else { ratio };
@@ -239,11 +241,11 @@ impl<R: Real> LossOfForms<R> for Focal<R> {
 pub struct FocalWithLogits<R> {
     /// The weight of positive targets.
     pub alpha: R,
-    /// How much less the easy ones count.
+    /// The exponent, which reduces the weight of easy examples.
     pub gamma: R,
 }
 
-/// What both functions of [`FocalWithLogits`] need.
+/// The values that both functions of [`FocalWithLogits`] need.
 struct FocalParts<R> {
     /// sigmoid(z) and sigmoid(−z)
     p: R,
@@ -276,7 +278,7 @@ impl<R: Real> LossTerm<R> for FocalWithLogits<R> {
         let (zero, one) = (number::<R>(0.0), number::<R>(1.0));
         let FocalParts { p, q, factor, entropy } = self.parts(z, t);
         let other = one - t;
-        // p·q / (1 − p_t): without the quotient of two numbers that vanish together.
+        // p·q / (1 − p_t), avoiding the quotient of two numbers that vanish together.
         let mixed = p * q / (p * other + q * t);
         let ratio = if t == one { p } else { mixed };
         let ratio = if t == zero { q } else { ratio };

@@ -4,7 +4,7 @@ use super::{LossOfForms, LossTerm, times};
 use crate::formulas::activations::Forms;
 use crate::numbers::Real;
 
-/// `−t·ln y`, and 0 where t is 0, also at y = 0.
+/// `−t·ln y`, and 0 if t is 0, even at y = 0.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy;
 
@@ -34,7 +34,7 @@ impl<R: Real> LossOfForms<R> for CrossEntropy {
     }
 }
 
-/// `−t·y`, and 0 where t is 0, also at y = −∞.
+/// `−t·y`, and 0 if t is 0, even at y = −∞.
 #[derive(Clone, Copy, Debug)]
 pub struct Nll;
 

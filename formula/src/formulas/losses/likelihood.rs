@@ -26,20 +26,20 @@ impl<R: Real> LossTerm<R> for KlDiv {
     }
 }
 
-/// `e^y − t·y`, or `y − t·ln(y + ε)` where y is not a logarithm; with `full` and t > 1 also what is
-/// constant in y, by Stirling's formula: `t·ln t − t + ½ln(2πt)`.
+/// `e^y − t·y`, or `y − t·ln(y + ε)` if y is not a logarithm; with `full` and t > 1, also the part
+/// that does not depend on y, by Stirling's formula: `t·ln t − t + ½ln(2πt)`.
 #[derive(Clone, Copy, Debug)]
 pub struct PoissonNll<R> {
     /// Whether y is the logarithm of the rate.
     pub log_input: bool,
-    /// Whether the constant part counts.
+    /// Whether to add the constant part.
     pub full: bool,
-    /// Keeps the logarithm finite.
+    /// Keeps the logarithm of a rate of 0 finite.
     pub eps: R,
 }
 
 impl<R: Real> PoissonNll<R> {
-    /// The term, with what is constant in y where that is asked for.
+    /// The term, with the part that does not depend on y if it is wanted.
     #[inline(always)]
     fn with_constant(&self, term: R, t: R) -> R {
         if !self.full {
@@ -72,15 +72,15 @@ impl<R: Real> LossTerm<R> for PoissonNll<R> {
     }
 }
 
-/// Below, a rate or its derivative may be subnormal.
+/// Below this, a rate or its derivative may be subnormal.
 const LEAST_RATE: f64 = 1e-30;
 
-/// Of a rate: where y is not a logarithm.
+/// The formula for a rate, that is, if y is not a logarithm.
 impl<R: Real> LossOfForms<R> for PoissonNll<R> {
     #[inline(always)]
     fn loss_of_forms(&self, y: Forms<R>, t: R) -> R {
         let plain = self.loss(y.y, t, number(1.0));
-        // Without an ε the logarithm is that of the rate.
+        // Without ε, the logarithm is the logarithm of the rate.
         let value = self.with_constant(y.y - times(t, y.log), t);
         if self.eps > number(0.0) || y.y > number(LEAST_RATE) { plain } else { value }
     }
@@ -101,7 +101,7 @@ impl<R: Real> LossOfForms<R> for PoissonNll<R> {
 /// `½(ln v + (y − t)²/v)` for the variance `v = max(extra, ε)`; with `full` also `½ln 2π`.
 #[derive(Clone, Copy, Debug)]
 pub struct GaussianNll<R> {
-    /// Whether the constant part counts.
+    /// Whether to add the constant part.
     pub full: bool,
     /// The least variance.
     pub eps: R,

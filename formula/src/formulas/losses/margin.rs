@@ -1,4 +1,4 @@
-//! Losses that ask for a margin.
+//! Losses with a margin.
 
 use super::{LossTerm, number, positive_part};
 use crate::numbers::Real;
@@ -10,7 +10,7 @@ fn shortfall<R: Real>(y: R, t: R, margin: R) -> R {
     (margin - product.high) - product.low
 }
 
-/// `max(0, extra − t·y)`, with the margin 1 for an extra.
+/// `max(0, extra − t·y)`, where extra is the margin 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Hinge;
 
@@ -26,7 +26,7 @@ impl<R: Real> LossTerm<R> for Hinge {
     }
 }
 
-/// `max(0, extra − t·y)²`, with the margin 1 for an extra.
+/// `max(0, extra − t·y)²`, where extra is the margin 1.
 #[derive(Clone, Copy, Debug)]
 pub struct SquaredHinge;
 
@@ -64,7 +64,7 @@ impl<R: Real> LossTerm<R> for SoftMargin {
 /// `y` for the target 1, `max(0, margin − y)` for the target −1; the sum of both for any other.
 #[derive(Clone, Copy, Debug)]
 pub struct HingeEmbedding<R> {
-    /// The distance that is asked of dissimilar pairs.
+    /// The distance that dissimilar pairs should have.
     pub margin: R,
 }
 
@@ -81,7 +81,7 @@ impl<R: Real> LossTerm<R> for HingeEmbedding<R> {
     #[inline(always)]
     fn gradient(&self, y: R, t: R, _extra: R) -> R {
         let (zero, one) = (number::<R>(0.0), number::<R>(1.0));
-        // PyTorch takes the side of the margin at the kink.
+        // At the kink, PyTorch takes the side of the margin.
         let apart = if self.margin - y < zero { zero } else { -one };
         let apart = if t == one { zero } else { apart };
         let together = if t == -one { zero } else { one };

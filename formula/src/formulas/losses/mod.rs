@@ -17,10 +17,11 @@ use crate::numbers::Real;
 
 /// The terms that a loss adds up: over the elements, or over the classes of each row.
 ///
-/// `extra` is what goes with a target: the weight of positive targets for bce_with_logits, the variance
-/// for gaussian_nll, for hinge and squared_hinge the margin, 1; other losses do not look at it.
+/// `extra` is a number that belongs to a target: the weight of positive targets for
+/// bce_with_logits, the variance for gaussian_nll, and the margin, 1, for hinge and squared_hinge.
+/// Other losses ignore it.
 ///
-/// Callers replace the result by NaN where an argument is NaN; the formulas need not.
+/// Callers replace the result by NaN if an argument is NaN, so the formulas need not handle it.
 pub trait LossTerm<R: Real>: Copy + Send + Sync {
     /// The term of one element, from the output y and the target t.
     fn loss(&self, y: R, t: R, extra: R) -> R;
@@ -29,10 +30,10 @@ pub trait LossTerm<R: Real>: Copy + Send + Sync {
     fn gradient(&self, y: R, t: R, extra: R) -> R;
 }
 
-/// The terms of a loss of a probability, or of a rate: from every form of the output, so that no logarithm
-/// sees one that is rounded to 0 or 1.
+/// The terms of a loss of a probability, or of a rate, computed from every form of the output, so
+/// that no logarithm is taken of an output that was rounded to 0 or 1.
 ///
-/// Callers replace the result by NaN where an argument is NaN.
+/// Callers replace the result by NaN if an argument is NaN.
 pub trait LossOfForms<R: Real>: LossTerm<R> {
     /// The term of one element.
     fn loss_of_forms(&self, y: Forms<R>, t: R) -> R;
@@ -53,7 +54,7 @@ fn sign<R: Real>(x: R) -> R {
     if x > zero { number(1.0) } else { negative }
 }
 
-/// `coefficient·value`, and 0 where the coefficient is 0, also where the value is infinite.
+/// `coefficient·value`, or 0 if the coefficient is 0, even if the value is infinite.
 #[inline(always)]
 #[doc(hidden)]
 pub fn times<R: Real>(coefficient: R, value: R) -> R {
@@ -61,7 +62,7 @@ pub fn times<R: Real>(coefficient: R, value: R) -> R {
     if coefficient == number(0.0) { number(0.0) } else { product }
 }
 
-/// What a weight makes of a term: 0 if the weight is 0, also of an infinite term; NaN stays.
+/// The weighted term: 0 if the weight is 0, even if the term is infinite; NaN stays NaN.
 #[inline(always)]
 #[doc(hidden)]
 pub fn weighted<R: Real>(weight: R, value: R) -> R {
@@ -70,7 +71,7 @@ pub fn weighted<R: Real>(weight: R, value: R) -> R {
     if infinite && weight == number(0.0) { number(0.0) } else { product }
 }
 
-/// [`weighted`], and 0 of a term that is 0, whatever it weighs.
+/// Like [`weighted`], but also 0 if the term is 0, whatever the weight is.
 #[inline(always)]
 #[doc(hidden)]
 pub fn weigh<R: Real>(weight: R, value: R) -> R {
@@ -78,7 +79,7 @@ pub fn weigh<R: Real>(weight: R, value: R) -> R {
     if value == number(0.0) { number(0.0) } else { product }
 }
 
-/// x where it is positive, else 0; NaN for NaN.
+/// x if it is positive, else 0; NaN for NaN.
 #[inline(always)]
 fn positive_part<R: Real>(x: R) -> R {
     if x < number(0.0) { number(0.0) } else { x }

@@ -53,10 +53,10 @@ impl<R: Real> LossTerm<R> for Mae {
     }
 }
 
-/// `½e²` where `|e| < δ`, else `δ(|e| − ½δ)`, of the error `e = y − t`.
+/// `½e²` if `|e| < δ`, else `δ(|e| − ½δ)`, of the error `e = y − t`.
 #[derive(Clone, Copy, Debug)]
 pub struct Huber<R> {
-    /// Where the parabola goes over into its tangent.
+    /// The error at which the parabola becomes its tangent.
     pub delta: R,
 }
 
@@ -76,10 +76,10 @@ impl<R: Real> LossTerm<R> for Huber<R> {
     }
 }
 
-/// `½e²/β` where `|e| < β`, else `|e| − ½β`, of the error `e = y − t`.
+/// `½e²/β` if `|e| < β`, else `|e| − ½β`, of the error `e = y − t`.
 #[derive(Clone, Copy, Debug)]
 pub struct SmoothL1<R> {
-    /// Where the parabola goes over into its tangent; there is no parabola for 0.
+    /// The error at which the parabola becomes its tangent; for 0 there is no parabola.
     pub beta: R,
 }
 
@@ -110,7 +110,8 @@ impl<R: Real> LossTerm<R> for LogCosh {
     fn loss(&self, y: R, t: R, _extra: R) -> R {
         let (half, one) = (number::<R>(0.5), number::<R>(1.0));
         let error = (y - t).magnitude();
-        // Near 0 as ½·ln(1 + sinh²), which keeps its digits; the argument is bounded for its sake.
+        // Near 0, compute ½·ln(1 + sinh²), which keeps its digits; the argument is bounded for this
+        // purpose.
         let near = error < one;
         let m = (if near { error } else { one }).exp_m1();
         let sinh = half * (m + m / (one + m));
@@ -123,7 +124,7 @@ impl<R: Real> LossTerm<R> for LogCosh {
     fn gradient(&self, y: R, t: R, _extra: R) -> R {
         let error = y - t;
         let slope = error.tanh();
-        // The difference of two infinities is no number.
+        // The difference of two infinities is NaN.
         if error.magnitude() <= number(f64::INFINITY) { slope } else { error }
     }
 }
