@@ -7,5 +7,5 @@ mod special;
 pub use real::{Real, Sum};
 #[doc(hidden)]
 pub use single::{difference, exp_difference, finite_difference, ln_1p};
-// Not for others to implement: a sealed part of `Real`.
+// A sealed part of `Real`, which others cannot implement.
 pub(crate) use special::Special;

@@ -1,14 +1,15 @@
-//! The numbers that the formulas are written for.
+//! The number types for which the formulas are written.
 
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::special::Special;
 
-/// `high + low`, where the low part is what the high part cannot hold of a product or a quotient.
+/// `high + low`, where the low part is the part of a product or a quotient that the high part
+/// cannot hold.
 ///
-/// A scaled argument such as β·z needs it: e^(β·z) is off by |β·z| units in the last place where the
-/// product was rounded.
+/// A scaled argument such as β·z needs it: if the product were rounded, e^(β·z) would be off by
+/// |β·z| units in the last place.
 #[derive(Clone, Copy, Debug)]
 pub struct Sum<R> {
     /// The sum, rounded.
@@ -43,8 +44,8 @@ impl<R: Real> Sum<R> {
 
 /// A real number in the precision of an implementation: `f64` is the oracle, `f32` the CPU backend.
 ///
-/// The elementary functions are methods, so that each precision can bring its own: the standard
-/// library's for `f64`, branch-free polynomials that vectorise for `f32`.
+/// The elementary functions are methods, so that each precision can provide its own: the standard
+/// library's functions for `f64`, branch-free polynomials that vectorise for `f32`.
 pub trait Real:
     Copy
     + Debug
@@ -63,9 +64,9 @@ pub trait Real:
     fn from_f64(value: f64) -> Self;
     /// `self·factor + term`, without the rounding error of the product.
     fn multiply_add(self, factor: Self, term: Self) -> Self;
-    /// `self·other`, with what its rounding leaves; zero times infinity is zero.
+    /// `self·other`, with the part that rounding removes; zero times infinity is zero.
     fn product(self, other: Self) -> Sum<Self>;
-    /// `self / other`, with what its rounding leaves.
+    /// `self / other`, with the part that rounding removes.
     fn quotient(self, other: Self) -> Sum<Self>;
     /// `self − constant`, with all the digits of the constant.
     fn minus(self, constant: f64) -> Self;
@@ -75,7 +76,7 @@ pub trait Real:
     fn sqrt(self) -> Self;
     /// `e^x`.
     fn exp_of(x: Sum<Self>) -> Self;
-    /// `self·e^x`, rounded once also where e^x is subnormal.
+    /// `self·e^x`, rounded once even if e^x is subnormal.
     fn exp_times(self, x: Sum<Self>) -> Self;
     /// `e^x − 1`.
     fn exp_m1_of(x: Sum<Self>) -> Self;
@@ -151,7 +152,7 @@ pub trait Real:
 }
 
 impl Sum<f64> {
-    /// The sum, which f64 holds well enough.
+    /// The sum, which is accurate enough in f64.
     pub(super) fn value(self) -> f64 {
         self.high + self.low
     }

@@ -1,11 +1,12 @@
-//! Functions that are activations, and that f32 cannot compute by their formula: it would lose every
-//! digit in a tail or around a root.
+//! Activations, and functions that activations consist of, which f32 cannot compute by their
+//! formula: it would lose every digit in a tail or around a root.
 
 use super::real::{Real, Sum};
 
-/// What activations need of a [`Real`] beyond the elementary functions.
+/// The functions that activations need from a [`Real`] beyond the elementary functions.
 ///
-/// For `f64` each is its formula, beside a root its series; for `f32` an algorithm of its own.
+/// For `f64` each is computed by its formula, or by its series near a root; for `f32` by its own
+/// algorithm.
 pub trait Special: Sized {
     /// `self·sigmoid(x)`.
     fn times_sigmoid(self, x: Sum<Self>) -> Self;
@@ -57,13 +58,13 @@ pub trait Special: Sized {
     fn one_plus_sin_twice(x: Sum<Self>) -> Self;
     /// `cos² x`.
     fn cos_squared(self) -> Self;
-    /// `cos 2x`, also where 2x overflows.
+    /// `cos 2x`, even if 2x overflows.
     fn cos_twice(x: Sum<Self>) -> Self;
     /// `1 / (1 + x²)`.
     fn atan_derivative(self) -> Self;
     /// `−2x / (1 + x²)²`.
     fn atan_second(self) -> Self;
-    /// `ln(x / (1 − x))` on (0, 1), NaN outside of [0, 1].
+    /// `ln(x / (1 − x))` on (0, 1), NaN outside [0, 1].
     fn logit(self) -> Self;
 }
 
@@ -74,7 +75,8 @@ const CUBIC: f64 = 0.071_354_816_272_600_25;
 /// 1/√(2π)
 const DENSITY: f64 = 0.398_942_280_401_432_7;
 
-/// Beyond, every exponential is 0 or infinite: for formulas that would multiply it with infinity.
+/// Beyond this, every exponential is 0 or infinite; used by formulas that would otherwise multiply
+/// 0 by infinity.
 fn bounded(x: f64) -> f64 {
     x.clamp(-800.0, 800.0)
 }
@@ -85,17 +87,17 @@ fn distribution(x: f64) -> f64 {
 
 /// A root of a function, and the function's Taylor series there.
 ///
-/// Beside its root a formula whose summands cancel keeps only half of an f64's digits, too few for what
-/// an f32 is compared with.
+/// Near its root, a formula whose summands cancel keeps only half of an f64's digits, which is too
+/// few to compare an f32 with.
 struct Root {
-    /// The root, to twice an f64's digits.
+    /// The root, with twice as many digits as an f64 has.
     high: f64,
     low: f64,
     series: [f64; 3],
 }
 
 impl Root {
-    /// The function where x is so close that the series is more accurate than a formula.
+    /// The value if x is so close to the root that the series is more accurate than the formula.
     fn near(&self, x: f64) -> Option<f64> {
         let d = (x - self.high) - self.low;
         let [slope, second, third] = self.series;
@@ -179,7 +181,7 @@ impl Special for f64 {
         if x.abs() > 0.05 {
             return x - x.tanh();
         }
-        // The series, where the difference cancels.
+        // Use the series if the difference cancels.
         x * y * (1.0 / 3.0 - y * (2.0 / 15.0 - y * (17.0 / 315.0 - y * (62.0 / 2835.0))))
     }
 
@@ -234,7 +236,7 @@ impl Special for f64 {
     }
 
     fn mish_derivative(self) -> Self {
-        // Far to the right nothing changes any more.
+        // Far to the right the value no longer changes.
         let x = self.clamp(-800.0, 200.0);
         let e = x.exp();
         let n = e * (e + 2.0);
@@ -307,7 +309,7 @@ impl Special for f64 {
     fn one_plus_sin_twice(x: Sum<Self>) -> Self {
         let x = x.value();
         let (sin, cos) = x.sin_cos();
-        // (sin x + cos x)²; where the sum cancels, as cos 2x over the difference.
+        // (sin x + cos x)²; if the sum cancels, compute it as cos 2x divided by the difference.
         let difference = cos - sin;
         let sum = if difference.abs() > 1.0 { (2.0 * x).cos() / difference } else { sin + cos };
         sum * sum

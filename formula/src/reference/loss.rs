@@ -1,4 +1,4 @@
-//! A whole loss with everything that goes with its targets, formula by formula.
+//! A whole loss with its targets and all their options, computed formula by formula.
 
 use super::simplex::{Beside, weighted_terms};
 use super::sum;
@@ -6,7 +6,7 @@ use crate::data::{Error, Reduction, Result};
 use crate::formulas::losses::{times, weigh, weighted};
 use crate::formulas::{Head, LossFunction, Pair, Structure, Unit};
 
-/// What the outputs are compared with.
+/// The values with which the outputs are compared.
 #[derive(Clone, Copy, Debug)]
 pub enum TargetValues<'a> {
     /// A number for each output, [B, K].
@@ -15,10 +15,10 @@ pub enum TargetValues<'a> {
     Labels(&'a [i32]),
 }
 
-/// What the outputs are compared with, and what goes with it: as slices.
+/// The targets, with their weights and other options, as slices.
 ///
-/// Weights and variances have one number for each output, each row, or in all; the weights of classes
-/// and of positive targets one for each class.
+/// Weights and variances have one number for each output, one for each row, or one in all; the
+/// weights of classes and of positive targets have one for each class.
 #[derive(Clone, Copy, Debug)]
 pub struct Targets<'a> {
     /// The targets.
@@ -58,9 +58,9 @@ pub struct LossGradient {
     pub terms: Vec<f64>,
     /// The reduced loss; the sum for [`Reduction::None`].
     pub loss: f64,
-    /// Its gradient with respect to y. 0 where nothing counts.
+    /// Its gradient with respect to y; 0 for rows and outputs that have no effect.
     pub dy: Vec<f64>,
-    /// Whether each row counts: it does unless its label is ignored.
+    /// Whether each row counts, which is the case unless its label is ignored.
     pub counts: Vec<bool>,
 }
 
@@ -69,9 +69,9 @@ pub struct LossGradient {
 pub struct LossData<'a> {
     /// The loss.
     pub loss: LossFunction,
-    /// How it becomes one number.
+    /// The reduction to one number.
     pub reduction: Reduction,
-    /// The arguments, row-major: outputs, or what the activation below them is given.
+    /// The arguments, row-major: outputs, or the arguments of the activation below the loss.
     pub arguments: &'a [f64],
     /// The length of a row.
     pub classes: usize,
@@ -95,7 +95,7 @@ pub fn loss(head: Head, data: &LossData<'_>) -> Result<LossGradient> {
         (Reduction::Sum | Reduction::None, _) => 1.0,
         (Reduction::BatchMean, _) => rows as f64,
         (Reduction::Mean, Unit::Element) => y.len() as f64,
-        // Nothing can be said of a mean over no weight, whatever there is to add up.
+        // A mean over a total weight of 0 is undefined, whatever the terms are.
         (Reduction::Mean, Unit::Row) if weights == 0.0 => f64::NAN,
         (Reduction::Mean, Unit::Row) => weights,
     };
@@ -103,7 +103,8 @@ pub fn loss(head: Head, data: &LossData<'_>) -> Result<LossGradient> {
     let terms: Vec<f64> = evaluated.iter().flat_map(|row| row.terms.iter().copied()).collect();
     let slope = |(index, &slope): (usize, &f64)| {
         let (row, column) = (index / classes, index % classes);
-        // What has no part in the loss has no slope, also where the divisor is 0 or NaN.
+        // A row or output without an effect on the loss has no slope, even if the divisor is 0 or
+        // NaN.
         let is_chained = head.is_of_rows();
         let has_part = counts[row] && (is_chained || !data(row).is_left_out(column));
         if has_part || counts[row] && slope.is_nan() { slope / divisor } else { 0.0 }
@@ -113,7 +114,7 @@ pub fn loss(head: Head, data: &LossData<'_>) -> Result<LossGradient> {
     Ok(LossGradient { loss: sum(terms.iter().copied()) / divisor, terms, dy, counts })
 }
 
-/// The number of rows, where all slices go together.
+/// The number of rows; an error if the slices do not match.
 fn check(y: &[f64], classes: usize, targets: &Targets<'_>) -> Result<usize> {
     const OP: &str = "reference loss";
     let rows = y.len() / classes.max(1);
@@ -155,13 +156,13 @@ struct Row<'a> {
 struct RowLoss {
     terms: Vec<f64>,
     slopes: Vec<f64>,
-    /// What the row adds to the divisor of a mean.
+    /// The row's contribution to the divisor of a mean.
     weight: f64,
     counts: bool,
 }
 
 impl Row<'_> {
-    /// What belongs to a column, of values for each element, row, or all.
+    /// The value for a column, from values for each element, for each row, or for all.
     fn spread(&self, values: Option<&[f64]>, column: usize) -> f64 {
         let Some(values) = values else { return 1.0 };
         if values.len() == self.y.len() {
@@ -204,8 +205,8 @@ impl Row<'_> {
         }
     }
 
-    /// Whether the row is compared with the output of its label alone, which is another: then this one has
-    /// no part in the loss, whatever the weights and the divisor are.
+    /// Whether the row is compared only with the output of its label, and this is another output.
+    /// If so, this output has no effect on the loss, whatever the weights and the divisor are.
     fn is_left_out(&self, column: usize) -> bool {
         let is_of_terms = self.head.structure() == Structure::Terms;
         let is_single = is_of_terms && self.loss.label_smoothing == 0.0;
@@ -281,7 +282,8 @@ impl Row<'_> {
         if undefined || maximum.is_infinite() {
             return (vec![f64::NAN], vec![f64::NAN; z.len()]);
         }
-        // The sum without the 1 of the maximum itself, which may be all that an f64 would keep.
+        // The sum without the 1 of the maximum itself: with it, an f64 might keep nothing but the
+        // 1.
         let ties = z.iter().filter(|&&z| z == maximum).count();
         let below = z.iter().filter(|&&z| z < maximum);
         let rest = below.map(|z| (z - maximum).exp()).sum::<f64>() + (ties as f64 - 1.0);
@@ -295,7 +297,7 @@ impl Row<'_> {
         let loss = cross_entropy + coefficient * normalizer * normalizer;
         let slope = |(z, t): (&f64, &f64)| {
             let p = (z - maximum).exp() / (1.0 + rest);
-            // 1 − p of an element that dominates its row, without the cancellation.
+            // 1 − p of an element that dominates its row, computed without cancellation.
             let error = if p > 0.5 {
                 (mass - t) - mass * rest_without(p, *z == maximum, rest)
             } else {

@@ -1,4 +1,5 @@
-//! Floor 3: the formulas in plain `f64`, one value after the other, with nothing clever: the oracle of the tests.
+//! Floor 3: the formulas in plain `f64`, one value after the other and as simple as possible: the
+//! oracle of the tests.
 
 mod loss;
 mod output_layer;
@@ -54,12 +55,12 @@ pub fn gated(function: PointwiseFunction, value: f64, gate: f64) -> f64 {
     value * function.at(Map::Forward, gate)
 }
 
-/// What a gated unit gives back for `dE/dy`: dE/dvalue and dE/dgate.
+/// The gradients of a gated unit for `dE/dy`: dE/dvalue and dE/dgate.
 pub fn gated_backward(function: PointwiseFunction, value: f64, gate: f64, dy: f64) -> (f64, f64) {
     (dy * function.at(Map::Forward, gate), dy * value * function.at(Map::Derivative, gate))
 }
 
-/// What prelu gives back for `dE/dy` at one element: dE/dz, and its part of dE/dweight.
+/// The gradients of prelu for `dE/dy` at one element: dE/dz, and its contribution to dE/dweight.
 pub fn prelu_backward(z: f64, weight: f64, dy: f64) -> (f64, f64) {
     if z.is_nan() || dy.is_nan() {
         return (f64::NAN, f64::NAN);
@@ -69,7 +70,7 @@ pub fn prelu_backward(z: f64, weight: f64, dy: f64) -> (f64, f64) {
     (dz, prelu_weight_term(z, dy))
 }
 
-/// `z` where z > 0, else `weight·z`: prelu with a weight of the element's channel.
+/// `z` if z > 0, else `weight·z`: prelu with the weight of the element's channel.
 pub fn prelu(z: f64, weight: f64) -> f64 {
     if z.is_nan() || weight.is_nan() {
         return f64::NAN;
@@ -77,8 +78,8 @@ pub fn prelu(z: f64, weight: f64) -> f64 {
     Prelu { weight }.forward(z)
 }
 
-/// `a · b` for a of shape [rows, inner] and b of shape [inner, columns]. An element that is missing
-/// counts as NaN.
+/// `a · b` for a of shape [rows, inner] and b of shape [inner, columns]. A missing element counts
+/// as NaN.
 pub fn matmul(a: &[f64], b: &[f64], rows: usize, inner: usize, columns: usize) -> Vec<f64> {
     let at = |matrix: &[f64], index: usize| matrix.get(index).copied().unwrap_or(f64::NAN);
     let element = |row: usize, column: usize| -> f64 {
@@ -90,7 +91,7 @@ pub fn matmul(a: &[f64], b: &[f64], rows: usize, inner: usize, columns: usize) -
         .collect()
 }
 
-/// Of nothing 0, where that of an iterator is −0.
+/// The sum; 0 for an empty slice, while an iterator's sum would be −0.
 fn sum(terms: impl IntoIterator<Item = f64>) -> f64 {
     terms.into_iter().fold(0.0, |total, term| total + term)
 }

@@ -12,13 +12,13 @@ pub struct Problem<'a> {
     pub activation: Function,
     /// The loss.
     pub loss: LossFunction,
-    /// How the loss becomes one number.
+    /// The reduction of the loss to one number.
     pub reduction: Reduction,
     /// The inputs, row-major.
     pub x: &'a [f64],
     /// The weights, row-major.
     pub w: &'a [f64],
-    /// The bias of each class; zeros where there is none.
+    /// The bias of each class; zeros if there is none.
     pub b: &'a [f64],
     /// The targets.
     pub targets: Targets<'a>,
@@ -29,7 +29,7 @@ pub struct Problem<'a> {
 }
 
 impl Problem<'_> {
-    /// The rows of x, where all slices go together.
+    /// The number of rows of x; an error if the slices do not match.
     fn batch(&self) -> Result<usize> {
         const OP: &str = "reference output layer";
         let (inputs, classes) = (self.inputs, self.b.len());
@@ -63,11 +63,11 @@ pub struct Gradients {
     pub dx: Vec<f64>,
 }
 
-/// E, y and all gradients of an output layer, composed of the single formulas; from the logits for a pair that is
-/// one function of them.
+/// E, y and all gradients of an output layer, composed of the single formulas; computed from the
+/// logits for a pair that is one function of them.
 ///
 /// # Errors
-/// [`Error::ShapeMismatch`] where the slices do not go together, or there are no inputs or classes.
+/// [`Error::ShapeMismatch`] if the slices do not match, or if there are no inputs or classes.
 pub fn output_layer(problem: &Problem<'_>) -> Result<Gradients> {
     let (inputs, classes) = (problem.inputs, problem.b.len());
     let batch = problem.batch()?;
@@ -77,7 +77,7 @@ pub fn output_layer(problem: &Problem<'_>) -> Result<Gradients> {
     }
     let y = forward(problem.activation, &z, classes);
 
-    // If the mathematics gives the loss as a function of z, that one: y may be rounded to 0.
+    // If there is a formula for the loss as a function of z, use it, because y may be rounded to 0.
     let of_z = Head::of_pair(problem.activation, problem.loss.formula);
     let head = of_z.unwrap_or(Head::of_output(problem.loss.formula));
     let data = LossData {
@@ -92,7 +92,7 @@ pub fn output_layer(problem: &Problem<'_>) -> Result<Gradients> {
     let (loss, slopes) = (evaluated.loss, evaluated.dy);
     let mut dz =
         if of_z.is_some() { slopes } else { backward(problem.activation, &z, &slopes, classes) };
-    // Also where y has no value, x is infinite, or w.
+    // This also holds where y has no value, and where x or w is infinite.
     let clear_ignored = |matrix: &mut [f64], width: usize| {
         let rows = matrix.chunks_mut(width).zip(&evaluated.counts);
         rows.filter(|(_, counts)| !**counts).for_each(|(row, _)| row.fill(0.0));

@@ -3,12 +3,12 @@
 use crate::formulas::activations::{RowStatistics, Rowwise, Shifted};
 use crate::formulas::{RowFunction, RowwiseVisitor};
 
-/// A function of rows, of one row: with the temperature T it is applied to z / T, and elements that are excluded
-/// take no part in it.
+/// A function of rows, applied to one row: with the temperature T it is applied to z / T, and
+/// excluded elements take no part in it.
 ///
-/// An excluded output is 0 (−∞ for log_softmax), a constant: all its derivatives are 0, and dE/dy and dz count
-/// nothing there. A row that has no value, since it holds NaN or +∞ or only −∞, is NaN; so is one with everything
-/// excluded.
+/// An excluded output is a constant, 0 (−∞ for log_softmax): all its derivatives are 0, and its
+/// dE/dy and dz have no effect. A row that has no value, because it contains NaN or +∞ or only −∞,
+/// becomes NaN, and so does a row in which everything is excluded.
 #[derive(Clone, Debug)]
 pub struct Row<'a> {
     function: RowFunction,
@@ -17,18 +17,18 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// At the temperature 1, with nothing excluded.
+    /// The function at temperature 1, with nothing excluded.
     pub const fn new(function: RowFunction) -> Self {
         Self { function, temperature: 1.0, mask: None }
     }
 
-    /// At another temperature, T > 0.
+    /// Sets another temperature, T > 0.
     pub const fn temperature(mut self, temperature: f64) -> Self {
         self.temperature = temperature;
         self
     }
 
-    /// Which elements are kept; one that is missing is.
+    /// Sets which elements are kept; a missing entry keeps its element.
     pub const fn mask(mut self, mask: &'a [bool]) -> Self {
         self.mask = Some(mask);
         self
@@ -134,7 +134,7 @@ impl RowwiseVisitor<f64> for Evaluation<'_> {
     }
 }
 
-/// A vector relative to a number, times a power of two where that keeps it finite.
+/// A vector relative to a number, scaled by a power of two if that keeps it finite.
 #[derive(Clone, Copy)]
 struct Shift {
     scale: f64,
@@ -169,7 +169,8 @@ impl Evaluation<'_> {
         }
         let differences: Vec<f64> =
             z.iter().map(|z| (z - maximum) / self.row.temperature).collect();
-        // The sum without the 1 of the maximum itself, which may be all that an f64 would keep.
+        // The sum without the 1 of the maximum itself: with it, an f64 might keep nothing but the
+        // 1.
         let ties = z.iter().filter(|&&z| z == maximum).count();
         let below = z.iter().zip(&differences).filter(|&(&z, _)| z < maximum);
         let rest = below.map(|(_, d)| d.exp()).sum::<f64>() + (ties as f64 - 1.0);
@@ -186,8 +187,8 @@ impl Evaluation<'_> {
     }
 }
 
-/// τ with Σ max(z − τ, 0) = 1, as Martins and Astudillo find it: the k greatest elements are the
-/// support for the last k for which the k-th is above their threshold.
+/// τ with Σ max(z − τ, 0) = 1, found by the method of Martins and Astudillo: the support consists
+/// of the k greatest elements, for the last k for which the k-th is above their threshold.
 fn threshold(z: &[f64]) -> f64 {
     let mut sorted = z.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));

@@ -4,7 +4,7 @@ use crate::formulas::activations::Forms;
 use crate::formulas::losses::weighted;
 use crate::formulas::{RowFunction, TermFunction, View};
 
-/// What an output is compared with.
+/// The values with which an output is compared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Beside {
     pub(super) t: f64,
@@ -16,9 +16,9 @@ const NAN: (f64, f64) = (f64::NAN, f64::NAN);
 
 /// The weighted terms of a row and their derivatives with respect to z, for a loss of softmax or softmin.
 ///
-/// Where the loss takes logarithms the derivatives go by the logits u_k = ln(p_k / (1 − p_k)) of each
-/// output alone: 1 − p of the one that dominates the row is what the others add up to. Elsewhere they are
-/// taken relative to that of the greatest output.
+/// If the loss takes logarithms, the derivatives are computed from the logits u_k = ln(p_k / (1 −
+/// p_k)) of the single outputs: 1 − p of the output that dominates the row is the sum of the
+/// others. Otherwise they are taken relative to the derivative of the greatest output.
 pub(super) fn weighted_terms(
     function: RowFunction,
     loss: TermFunction,
@@ -56,22 +56,22 @@ pub(super) fn weighted_terms(
     (terms, dz)
 }
 
-/// A row of arguments of softmax.
+/// A row of arguments of softmax, with its statistics.
 struct Simplex<'a> {
     x: &'a [f64],
     maximum: f64,
     log_sum: f64,
-    /// The one of more than ½.
+    /// The index of the output that is greater than ½.
     top: Option<usize>,
-    /// Of the others beside it: the greatest, and the sum of their exponentials relative to that.
+    /// The greatest argument of the others, and the sum of their exponentials relative to it.
     second: f64,
     sum: f64,
-    /// Σ e^(x − maximum) of all but the greatest.
+    /// Σ e^(x − maximum) over all but the greatest.
     rest: f64,
 }
 
 impl<'a> Simplex<'a> {
-    /// `None` for a row that has no softmax.
+    /// Returns `None` for a row that has no softmax.
     fn new(x: &'a [f64]) -> Option<Self> {
         let maximum = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if x.iter().any(|x| x.is_nan()) || maximum.is_infinite() {
@@ -98,7 +98,7 @@ impl<'a> Simplex<'a> {
         Forms { y, rest, log, log_rest, slope: y * rest, log_slope: rest, rest_slope: y }
     }
 
-    /// dE/dz from dE/dp.
+    /// Computes dE/dz from dE/dp.
     fn chain_of_outputs(&self, slopes: &[f64]) -> Vec<f64> {
         let greatest = |k: &usize| self.x[*k] == self.maximum;
         let origin = (0..slopes.len()).find(greatest).map_or(0.0, |k| slopes[k]);
@@ -107,7 +107,7 @@ impl<'a> Simplex<'a> {
         (0..slopes.len()).map(|k| self.forms(k).y * ((slopes[k] - origin) - total)).collect()
     }
 
-    /// dE/dz from dE/du.
+    /// Computes dE/dz from dE/du.
     fn chain_of_logits(&self, slopes: &[f64]) -> Vec<f64> {
         let is_top = |k: usize| self.top == Some(k);
         let part = |k: usize| slopes[k] / self.forms(k).rest;
@@ -116,7 +116,7 @@ impl<'a> Simplex<'a> {
         let element = |k: usize| {
             let p = self.forms(k).y;
             if self.x.len() == 1 {
-                // The only output is 1 whatever z is.
+                // A single output is 1 whatever z is.
                 times_zero(slopes[k])
             } else if is_top(k) {
                 slopes[k] - p * total
@@ -130,12 +130,12 @@ impl<'a> Simplex<'a> {
     }
 }
 
-/// 0, or NaN.
+/// 0, or NaN if x is NaN.
 fn times_zero(x: f64) -> f64 {
     if x.is_nan() { x } else { 0.0 }
 }
 
-/// e^(x − m); 1 where both are −∞.
+/// e^(x − m); 1 if both are −∞.
 fn relative(x: f64, m: f64) -> f64 {
     if x == m { 1.0 } else { (x - m).exp() }
 }

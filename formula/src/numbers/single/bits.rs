@@ -1,14 +1,15 @@
-//! Numbers in parts, and operations on their bits.
+//! Operations on numbers in two parts, and on their bits.
 
 use crate::numbers::Sum;
 
 /// a · b + c, rounded once.
 ///
-/// An instruction wherever code is compiled for vectors; before those a call that is slow and right.
+/// Code that is compiled for vectors uses one instruction; other code makes a call, which is slow
+/// but correct.
 #[inline(always)]
 pub(super) fn fma(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(target_arch = "wasm32") {
-        // Without that instruction: the product of two f32 is exact in f64.
+        // There is no such instruction here, but the product of two f32 is exact in f64.
         (f64::from(a) * f64::from(b) + f64::from(c)) as f32
     } else {
         a.mul_add(b, c)
@@ -20,7 +21,7 @@ pub(super) fn select(condition: bool, yes: f32, no: f32) -> f32 {
     if condition { yes } else { no }
 }
 
-/// The smaller one; y where x is NaN, and vectorised as one instruction.
+/// The smaller number; y if x is NaN. It is vectorised as one instruction.
 #[inline(always)]
 pub(super) fn least(x: f32, y: f32) -> f32 {
     select(x < y, x, y)
@@ -31,7 +32,7 @@ pub(super) fn greatest(x: f32, y: f32) -> f32 {
     select(x > y, x, y)
 }
 
-/// The polynomial with these coefficients, the constant last.
+/// The value of the polynomial with these coefficients, constant last.
 #[inline(always)]
 pub(super) fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut value = coefficients[0];
@@ -47,8 +48,8 @@ pub(super) fn power_of_two(n: i32) -> f32 {
     f32::from_bits(((n + 127) as u32) << 23)
 }
 
-/// m · 2^n, rounded once, subnormal results included, for |n| ≤ 250: in two steps, so that no power of
-/// two leaves the range.
+/// m · 2^n for |n| ≤ 250, rounded once, even if the result is subnormal. Two steps keep each power
+/// of two in range.
 #[inline(always)]
 pub(super) fn scale(m: f32, n: i32) -> f32 {
     let half = n >> 1;
@@ -63,10 +64,11 @@ pub(super) fn scale_down(m: f32, n: i32) -> f32 {
     m * f32::from_bits(((n + SCALED_BIAS) as u32) << 23) * SMALL
 }
 
-/// The exponent's bias, and 64 for the scale.
+/// The bias of the exponent, plus 64 for the scale.
 pub(super) const SCALED_BIAS: i32 = 127 + 64;
 
-/// Numbers in two parts, the low one not more than a few units in the high one's last place.
+/// Numbers in two parts, of which the low part is at most a few units in the high part's last
+/// place.
 impl Sum<f32> {
     #[inline(always)]
     pub(super) fn rounded(self) -> f32 {
@@ -80,7 +82,7 @@ impl Sum<f32> {
         fma(self.high, other.high, low)
     }
 
-    /// self · other, with what its rounding loses.
+    /// self · other, with the part that rounding removes.
     #[inline(always)]
     pub(super) fn times_sum(self, other: Self) -> Self {
         let high = self.high * other.high;
@@ -95,7 +97,7 @@ impl Sum<f32> {
         fma(self.high, other.high, 1.0) + low
     }
 
-    /// 1 / self: an exact residual takes the division's error away.
+    /// 1 / self; an exact residual removes the error of the division.
     #[inline(always)]
     pub(super) fn reciprocal(self) -> Self {
         let high = 1.0 / self.high;
@@ -103,7 +105,7 @@ impl Sum<f32> {
         Self { high, low: high * residual }
     }
 
-    /// large + small, where the first is not the lesser one.
+    /// large + small, where `large` must not be the smaller one.
     #[inline(always)]
     pub(super) fn of_sum(large: f32, small: f32) -> Self {
         let high = large + small;
@@ -111,17 +113,18 @@ impl Sum<f32> {
     }
 }
 
-/// a · b, exactly but for underflow.
+/// a · b, exact except for underflow.
 #[inline(always)]
 pub(super) fn product(a: f32, b: f32) -> Sum<f32> {
     let high = a * b;
     let low = fma(a, b, -high);
-    // What an overflow lost is no number. Zero times infinity is the limit of zero times a number.
+    // After an overflow the low part is NaN. Zero times infinity is the limit of zero times a
+    // number.
     let high = select(high.is_nan(), 0.0, high);
     Sum { high, low: select(low.is_finite(), low, 0.0) }
 }
 
-/// a / b with what its rounding left.
+/// a / b, with the part that rounding removes.
 #[inline(always)]
 pub(super) fn quotient(a: f32, b: f32) -> Sum<f32> {
     let high = a / b;
@@ -129,7 +132,7 @@ pub(super) fn quotient(a: f32, b: f32) -> Sum<f32> {
     Sum { high, low: select(low.is_finite(), low, 0.0) }
 }
 
-/// The number, kept between the bounds; what it leaves counts only where it is within.
+/// The number, clamped to the bounds; the low part is kept only if the high part is within them.
 #[inline(always)]
 pub(super) fn bounded(x: Sum<f32>, low: f32, high: f32) -> Sum<f32> {
     let within = x.high >= low && x.high <= high && x.low != 0.0;
@@ -138,18 +141,18 @@ pub(super) fn bounded(x: Sum<f32>, low: f32, high: f32) -> Sum<f32> {
 
 const SIGN: u32 = 1 << 31;
 
-/// |x|, at most `most`, which it is for NaN too.
+/// |x|, at most `most`; NaN also gives `most`.
 #[inline(always)]
 pub(super) fn least_magnitude(x: f32, most: f32) -> f32 {
-    // Compared as integers: one instruction.
+    // Compare as integers, which takes one instruction.
     f32::from_bits((x.to_bits() & !SIGN).min(most.to_bits()))
 }
 
-/// −|x|, with |x| at most `most`: where x is positive, the low part changes its sign too.
+/// −|x|, with |x| at most `most`; if x is positive, the sign of the low part changes too.
 #[inline(always)]
 pub(super) fn negative_magnitude(x: Sum<f32>, most: f32) -> Sum<f32> {
     let high = f32::from_bits((x.high.to_bits() | SIGN).min((-most).to_bits()));
-    // A low part that is always 0 costs nothing.
+    // If the low part is always 0, this costs nothing.
     let within = x.high.abs() <= most && x.low != 0.0;
     Sum { high, low: select(within, -x.low * 1.0_f32.copysign(x.high), 0.0) }
 }

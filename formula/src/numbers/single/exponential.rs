@@ -9,11 +9,12 @@ pub(super) struct Exponential {
     pub(super) exponent: i32,
     /// The rounded sum of the parts.
     pub(super) fraction: f32,
-    /// Either part may be the larger.
+    /// The fraction in two parts, either of which may be the larger.
     pub(super) parts: Sum<f32>,
 }
 
-/// For high in [−256, 256] and a low part of at most a few units in high's last place.
+/// Computes e^x for a high part in [−256, 256] and a low part of at most a few units in its last
+/// place.
 #[inline(always)]
 pub(super) fn exponential(x: Sum<f32>) -> Exponential {
     exponential_by(x, |r| {
@@ -24,7 +25,7 @@ pub(super) fn exponential(x: Sum<f32>) -> Exponential {
     })
 }
 
-/// With a fraction as precise where it is small.
+/// Like [`exponential`], with a fraction that is as precise when it is small.
 #[inline(always)]
 pub(super) fn exponential_m1(x: Sum<f32>) -> Exponential {
     exponential_by(x, |r| {
@@ -33,11 +34,11 @@ pub(super) fn exponential_m1(x: Sum<f32>) -> Exponential {
     })
 }
 
-/// With the function (e^r − 1 − r) / r².
+/// Computes e^x with p(r) for (e^r − 1 − r) / r².
 #[inline(always)]
 fn exponential_by(x: Sum<f32>, p: impl Fn(f32) -> f32) -> Exponential {
-    // 1.5 · 2^23: the sum's last bits are the nearest integer, here with a bias so that shifting them
-    // makes a power of two.
+    // 1.5 · 2^23: the last bits of a sum with it are the nearest integer. Here a bias is added, so
+    // that shifting the bits makes a power of two.
     const ROUND: f32 = 12_582_912.0 + SCALED_BIAS as f32;
     let rounded = fma(x.high, std::f32::consts::LOG2_E, ROUND);
     let n = rounded - ROUND;
@@ -51,19 +52,19 @@ fn exponential_by(x: Sum<f32>, p: impl Fn(f32) -> f32) -> Exponential {
 }
 
 impl Exponential {
-    /// Rounded once; infinite from 2^128 on, and 0 where that is nearest.
+    /// e^x, rounded once; infinite from 2^128 on, and 0 if 0 is the nearest number.
     #[inline(always)]
     pub(super) fn value(self) -> f32 {
         scale(1.0 + self.fraction, self.exponent)
     }
 
-    /// factor · 2^exponent · (1 + fraction), rounded once where it is subnormal.
+    /// factor · 2^exponent · (1 + fraction), rounded once if it is subnormal.
     #[inline(always)]
     pub(super) fn times(self, factor: Sum<f32>) -> f32 {
         scale(self.mantissa_times(factor), self.exponent)
     }
 
-    /// The same for |factor| < 2^62 and exponents from −190 to 63.
+    /// Like [`times`](Self::times), for |factor| < 2^62 and exponents from −190 to 63.
     #[inline(always)]
     pub(super) fn times_bounded(self, factor: Sum<f32>) -> f32 {
         scale_down(self.mantissa_times(factor), self.exponent)
@@ -82,7 +83,7 @@ impl Exponential {
         scale_down(1.0, self.exponent)
     }
 
-    /// With what its rounding loses, for exponents from −190 to 63.
+    /// e^x with the part that rounding removes, for exponents from −190 to 63.
     #[inline(always)]
     pub(super) fn sum(self) -> Sum<f32> {
         let power = self.power_of_two();
@@ -97,7 +98,7 @@ pub(super) fn exp(x: Sum<f32>) -> f32 {
     exponential(bounded(x, -104.0, 89.0)).value()
 }
 
-/// factor · e^x, rounded once where it is subnormal though e^x alone has few digits.
+/// factor · e^x, rounded once if it is subnormal, even though e^x alone has few digits.
 #[inline(always)]
 pub(super) fn exp_times(factor: f32, x: Sum<f32>) -> f32 {
     let y = exponential(bounded(x, -174.0, 174.0)).times(factor.into());
@@ -115,14 +116,14 @@ pub(super) fn exp_m1(x: Sum<f32>) -> f32 {
     select(x.high.abs() < 1e-8, x.high, result)
 }
 
-/// z − m, with what its rounding lost.
+/// z − m, with the part that rounding removes.
 #[inline(always)]
 pub fn difference(z: f32, m: f32) -> Sum<f32> {
     let Sum { high, low } = finite_difference(z, m);
     Sum { high, low: select(high.is_finite(), low, 0.0) }
 }
 
-/// The same where it is finite; elsewhere the low part is no number.
+/// Like [`difference`] if the result is finite; otherwise the low part is NaN.
 #[inline(always)]
 pub fn finite_difference(z: f32, m: f32) -> Sum<f32> {
     let high = z - m;
@@ -131,11 +132,11 @@ pub fn finite_difference(z: f32, m: f32) -> Sum<f32> {
     Sum { high, low: (z - (high - back)) + (-m - back) }
 }
 
-/// e^d for d ≤ 0; of its low part nothing is asked where d is not finite.
+/// e^d for d ≤ 0. The low part does not matter if d is not finite.
 #[inline(always)]
 pub fn exp_difference(d: Sum<f32>) -> f32 {
     let Exponential { exponent, fraction, .. } = exponential(d);
-    // Farther away, e^d is 0, and the other result is arbitrary.
+    // Below this, e^d is 0, and the computed value is arbitrary.
     select(d.high > -104.0, scale_down(1.0 + fraction, exponent), 0.0)
 }
 

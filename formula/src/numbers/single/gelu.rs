@@ -1,4 +1,4 @@
-//! x·Φ(x), with the normal distribution's function Φ.
+//! x·Φ(x), where Φ is the normal distribution function.
 
 use super::bits::{fma, greatest, least_magnitude, polynomial, select};
 use super::exponential::{exponential, negative_half_square};
@@ -15,9 +15,10 @@ fn tail(a: f32) -> f32 {
     let numerator = polynomial(a, [-0.999874, -8.153037, -28.974915, -47.235207]);
     // fit: mills_denominator
     let denominator = polynomial(a, [1.0, 9.400609, 40.867664, 94.73179, 103.71588]);
-    // ½ / (1 + a·(√(π/2) + N/D)): errors of D hardly count, nor do those of N where a is small or large.
+    // ½ / (1 + a·(√(π/2) + N/D)): errors of D hardly matter, nor do errors of N if a is small or
+    // large.
     let rest = fma(ROOT_HALF_PI, denominator, numerator);
-    // Negative, like the exponential's argument, which has the same factor.
+    // The product is negative, like the exponential's argument, which has the same factor.
     let product = (-0.5 * a) * denominator;
     let product_lost = fma(-0.5 * a, denominator, -product);
     let sum = fma(a, rest, denominator);
@@ -37,7 +38,7 @@ pub(super) fn gelu(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn gelu_derivative(x: f32) -> f32 {
     let a = least_magnitude(x, 15.0);
-    // The negative side around its root, which is −a.
+    // Compute the negative side around its root, which is −a.
     const ROOT: f32 = 0.751_791_54;
     const ROOT_REST: f32 = -1.211_445e-8;
     let v = ROOT - a;

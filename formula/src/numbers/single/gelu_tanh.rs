@@ -4,10 +4,10 @@ use super::bits::{fma, greatest, least_magnitude, negative_magnitude, polynomial
 use super::logistic::{Logistic, logistic};
 use crate::numbers::Sum;
 
-/// Beyond, the exponential is zero whatever it is multiplied by.
+/// Beyond this, the exponential is zero whatever it is multiplied by.
 const FARTHEST: f32 = 11.2;
 
-/// u's factors: u = x·(LINEAR + CUBIC·x²). The first one's high part is a multiple of 2^−19.
+/// The factors of u: u = x·(LINEAR + CUBIC·x²). The high part of the first is a multiple of 2^−19.
 const LINEAR: Sum<f32> = Sum { high: 1.595_769_9, low: -7.605_964_4e-7 };
 const CUBIC: Sum<f32> = Sum { high: 0.071_354_814, low: 2.398_832_5e-9 };
 const CUBIC_THRICE: Sum<f32> = Sum { high: 0.214_064_45, low: -2.540_834_2e-10 };
@@ -53,7 +53,7 @@ pub(super) fn gelu_tanh_derivative(x: f32) -> f32 {
         [-0.0006485364, 0.0016267829, -0.010078377, 0.06122775, -0.26727903, 0.7978846],
     );
     let near = x * p + 0.5;
-    // Around the root, which is −a.
+    // Compute around the root, which is −a.
     const ROOT: f32 = 0.752_461_43;
     const ROOT_REST: f32 = -1.133_962_8e-8;
     let v = (ROOT + x) + ROOT_REST;
@@ -92,7 +92,7 @@ pub(super) fn gelu_tanh_second(x: f32) -> f32 {
     l.slope(bend(a, l))
 }
 
-/// The second derivative without sigmoid'(u): 2u' + x·(u'' − u'²·tanh(u/2)).
+/// The second derivative divided by sigmoid'(u): 2u' + x·(u'' − u'²·tanh(u/2)).
 #[inline(always)]
 fn bend(a: f32, l: Logistic) -> f32 {
     const ROOT: f32 = 1.418_504;

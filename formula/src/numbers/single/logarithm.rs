@@ -42,10 +42,10 @@ fn log_corrected(u: f32, correction: f32) -> f32 {
 /// ln(1 + e) for e in [0, 1].
 #[inline(always)]
 pub(super) fn log1p_of_sum(e: Sum<f32>) -> f32 {
-    // Above √2 − 1 from ln 2 and f = (e − 1) / 2, which is exact.
+    // Above √2 − 1, start from ln 2 and f = (e − 1) / 2, which is exact.
     let large = e.high > 0.4142;
     let f = select(large, 0.5 * (e.high - 1.0), e.high);
-    // The correction's own factor 1 / (1 + e) need not be exact.
+    // The correction's own factor, 1 / (1 + e), need not be exact.
     let tail = log1p_tail(f) + e.low * (1.0 - 0.5 * e.high);
     select(large, 0.693_145_75 + (f + (tail + 1.428_606_8e-6)), f + tail)
 }
@@ -53,7 +53,7 @@ pub(super) fn log1p_of_sum(e: Sum<f32>) -> f32 {
 /// ln x: NaN for x < 0, −∞ at 0.
 #[inline(always)]
 pub(super) fn ln(x: f32) -> f32 {
-    // Subnormal numbers go through x · 2^32, less 32 ln 2.
+    // Subnormal numbers are multiplied by 2^32 first, and 32 ln 2 is subtracted.
     let subnormal = x < f32::MIN_POSITIVE;
     let raised = select(subnormal, x * 4_294_967_296.0, x);
     let value = log_corrected(raised, 0.0) - select(subnormal, 22.180_71, 0.0);
@@ -67,7 +67,7 @@ pub(super) fn ln(x: f32) -> f32 {
 pub fn ln_1p(x: f32) -> f32 {
     let small = x <= 0.4142;
     let u = 1.0 + x;
-    // What the sum 1 + x lost, whichever of the two is larger.
+    // The part that the sum 1 + x lost, whichever of the two is larger.
     let lost = select(x < 1.0, x - (u - 1.0), 1.0 - (u - x));
     let large = log_corrected(u, lost / u);
     let near = select(small, x, 0.0);
@@ -78,7 +78,7 @@ pub fn ln_1p(x: f32) -> f32 {
 /// ln(p / (1 − p)): −∞ at 0, ∞ at 1, NaN outside.
 #[inline(always)]
 pub(super) fn logit(p: f32) -> f32 {
-    // Around ½ an odd function of t = 2p − 1, which is exact.
+    // Around ½, use an odd function of t = 2p − 1, which is exact.
     let t = (p - 0.5) + (p - 0.5);
     let y = t * t;
     // fit: logit_near

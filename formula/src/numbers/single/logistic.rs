@@ -8,10 +8,10 @@ use super::exponential::{Exponential, exponential, exponential_m1};
 use super::logarithm::log1p_of_sum;
 use crate::numbers::Sum;
 
-/// Beyond, e^−a is 0 whatever it is multiplied by.
+/// Beyond this, e^−a is 0 whatever it is multiplied by.
 const FARTHEST: f32 = 174.0;
 
-/// Beyond, e^−a is 0.
+/// Beyond this, e^−a is 0.
 pub(super) const FAR: f32 = 120.0;
 
 /// The logistic function of a and of −a, for a ≥ 0.
@@ -19,9 +19,9 @@ pub(super) const FAR: f32 = 120.0;
 pub(super) struct Logistic {
     /// e^−a
     power: Exponential,
-    /// 1 / (1 + e^−a), up to its last bits
+    /// 1 / (1 + e^−a), accurate up to its last bits
     inverse: f32,
-    /// and what it lacks, relative to it.
+    /// and the part that it lacks, relative to it.
     rest: f32,
 }
 
@@ -32,14 +32,14 @@ pub(super) struct Scaled {
     exponent: i32,
 }
 
-/// For a in [0, 120], from −a.
+/// Computes it for a in [0, 120], from −a.
 #[inline(always)]
 pub(super) fn logistic(negative: Sum<f32>) -> Logistic {
     let power = exponential(negative);
     Logistic::new(power, power.power_of_two())
 }
 
-/// For a in [0, 174], from −a.
+/// Computes it for a in [0, 174], from −a.
 #[inline(always)]
 fn logistic_far(negative: Sum<f32>) -> Logistic {
     let power = exponential(negative);
@@ -47,12 +47,12 @@ fn logistic_far(negative: Sum<f32>) -> Logistic {
 }
 
 impl Logistic {
-    /// With the exponential's power of two, or what is as small beside 1.
+    /// Takes the exponential and its power of two, or a number that is just as negligible beside 1.
     #[inline(always)]
     fn new(power: Exponential, two: f32) -> Self {
         let inverse = 1.0 / fma(two, power.fraction, 1.0 + two);
-        // 1 − inverse · (1 + two + two · fraction), which takes the errors of sum and division away. The
-        // differences are exact.
+        // 1 − inverse · (1 + two + two · fraction), which removes the errors of the sum and the
+        // division. The differences are exact.
         let product = inverse * two;
         let rest = fma(-product, power.fraction, (1.0 - inverse) - product);
         Self { power, inverse, rest }
@@ -78,12 +78,12 @@ impl Logistic {
         scale_down(high + fma(high, self.fraction(), low), self.power.exponent)
     }
 
-    /// The logistic function of −a where that is asked for, else of a.
+    /// The logistic function of −a if `negative`, else of a.
     #[inline(always)]
     pub(super) fn at(self, negative: bool) -> Scaled {
         let upper = self.upper();
         let Sum { high: q, low } = upper;
-        // e^−a times the upper one is the lower one.
+        // e^−a times the upper value is the lower value.
         let f = self.power.fraction;
         let high = fma(f, q, q);
         let lower = Sum { high, low: fma(f, q, q - high) + fma(f, low, low) };
@@ -97,12 +97,12 @@ impl Logistic {
     /// The logistic function of −a, for a ≤ 120.
     #[inline(always)]
     pub(super) fn lower(self) -> f32 {
-        // Exact: where the power is subnormal, the inverse is 1.
+        // This is exact: if the power is subnormal, the inverse is 1.
         let product = self.inverse * self.power.power_of_two();
         fma(product, self.fraction(), product)
     }
 
-    /// factor · the function of a · the function of −a
+    /// factor · the logistic function of a · the logistic function of −a
     #[inline(always)]
     pub(super) fn slope(self, factor: f32) -> f32 {
         let Scaled { value, exponent } = self.at(true);
@@ -135,7 +135,7 @@ impl Scaled {
 #[inline(always)]
 pub(super) fn sigmoid(x: Sum<f32>) -> f32 {
     let lower = logistic(negative_magnitude(x, FAR)).lower();
-    // The lower one is at most ½: its error counts half at most.
+    // The lower value is at most ½, so its error has at most half the effect.
     select(x.high > 0.0, 1.0 - lower, lower)
 }
 
@@ -209,7 +209,7 @@ pub(super) fn times_sigmoid(factor: f32, x: Sum<f32>) -> f32 {
     let l = logistic_far(negative_magnitude(x, FARTHEST));
     let y = l.at(x.high < 0.0).times(factor);
     let y = select(x.high < -FARTHEST, 0.0_f32.copysign(factor), y);
-    // An infinite factor has no parts.
+    // An infinite factor cannot be split into parts.
     let whole = x.high > 60.0 || (factor.is_infinite() && x.high > -105.0);
     select(whole, factor, y)
 }
@@ -225,7 +225,7 @@ pub(super) fn silu(x: f32) -> f32 {
 /// sigmoid(x)·(1 + x·sigmoid(−x))
 #[inline(always)]
 pub(super) fn silu_derivative(x: Sum<f32>) -> f32 {
-    // Around its root, which is −a.
+    // Compute around the root, which is −a.
     const ROOT: f32 = 1.278_464_6;
     const ROOT_REST: f32 = -1.297_928_3e-8;
     let v = (ROOT + x.high) + (x.low + ROOT_REST);
@@ -262,10 +262,10 @@ pub(super) fn silu_second(factor: f32, x: Sum<f32>) -> f32 {
     l.slope(2.0 * factor * bump(Sum { high: -0.5 * a.high, low: -0.5 * a.low }, l))
 }
 
-/// 1 − w·tanh(w) for w ≥ 0 and the logistic function of 2w.
+/// 1 − w·tanh(w) for w ≥ 0, from the logistic function of 2w.
 #[inline(always)]
 pub(super) fn bump(w: Sum<f32>, l: Logistic) -> f32 {
-    // Around its root.
+    // Compute around the root.
     const ROOT: f32 = 1.199_678_7;
     const ROOT_REST: f32 = -1.918_135_3e-8;
     let v = (ROOT - w.high) + (ROOT_REST - w.low);
@@ -298,7 +298,7 @@ pub(super) fn lisht_derivative(x: f32) -> f32 {
     (tanh(a.into()) + tanh_slope(a, a.into())).copysign(x)
 }
 
-/// Its second derivative.
+/// The second derivative of x·tanh x.
 #[inline(always)]
 pub(super) fn lisht_second(x: f32) -> f32 {
     let w = least_magnitude(x, 56.0);

@@ -57,7 +57,7 @@ pub(super) fn mish_derivative(x: f32) -> f32 {
         ],
     );
     let near = x * p + 0.6;
-    // Around the root, which is −a.
+    // Compute around the root, which is −a.
     const ROOT: f32 = 1.192_431_2;
     const ROOT_REST: f32 = 3.043_937_5e-9;
     let v = (ROOT + x) + ROOT_REST;
@@ -104,7 +104,7 @@ pub(super) fn mish_derivative(x: f32) -> f32 {
     let power = exponential((-a).into());
     let far = power.times((1.0 - a).into());
     let e = power.sum().high;
-    // The series in e for negative x, and the quotient for positive x.
+    // Use the series in e for negative x, and the quotient for positive x.
     let inner = (0.25 - a) + e * (1.25 * a - 0.25);
     let series = e * ((1.0 - a) + e * ((a - 0.5) + e * e * inner));
     let k = 2.0 * e * e;
@@ -131,12 +131,12 @@ pub(super) fn mish_second(x: f32) -> f32 {
     // 4t² / d³ · (2(1 + t)d − a(2 + 3t − 2t² − 2t³)), d = 1 + 2t + 2t²
     let d = 1.0 + t * (2.0 + 2.0 * t);
     let bracket = 2.0 * (1.0 + t) * d - a * (2.0 + t * (3.0 - t * (2.0 + 2.0 * t)));
-    // Farther a polynomial, then the series in t.
+    // Farther out use a polynomial, then the series in t.
     let tail = t * (12.0 * (3.0 * a - 2.0) + t * (32.0 - 64.0 * a - t * t * (96.0 - 288.0 * a)));
     let factor = select(a < 5.0, far_factor(a), 8.0 - 8.0 * a + tail);
     let factor = select(a < 1.0, 4.0 * bracket / (d * d * d), factor);
     let positive = exponential((-2.0 * least(a, 80.0)).into()).times(factor.into());
-    // Far to the left the series in t, whose first term is exact.
+    // Far to the left use the series in t, whose first term is exact.
     let inner = (2.0 - 4.0 * a) + t * (6.25 * a - 2.5);
     let series = (2.0 - a) + t * ((2.0 * a - 2.0) + t * t * inner);
     let negative = select(a > 4.0, power.times(series.into()), negative);

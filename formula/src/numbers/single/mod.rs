@@ -1,9 +1,10 @@
-//! Elementary functions and activations in f32: the twins of the functions in shaders/.
+//! Elementary functions and activations in f32: the counterparts of the functions in shaders/.
 //!
-//! Each is free of branches and calls, so that loops over it vectorise. What the shaders do for the sake
-//! of drivers (hiding values from the optimiser, splitting numbers where no product is exact, division
-//! that is not exact, subnormal numbers that are flushed) is not needed here: Rust's arithmetic is
-//! IEEE's, and a fused multiply-add leaves exactly what a product loses.
+//! All functions are free of branches and calls, so that loops over them vectorise. Some measures
+//! that the shaders need because of drivers are not needed here: hiding values from the optimiser,
+//! splitting numbers if no product is exact, and handling inexact division and flushed subnormal
+//! numbers. Rust's arithmetic follows IEEE, and a fused multiply-add gives exactly the part that a
+//! product loses.
 
 mod bits;
 mod exponential;
@@ -21,7 +22,7 @@ pub use logarithm::ln_1p;
 
 use crate::numbers::{Real, Special, Sum};
 
-/// The CPU backend's precision.
+/// The precision of the CPU backend.
 impl Real for f32 {
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
@@ -128,7 +129,7 @@ impl Real for f32 {
     }
 }
 
-/// The activations that need more than their formula.
+/// The activations that need more than a formula.
 impl Special for f32 {
     #[inline(always)]
     fn times_sigmoid(self, x: Sum<Self>) -> Self {
@@ -298,7 +299,7 @@ mod tests {
         (f64::from(found) - exact).abs() / unit
     }
 
-    /// The worst error over a stride through all normal arguments with normal results.
+    /// The worst error over evenly spaced normal arguments with normal results.
     fn worst(f: fn(f32) -> f32, exact: fn(f64) -> f64, arguments: fn(f32) -> bool) -> (f64, f32) {
         (0..=u32::MAX / 1009)
             .map(|i| f32::from_bits(i * 1009))

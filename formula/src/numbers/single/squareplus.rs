@@ -4,24 +4,24 @@ use super::bits::{fma, greatest, least, product, quotient, select};
 use super::rational::reciprocal_1p;
 use crate::numbers::Sum;
 
-/// z² + b, times scale².
+/// (z² + b) · scale².
 #[inline(always)]
 fn square_sum(z: f32, b: f32, scale: f32) -> Sum<f32> {
     let square = product(z * scale, z * scale);
     let b = b * scale * scale;
-    // What the sum loses, whichever of the two is larger.
+    // The part that the sum loses, whichever of the two is larger.
     let high = square.high + b;
     let lost = (greatest(square.high, b) - high) + least(square.high, b);
     Sum { high, low: square.low + lost }
 }
 
-/// Whether the squares would leave the range.
+/// Whether the squares would be out of range.
 #[inline(always)]
 fn is_extreme(z: f32, b: f32) -> bool {
     z.abs() > 1e15 || b > 1e30 || (z.abs() < 1e-15 && b < 1e-30)
 }
 
-/// √(z² + b), with squares that are scaled by 2^−70 or 2^70 where they would leave the range.
+/// √(z² + b); the squares are scaled by 2^−70 or 2^70 if they would be out of range.
 #[inline(always)]
 fn hypotenuse(z: f32, b: f32) -> f32 {
     const DOWN: f32 = 8.470_329_5e-22;
@@ -38,16 +38,16 @@ fn hypotenuse(z: f32, b: f32) -> f32 {
 #[inline(always)]
 pub(super) fn squareplus(z: f32, b: f32) -> f32 {
     let half = 0.5 * hypotenuse(z, b) + 0.5 * z.abs();
-    // Without the cancellation for negative z.
+    // This form avoids the cancellation for negative z.
     let negative = select(half > 0.0, 0.25 * b / half, 0.0);
     select(z > 0.0, half, negative)
 }
 
-/// (1 + z / √(z² + b)) / 2; ½ at 0, whatever b.
+/// (1 + z / √(z² + b)) / 2; ½ at 0, whatever b is.
 #[inline(always)]
 pub(super) fn squareplus_derivative(z: f32, b: f32) -> f32 {
     let root = hypotenuse(z, b);
-    // b / 2(z² + b + |z|·root); far out each division by itself.
+    // b / 2(z² + b + |z|·root); for extreme numbers, each division is done separately.
     let sum = square_sum(z, b, 1.0);
     let near = 0.5 * b / (sum.high + (z.abs() * root + sum.low));
     let negative = select(is_extreme(z, b), 0.5 * b / root / (root + z.abs()), near);
@@ -69,7 +69,7 @@ pub(super) fn squareplus_second(z: f32, b: f32) -> f32 {
 /// y² / (y² + b/4), the derivative at the value y.
 #[inline(always)]
 pub(super) fn squareplus_from_output(y: f32, b: f32) -> f32 {
-    // As 1 / (1 + r²) with r = √b / 2y.
+    // Compute it as 1 / (1 + r²) with r = √b / 2y.
     let root = b.sqrt();
     let root_rest = select(b > 0.0, fma(-root, root, b) / (root + root), 0.0);
     let r = quotient(0.5 * root, y);

@@ -3,8 +3,9 @@
 use super::bits::{polynomial, product, quotient, select};
 use crate::numbers::Sum;
 
-/// 2/π in two parts, by `fit.py`: all of it; and less what makes whole turns of arguments whose bits are worth at
-/// least 2^26, 2^50, 2^74 and 2^98, as all bits of an f32 are from the sizes below on.
+/// 2/π in two parts, computed by `fit.py`. The first row is all of it. The others omit what makes
+/// whole turns of arguments whose bits are worth at least 2^26, 2^50, 2^74 and 2^98, as is the case
+/// for all bits of an f32 from the sizes below on.
 const TURNS: [[f64; 2]; 5] = [
     [std::f64::consts::FRAC_2_PI, -3.935735335036497e-17],
     [2.568255326690366e-08, -5.434184107743751e-25],
@@ -16,18 +17,19 @@ const TURNS: [[f64; 2]; 5] = [
 const SIZES: [f64; 4] =
     [(1_u128 << 49) as f64, (1_u128 << 73) as f64, (1_u128 << 97) as f64, (1_u128 << 121) as f64];
 
-/// An angle as quarter turns, modulo 4, and a rest in [−π/4, π/4].
+/// An angle as a number of quarter turns, modulo 4, and a rest in [−π/4, π/4].
 #[derive(Clone, Copy)]
 struct Angle {
     quarter: u32,
     rest: Sum<f32>,
 }
 
-/// 1.5 · 2^52: the last bits of a sum with it are the nearest integer's.
+/// 1.5 · 2^52: the last bits of a sum with it are the nearest integer.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
-/// x in quarter turns, as an integer's last bits and a fraction. A fused multiply-add leaves of the product just the
-/// fraction (Cody and Waite 1980), as big as it may be beside it (Payne and Hanek 1983).
+/// x in quarter turns, as the last bits of an integer and a fraction. A fused multiply-add leaves
+/// only the fraction of the product (Cody and Waite 1980), however large the product is compared
+/// with it (Payne and Hanek 1983).
 #[inline(always)]
 fn quarter_turns(x: f64, [turns, rest]: [f64; 2]) -> (u32, f64) {
     let rounded = x.mul_add(turns, ROUND);
@@ -35,7 +37,7 @@ fn quarter_turns(x: f64, [turns, rest]: [f64; 2]) -> (u32, f64) {
     (rounded.to_bits() as u32, x.mul_add(rest, fraction))
 }
 
-/// The angle x, and an eighth of a turn more where that is asked for.
+/// The angle x, plus an eighth of a turn if `more`.
 #[inline(always)]
 fn reduce(x: Sum<f32>, more: bool) -> Angle {
     let (high, low) = (f64::from(x.high), f64::from(x.low));
@@ -47,7 +49,8 @@ fn reduce(x: Sum<f32>, more: bool) -> Angle {
         turns
     };
     let (whole, fraction) = quarter_turns(high, turns_from(&SIZES));
-    // The low part's bits are worth as much as those of the high part of an angle 2^24 times smaller.
+    // The low part's bits are worth as much as the bits of the high part of an angle 2^24 times
+    // smaller.
     let (low_whole, low_fraction) = quarter_turns(low, turns_from(&SIZES[1..]));
     let fraction = fraction + low_fraction;
     let fraction = if more { fraction + 0.5 } else { fraction };
@@ -59,7 +62,7 @@ fn reduce(x: Sum<f32>, more: bool) -> Angle {
 }
 
 impl Angle {
-    /// sin, or cos where it is a quarter turn more, in two parts.
+    /// sin, or cos if `more` is a quarter turn, in two parts.
     #[inline(always)]
     fn sin(self, more: u32) -> Sum<f32> {
         let Sum { high: r, low } = self.rest;
@@ -80,7 +83,7 @@ impl Angle {
     }
 }
 
-/// sin x; NaN at ±∞. The sign of zero stays.
+/// sin x; NaN at ±∞. The sign of zero is kept.
 #[inline(always)]
 pub(super) fn sin(x: Sum<f32>) -> f32 {
     let y = reduce(x, false).sin(0).high;
@@ -128,14 +131,14 @@ pub(super) fn snake(z: f32, a: f32) -> f32 {
     let low = ratio.low + (square.low + 2.0 * sin.high * sin.low) / a;
     let y = z + ratio.high;
     let lost = select(z.abs() > ratio.high.abs(), (z - y) + ratio.high, (ratio.high - y) + z);
-    // Where the angle overflows, the wave is too small beside z to count.
+    // If the angle overflows, the wave is too small compared with z to matter.
     select(a == 0.0 || angle.high.is_infinite(), z, y + (lost + low))
 }
 
 #[inline(always)]
 pub(super) fn atan(x: f32) -> f32 {
     let a = x.abs();
-    // Above 1 through π/2 − arctan(1/a).
+    // Above 1, compute π/2 − arctan(1/a).
     let large = a > 1.0;
     let inverse = quotient(1.0, a);
     let t = select(large, inverse.high, a);
