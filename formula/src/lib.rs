@@ -11,7 +11,8 @@
 //! | 2 | [`formulas`] | the functions of the catalogue, and the pairs of them that are one function |
 //! | 3 | [`reference`](mod@reference) | the reference in `f64` |
 //!
-//! Programs use wgrad, which re-exports what is for them. The rest of this crate may change with each version.
+//! Programs use wgrad, which re-exports the items that are meant for them. The rest of this crate
+//! may change with each version.
 
 pub mod data;
 pub mod formulas;

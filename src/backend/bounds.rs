@@ -44,8 +44,8 @@ impl Bounds {
 
     /// The bounds of f16 values.
     pub(crate) fn of_halves(values: &[f16]) -> Option<Self> {
-        // Convert one chunk at a time: converting everything at once would take three times the
-        // memory.
+        // Convert one chunk at a time: converting everything at once would
+        // take three times the memory.
         let chunks = of_pieces(values, CHUNK, |chunk: &[f16]| Self::of(&chunk.to_f32_vec()));
         let chunks = chunks.into_iter().zip((0..).step_by(CHUNK));
         let placed = chunks.filter_map(|(bounds, start)| {

@@ -1,7 +1,7 @@
 //! Operations: plain descriptions that both backends compute.
 //!
-//! Each description is generic over how it refers to its tensors' storages: by reference while it
-//! runs, by value in a plan.
+//! Each description is generic over how it refers to its tensors' storages: by reference while
+//! it runs, by value in a plan.
 
 use std::ops::Range;
 
@@ -65,8 +65,8 @@ impl Temperature {
     }
 }
 
-/// The mask of a row-wise function: elements take part where it is not 0. It is repeated over a
-/// tensor's leading axes.
+/// The mask of a row-wise function: elements take part where it is not 0. It is repeated
+/// over a tensor's leading axes.
 #[derive(Clone, Copy)]
 pub(crate) struct MaskOf<S> {
     pub(crate) storage: S,
@@ -91,8 +91,8 @@ pub(crate) enum RowProduct {
     Jvp,
 }
 
-/// A gated unit: its input rows are twice as wide as its output rows, and one half of each goes
-/// through the activation.
+/// A gated unit: its input rows are twice as wide as its output rows, and one half of each
+/// goes through the activation.
 #[derive(Clone, Copy)]
 pub(crate) struct GatedCall {
     pub(crate) function: PointwiseFunction,
@@ -113,8 +113,7 @@ impl GatedCall {
     }
 }
 
-/// A tensor seen as rows, each of which belongs to one channel: row r belongs to channel r %
-/// channels.
+/// A tensor seen as rows, each belonging to one channel: row r belongs to channel r % channels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Channels {
     pub(crate) channels: usize,
@@ -130,8 +129,8 @@ impl Channels {
     }
 }
 
-/// A tensor that is spread over rows of outputs: the value for row r and column c is element r·row
-/// + c·column.
+/// A tensor that is spread over rows of outputs: the value for row r and column c
+/// is element r·row + c·column.
 #[derive(Clone, Copy)]
 pub(crate) struct SpreadOf<S> {
     pub(crate) storage: S,
@@ -227,8 +226,8 @@ pub(crate) struct LayerPassOf<S> {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     pub(crate) call: LossCallOf<S>,
-    /// Whether each output enters the loss independently, so that the outputs can be cut into rows
-    /// of any length.
+    /// Whether each output enters the loss independently, so that the outputs can be
+    /// cut into rows of any length.
     pub(crate) elementwise: bool,
     pub(crate) head: Head,
     /// The scaled loss of the batch, a single number.
@@ -248,8 +247,8 @@ pub(crate) const STATE: usize = 5;
 /// A step of the work on a tile of logits.
 #[derive(Clone, Copy)]
 pub(crate) enum TileStepOf<S> {
-    /// Merges the log-sum-exp of the tile's rows into the states of the preceding tiles; the tile
-    /// at column 0 starts afresh.
+    /// Merges the log-sum-exp of the tile's rows into the states of the preceding tiles; the
+    /// tile at column 0 starts afresh.
     Statistics,
     /// Overwrites the tile with dE/dz.
     Gradient,
@@ -257,8 +256,8 @@ pub(crate) enum TileStepOf<S> {
     Losses(S),
 }
 
-/// Softmax with cross-entropy for labels, over a tile of the logits: some of the rows, and some of
-/// their columns.
+/// Softmax with cross-entropy for labels, over a tile of the logits: some of the
+/// rows, and some of their columns.
 #[derive(Clone, Copy)]
 pub(crate) struct TilePassOf<S> {
     pub(crate) call: LossCallOf<S>,
@@ -301,8 +300,8 @@ impl<S: Copy> MatrixOf<S> {
         Self { offset: self.offset + row * self.stride + column, ..self }
     }
 
-    /// Converts numbers of rows and columns of the matrix into the stored ones, by swapping them if
-    /// the matrix is transposed.
+    /// Converts numbers of rows and columns of the matrix into the stored ones, by swapping them
+    /// if the matrix is transposed.
     pub(crate) const fn stored(self, rows: usize, columns: usize) -> (usize, usize) {
         if self.transposed { (columns, rows) } else { (rows, columns) }
     }
@@ -375,8 +374,8 @@ pub(crate) struct AdamStep {
     pub(crate) weight_decay: f32,
     /// The multiple of the weight that is subtracted from the weight.
     pub(crate) decoupled_decay: f32,
-    /// 1 − decoupled_decay; the weight is multiplied by this if the difference would lose digits or
-    /// overflow.
+    /// 1 − decoupled_decay; the weight is multiplied by this if the difference
+    /// would lose digits or overflow.
     pub(crate) kept: f32,
     pub(crate) betas: [f32; 2],
     pub(crate) one_minus_betas: [f32; 2],
@@ -401,8 +400,8 @@ pub(crate) enum OpOf<S> {
         output: S,
         elements: usize,
     },
-    /// The chain rule for each element: the two inputs have the same type, and the output has
-    /// either type.
+    /// The chain rule for each element: the two inputs have the same type,
+    /// and the output has either type.
     Binary {
         map: Binary,
         function: PointwiseFunction,
@@ -459,8 +458,8 @@ pub(crate) enum OpOf<S> {
     /// A whole output layer in one pass, on a backend that [supports](super::Backend::supports) it.
     Layer(LayerPassOf<S>),
     Tile(TileStepOf<S>, TilePassOf<S>),
-    /// The weight of each row in a mean: its own weight times the weight of its label, or 0 if it
-    /// is ignored.
+    /// The weight of each row in a mean: its own weight times the weight of its
+    /// label, or 0 if it is ignored.
     RowWeights {
         call: LossCallOf<S>,
         rows: Rows,
@@ -475,8 +474,8 @@ pub(crate) enum OpOf<S> {
         rows: Rows,
         output: S,
     },
-    /// Sets the ignored rows among these rows of a batch to zero, in an output that the operation
-    /// itself has computed.
+    /// Sets the ignored rows among these rows of a batch to zero, in an output that the
+    /// operation itself has computed.
     ClearRows {
         ignored: IgnoredOf<S>,
         output: S,
@@ -489,9 +488,9 @@ pub(crate) enum OpOf<S> {
         output: S,
         elements: usize,
     },
-    /// The sum over all rows (zeros if there are none), written to the output from the offset on.
-    /// The rest of the output is left unchanged. With `accumulate`, the sum is added to the
-    /// existing values.
+    /// The sum over all rows (zeros if there are none), written to the output from the
+    /// offset on. The rest of the output is left unchanged. With `accumulate`, the sum is
+    /// added to the existing values.
     ColumnSum {
         input: S,
         rows: Rows,
@@ -506,8 +505,8 @@ pub(crate) enum OpOf<S> {
         output: S,
         words: usize,
     },
-    /// The velocity belongs to the optimizer, and nothing else reads it. It is `None` without
-    /// momentum.
+    /// The velocity belongs to the optimizer, and nothing else reads it.
+    /// It is `None` without momentum.
     Sgd {
         step: SgdStep,
         update: UpdateOf<S>,
@@ -519,8 +518,8 @@ pub(crate) enum OpOf<S> {
         update: UpdateOf<S>,
         moments: [S; 2],
     },
-    /// Multiplies gradients, each given with its number of elements, by min(1, max_norm / (norm +
-    /// 1e-6)), and writes the norm that they have together before this.
+    /// Multiplies gradients, each given with its number of elements, by min(1,
+    /// max_norm / (norm + 1e-6)), and writes the norm that they have together before this.
     ClipNorm {
         gradients: Vec<(S, usize)>,
         max_norm: f32,
@@ -544,8 +543,8 @@ pub(crate) enum Use {
 }
 
 impl<S> OpOf<S> {
-    /// The operation with each storage converted by the function, which is also told how the
-    /// operation uses the storage.
+    /// The operation with each storage converted by the function, which is also told how
+    /// the operation uses the storage.
     pub(crate) fn map<'s, T>(&'s self, to: &mut dyn FnMut(&'s S, Use) -> T) -> OpOf<T> {
         use Use::{Read as R, Written as W};
         match self {

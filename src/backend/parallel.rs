@@ -19,9 +19,9 @@ const STREAM: usize = 1 << 16;
 /// start late or are slow get fewer pieces.
 const PIECES: usize = 8;
 
-/// The number of elements in a piece, if this many elements are read and written once, from one end
-/// to the other. In a tensor of megabytes, larger pieces are faster than pieces of [`CHUNK`] by a
-/// twentieth.
+/// The number of elements in a piece, if this many elements are read and written once,
+/// from one end to the other. In a tensor of megabytes, larger pieces are faster than
+/// pieces of [`CHUNK`] by a twentieth.
 pub(crate) fn stream_piece(elements: usize) -> usize {
     // Asking for the number of threads the first time starts them, so avoid it for short work.
     if elements < SERIAL {
@@ -30,8 +30,8 @@ pub(crate) fn stream_piece(elements: usize) -> usize {
     (elements / (PIECES * rayon::current_num_threads())).clamp(CHUNK, STREAM)
 }
 
-/// The number of times that a thread checks whether the others are done before it sleeps: about 100
-/// µs.
+/// The number of times that a thread checks whether the others are done
+/// before it sleeps: about 100 µs.
 const SPINS: usize = 1 << 12;
 
 /// Runs code compiled for the processor's vector instructions.
@@ -44,16 +44,16 @@ pub(crate) fn vectorised<T>(code: impl WithSimd<Output = T>) -> T {
     vectorised_here(code)
 }
 
-/// Like [`vectorised`], for code that is run from one place only, so often that the cost of a call
-/// matters.
+/// Like [`vectorised`], for code that is run from one place only, so often
+/// that the cost of a call matters.
 #[inline(always)]
 pub(crate) fn vectorised_here<T>(code: impl WithSimd<Output = T>) -> T {
     pulp::Arch::new().dispatch(code)
 }
 
-/// Runs code compiled for AVX2 or AVX-512 on x86-64, and for any processor elsewhere. Returns the
-/// code if an x86-64 processor has neither instruction set. It is for code that is run from one
-/// place only.
+/// Runs code compiled for AVX2 or AVX-512 on x86-64, and for any processor elsewhere.
+/// Returns the code if an x86-64 processor has neither instruction set. It is for code
+/// that is run from one place only.
 ///
 /// If the code is returned, the caller works element by element. Without a fused multiply-add
 /// instruction, multiply-adds are calls, so most formulas take as long as they would in a
@@ -101,8 +101,8 @@ pub(crate) fn over_pieces_with<T: Send, S>(
     }
 }
 
-/// Calls through pointers, so that there is one copy for all functions; each call does a lot of
-/// work.
+/// Calls through pointers, so that there is one copy for all functions;
+/// each call does a lot of work.
 fn each_piece<T: Send, S>(
     output: &mut [T],
     piece: usize,
@@ -265,8 +265,8 @@ pub(crate) fn across<const ACROSS: bool, T: Copy>(lanes: &mut [T; LANES], f: imp
     }
 }
 
-/// The number of f64 sums for one line across the lanes: a vector of them. Lanes this far apart are
-/// added first.
+/// The number of f64 sums for one line across the lanes: a vector of them. Lanes
+/// this far apart are added first.
 const APART: usize = 8;
 
 /// The f64 sums of lines: one line in each lane, or one line `ACROSS` the lanes.
@@ -292,13 +292,13 @@ impl<const ACROSS: bool> Totals<ACROSS> {
         }
     }
 
-    /// The sum of the line in this lane; for one line across the lanes, the first lane gives the
-    /// sum.
+    /// The sum of the line in this lane; for one line across the lanes,
+    /// the first lane gives the sum.
     #[inline(always)]
     pub(crate) fn of_lane(&self, lane: usize) -> f64 {
         if ACROSS {
-            // Without the fence, the compiler may find pairs in the sum below and add vectors of
-            // two.
+            // Without the fence, the compiler may find pairs in the sum
+            // below and add vectors of two.
             let sums = hint::black_box(std::array::from_fn::<_, APART, _>(|n| self.0[n]));
             let [a, b, c, d, e, f, g, h] = sums;
             ((a + e) + (c + g)) + ((b + f) + (d + h))

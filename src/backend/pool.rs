@@ -6,12 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::facts::Memory;
 use crate::error::{Error, Result};
 
-/// The size of the smallest buffer, and the alignment of every size: each class is a whole number
-/// of vec4s.
+/// The size of the smallest buffer, and the alignment of every size: each
+/// class is a whole number of vec4s.
 const SMALLEST: u64 = 256;
 
-/// The size of the buffer that is used for this many bytes: at most an eighth larger, with few
-/// distinct sizes.
+/// The size of the buffer that is used for this many bytes: at most an eighth
+/// larger, with few distinct sizes.
 pub(crate) fn class_of(bytes: u64) -> u64 {
     let step = (bytes.max(1).next_power_of_two() / 16).max(SMALLEST);
     bytes.max(1).div_ceil(step) * step
@@ -44,8 +44,8 @@ pub(crate) fn copied<T: Copy>(elements: &[T]) -> Result<Vec<T>> {
     Ok(copy)
 }
 
-/// The result of `make`. If there is not enough memory, `free` releases some and `make` is called
-/// once more.
+/// The result of `make`. If there is not enough memory, `free` releases some
+/// and `make` is called once more.
 pub(crate) fn with_memory<T>(free: impl FnOnce(), make: impl Fn() -> Result<T>) -> Result<T> {
     match make() {
         Err(Error::OutOfMemory { .. }) => {
@@ -56,15 +56,15 @@ pub(crate) fn with_memory<T>(free: impl FnOnce(), make: impl Fn() -> Result<T>) 
     }
 }
 
-/// The bytes that a pool may always hold.
+/// The number of bytes that a pool may always hold.
 const ALWAYS: u64 = 64 << 20;
 
 /// The unused buffers by size class, and the account of all buffers.
 ///
-/// Together, the used and unused buffers take at most twice the bytes that have been in use at one
-/// time, or [`ALWAYS`] if that is more; the oldest unused buffers are freed first. A step that is
-/// repeated finds the buffers that it gave back, unless it uses many sizes, one after the other and
-/// none for long.
+/// Together, the used and unused buffers take at most twice the bytes that have been in use at
+/// one time, or [`ALWAYS`] if that is more; the oldest unused buffers are freed first. A step
+/// that is repeated finds the buffers that it gave back, unless it uses many sizes, one after
+/// the other and none for long.
 pub(crate) struct Pool<B> {
     state: Mutex<State<B>>,
 }
@@ -73,8 +73,8 @@ struct State<B> {
     /// The unused buffers of each class, oldest first, each with the time at which it came back.
     unused: BTreeMap<u64, VecDeque<(u64, B)>>,
     memory: Memory,
-    /// The maximum number of bytes that have been in use at one time, unaffected by resets of the
-    /// peak.
+    /// The maximum number of bytes that have been in use at one time,
+    /// unaffected by resets of the peak.
     most: u64,
     returned: u64,
 }

@@ -14,8 +14,8 @@ pub(crate) trait Contents: Any + Send + Sync {
     fn bounds(&self, dtype: DType, elements: usize) -> Option<Bounds>;
     /// The wgpu buffer that holds the memory; `None` on the CPU.
     fn buffer(&self) -> Option<&wgpu::Buffer>;
-    /// Notes that the caller has access to the buffer from now on, and may write to it or destroy
-    /// it.
+    /// Notes that the caller has access to the buffer from now on, and
+    /// may write to it or destroy it.
     fn share(&self);
     /// Whether the caller owns the buffer.
     fn is_adopted(&self) -> bool;
@@ -26,8 +26,8 @@ pub(crate) trait Contents: Any + Send + Sync {
 pub(crate) struct Storage {
     contents: Arc<dyn Contents>,
     dtype: DType,
-    /// The number of elements. An f32 takes one word; two f16 share a word, the first in its low
-    /// half.
+    /// The number of elements. An f32 takes one word; two f16 share a
+    /// word, the first in its low half.
     elements: usize,
 }
 
@@ -94,8 +94,8 @@ impl Storage {
         self.contents.bounds(self.dtype, self.elements)
     }
 
-    /// The wgpu buffer, for the caller, who may write to it or destroy it from now on; `None` on
-    /// the CPU.
+    /// The wgpu buffer, for the caller, who may write to it or destroy it
+    /// from now on; `None` on the CPU.
     pub(crate) fn share(&self) -> Option<&wgpu::Buffer> {
         self.contents.share();
         self.contents.buffer()

@@ -14,8 +14,8 @@ pub(crate) struct Block {
     class: u64,
     pool: Arc<Pool<Region>>,
     purpose: Purpose,
-    /// The bounds of what the host wrote, once they have been asked for; `None` if an operation
-    /// wrote the elements.
+    /// The bounds of what the host wrote, once they have been asked for; `None` if an
+    /// operation wrote the elements.
     bounds: Option<OnceLock<Option<Bounds>>>,
 }
 
@@ -71,8 +71,8 @@ impl Cell {
         Block::new(&self.pool, self.purpose, self.elements)
     }
 
-    /// Takes the block of a workspace that nobody reads. Only one operation knows of it, so nobody
-    /// misses it in the meantime.
+    /// Takes the block of a workspace that nobody reads. Only one operation knows of it, so
+    /// nobody misses it in the meantime.
     fn unread_workspace(&self) -> Option<Block> {
         match self.purpose {
             Purpose::Workspace => self.lock().take().and_then(Arc::into_inner),
@@ -184,9 +184,9 @@ impl Cell {
 
     /// Lets the function change elements: in place, or on a copy if somebody holds a snapshot.
     ///
-    /// The cell stays locked while the function runs, so that no change is lost. The function must
-    /// therefore not wait for other rayon threads: one of them may take up work that needs this
-    /// cell, and never return.
+    /// The cell stays locked while the function runs, so that no change is lost. The function
+    /// must therefore not wait for other rayon threads: one of them may take up work that needs
+    /// this cell, and never return.
     pub(crate) fn modify<T>(&self, change: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
         let mut held = self.lock();
         if let Some(block) = held.as_mut().and_then(Arc::get_mut) {
@@ -300,8 +300,8 @@ impl std::ops::Deref for Snapshot {
 mod tests {
     use super::*;
 
-    /// The maximum number of blocks that two writes need at a time, without or with a reader
-    /// between them.
+    /// The maximum number of blocks that two writes need at a time, without
+    /// or with a reader between them.
     fn peak_blocks(purpose: Purpose, read: bool) -> u64 {
         let pool = Arc::new(Pool::new());
         let cell = Cell::new(&pool, purpose, 64);

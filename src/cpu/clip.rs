@@ -4,8 +4,8 @@ use pulp::NullaryFnOnce;
 
 use super::parallel::{CHUNK, of_pieces, over_pieces, vectorised};
 
-/// The sum of squares in f64, where the square of an f32 neither overflows nor vanishes, in a fixed
-/// order.
+/// The sum of squares in f64, where the square of an f32 neither overflows
+/// nor vanishes, in a fixed order.
 pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
     of_pieces(values, CHUNK, |values| vectorised(SquareSum { values })).into_iter().sum()
 }

@@ -66,8 +66,8 @@ struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// The dy, gates and values for a part of dE/dx, and whether that part is the gradient of the
-    /// values.
+    /// The dy, gates and values for a part of dE/dx, and whether that part
+    /// is the gradient of the values.
     #[inline(always)]
     fn of(&self, half: usize, offset: usize) -> ([&'a [f32]; 3], bool) {
         let width = self.call.rows.width;
@@ -93,8 +93,8 @@ impl<'a> Inputs<'a> {
 }
 
 /// A piece of dE/dx that begins at this element. Returns whether all products are finite. Both
-/// halves are compiled for each formula: with the shared loops of pointwise functions, narrow rows
-/// take up to twice as long.
+/// halves are compiled for each formula: with the shared loops of pointwise functions, narrow
+/// rows take up to twice as long.
 struct BackwardPiece<'a, F> {
     formula: F,
     inputs: Inputs<'a>,

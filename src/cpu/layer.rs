@@ -19,8 +19,8 @@ const MOST_OUTPUTS: usize = 32;
 /// The maximum number of weights: the weights and the sums for dE/dw stay in the cache.
 const MOST_WEIGHTS: usize = 1 << 16;
 
-/// The minimum number of weights: with fewer, the fixed work for each chunk costs more than passes
-/// over x.
+/// The minimum number of weights: with fewer, the fixed work for each chunk
+/// costs more than passes over x.
 const LEAST_WEIGHTS: usize = 256;
 
 /// The number of rows in a chunk.
@@ -63,8 +63,8 @@ pub(super) struct Layer<'a> {
     /// The weights as they are stored.
     pub(super) w: &'a [f32],
     pub(super) bias: Option<&'a [f32]>,
-    /// The targets, for rows with this number of outputs, or for whole chunks if the loss is
-    /// elementwise.
+    /// The targets, for rows with this number of outputs, or for whole
+    /// chunks if the loss is elementwise.
     pub(super) targets: loss::Targets<'a>,
     pub(super) scale: f32,
 }
@@ -259,8 +259,8 @@ impl<'a> Layer<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Cuts the outputs into pieces of this number of rows; the pieces are empty if an output is
-    /// not wanted.
+    /// Cuts the outputs into pieces of this number of rows; the pieces are
+    /// empty if an output is not wanted.
     fn tasks(self, rows: usize, outputs: usize, inputs: usize) -> impl Iterator<Item = Self> {
         let pieces = |output: &'a mut [f32], width: usize| {
             output.chunks_mut(rows * width).chain(std::iter::repeat_with(Default::default))
@@ -513,8 +513,8 @@ impl Gradients<'_> {
     }
 }
 
-/// For each term, adds the product of each of its numbers and its vectors to the sums of that
-/// number.
+/// For each term, adds the product of each of its numbers and its
+/// vectors to the sums of that number.
 #[inline(always)]
 fn add_products<'a, S: Simd, const N: usize, const V: usize>(
     simd: S,

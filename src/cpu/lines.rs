@@ -24,8 +24,8 @@ pub(super) trait Kernel<const N: usize>: Sync {
     fn run<const ACROSS: bool>(&self, inputs: [[&[Lanes]; 2]; N], output: [&mut [Lanes]; 2]);
 }
 
-/// The maximum number of elements of a line for which lines are put side by side and processed
-/// together.
+/// The maximum number of elements of a line for which lines are put side by
+/// side and processed together.
 pub(super) const NARROW: usize = LANES - 1;
 
 /// The same maximum, for lines that already lie side by side in memory.
@@ -34,8 +34,8 @@ const BESIDE: usize = 2048;
 /// The maximum number of neighbouring lines that a thread takes if threads share a block.
 const STRIP: usize = LANES;
 
-/// The number of neighbouring lines that are made contiguous together: as many as a cache line
-/// holds.
+/// The number of neighbouring lines that are made contiguous together:
+/// as many as a cache line holds.
 const TOGETHER: usize = 16;
 
 /// Runs the kernel for each line of the output and the same line of each input. If there is a mask,
@@ -134,8 +134,8 @@ struct Scratch {
     transposition: Transposition,
 }
 
-/// Sets consecutive elements, starting at index `start`, to the value if the repeated mask is 0
-/// there.
+/// Sets consecutive elements, starting at index `start`, to the value if
+/// the repeated mask is 0 there.
 #[inline(always)]
 fn exclude(mask: &[f32], start: usize, values: &mut [f32], value: f32) {
     let (mut values, mut mask_rest) = (values, &mask[start % mask.len()..]);
@@ -168,8 +168,8 @@ enum Destination<'a> {
 }
 
 impl Destination<'_> {
-    /// Element i of each of this number of neighbouring lines, the first of which begins at this
-    /// offset.
+    /// Element i of each of this number of neighbouring lines, the first of
+    /// which begins at this offset.
     #[inline(always)]
     fn at(&mut self, offset: usize, i: usize, count: usize) -> &mut [f32] {
         match self {

@@ -151,8 +151,8 @@ impl<'a> Factors<'a> {
         }
     }
 
-    /// Computes a·b from row `first` on, and writes it to the rows of the output or adds it to
-    /// them.
+    /// Computes a·b from row `first` on, and writes it to the rows of
+    /// the output or adds it to them.
     fn add_up(&self, first: usize, output: &mut [f32], parallelism: Parallelism) {
         let (inner, columns, stride) = (self.inner, self.columns, self.stride);
         let rows = output.len().div_ceil(stride);
@@ -270,8 +270,8 @@ impl NullaryFnOnce for AddRows<'_> {
     }
 }
 
-/// The number of rows in one partial sum. It is fixed, so that the result does not depend on the
-/// threads.
+/// The number of rows in one partial sum. It is fixed, so that the result
+/// does not depend on the threads.
 const ROWS_PER_SUM: usize = 256;
 
 /// The sum over all rows.

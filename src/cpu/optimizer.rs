@@ -61,8 +61,8 @@ pub(super) fn adam(
     });
 }
 
-/// Runs the function over pieces of the weights and of their optimizer state, each with the index
-/// of its first element.
+/// Runs the function over pieces of the weights and of their optimizer state, each with
+/// the index of its first element.
 fn over_pieces<const N: usize>(
     weights: &mut [f32],
     state: [&mut [f32]; N],
@@ -154,8 +154,8 @@ impl NullaryFnOnce for AdamPiece<'_> {
             let ratio = if *first == 0.0 { 0.0 } else { ratio };
             let step = part(step_size, ratio);
             let moved = weight - (part(self.step.decoupled_decay, weight) + step);
-            // The step is rounded once, unless most of the weight decays, or one weight's decay is
-            // out of range.
+            // The step is rounded once, unless most of the weight decays, or one
+            // weight's decay is out of range.
             let kept = self.step.kept;
             *new_weight =
                 if kept >= 0.5 && moved.is_finite() { moved } else { kept * weight - step };

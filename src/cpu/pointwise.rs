@@ -86,8 +86,8 @@ impl Mapping {
         by_formula(self.map, self.function, x, y);
     }
 
-    /// Corrects products that are not finite: a derivative may be out of the range of f32 when the
-    /// product is in range.
+    /// Corrects products that are not finite: a derivative may be out of the range of f32
+    /// when the product is in range.
     #[cold]
     fn amend(&self, x: &[f32], dy: &[f32], output: &mut [f32]) {
         for ((output, &x), &dy) in output.iter_mut().zip(x).zip(dy) {
@@ -145,9 +145,9 @@ pub(super) struct Part<'a> {
 /// The parts of an array, each with one call.
 type Parts<'a, 'b> = &'a mut dyn Iterator<Item = Part<'b>>;
 
-/// Computes `output = f(x) ⊙ factors` for g or a first derivative, by its formula. Returns whether
-/// all products are finite and no x is NaN; if not, the caller has to look for the elements in
-/// question.
+/// Computes `output = f(x) ⊙ factors` for g or a first derivative, by its formula.
+/// Returns whether all products are finite and no x is NaN; if not, the caller has to
+/// look for the elements in question.
 pub(super) fn times(map: Unary, function: PointwiseFunction, parts: Parts<'_, '_>) -> bool {
     function.visit(Times { map, parts })
 }
@@ -169,8 +169,8 @@ impl PointwiseVisitor<f32> for Times<'_, '_> {
     }
 }
 
-/// A function of one number. This is not a closure, because it must become part of the loop
-/// whatever its length.
+/// A function of one number. This is not a closure, because it must become part of
+/// the loop whatever its length.
 trait Map: Copy + Sync {
     fn at(&self, x: f32) -> f32;
 }

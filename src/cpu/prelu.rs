@@ -99,8 +99,8 @@ impl<F: Fn(f32, f32, f32) -> f32> NullaryFnOnce for Piece<'_, F> {
     fn call(self) {
         let Self { channels, inputs: [z, dy], weight, start, piece, f } = self;
         let Channels { channels, width, .. } = channels;
-        // The number of consecutive elements: those of a row, or all channels if each row is one
-        // element.
+        // The number of consecutive elements: those of a row, or all
+        // channels if each row is one element.
         let length = if width == 1 { channels } else { width };
         let mut done = 0;
         while done < piece.len() {

@@ -1,5 +1,5 @@
-//! Products of matrices of either type. Halves are widened in panels, so that a large matrix never
-//! exists as f32 as a whole.
+//! Products of matrices of either type. Halves are widened in panels, so that a large matrix
+//! never exists as f32 as a whole.
 
 use std::sync::Arc;
 

@@ -23,9 +23,9 @@ pub(crate) struct Region {
 
 enum Memory {
     Heap(Vec<f32>),
-    /// Mostly huge pages. Large tensors are read and written in a fifth less time, because hardly
-    /// any address has to be looked up, and the threads that write the pages are the first to touch
-    /// them.
+    /// Mostly huge pages. Large tensors are read and written in a fifth less time,
+    /// because hardly any address has to be looked up, and the threads that write the
+    /// pages are the first to touch them.
     #[cfg(target_os = "linux")]
     Pages(MmapMut),
 }

@@ -14,17 +14,17 @@ use wgrad_formula::formulas::activations::RowTotals;
 /// The widths of rows that are too short to be spread over all lanes.
 const WIDTHS: RangeInclusive<usize> = FEW..=255;
 
-/// From this width on, short rows are processed by elements. In a loop over that many vectors, the
-/// compiler would instead vectorise over their first elements, then their second elements, and so
-/// on.
+/// From this width on, short rows are processed by elements. In a loop over that many
+/// vectors, the compiler would instead vectorise over their first elements, then
+/// their second elements, and so on.
 const LONG: usize = 8 * FEW;
 
 /// A function of an output y, an element of the vector, and sums over their row.
 ///
 /// If the formula `SHIFTS`, the vector is taken relative to its element at the output that
-/// outweighs all others, so that 1 − p is never computed from a p that was rounded to 1. Rows
-/// without such an output need no other pass than the sum, and give the same results beside rows
-/// with such an output.
+/// outweighs all others, so that 1 − p is never computed from a p that was rounded to 1.
+/// Rows without such an output need no other pass than the sum, and give the same results
+/// beside rows with such an output.
 pub(super) trait ProductFormula: Sync {
     const SHIFTS: bool;
     /// Whether the sum is divided by the number of positive outputs.
@@ -35,8 +35,8 @@ pub(super) trait ProductFormula: Sync {
     /// Whether an output has more weight in the sum than all others together.
     fn outweighs(&self, y: f32) -> bool;
 
-    /// The term of the sum. If the formula does not shift, an output that outweighs all others is
-    /// left out.
+    /// The term of the sum. If the formula does not shift, an output that
+    /// outweighs all others is left out.
     fn term(&self, y: f32, v: f32) -> f32;
 
     /// The totals that belong to the sum, given the output that outweighs all others and the
@@ -177,8 +177,8 @@ impl<F: ProductFormula> ProductKernel<F> {
         !any
     }
 
-    /// All bits set if the output outweighs all others. In loops over a few elements, a choice
-    /// would become branches.
+    /// All bits set if the output outweighs all others. In loops over a few elements, a
+    /// choice would become branches.
     #[inline(always)]
     fn outweighing(&self, y: f32) -> u32 {
         u32::from(self.formula.outweighs(y)).wrapping_neg()
@@ -221,8 +221,8 @@ impl<F: ProductFormula> ProductKernel<F> {
         Row { shift: Shift::NONE, slope: self.slope, totals: RowTotals::of(total) }
     }
 
-    /// The data of a projected row, relative to its mean, including the part of the mean that
-    /// rounding removed.
+    /// The data of a projected row, relative to its mean, including the part of
+    /// the mean that rounding removed.
     #[inline(always)]
     fn projected_row(&self, mean: f64) -> Row {
         let shift = Shift::to(mean as f32);
@@ -322,8 +322,8 @@ impl<F: ProductFormula> Kernel<2> for ProductKernel<F> {
 }
 
 impl<F: ProductFormula> ProductKernel<F> {
-    /// Adds up the terms of lines. If nothing is known of them (`PLAIN`), also finds the greatest
-    /// outputs of the lanes.
+    /// Adds up the terms of lines. If nothing is known of them (`PLAIN`), also finds the
+    /// greatest outputs of the lanes.
     #[inline(always)]
     fn sums<const ACROSS: bool, const PLAIN: bool>(
         &self,
@@ -422,8 +422,8 @@ impl<F: ProductFormula> ProductKernel<F> {
         rows
     }
 
-    /// Finds the output that outweighs all others in a line across the lanes, in the lane where it
-    /// is the greatest.
+    /// Finds the output that outweighs all others in a line across the lanes, in the
+    /// lane where it is the greatest.
     #[inline(always)]
     fn find(&self, [y, vector]: [[&[Lanes]; 2]; 2], greatest: &Lanes) -> Apart {
         let Some(lane) = greatest.iter().position(|y| self.formula.outweighs(*y)) else {

@@ -153,9 +153,9 @@ fn add<const ACROSS: bool>(
     terms: usize,
     term: impl Fn(usize, usize) -> f32,
 ) {
-    // In a line across the lanes, neighbours are added first, which halves the number of
-    // conversions. A line in one lane has all its terms there, and none of them should be rounded
-    // away.
+    // In a line across the lanes, neighbours are added first, which halves the
+    // number of conversions. A line in one lane has all its terms there, and none of
+    // them should be rounded away.
     let pairs = if ACROSS { terms / 2 } else { 0 };
     for i in 0..pairs {
         totals.add(|lane| term(2 * i, lane) + term(2 * i + 1, lane));
@@ -165,8 +165,8 @@ fn add<const ACROSS: bool>(
     }
 }
 
-/// The sums of lines, relative to their greatest elements: one line in each lane, or the same line
-/// in all lanes.
+/// The sums of lines, relative to their greatest elements: one line in each lane,
+/// or the same line in all lanes.
 pub(super) struct Statistics {
     /// Not finite for a line that contains NaN or +∞, or only −∞.
     pub(super) maximum: Lanes,
@@ -257,8 +257,8 @@ pub(super) fn inverse(rest: f64) -> Sum<f32> {
 /// The data from which the outputs of a row are computed.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
-    /// The number from which the differences of the elements are taken, with the part that rounding
-    /// removed.
+    /// The number from which the differences of the elements are taken, with
+    /// the part that rounding removed.
     origin: Sum<f32>,
     statistics: RowStatistics<f32>,
 }
@@ -312,8 +312,8 @@ impl<const N: usize> RowSet<N> {
 }
 
 /// The thresholds for the differences of lines to their greatest elements. This is Michelot's
-/// iteration in the form of Newton's method; shaders/kernels/row_statistics.wgsl explains it, and
-/// why so few rounds suffice.
+/// iteration in the form of Newton's method; shaders/kernels/row_statistics.wgsl explains it,
+/// and why so few rounds suffice.
 #[inline(always)]
 fn threshold<const ACROSS: bool>(
     z: [&[Lanes]; 2],
@@ -421,9 +421,9 @@ impl<F: Rowwise<f32>, const SCALED: bool> Kernel<1> for ForwardKernel<F, SCALED>
 }
 
 impl<F: Rowwise<f32>, const SCALED: bool> ForwardKernel<F, SCALED> {
-    /// z − (maximum + log_sum) takes two operations, while (z − maximum) − log_sum needs eight to
-    /// be as accurate: the sum in brackets is computed once per row, with the part that its
-    /// rounding removes.
+    /// z − (maximum + log_sum) takes two operations, while (z − maximum) − log_sum needs
+    /// eight to be as accurate: the sum in brackets is computed once per row, with the
+    /// part that its rounding removes.
     const HAS_LOGARITHM_IN_ORIGIN: bool = F::TAKES_LOGARITHM && !SCALED;
 
     /// Computes the outputs of each line.
@@ -497,8 +497,8 @@ impl RowwiseVisitor<f32> for Product<'_> {
         let Self { call: Call { call, mask }, product, y, vector, output } = self;
         let RowCall { lines, temperature, .. } = call;
         let slope = temperature.slope;
-        // The Jacobian of an activation that takes no logarithm is symmetric, so both products are
-        // the same.
+        // The Jacobian of an activation that takes no logarithm is symmetric,
+        // so both products are the same.
         if F::TAKES_LOGARITHM && product == RowProduct::Jvp {
             let kernel = ProductKernel { formula: JvpProduct(formula), slope };
             return kernel.over(output, [y, vector], lines, mask);
@@ -538,8 +538,8 @@ impl<F: Rowwise<f32>> ProductFormula for BackwardProduct<F> {
     }
 }
 
-/// The product with the Jacobian of an activation that takes a logarithm, from the exponentials of
-/// its outputs.
+/// The product with the Jacobian of an activation that takes a logarithm, from the
+/// exponentials of its outputs.
 struct JvpProduct<F>(F);
 
 impl<F: Rowwise<f32>> ProductFormula for JvpProduct<F> {

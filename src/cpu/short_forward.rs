@@ -1,5 +1,5 @@
-//! The forward pass of row-wise activations, for rows that are too short to be spread over all
-//! lanes.
+//! The forward pass of row-wise activations, for rows that are too short
+//! to be spread over all lanes.
 
 use std::ops::RangeInclusive;
 
@@ -85,8 +85,8 @@ impl<F: Rowwise<f32>, const SCALED: bool> ShortKernel<1> for ForwardKernel<F, SC
         let copies = &mut copies.0;
         copies.resize(2 * vectors * GROUP, [0.0; FEW]);
         let maxima = self.copy(rows, z, copies);
-        // Loop over elements, here and below: loops over this few at a time would not be
-        // vectorised.
+        // Loop over elements, here and below: loops over this few at a
+        // time would not be vectorised.
         for (copy, maximum) in copies.chunks_exact_mut(2 * vectors).zip(maxima) {
             let (z, e) = copy.split_at_mut(vectors);
             for (e, z) in e.as_flattened_mut().iter_mut().zip(z.as_flattened()) {
@@ -95,8 +95,8 @@ impl<F: Rowwise<f32>, const SCALED: bool> ShortKernel<1> for ForwardKernel<F, SC
         }
         let rests = Self::rests(rows, copies);
         let mut set = RowSet::<GROUP>::ZERO;
-        // This is the number of rows in a group, which the compiler must not know for the same
-        // reason.
+        // This is the number of rows in a group, which the compiler must
+        // not know for the same reason.
         for n in 0..GROUP.min(rows.width) {
             set.set(n, self.row(maxima[n], rests[n] as f32, inverse(rests[n])));
         }

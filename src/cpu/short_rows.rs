@@ -1,5 +1,5 @@
-//! Contiguous rows that are too short to be spread over all lanes, and long enough for their own
-//! vectors.
+//! Contiguous rows that are too short to be spread over all lanes, and long
+//! enough for their own vectors.
 
 use std::ops::RangeInclusive;
 
@@ -14,8 +14,8 @@ pub(super) const FEW: usize = 16;
 
 pub(super) type Few = [f32; FEW];
 
-/// The number of rows that are processed together: values of which each row has one are computed
-/// for all of them at once.
+/// The number of rows that are processed together: values of which each row has one are
+/// computed for all of them at once.
 pub(super) const GROUP: usize = 16;
 
 /// Whether the lines are contiguous rows with one of these widths.

@@ -16,9 +16,9 @@ pub(super) struct Transposition {
 }
 
 impl Transposition {
-    /// Sets tile[i][lane] to element i of the row whose number is the lane's. If there are fewer
-    /// rows than lanes, the other lanes get the filler. If `change` is given, it is applied to a
-    /// copy of the rows first.
+    /// Sets tile[i][lane] to element i of the row whose number is the lane's. If there are
+    /// fewer rows than lanes, the other lanes get the filler. If `change` is given, it is
+    /// applied to a copy of the rows first.
     #[inline(always)]
     pub(super) fn rows_to_lanes(
         &mut self,

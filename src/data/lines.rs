@@ -16,8 +16,8 @@ impl Rows {
     }
 }
 
-/// A tensor seen along one of its axes, as [outer, width, inner]. The elements of a line lie
-/// `inner` apart.
+/// A tensor seen along one of its axes, as [outer, width, inner]. The elements
+/// of a line lie `inner` apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lines {
     /// The product of the lengths of the axes before this one.

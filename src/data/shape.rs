@@ -54,8 +54,8 @@ impl Shape {
         Ok(Lines { outer, width, inner })
     }
 
-    /// The length of the last axis, which is the row of a row-wise function. A scalar is a row of
-    /// one.
+    /// The length of the last axis, which is the row of a row-wise
+    /// function. A scalar is a row of one.
     pub(crate) fn row(&self) -> usize {
         self.0.last().copied().unwrap_or(1)
     }

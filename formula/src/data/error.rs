@@ -143,8 +143,8 @@ pub enum Error {
         reason: String,
     },
     /// An error that the GPU reported, possibly for an earlier call; or the use of a buffer that
-    /// the caller has destroyed, or of a tensor that was never filled because the work that should
-    /// have written it failed.
+    /// the caller has destroyed, or of a tensor that was never filled because the work that
+    /// should have written it failed.
     #[error("the GPU reported an error: {description}")]
     Gpu {
         /// The report.

@@ -53,8 +53,8 @@ fn plain(name: &str) -> impl Iterator<Item = char> {
 
 /// The error for a name that is not among the known ones; it lists the nearest.
 pub fn unknown_name(kind: &'static str, name: &str, known: &[&'static str]) -> Error {
-    // No known name is longer, and computing the distance takes time proportional to the product of
-    // the lengths.
+    // No known name is longer, and computing the distance takes time proportional
+    // to the product of the lengths.
     let wanted: String = plain(name).take(EXCERPT).collect();
     let mut nearest: Vec<&'static str> = known.to_vec();
     let distance = |candidate: &&str| {

@@ -1,5 +1,5 @@
-//! Catalogues as plain data: entries with named parameters, and the code that parses, prints and
-//! checks them.
+//! Catalogues as plain data: entries with named parameters, and the code that
+//! parses, prints and checks them.
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -13,9 +13,9 @@ pub enum Reduction {
     None,
     /// Their sum.
     Sum,
-    /// Their mean, as in PyTorch: over all elements for losses on elements, and over the rows that
-    /// are not ignored for losses on rows. It is correct whenever f32 can hold it, even if f32
-    /// cannot hold the sum.
+    /// Their mean, as in PyTorch: over all elements for losses on elements, and over the
+    /// rows that are not ignored for losses on rows. It is correct whenever f32 can hold it,
+    /// even if f32 cannot hold the sum.
     #[default]
     Mean,
     /// Their sum, divided by the length of the first axis, B.

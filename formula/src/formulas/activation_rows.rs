@@ -2,9 +2,10 @@
 
 /// Hands the rows of the catalogue of activations to a macro.
 ///
-/// A row has the documentation, the variant, the canonical name, the parameters with their documentation, default
-/// and range, and a rule that the parameters keep, with what to say if they do not; then the formulas of g, g' and
-/// g'', the range, the limits at −∞ and +∞, and the error bounds of g, g' and g''.
+/// A row has the documentation, the variant, the canonical name, the parameters with their
+/// documentation, default and range, and a rule for the parameters, with the message for values
+/// that break it; then the formulas of g, g' and g'', the range, the limits at −∞ and +∞, and the
+/// error bounds of g, g' and g''.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! activations {

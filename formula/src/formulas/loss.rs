@@ -138,8 +138,8 @@ fn number<R: Real>(parameter: f32) -> R {
     R::from_f64(f64::from(parameter))
 }
 
-/// Generates the losses that are sums of terms, and the dispatch to their formulas, from the rows
-/// of the catalogue.
+/// Generates the losses that are sums of terms, and the dispatch to their formulas,
+/// from the rows of the catalogue.
 macro_rules! terms {
     (
         $(

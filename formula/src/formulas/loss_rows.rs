@@ -2,10 +2,11 @@
 
 /// Hands the rows of the catalogue of losses to a macro.
 ///
-/// A row has the documentation, what the loss has one value for and how it is put together (`Element` and `Row`:
-/// of terms, one value for each element or row; `LogSumExp`, `Margins`), the variant, the canonical name, and the
-/// options with their documentation, type, default and range; then the formula of the loss and of its gradient,
-/// what it takes as y, its values in special cases, where the definition is from, and the term that it adds up.
+/// A row has the documentation, the unit and structure of the loss (`Element` and `Row`: a sum of
+/// terms with one value for each element or row; `LogSumExp`, `Margins`), the variant, the
+/// canonical name, and the options with their documentation, type, default and range; then the
+/// formula of the loss and of its gradient, the kind of y that it takes, its values in special
+/// cases, the source of the definition, and the term that it adds up.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! losses {

@@ -1,7 +1,7 @@
 //! Floor 2: the functions of the catalogue, as plain data and as formulas that are generic over the precision.
 //!
-//! A user's call is converted to a [`Function`] and a [`LossFunction`] once; everything below
-//! computes those.
+//! A user's call is converted to a [`Function`] and a [`LossFunction`] once;
+//! everything below computes those.
 
 mod activation_rows;
 pub mod activations;

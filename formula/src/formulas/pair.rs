@@ -138,8 +138,8 @@ fn term_of_logits(function: PointwiseFunction, term: TermFunction) -> Option<Ter
     }
 }
 
-/// A loss of terms, the pointwise activation below it, and the argument from which the loss is
-/// computed.
+/// A loss of terms, the pointwise activation below it, and the argument
+/// from which the loss is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
     /// The activation.

@@ -5,8 +5,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::special::Special;
 
-/// `high + low`, where the low part is the part of a product or a quotient that the high part
-/// cannot hold.
+/// `high + low`, where the low part is the part of a product or a quotient
+/// that the high part cannot hold.
 ///
 /// A scaled argument such as β·z needs it: if the product were rounded, e^(β·z) would be off by
 /// |β·z| units in the last place.

@@ -5,8 +5,8 @@ use super::real::{Real, Sum};
 
 /// The functions that activations need from a [`Real`] beyond the elementary functions.
 ///
-/// For `f64` each is computed by its formula, or by its series near a root; for `f32` by its own
-/// algorithm.
+/// For `f64` each is computed by its formula, or by its series near a root;
+/// for `f32` by its own algorithm.
 pub trait Special: Sized {
     /// `self·sigmoid(x)`.
     fn times_sigmoid(self, x: Sum<Self>) -> Self;
@@ -75,8 +75,8 @@ const CUBIC: f64 = 0.071_354_816_272_600_25;
 /// 1/√(2π)
 const DENSITY: f64 = 0.398_942_280_401_432_7;
 
-/// Beyond this, every exponential is 0 or infinite; used by formulas that would otherwise multiply
-/// 0 by infinity.
+/// Beyond this, every exponential is 0 or infinite; used by formulas that would
+/// otherwise multiply 0 by infinity.
 fn bounded(x: f64) -> f64 {
     x.clamp(-800.0, 800.0)
 }
@@ -87,8 +87,8 @@ fn distribution(x: f64) -> f64 {
 
 /// A root of a function, and the function's Taylor series there.
 ///
-/// Near its root, a formula whose summands cancel keeps only half of an f64's digits, which is too
-/// few to compare an f32 with.
+/// Near its root, a formula whose summands cancel keeps only half of an f64's digits, which is
+/// too few to compare an f32 with.
 struct Root {
     /// The root, with twice as many digits as an f64 has.
     high: f64,

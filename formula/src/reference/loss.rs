@@ -103,8 +103,8 @@ pub fn loss(head: Head, data: &LossData<'_>) -> Result<LossGradient> {
     let terms: Vec<f64> = evaluated.iter().flat_map(|row| row.terms.iter().copied()).collect();
     let slope = |(index, &slope): (usize, &f64)| {
         let (row, column) = (index / classes, index % classes);
-        // A row or output without an effect on the loss has no slope, even if the divisor is 0 or
-        // NaN.
+        // A row or output without an effect on the loss has no slope,
+        // even if the divisor is 0 or NaN.
         let is_chained = head.is_of_rows();
         let has_part = counts[row] && (is_chained || !data(row).is_left_out(column));
         if has_part || counts[row] && slope.is_nan() { slope / divisor } else { 0.0 }
@@ -282,8 +282,8 @@ impl Row<'_> {
         if undefined || maximum.is_infinite() {
             return (vec![f64::NAN], vec![f64::NAN; z.len()]);
         }
-        // The sum without the 1 of the maximum itself: with it, an f64 might keep nothing but the
-        // 1.
+        // The sum without the 1 of the maximum itself: with it, an f64
+        // might keep nothing but the 1.
         let ties = z.iter().filter(|&&z| z == maximum).count();
         let below = z.iter().filter(|&&z| z < maximum);
         let rest = below.map(|z| (z - maximum).exp()).sum::<f64>() + (ties as f64 - 1.0);

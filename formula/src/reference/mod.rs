@@ -1,5 +1,5 @@
-//! Floor 3: the formulas in plain `f64`, one value after the other and as simple as possible: the
-//! oracle of the tests.
+//! Floor 3: the formulas in plain `f64`, one value after the other and as simple as
+//! possible: the oracle of the tests.
 
 mod loss;
 mod output_layer;
@@ -78,8 +78,8 @@ pub fn prelu(z: f64, weight: f64) -> f64 {
     Prelu { weight }.forward(z)
 }
 
-/// `a · b` for a of shape [rows, inner] and b of shape [inner, columns]. A missing element counts
-/// as NaN.
+/// `a · b` for a of shape [rows, inner] and b of shape [inner, columns]. A
+/// missing element counts as NaN.
 pub fn matmul(a: &[f64], b: &[f64], rows: usize, inner: usize, columns: usize) -> Vec<f64> {
     let at = |matrix: &[f64], index: usize| matrix.get(index).copied().unwrap_or(f64::NAN);
     let element = |row: usize, column: usize| -> f64 {

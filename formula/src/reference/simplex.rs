@@ -16,9 +16,10 @@ const NAN: (f64, f64) = (f64::NAN, f64::NAN);
 
 /// The weighted terms of a row and their derivatives with respect to z, for a loss of softmax or softmin.
 ///
-/// If the loss takes logarithms, the derivatives are computed from the logits u_k = ln(p_k / (1 −
-/// p_k)) of the single outputs: 1 − p of the output that dominates the row is the sum of the
-/// others. Otherwise they are taken relative to the derivative of the greatest output.
+/// If the loss takes logarithms, the derivatives are computed from the logits
+/// u_k = ln(p_k / (1 − p_k)) of the single outputs: 1 − p of the output that dominates
+/// the row is the sum of the others. Otherwise they are taken relative to the
+/// derivative of the greatest output.
 pub(super) fn weighted_terms(
     function: RowFunction,
     loss: TermFunction,

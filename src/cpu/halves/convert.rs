@@ -3,7 +3,7 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-/// Converts to the same number of f32.
+/// Converts halves to the same number of f32 values.
 pub(in crate::cpu) fn widen(halves: &[f16], output: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if let pulp::Arch::V4(simd) = pulp::Arch::new() {
@@ -12,7 +12,7 @@ pub(in crate::cpu) fn widen(halves: &[f16], output: &mut [f32]) {
     halves.convert_to_f32_slice(output);
 }
 
-/// Converts from the same number of f32, rounding to the nearest, ties to even.
+/// Converts f32 values to the same number of halves, rounding to the nearest, ties to even.
 pub(super) fn narrow(numbers: &[f32], output: &mut [f16]) {
     #[cfg(target_arch = "x86_64")]
     if let pulp::Arch::V4(simd) = pulp::Arch::new() {

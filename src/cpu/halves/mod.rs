@@ -12,8 +12,8 @@ use crate::backend::{Lines, Storage};
 use crate::dtype::DType;
 use crate::error::Result;
 
-/// The number of halves that are converted at a time: the first-level cache holds a few such
-/// blocks.
+/// The number of halves that are converted at a time: the first-level
+/// cache holds a few such blocks.
 const BLOCK: usize = 1024;
 
 /// The elements of a tensor, held for as long as an operation runs.
@@ -52,8 +52,8 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The values from `start` on, as many as the buffer holds; f16 values are converted into the
-    /// buffer.
+    /// The values from `start` on, as many as the buffer holds; f16 values
+    /// are converted into the buffer.
     fn wide<'b>(self, start: usize, buffer: &'b mut [f32]) -> &'b [f32]
     where
         'a: 'b,
@@ -143,8 +143,8 @@ fn all_wide<const N: usize>(inputs: [Values<'_>; N]) -> Option<[&[f32]; N]> {
     (!inputs.iter().any(halves)).then(|| inputs.map(wide))
 }
 
-/// The number of elements in the rows of halves that are converted at a time, if rows are shorter
-/// than this.
+/// The number of elements in the rows of halves that are converted at a time,
+/// if rows are shorter than this.
 const ROWS: usize = 4 * BLOCK;
 
 /// Writes contiguous rows of halves, several at a time, on all cores. The function computes rows of

@@ -7,8 +7,8 @@ use super::terms::{Order, one_by_one};
 use wgrad_formula::formulas::activations::Forms;
 use wgrad_formula::formulas::{FormsVisitor, LossOfForms, Pointwise, PointwiseVisitor};
 
-/// Replaces outputs by their offsets from the limits that they are close to, for an activation that
-/// has limits.
+/// Replaces outputs by their offsets from the limits that they are close to, for
+/// an activation that has limits.
 pub(super) struct Shift<'a> {
     pub(super) z: &'a [f32],
     pub(super) slopes: &'a [f32],

@@ -18,8 +18,8 @@ use crate::backend::Rows;
 use wgrad_formula::formulas::losses::weighted;
 use wgrad_formula::formulas::{Head, RowFunction};
 
-/// A loss on top of an activation, and the destinations of its results; results for empty slices
-/// are not wanted.
+/// A loss on top of an activation, and the destinations of its results; results for
+/// empty slices are not wanted.
 pub(super) struct Pass<'a> {
     pub(super) head: Head,
     /// Empty if dz holds z and is to be overwritten.
@@ -145,8 +145,8 @@ fn scaled(reduction: f32, scale: f32, loss: f64) -> f32 {
     (if reduction == 0.0 { scale * loss } else { weighted(scale, loss) }) as f32
 }
 
-/// The weight of each row in a mean: its own weight times the weight of its label, or 0 if it is
-/// ignored.
+/// The weight of each row in a mean: its own weight times the weight of its
+/// label, or 0 if it is ignored.
 pub(super) fn row_weights(targets: Targets<'_>, output: &mut [f32]) {
     for (row, output) in output.iter_mut().enumerate() {
         let weight = targets.row(row).map(|target| target.label_weight() * targets.row_weight(row));

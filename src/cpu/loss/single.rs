@@ -58,8 +58,8 @@ impl NullaryFnOnce for AnyNan<'_> {
     }
 }
 
-/// Rows starting at this number, and the destinations of their losses and slopes; results for empty
-/// slices are not wanted.
+/// Rows starting at this number, and the destinations of their losses and slopes; results for
+/// empty slices are not wanted.
 struct Rows<'a> {
     pass: &'a Pass<'a>,
     pair: Pair,

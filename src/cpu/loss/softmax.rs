@@ -16,7 +16,7 @@ use wgrad_formula::numbers::ln_1p;
 struct Tiles {
     z: Vec<Lanes>,
     targets: Vec<Lanes>,
-    /// The output of softmax, then that of the activation.
+    /// First the output of softmax, then the output of the activation.
     p: Vec<Lanes>,
     dz: Vec<Lanes>,
     transposition: Transposition,
@@ -108,8 +108,8 @@ impl Pass<'_> {
     }
 }
 
-/// The squared log-sum-exp times its coefficient, and the derivative; zeros if the coefficient is
-/// 0.
+/// The squared log-sum-exp times its coefficient, and the derivative;
+/// zeros if the coefficient is 0.
 #[inline(always)]
 fn z_loss(coefficient: f32, log_sum_exp: f32) -> (f64, f32) {
     let square = f64::from(log_sum_exp) * f64::from(log_sum_exp);
@@ -117,8 +117,8 @@ fn z_loss(coefficient: f32, log_sum_exp: f32) -> (f64, f32) {
     if coefficient == 0.0 { (0.0, 0.0) } else { (value, derivative) }
 }
 
-/// target·distance in f32, unless it is out of the range of f32, in which case f64 is used: after
-/// scaling it may be in range.
+/// target·distance in f32, unless it is out of the range of f32, in which case f64 is used:
+/// after scaling it may be in range.
 #[inline(always)]
 fn entropy(target: f32, distance: f32) -> f64 {
     let product = times(target, distance);
@@ -250,8 +250,8 @@ impl<const ACROSS: bool> NullaryFnOnce for Group<'_, ACROSS> {
 }
 
 impl<const ACROSS: bool> Group<'_, ACROSS> {
-    /// Whether each row is compared with a single label, so that no targets of other classes are
-    /// needed.
+    /// Whether each row is compared with a single label, so that no targets
+    /// of other classes are needed.
     #[inline(always)]
     fn has_labels(&self) -> bool {
         !ACROSS && self.pass.targets.are_single_labels()
@@ -310,8 +310,8 @@ impl<const ACROSS: bool> Group<'_, ACROSS> {
         per_row
     }
 
-    /// Fills the tiles of the outputs that are wanted, and returns the losses, either of each row
-    /// or the same in all lanes.
+    /// Fills the tiles of the outputs that are wanted, and returns the losses, either of each
+    /// row or the same in all lanes.
     #[inline(always)]
     fn evaluate(&mut self, mut per_row: PerRow) -> Lanes {
         let has_labels = self.has_labels();

@@ -11,8 +11,8 @@ pub(in crate::cpu) struct Strided<'a> {
 }
 
 impl<'a> Strided<'a> {
-    /// The values for the elements of a row, from `start` on. They are copied to the scratch memory
-    /// if they are not contiguous.
+    /// The values for the elements of a row, from `start` on. They are copied to the scratch
+    /// memory if they are not contiguous.
     fn block(&self, row: usize, start: usize, scratch: &'a mut [f32]) -> &'a [f32] {
         let first = row * self.row + start * self.column;
         match self.column {

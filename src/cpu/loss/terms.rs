@@ -100,8 +100,8 @@ impl Pass<'_> {
         };
         let targets = target_row.block(start, target);
         let extra = self.targets.extra(row.number, start, extra);
-        // A row with a single label is compared only with the output of its label; the others have
-        // no effect.
+        // A row with a single label is compared only with the output of its
+        // label; the others have no effect.
         let label = self.targets.single_label(target_row);
         let weights = self.targets.weights_of_terms(row.number, target_row, start, weights);
         let dz = if wants_dz { &mut row.dz[range.clone()] } else { &mut [] };
@@ -215,8 +215,8 @@ pub(super) enum Order {
     Slope(f32),
 }
 
-/// A block of elements, and the destinations of its terms and slopes; results for empty slices are
-/// not wanted.
+/// A block of elements, and the destinations of its terms and slopes; results for
+/// empty slices are not wanted.
 pub(super) struct Block<'a> {
     pub(super) input: Input<'a>,
     pub(super) weights: Option<&'a [f32]>,
@@ -229,8 +229,8 @@ pub(super) struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Writes the terms and slopes, and returns the sum of the terms; NaN if the loss has no
-    /// formula for such an input.
+    /// Writes the terms and slopes, and returns the sum of the terms; NaN if the loss has
+    /// no formula for such an input.
     pub(super) fn evaluate(self, term: TermFunction) -> f64 {
         let Self { input, weights, scale, wants_total, losses, terms, slopes } = self;
         let compute = |order: Order, output: &mut [f32]| match input {
@@ -342,8 +342,8 @@ pub(super) fn one_by_one(output: &mut [f32], f: &dyn Fn(usize) -> f32) {
     output.iter_mut().enumerate().for_each(|(i, output)| *output = f(i));
 }
 
-/// A function of each element. This is not a closure, because it must become part of the loop
-/// whatever its length.
+/// A function of each element. This is not a closure, because it must become part of
+/// the loop whatever its length.
 trait Term: Copy {
     fn of(self, y: f32, t: f32, extra: f32) -> f32;
 }

@@ -1,4 +1,4 @@
-//! A stand-in without polynomials, for processors that lack the instructions for table look-ups.
+//! A stand-in without polynomials, for kinds of processors that have no such tables.
 
 use crate::backend::Unary;
 use wgrad_formula::formulas::PointwiseFunction;

@@ -80,8 +80,8 @@ impl Interval {
     }
 
     /// The f32 near the middle for which the function and its slope are closest to f32 numbers:
-    /// both are coefficients, which should have no error. 0 is used if it is an edge at which the
-    /// function is such a number, and the function's root if it has one.
+    /// both are coefficients, which should have no error. Instead, 0 is used if it is an edge at
+    /// which the function is such a number, or else the function's root if it has one.
     fn centre(&self, exact: &[f64]) -> f32 {
         let at_edge = value(exact, -1.0);
         if self.middle == self.half && (at_edge - f64::from(at_edge as f32)).abs() < 1e-12 {

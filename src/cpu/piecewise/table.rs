@@ -6,8 +6,8 @@ use super::fit;
 use crate::backend::Unary;
 use wgrad_formula::formulas::PointwiseFunction;
 
-/// The number of intervals, and of the values that one instruction can look up: one for each
-/// interval.
+/// The number of intervals. One instruction looks up in a table of this many
+/// values, one for each interval.
 pub(super) const INTERVALS: usize = 32;
 
 /// The degree of the polynomials.
@@ -95,8 +95,8 @@ pub(super) struct Table {
     /// may include NaN, which the polynomials pass on.
     pub(super) keep: u32,
     pub(super) bound: u32,
-    /// A number in the middle of each interval at which the function is close to an f32, or the
-    /// function's root.
+    /// A number near the middle of each interval at which the function is close to an
+    /// f32, or the function's root.
     pub(super) centres: Column,
     /// The coefficients of the powers of a − centre, constant first.
     pub(super) coefficients: [Column; DEGREE + 1],

@@ -208,8 +208,8 @@ impl<R: Real> Pointwise<R> for Gaussian {
 
     #[inline(always)]
     fn second_derivative(&self, z: R) -> R {
-        // 4z² − 2, accurate around its roots too, because the part that rounding the square removes
-        // is kept.
+        // 4z² − 2, accurate around its roots too, because the part that
+        // rounding the square removes is kept.
         let square = z.product(z);
         let factor = number::<R>(4.0) * ((square.high - number(0.5)) + square.low);
         factor.exp_times(-square)

@@ -88,10 +88,10 @@ pub trait Rowwise<R: Real>: Copy + Send + Sync {
     /// `y_i` from the row's statistics.
     fn forward(&self, element: Shifted<R>, row: RowStatistics<R>) -> R;
 
-    /// Whether Jᵀ·dy does not change if the same number is added to all of dy, as J·dz does not for
-    /// dz. The vector of such a product is given relative to its element at the output that
-    /// [outweighs](Self::outweighs) all others, so that 1 − p is never computed from a p that was
-    /// rounded to 1.
+    /// Whether Jᵀ·dy does not change if the same number is added to all of dy, as J·dz does
+    /// not for dz. The vector of such a product is given relative to its element at the
+    /// output that [outweighs](Self::outweighs) all others, so that 1 − p is never computed
+    /// from a p that was rounded to 1.
     const SHIFTS_BACKWARD: bool = true;
 
     /// Whether the output has more weight in the totals than all others together.
@@ -113,9 +113,9 @@ pub trait Rowwise<R: Real>: Copy + Send + Sync {
     /// `dE/dz_i`, an element of the product Jᵀ·dy, from `y_i`, `dE/dy_i` and the totals of the row.
     fn backward(&self, y: R, dy: R, row: RowTotals<R>) -> R;
 
-    /// The term that the product J·dz adds up along the row, from `y_i`, or from `e^y_i` if the
-    /// activation [takes a logarithm](Self::TAKES_LOGARITHM). If J is symmetric, it is the same as
-    /// in the backward pass.
+    /// The term that the product J·dz adds up along the row, from `y_i`, or from `e^y_i` if
+    /// the activation [takes a logarithm](Self::TAKES_LOGARITHM). If J is symmetric, it is the
+    /// same as in the backward pass.
     #[inline(always)]
     fn jvp_term(&self, y: R, dz: R) -> R {
         self.backward_term(y, dz)

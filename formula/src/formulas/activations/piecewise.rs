@@ -63,8 +63,8 @@ impl<R: Real> Pointwise<R> for Relu {
     }
 }
 
-/// The contribution of an element to the gradient of prelu's weight, from z and `dE/dy`: dy·z if z
-/// ≤ 0, else 0.
+/// The contribution of an element to the gradient of prelu's weight, from z and
+/// `dE/dy`: dy·z if z ≤ 0, else 0.
 #[inline(always)]
 pub fn prelu_weight_term<R: Real>(z: R, dy: R) -> R {
     if z > number(0.0) { number(0.0) } else { dy * z }
@@ -226,8 +226,8 @@ impl<R: Real> Pointwise<R> for HardTanh<R> {
     }
 }
 
-/// `min(max(slope·z + offset, 0), 1)`. The slope counts as 1/6 if it is the f32 nearest to 1/6 and
-/// the offset is ½.
+/// `min(max(slope·z + offset, 0), 1)`. The slope counts as 1/6 if it is the f32
+/// nearest to 1/6 and the offset is ½.
 #[derive(Clone, Copy, Debug)]
 pub struct HardSigmoid<R> {
     /// The slope between the bounds.
@@ -271,8 +271,8 @@ impl<R: Real> HardSigmoid<R> {
         if flat { self.offset } else { line }
     }
 
-    /// Whether the line is below 1 before rounding, which rounds it to 1 for the last numbers
-    /// before the kink.
+    /// Whether the line is below 1 before rounding, which rounds it to 1 for the
+    /// last numbers before the kink.
     #[inline(always)]
     fn is_below_one(&self, z: R) -> bool {
         if self.is_default() {

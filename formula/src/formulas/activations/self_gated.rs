@@ -92,8 +92,8 @@ impl<R: Real> Pointwise<R> for Gelu {
 
     #[inline(always)]
     fn second_derivative(&self, z: R) -> R {
-        // The density times 2 − z², accurate around its roots too, because the part that rounding
-        // the square removes is kept.
+        // The density times 2 − z², accurate around its roots too, because the part that
+        // rounding the square removes is kept.
         let square = z.product(z);
         let factor = number::<R>(-DENSITY) * ((square.high - number(2.0)) + square.low);
         let half = number::<R>(-0.5);

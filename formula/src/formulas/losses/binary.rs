@@ -4,8 +4,8 @@ use super::{LossOfForms, LossTerm, number, times};
 use crate::formulas::activations::Forms;
 use crate::numbers::Real;
 
-/// The bound at which bce clamps its logarithms, and the divisor of its gradient, both as in
-/// PyTorch.
+/// The bound at which bce clamps its logarithms, and the divisor of its
+/// gradient, both as in PyTorch.
 const LEAST_LOG: f64 = -100.0;
 const LEAST_VARIANCE: f64 = 1e-12;
 
@@ -223,8 +223,8 @@ impl<R: Real> LossOfForms<R> for Focal<R> {
         let (zero, one) = (number::<R>(0.0), number::<R>(1.0));
         let (missing, entropy) = Self::parts_of_forms(y, t);
         let other = one - t;
-        // g' / (1 − p_t), times the cross-entropy, avoiding quotients of two numbers that vanish
-        // together.
+        // g' / (1 − p_t), times the cross-entropy, avoiding quotients of two
+        // numbers that vanish together.
         let mixed = y.slope / missing;
         let ratio = if t == one { y.rest_slope } else { mixed };
         let ratio = if t == zero { y.log_slope } else { ratio };

@@ -18,8 +18,8 @@ use crate::numbers::Real;
 /// The terms that a loss adds up: over the elements, or over the classes of each row.
 ///
 /// `extra` is a number that belongs to a target: the weight of positive targets for
-/// bce_with_logits, the variance for gaussian_nll, and the margin, 1, for hinge and squared_hinge.
-/// Other losses ignore it.
+/// bce_with_logits, the variance for gaussian_nll, and the margin, 1, for hinge and
+/// squared_hinge. Other losses ignore it.
 ///
 /// Callers replace the result by NaN if an argument is NaN, so the formulas need not handle it.
 pub trait LossTerm<R: Real>: Copy + Send + Sync {

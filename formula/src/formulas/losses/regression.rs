@@ -110,8 +110,8 @@ impl<R: Real> LossTerm<R> for LogCosh {
     fn loss(&self, y: R, t: R, _extra: R) -> R {
         let (half, one) = (number::<R>(0.5), number::<R>(1.0));
         let error = (y - t).magnitude();
-        // Near 0, compute ½·ln(1 + sinh²), which keeps its digits; the argument is bounded for this
-        // purpose.
+        // Near 0, compute ½·ln(1 + sinh²), which keeps its digits; the argument
+        // is bounded for this purpose.
         let near = error < one;
         let m = (if near { error } else { one }).exp_m1();
         let sinh = half * (m + m / (one + m));

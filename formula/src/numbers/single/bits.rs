@@ -4,8 +4,8 @@ use crate::numbers::Sum;
 
 /// a · b + c, rounded once.
 ///
-/// Code that is compiled for vectors uses one instruction; other code makes a call, which is slow
-/// but correct.
+/// Code that is compiled for vectors uses one instruction; other code makes a
+/// call, which is slow but correct.
 #[inline(always)]
 pub(super) fn fma(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(target_arch = "wasm32") {
@@ -48,8 +48,8 @@ pub(super) fn power_of_two(n: i32) -> f32 {
     f32::from_bits(((n + 127) as u32) << 23)
 }
 
-/// m · 2^n for |n| ≤ 250, rounded once, even if the result is subnormal. Two steps keep each power
-/// of two in range.
+/// m · 2^n for |n| ≤ 250, rounded once, even if the result is subnormal. Two steps
+/// keep each power of two in range.
 #[inline(always)]
 pub(super) fn scale(m: f32, n: i32) -> f32 {
     let half = n >> 1;
@@ -67,8 +67,8 @@ pub(super) fn scale_down(m: f32, n: i32) -> f32 {
 /// The bias of the exponent, plus 64 for the scale.
 pub(super) const SCALED_BIAS: i32 = 127 + 64;
 
-/// Numbers in two parts, of which the low part is at most a few units in the high part's last
-/// place.
+/// Numbers in two parts, of which the low part is at most a few units
+/// in the high part's last place.
 impl Sum<f32> {
     #[inline(always)]
     pub(super) fn rounded(self) -> f32 {
@@ -118,8 +118,8 @@ impl Sum<f32> {
 pub(super) fn product(a: f32, b: f32) -> Sum<f32> {
     let high = a * b;
     let low = fma(a, b, -high);
-    // After an overflow the low part is NaN. Zero times infinity is the limit of zero times a
-    // number.
+    // After an overflow the low part is NaN. Zero times infinity is the
+    // limit of zero times a number.
     let high = select(high.is_nan(), 0.0, high);
     Sum { high, low: select(low.is_finite(), low, 0.0) }
 }

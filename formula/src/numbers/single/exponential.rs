@@ -13,8 +13,8 @@ pub(super) struct Exponential {
     pub(super) parts: Sum<f32>,
 }
 
-/// Computes e^x for a high part in [−256, 256] and a low part of at most a few units in its last
-/// place.
+/// Computes e^x for a high part in [−256, 256] and a low part of at most a
+/// few units in its last place.
 #[inline(always)]
 pub(super) fn exponential(x: Sum<f32>) -> Exponential {
     exponential_by(x, |r| {

@@ -15,8 +15,8 @@ fn tail(a: f32) -> f32 {
     let numerator = polynomial(a, [-0.999874, -8.153037, -28.974915, -47.235207]);
     // fit: mills_denominator
     let denominator = polynomial(a, [1.0, 9.400609, 40.867664, 94.73179, 103.71588]);
-    // ½ / (1 + a·(√(π/2) + N/D)): errors of D hardly matter, nor do errors of N if a is small or
-    // large.
+    // ½ / (1 + a·(√(π/2) + N/D)): errors of D hardly matter, nor do errors
+    // of N if a is small or large.
     let rest = fma(ROOT_HALF_PI, denominator, numerator);
     // The product is negative, like the exponential's argument, which has the same factor.
     let product = (-0.5 * a) * denominator;

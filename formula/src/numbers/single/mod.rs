@@ -1,10 +1,10 @@
 //! Elementary functions and activations in f32: the counterparts of the functions in shaders/.
 //!
-//! All functions are free of branches and calls, so that loops over them vectorise. Some measures
-//! that the shaders need because of drivers are not needed here: hiding values from the optimiser,
-//! splitting numbers if no product is exact, and handling inexact division and flushed subnormal
-//! numbers. Rust's arithmetic follows IEEE, and a fused multiply-add gives exactly the part that a
-//! product loses.
+//! All functions are free of branches and calls, so that loops over them vectorise. Some
+//! measures that the shaders need because of drivers are not needed here: hiding values from the
+//! optimiser, splitting numbers if no product is exact, and handling inexact division and
+//! flushed subnormal numbers. Rust's arithmetic follows IEEE, and a fused multiply-add gives
+//! exactly the part that a product loses.
 
 mod bits;
 mod exponential;

@@ -49,8 +49,8 @@ fn reduce(x: Sum<f32>, more: bool) -> Angle {
         turns
     };
     let (whole, fraction) = quarter_turns(high, turns_from(&SIZES));
-    // The low part's bits are worth as much as the bits of the high part of an angle 2^24 times
-    // smaller.
+    // The low part's bits are worth as much as the bits of the high part of
+    // an angle 2^24 times smaller.
     let (low_whole, low_fraction) = quarter_turns(low, turns_from(&SIZES[1..]));
     let fraction = fraction + low_fraction;
     let fraction = if more { fraction + 0.5 } else { fraction };
