@@ -136,7 +136,7 @@ impl MemoryUse {
 ///
 /// A buffer is in use from when a tensor or an operation takes it until it is dropped, and pooled from then on:
 /// immediately, even if recorded work on a GPU still has to run with it, because its next user runs later. So
-/// peaks are those of the work in its recorded order, however far the GPU is behind. On the CPU, a tensor that
+/// the peaks follow the recorded order of the work, however far the GPU is behind. On the CPU, a tensor that
 /// is overwritten gets new memory, which counts in addition to the old memory until it is complete.
 ///
 /// Each buffer counts with its size in the pool, at most an eighth more than was requested. Not counted are:

@@ -116,7 +116,7 @@ impl DeviceOptions {
     /// sums depends on the device: on an H200 their errors are about twice as large as without.
     ///
     /// wgpu calls this experimental: its own checks are not complete, and a driver may fail in unknown ways.
-    /// wgrad uses only what the adapter reports to support.
+    /// wgrad uses only what the adapter reports as supported.
     /// [`Device::from_wgpu`](crate::Device::from_wgpu) uses the units if the host application's device was
     /// opened with `EXPERIMENTAL_COOPERATIVE_MATRIX`, `SHADER_F16` and `SUBGROUP`.
     #[must_use]

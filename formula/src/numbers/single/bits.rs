@@ -118,7 +118,7 @@ impl Sum<f32> {
 pub(super) fn product(a: f32, b: f32) -> Sum<f32> {
     let high = a * b;
     let low = fma(a, b, -high);
-    // After an overflow the low part is NaN. Zero times infinity is the
+    // After an overflow the low part is not a finite number. Zero times infinity is the
     // limit of zero times a number.
     let high = select(high.is_nan(), 0.0, high);
     Sum { high, low: select(low.is_finite(), low, 0.0) }

@@ -32,14 +32,14 @@ pub(super) struct Scaled {
     exponent: i32,
 }
 
-/// Computes it for a in [0, 120], from −a.
+/// The logistic function for a in [0, 120], from −a.
 #[inline(always)]
 pub(super) fn logistic(negative: Sum<f32>) -> Logistic {
     let power = exponential(negative);
     Logistic::new(power, power.power_of_two())
 }
 
-/// Computes it for a in [0, 174], from −a.
+/// The logistic function for a in [0, 174], from −a.
 #[inline(always)]
 fn logistic_far(negative: Sum<f32>) -> Logistic {
     let power = exponential(negative);
