@@ -10,7 +10,7 @@ use super::variant::Patch;
 use crate::backend::{DeviceInfo, DeviceKind, DeviceOptions, Preference};
 use crate::error::{Error, Result, excerpt};
 
-/// The smallest limits that the kernels run with.
+/// The lowest limits with which the kernels run.
 const STORAGE_BUFFERS: u32 = 8;
 const INVOCATIONS: u32 = 256;
 const WORKGROUP_BYTES: u32 = 16_384;
@@ -23,7 +23,7 @@ struct Candidate {
     info: DeviceInfo,
 }
 
-/// The interfaces to look at: all, less those that WGPU_BACKEND leaves out.
+/// The interfaces to search: all but those that WGPU_BACKEND leaves out.
 fn allowed_backends() -> wgpu::Backends {
     wgpu::Backends::all().with_env()
 }
@@ -68,7 +68,7 @@ fn describe(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> DeviceInfo {
         kind: info.device_type.into(),
         backend: Some(info.backend),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-        // Whole vectors, at any place where one may begin: what lies beyond cannot be bound.
+        // Whole vectors, at any place where a binding may begin: what lies beyond them cannot be bound.
         max_tensor_bytes: limits.max_buffer_size & !(ALIGNMENT as u64 - 1),
         max_binding_bytes: limits.max_storage_buffer_binding_size & !(ALIGNMENT as u64 - 1),
         threads: None,
@@ -77,7 +77,7 @@ fn describe(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> DeviceInfo {
     }
 }
 
-/// The smaller, the better: the kind of adapter first, then its interface.
+/// The rank of an adapter, by its kind and then by its interface. A smaller rank is better.
 fn rank(info: &DeviceInfo, power: wgpu::PowerPreference) -> (u8, u8) {
     let thrifty = power == wgpu::PowerPreference::LowPower;
     let kind = match info.kind {
@@ -121,7 +121,7 @@ pub(crate) async fn open(
     let power = options.resolved_power_preference();
     let mut seen = Vec::new();
     let mut failure = None;
-    // OpenGL is for where there is nothing better, or where an adapter of it is named: elsewhere it
+    // OpenGL is used only if there is nothing better, or if an adapter of it is named: otherwise it
     // would show the same hardware once more.
     let modern = wgpu::Backends::PRIMARY;
     let named = options.exactly.is_some() || name.is_some();
@@ -155,7 +155,7 @@ pub(crate) async fn open(
     })
 }
 
-/// What keeps the search to these interfaces, if anything does.
+/// Names what restricts the search to these interfaces, if anything does.
 fn restriction(options: &DeviceOptions, backends: wgpu::Backends) -> Option<String> {
     if options.exactly.is_some() || backends == wgpu::Backends::all() {
         return None;
@@ -176,7 +176,7 @@ fn restriction(options: &DeviceOptions, backends: wgpu::Backends) -> Option<Stri
     ))
 }
 
-/// Why there is no adapter among those `seen`; the `others` are of interfaces that were left out.
+/// Explains why no adapter among those `seen` fits; the `others` are of interfaces that were left out.
 fn explain(
     seen: &[String],
     others: &[String],
@@ -261,8 +261,8 @@ const COOPERATIVE: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MAT
 #[allow(unsafe_code)]
 const fn experimental(wanted: bool) -> wgpu::ExperimentalFeatures {
     match wanted {
-        // SAFETY: the caller has asked for them, and has been told what wgpu says of them. Products of
-        // halves take a fifth of the time.
+        // SAFETY: the caller has asked for the features, and has been told what wgpu says about them.
+        // With them products of halves take a fifth of the time.
         true => unsafe { wgpu::ExperimentalFeatures::enabled() },
         false => wgpu::ExperimentalFeatures::disabled(),
     }
@@ -282,7 +282,7 @@ fn cooperates(adapter: &wgpu::Adapter, device: &wgpu::Device) -> bool {
 }
 
 impl GpuBackend {
-    /// A backend on top of a host application's device, whose handlers are left alone.
+    /// Creates a backend on top of an application's device, whose handlers are left alone.
     pub(crate) fn adopt(
         adapter: &wgpu::Adapter,
         device: wgpu::Device,
@@ -302,7 +302,7 @@ impl GpuBackend {
         let cooperates = cooperates(adapter, &device);
         let backend = Self::new(device, queue, info, Arc::default(), None, cooperates);
         backend.context.expose();
-        // It may be gone already.
+        // The device may be gone already.
         backend.context.check()?;
         Ok(backend)
     }

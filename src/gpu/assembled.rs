@@ -1,5 +1,4 @@
-//! Every kernel that can be assembled: for the test that all of them are valid, and for
-//! `cargo xtask isa`.
+//! Assembles every kernel, for the test that all of them are valid and for `cargo xtask isa`.
 
 use super::conversions::{self, Conversions};
 use super::kernel::{Kernel, TargetKind, Template, Uses};
@@ -11,7 +10,7 @@ use wgrad_formula::formulas::{
     Formula, Function, Head, Pair, PointwiseFunction, RowFunction, TermFunction, Unit,
 };
 
-/// What a kernel has a thread do.
+/// What kind of work a thread of a kernel does.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KernelKind {
@@ -23,11 +22,11 @@ pub enum KernelKind {
     Product,
 }
 
-/// A kernel with all that it is made of.
+/// A kernel with everything that it is made of.
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct AssembledKernel {
-    /// The template, then the activation and the loss.
+    /// The template, then the activation and the loss, if any.
     pub label: String,
     pub kind: KernelKind,
     /// WGSL.
@@ -36,15 +35,15 @@ pub struct AssembledKernel {
     pub constants: Vec<(&'static str, f64)>,
 }
 
-/// The templates and catalogues in every combination that the backend makes, for GPUs with all that the
-/// kernels can use.
+/// All combinations of the templates and catalogues that the backend makes, for GPUs with every feature that
+/// the kernels can use.
 #[doc(hidden)]
 pub fn assembled_kernels() -> Vec<AssembledKernel> {
     let subgroups = Some(Subgroups::usual());
     assembled(Uses { subgroups, ..Uses::default() })
 }
 
-/// The same for devices on which kernels use these.
+/// The same for devices on which the kernels rely on `uses`.
 pub(super) fn assembled(uses: Uses) -> Vec<AssembledKernel> {
     let probes = [("Conversions", conversions::SOURCE), ("Subgroups", subgroups::SOURCE)];
     let probes = probes.map(|(label, source)| AssembledKernel {
@@ -56,7 +55,7 @@ pub(super) fn assembled(uses: Uses) -> Vec<AssembledKernel> {
     kernels(uses).iter().map(assemble).chain(probes).collect()
 }
 
-/// Those of activations and losses with numbers, for any numbers: they have other sources.
+/// The kernels of activations and losses that have numbers, for any numbers: their sources differ.
 #[cfg(test)]
 pub(super) fn kernels_of_any_numbers() -> Vec<AssembledKernel> {
     let kernels = kernels(Uses::default()).into_iter().map(Kernel::of_any_numbers);
@@ -72,7 +71,7 @@ fn assemble(kernel: &Kernel) -> AssembledKernel {
     }
 }
 
-/// The kernels with cooperative matrices, which have no translation but for Vulkan.
+/// The kernels with cooperative matrices, which can only be translated for Vulkan.
 #[cfg(test)]
 pub(super) fn cooperative_kernels() -> Vec<Kernel> {
     let mut templates = Template::all();
@@ -148,13 +147,14 @@ fn functions(with: With) -> Vec<(Option<Function>, Option<Formula>)> {
     }
 }
 
-/// The losses of terms that take such targets.
+/// The losses made of terms that take such targets.
 fn losses(targets: TargetKind) -> impl Iterator<Item = TermFunction> {
     let takes = move |loss: &TermFunction| targets == TargetKind::Dense || loss.unit() == Unit::Row;
     TermFunction::ALL.iter().copied().filter(takes)
 }
 
-/// The pairs whose loss is computed from this; of a shifted output, with one activation or one loss.
+/// The pairs whose loss is computed from `argument`. If that is a shifted output, only the pairs with tanh or with
+/// mse.
 fn pairs(targets: TargetKind, argument: Argument) -> Vec<(Option<Function>, Option<Formula>)> {
     let shifts = matches!(argument, Argument::Difference | Argument::Margin);
     let is_wanted = |pair: &Pair| {

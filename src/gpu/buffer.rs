@@ -12,21 +12,21 @@ pub(super) const TENSOR_USAGES: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
     .union(wgpu::BufferUsages::COPY_SRC)
     .union(wgpu::BufferUsages::COPY_DST);
 
-/// A wgpu buffer that goes back to the pool when its tensor is dropped, unless the caller has it too.
+/// A wgpu buffer that goes back to the pool when its tensor is dropped, unless the caller has access to it.
 ///
-/// That is safe while recorded work still uses it: what is recorded later runs later.
+/// That is safe even if recorded work still uses the buffer: work that is recorded later runs later.
 pub(crate) struct Buffer {
     raw: wgpu::Buffer,
     context: Arc<Context>,
-    /// The size class in the pool and what it counts as; nothing for a buffer of the caller's.
+    /// The size class in the pool and what the buffer counts as; `None` for a buffer of the caller's.
     pooled: Option<(u64, Purpose)>,
     /// Whether the last vec4 may be written whole.
     padded: bool,
-    /// The bounds of what the host wrote; nothing where recorded work writes.
+    /// The bounds of the values that the host wrote; `None` if recorded work writes to the buffer.
     bounds: Mutex<Option<Bounds>>,
-    /// The piece of recorded work that writes to it last; 0 where none does.
+    /// The last piece of recorded work that writes to the buffer; 0 if none does.
     written_by: AtomicU64,
-    /// Whether the caller has the buffer, and may write to it or destroy it.
+    /// Whether the caller has access to the buffer, and may write to it or destroy it.
     shared: AtomicBool,
 }
 
@@ -65,31 +65,31 @@ impl Buffer {
         &self.raw
     }
 
-    /// The bounds of the elements, where the host wrote them.
+    /// The bounds of the elements, if the host wrote them.
     pub(crate) fn bounds(&self) -> Option<Bounds> {
         let known = *self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
         known.filter(|_| !self.is_shared())
     }
 
-    /// That this piece of work writes to it, and what the elements will be bounded by; `None` if that is
-    /// not known. To be called while the write is being recorded, so that writes and bounds have the same
-    /// order.
+    /// Notes that this piece of work writes to the buffer, and the bounds that its elements will have; `None` if
+    /// these are not known. To be called while the write is being recorded, so that writes and bounds have the
+    /// same order.
     pub(super) fn set_written(&self, piece: u64, bounds: Option<Bounds>) {
         self.written_by.store(piece, Ordering::Relaxed);
         *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
     }
 
-    /// The piece of recorded work that writes to it last; 0 where none does.
+    /// The last piece of recorded work that writes to the buffer; 0 if none does.
     pub(super) fn written_by(&self) -> u64 {
         self.written_by.load(Ordering::Relaxed)
     }
 
-    /// Whether the caller has the buffer, and may have destroyed it.
+    /// Whether the caller has access to the buffer, and may have destroyed it.
     pub(super) fn is_shared(&self) -> bool {
         self.shared.load(Ordering::Relaxed)
     }
 
-    /// Whether the buffer is the caller's.
+    /// Whether the buffer belongs to the caller.
     pub(crate) fn is_adopted(&self) -> bool {
         self.pooled.is_none()
     }
@@ -98,7 +98,7 @@ impl Buffer {
         self.padded
     }
 
-    /// Whether both are one buffer, the caller's say.
+    /// Whether both are the same wgpu buffer, for example one of the caller's.
     pub(crate) fn is(&self, other: &Self) -> bool {
         std::ptr::eq(self, other) || self.raw == other.raw
     }
@@ -122,9 +122,9 @@ impl Contents for Arc<Buffer> {
     }
 }
 
-/// A storage on this backend.
+/// A storage that belongs to this backend.
 pub(super) trait OnGpu {
-    /// The buffer of f32.
+    /// The buffer of a storage of f32.
     fn gpu(&self) -> Result<&Arc<Buffer>>;
     /// The buffer, whatever the type of the elements.
     fn gpu_words(&self) -> Result<&Arc<Buffer>>;

@@ -1,4 +1,4 @@
-//! The clipping of gradients, as dispatches of kernels.
+//! Clipping of gradients, as dispatches of kernels.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use super::parameters::parameters;
 use crate::backend::Storage;
 use crate::error::Result;
 
-/// The elements whose squares a workgroup adds up. Not measured: other numbers.
+/// The number of elements whose squares a workgroup adds up. Not measured: other numbers.
 const CHUNK: usize = 4096;
 
-/// The elements that a workgroup of the kernels that clip has, four an invocation, as in those kernels' WGSL. Not
-/// measured: other numbers.
+/// The number of elements that a workgroup of the clipping kernels handles, four for each invocation, as in their
+/// WGSL. Not measured: other numbers.
 const CLIPPED: usize = 1024;
 
 parameters! {
@@ -47,7 +47,7 @@ pub(super) fn norm(
     norm: &Arc<Buffer>,
 ) -> Result<()> {
     let chunks: usize = gradients.iter().map(|(_, elements)| elements.div_ceil(CHUNK)).sum();
-    // A maximum and a sum for each chunk; a kernel sees all of them.
+    // Each chunk has a maximum and a sum, and a kernel sees all of them at once.
     context.window_rows("the sums of squares of a norm", 2 * chunks)?;
     let sums = context.workspace(2 * chunks)?;
     let factors = context.workspace(2)?;
@@ -91,8 +91,8 @@ pub(super) fn norm(
     Ok(())
 }
 
-/// A finite number as mantissa · 2^exponent, with the mantissa 0 or from 1 to 2: a driver may take a
-/// subnormal one for 0.
+/// A finite number as mantissa · 2^exponent. The mantissa is 0 or from 1 to 2: a driver may treat a subnormal
+/// number as 0.
 fn normalised(number: f32) -> (f32, i32) {
     let wide = f64::from(number);
     if wide == 0.0 || !wide.is_finite() {

@@ -11,7 +11,7 @@ use super::parameters::parameters;
 use crate::backend::Rows;
 use crate::error::Result;
 
-/// The rows that an invocation of the column-sum kernel adds up. Not measured: other numbers.
+/// The number of rows that an invocation of the column-sum kernel adds up. Not measured: other numbers.
 const COLUMN_CHUNK: usize = 64;
 
 parameters! {
@@ -25,7 +25,7 @@ parameters! {
     }
 }
 
-/// The sum over all rows, to the output from the offset on.
+/// Writes the sum over all rows to the output, from the offset on.
 pub(super) fn column_sum(
     context: &Arc<Context>,
     source: &Arc<Buffer>,
@@ -43,7 +43,7 @@ pub(super) fn column_sum(
     let fitting = context.window_rows("a tensor", width)?;
     let sum_rows =
         |first: usize, length: usize, sums: &Arc<Buffer>, at: usize, accumulates: bool| {
-            // The sum of no rows is written too.
+            // The sum of no rows is written, too.
             let elements = length.div_ceil(COLUMN_CHUNK).max(1) * width;
             let rows = rows_window(&source, first, length, width);
             let sums = window(sums, at, elements);
@@ -62,7 +62,7 @@ pub(super) fn column_sum(
         return sum_rows(0, count, output, offset, accumulate);
     }
     if fitting < COLUMN_CHUNK {
-        // Rows so long that a window holds few: each window is added to the sum of those before.
+        // The rows are so long that a window holds few of them: each window is added to the sum of those before.
         for (first, length) in pieces(count, fitting) {
             sum_rows(first, length, output, offset, accumulate || first > 0)?;
         }

@@ -33,16 +33,16 @@ pub(super) struct Context {
     pub(super) staging: Arc<Pool<wgpu::Buffer>>,
     pub(super) poller: Poller,
     pub(super) uploads: Arc<Uploads>,
-    /// Found out when the first kernel with halves is compiled.
+    /// Set when the first kernel with halves is compiled.
     conversions: OnceLock<Conversions>,
-    /// Found out when the first kernel is compiled that works on rows.
+    /// Set when the first kernel that works on rows is compiled.
     subgroups: OnceLock<Option<Subgroups>>,
     recorder: Mutex<Recorder>,
-    /// Whether the host has the wgpu device, and may destroy it.
+    /// Whether the application has access to the wgpu device, and may destroy it.
     exposed: AtomicBool,
-    /// When the device was last seen to be there, or about to be looked at.
+    /// When the device was last seen to exist, or was about to be checked.
     seen: Mutex<Option<Instant>>,
-    /// The layout of one buffer, to see whether it can be bound.
+    /// The layout of a group with one buffer, to check whether a buffer can be bound.
     alone: OnceLock<wgpu::BindGroupLayout>,
 }
 
@@ -78,13 +78,13 @@ impl Context {
         }
     }
 
-    /// That the host has the wgpu device from here on.
+    /// Notes that the application has access to the wgpu device from now on.
     pub(super) fn expose(&self) {
         self.exposed.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the host may have destroyed the device since it was last seen. To ask takes microseconds,
-    /// and an operation comes here several times.
+    /// Whether the application may have destroyed the device since it was last seen. Asking the device takes
+    /// microseconds, and an operation comes here several times.
     fn may_be_destroyed(&self) -> bool {
         const JUST_NOW: Duration = Duration::from_micros(10);
         if !self.exposed.load(Ordering::Relaxed) || cfg!(target_arch = "wasm32") {
@@ -98,14 +98,14 @@ impl Context {
         true
     }
 
-    /// Which conversions of halves the device does right; waits for it at the first time. None where that
-    /// fails: what went wrong shows when the kernel runs.
+    /// Which conversions of halves the device does right; the first call waits for the device. If that fails,
+    /// none is reported: what went wrong shows when the kernel runs.
     pub(super) fn conversions(&self) -> Conversions {
         *self.conversions.get_or_init(|| Conversions::of(self).unwrap_or_default())
     }
 
-    /// What the invocations of a row reach each other by on a GPU; waits for it at the first time. On a
-    /// processor they are loops, and workgroup memory is memory.
+    /// The subgroups through which invocations of a row exchange values on a GPU; the first call waits for the
+    /// device. On a processor invocations are loops, and workgroup memory is ordinary memory.
     pub(super) fn subgroups(&self) -> Option<Subgroups> {
         if !self.policy.subgroups {
             return None;
@@ -113,7 +113,7 @@ impl Context {
         *self.subgroups.get_or_init(|| Subgroups::of(self).unwrap_or_default())
     }
 
-    /// Whether products of halves may be left to cooperative matrices: subgroups are as they need them.
+    /// Whether cooperative matrices can compute products of halves: they need subgroups of the usual kind.
     pub(super) fn cooperates(&self) -> bool {
         self.cooperative_matrices && self.subgroups() == Some(Subgroups::usual())
     }
@@ -122,10 +122,10 @@ impl Context {
         self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the function with the open batch, unless the device has something to report. Waits first
-    /// where too much is under way.
+    /// Runs the function with the open batch, unless the device has an error to report. Waits first if too much
+    /// work is in flight.
     pub(super) fn record<T>(&self, run: impl FnOnce(&mut Recorder) -> Result<T>) -> Result<T> {
-        // wgpu runs the host's callbacks while it is polled: no lock may be held.
+        // wgpu runs the application's callbacks while it is polled, so no lock may be held.
         let excess = self.recorder().excess();
         if excess.is_some() {
             self.wait(excess)?;
@@ -142,19 +142,19 @@ impl Context {
         result
     }
 
-    /// What there is to report before anything is done.
+    /// Returns an error that has to be reported before anything else is done.
     pub(super) fn check(&self) -> Result<()> {
         if self.may_be_destroyed() && is_lost(&self.device) {
-            // The device's own callback knows more, once it is polled.
+            // Once the device is polled, its own callback knows more.
             let _ = self.poll(wgpu::PollType::Poll);
             self.faults.lose(GONE);
         }
         self.faults.check()
     }
 
-    /// The error itself, or the loss of the device that it follows from.
+    /// The loss of the device if the error follows from it, and otherwise the error itself.
     pub(super) fn explain(&self, error: Error) -> Error {
-        // wgpu tells of a loss only when it is polled.
+        // wgpu reports a loss only when it is polled.
         let _ = self.poll(wgpu::PollType::Poll);
         if is_lost(&self.device) {
             self.faults.lose(GONE);
@@ -162,9 +162,9 @@ impl Context {
         self.faults.check_lost().err().unwrap_or(error)
     }
 
-    /// Submits a piece of work with all before it, if that has not been done, and all that is recorded where
-    /// none is named: returns a submission that it is done with. Where there is no memory for it, frees
-    /// what can be; where that is not enough, the open batch is dropped.
+    /// Submits a piece of work and everything before it unless that has been done, or all recorded work if `piece`
+    /// is `None`. Returns a submission that completes it. If there is no memory for the open batch, frees what can
+    /// be freed; if that is not enough, drops the batch.
     pub(super) fn submit(&self, piece: Option<u64>) -> Result<Option<wgpu::SubmissionIndex>> {
         let submitted = self.submit_with_room(piece);
         self.recorder().forget_destroyed();
@@ -188,31 +188,31 @@ impl Context {
         submitted.map_err(|error| self.explain(error))
     }
 
-    /// Submits all that is recorded, and tells what could not be done.
+    /// Submits all recorded work, and reports what failed.
     pub(super) fn flush(&self) -> Result<()> {
         self.check()?;
         self.submit_with_room(None)?;
         self.recorder().take_untold()
     }
 
-    /// Frees all memory that nobody uses.
+    /// Frees all unused memory.
     pub(super) fn trim(&self) {
         self.pool.trim();
         self.staging.trim();
         self.uploads.trim();
     }
 
-    /// Frees all memory that nobody uses, also what the GPU still works with: waits for it.
+    /// Frees all unused memory, then waits for the GPU and frees what it has used.
     fn make_room(&self) -> Result<()> {
         self.trim();
         self.wait(None)?;
-        // What has come back meanwhile.
+        // Frees what has come back meanwhile.
         self.trim();
         self.poll(wgpu::PollType::Poll)
     }
 
-    /// What the function makes. Where there is no memory for it, frees what can be and tries again, at last
-    /// without the open batch, which keeps buffers too.
+    /// Returns what the function makes. If there is no memory for it, frees what can be freed and tries again, in the
+    /// end without the open batch, which keeps buffers too.
     pub(super) fn with_room<T>(&self, make: impl Fn() -> Result<T>) -> Result<T> {
         let mut made = make();
         for submit in [false, true] {
@@ -228,7 +228,7 @@ impl Context {
         made.map_err(|error| self.explain(error))
     }
 
-    /// The bytes that a buffer for the given bytes has.
+    /// The size in bytes of a buffer that has room for the given bytes.
     pub(super) fn class_of(&self, bytes: u64) -> u64 {
         class_of(bytes).min(self.info.max_tensor_bytes)
     }
@@ -258,14 +258,15 @@ impl Context {
     ) -> Result<wgpu::Buffer> {
         #[cfg(test)]
         super::memory_tests::starve(label, size)?;
-        // What the host writes is mapped until it has.
+        // A buffer that the host writes stays mapped until it has been written.
         let mapped_at_creation = usage.contains(wgpu::BufferUsages::MAP_WRITE);
         let descriptor =
             wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation };
         guarded(&self.device, size, || self.device.create_buffer(&descriptor))
     }
 
-    /// That a buffer which the caller has is there, and belongs to this device: wgpu tells when it is bound.
+    /// Fails if a buffer that the caller shares is gone or belongs to another device: wgpu reports that when the
+    /// buffer is bound.
     pub(super) fn check_shared(&self, buffer: &Buffer) -> Result<()> {
         if !buffer.is_shared() {
             return Ok(());
@@ -296,7 +297,7 @@ impl Context {
         bound.map(drop).map_err(|error| self.explain(unusable(error)))
     }
 
-    /// Blocks until a submission is done; the last one where none is named.
+    /// Blocks until a submission is done, or the last one if `submission_index` is `None`.
     pub(super) fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
         if !self.is_soon_done(&submission_index) {
             self.poll(wgpu::PollType::Wait { submission_index, timeout: None })?;
@@ -304,9 +305,10 @@ impl Context {
         self.check()
     }
 
-    /// Whether a submission is done before long. A GPU often is sooner than a thread that sleeps is woken;
-    /// on a software adapter the processor has better things to do than to ask. Measured on an H200: sigmoid of 1024
-    /// elements with the wait takes 0.04 ms instead of 0.07 (CHANGELOG.md, "whoever waits for a GPU looks for 0.2 ms").
+    /// Polls for a short while, and returns whether the submission is done by then. A GPU often finishes sooner
+    /// than a sleeping thread wakes up; on a software adapter the processor has better things to do than to poll.
+    /// Measured on an H200: sigmoid of 1024 elements takes 0.04 ms with this wait instead of 0.07 (CHANGELOG.md,
+    /// "whoever waits for a GPU looks for 0.2 ms").
     fn is_soon_done(&self, submission_index: &Option<wgpu::SubmissionIndex>) -> bool {
         const SOON: Duration = Duration::from_micros(200);
         if cfg!(target_arch = "wasm32") || self.info.kind == DeviceKind::Software {
@@ -319,14 +321,14 @@ impl Context {
             match poller::ask(&self.device, poll) {
                 Ok(Ok(_)) => return true,
                 Ok(Err(wgpu::PollError::Timeout)) => std::thread::yield_now(),
-                // What is wrong is told by the call that waits.
+                // The call that waits reports what is wrong.
                 _ => return false,
             }
         }
         false
     }
 
-    /// Lets wgpu run what is due, and tells only of the loss of the device.
+    /// Lets wgpu do what is due, and reports only the loss of the device.
     pub(super) fn poll(&self, poll: wgpu::PollType) -> Result<()> {
         poller::poll(&self.device, &self.faults, poll)
     }

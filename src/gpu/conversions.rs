@@ -1,4 +1,4 @@
-//! Whether a device converts halves as IEEE 754 has it.
+//! Whether a device converts halves as IEEE 754 defines it.
 
 use super::context::Context;
 use super::probe;
@@ -10,14 +10,14 @@ pub(super) const SOURCE: &str = concat!(
     include_str!("../../shaders/kernels/conversions.wgsl")
 );
 
-/// Its workgroups of 256 invocations: one for each half.
+/// Its number of workgroups, each of 256 invocations: there is one invocation for each half.
 const GROUPS: u32 = 256;
 
-/// Its bits.
+/// The bits that it sets.
 const WIDENING: u32 = 1;
 const NARROWING: u32 = 2;
 
-/// Which conversions kernels may leave to the device.
+/// The conversions that kernels may leave to the device.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Conversions {
     pub(super) widens: bool,
@@ -25,7 +25,7 @@ pub(super) struct Conversions {
 }
 
 impl Conversions {
-    /// Runs every half through them, and waits for the result.
+    /// Runs every half through the conversions, and waits for the result.
     pub(super) fn of(context: &Context) -> Result<Self> {
         Self::of_kernel(context, SOURCE)
     }
@@ -44,7 +44,7 @@ mod tests {
     use crate::common::adapters;
     use crate::gpu::faults::Faults;
 
-    /// What a device would be found to do whose functions of these names are those of this WGSL.
+    /// What each adapter is found to do right if this WGSL replaces the function of this name.
     fn found(replaced: &str, replacement: &'static str) -> Vec<Conversions> {
         let source = SOURCE.replace(&format!(" {replaced}("), " replaced(");
         let source: &'static str = Box::leak(format!("{source}\n{replacement}").into_boxed_str());
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn rounding_that_is_not_to_the_nearest_is_noticed() {
-        // To the nearest, but at ties away from zero: not even a millionth of all numbers.
+        // Rounds to the nearest, but at ties away from zero: not even a millionth of all numbers differ.
         let away = "fn replaced(x: vec2<f32>) -> u32 {
             let raised = bitcast<vec2<f32>>(bitcast<vec2<u32>>(x) + vec2<u32>(1u));
             let halves = narrow(vec4<f32>(select(x, raised, abs(x) < vec2<f32>(65504.0)), 0.0, 0.0));

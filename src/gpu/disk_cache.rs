@@ -1,17 +1,17 @@
-//! Compiled kernels on the disk, from one process to the next.
+//! A cache of compiled kernels on the disk, kept from one process to the next.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the driver has compiled, as far as it lets it be stored: on Vulkan.
+/// What the driver has compiled, if it supports storing that: only on Vulkan.
 pub(super) struct DiskCache {
     cache: wgpu::PipelineCache,
     path: PathBuf,
 }
 
 impl DiskCache {
-    /// The file of this adapter in the directory; nothing where the device has no such cache.
+    /// Opens this adapter's file in the directory; `None` if the device has no such cache.
     pub(super) fn open(
         device: &wgpu::Device,
         adapter: &wgpu::AdapterInfo,
@@ -32,11 +32,11 @@ impl DiskCache {
         let descriptor = wgpu::PipelineCacheDescriptor {
             label: Some("wgrad"),
             data: data.as_deref(),
-            // What does not fit the driver is left alone.
+            // Data that does not fit the driver is ignored.
             fallback: true,
         };
-        // Drivers trust the data. The directory is the caller's, who is told that what he does not trust
-        // must not write there; wgpu checks that the driver is the one that the file is from.
+        // Drivers trust the data. The caller, who chooses the directory, is told that nothing untrusted
+        // may write there; wgpu checks that the file is from this driver.
         #[allow(unsafe_code)]
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         Some(Self { cache, path })
@@ -46,7 +46,7 @@ impl DiskCache {
         &self.cache
     }
 
-    /// Replaces the file, as a whole: another process may be reading it.
+    /// Replaces the file as a whole, as another process may be reading it.
     pub(super) fn store(&self) {
         let Some(data) = self.cache.get_data() else { return };
         let part = self.path.with_extension(format!("{}.part", std::process::id()));

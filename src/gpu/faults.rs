@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
-/// What has gone wrong on a device and not been told to the caller yet.
+/// What has gone wrong on a device and has not been reported to the caller yet.
 #[derive(Default)]
 pub(super) struct Faults {
     state: Mutex<State>,
@@ -12,9 +12,9 @@ pub(super) struct Faults {
 
 #[derive(Default)]
 struct State {
-    /// Final, and told at every call.
+    /// Final, and reported by every call.
     lost: Option<Error>,
-    /// Told once.
+    /// Reported once.
     pending: Option<Error>,
 }
 
@@ -23,13 +23,13 @@ impl Faults {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The error to return instead of going on, if there is one.
+    /// Returns an error if a call must not go on.
     pub(super) fn check(&self) -> Result<()> {
         self.check_lost()?;
         self.state().pending.take().map_or(Ok(()), Err)
     }
 
-    /// As [`check`](Self::check), for the loss of the device alone: no call can get past it.
+    /// Like [`check`](Self::check), but only for the loss of the device, which no call can get past.
     pub(super) fn check_lost(&self) -> Result<()> {
         self.state().lost.clone().map_or(Ok(()), Err)
     }
@@ -45,7 +45,7 @@ impl Faults {
     }
 }
 
-/// Why a device is gone, where nobody tells.
+/// Why a device is gone, if nothing reports the reason.
 pub(super) const GONE: &str =
     "the application destroyed its wgpu device, or the driver lost it; open another";
 
@@ -59,13 +59,13 @@ pub(super) fn reason_of(reason: wgpu::DeviceLostReason, message: &str) -> String
     }
 }
 
-/// Whether a device is gone. wgpu tells that to whoever has set the device's callback, which is the host
-/// application where the device is its own; to others the calls seem to succeed.
+/// Whether a device is gone. wgpu reports that only to the device's callback, which belongs to the application if
+/// the device does; to others the calls seem to succeed.
 pub(super) fn is_lost(device: &wgpu::Device) -> bool {
     if cfg!(target_arch = "wasm32") {
         return false;
     }
-    // No device makes such a buffer; one that is gone does not even refuse.
+    // No device creates such a buffer, but a device that is gone does not even report an error.
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     drop(device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgrad asks whether the device is there"),
@@ -76,12 +76,12 @@ pub(super) fn is_lost(device: &wgpu::Device) -> bool {
     pollster::block_on(scope.pop()).is_none()
 }
 
-/// Whether an error is that the caller has destroyed a buffer.
+/// Whether an error says that the caller has destroyed a buffer.
 pub(super) fn tells_of_destroyed(error: &Error) -> bool {
     matches!(error, Error::Gpu { description } if description.contains("has been destroyed"))
 }
 
-/// Why a buffer that the caller has cannot be used.
+/// Explains why a buffer that the caller has access to cannot be used.
 pub(super) fn unusable(error: Error) -> Error {
     let destroyed = tells_of_destroyed(&error);
     match error {
@@ -95,7 +95,7 @@ pub(super) fn unusable(error: Error) -> Error {
     }
 }
 
-/// wgpu's error in our words.
+/// Translates wgpu's error into one of this crate.
 pub(super) fn translate(error: wgpu::Error, bytes: u64) -> Error {
     match error {
         wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { bytes },
@@ -105,9 +105,9 @@ pub(super) fn translate(error: wgpu::Error, bytes: u64) -> Error {
     }
 }
 
-/// Runs code that calls wgpu and returns the errors that it raises on this thread.
+/// Runs code that calls wgpu, and returns the first error that it raises on this thread.
 ///
-/// In a browser errors arrive later; there the device's own handler keeps them for the next call.
+/// In a browser errors arrive later, and the device's own handler keeps them for the next call.
 pub(super) fn guarded<T>(device: &wgpu::Device, bytes: u64, run: impl FnOnce() -> T) -> Result<T> {
     #[cfg(target_arch = "wasm32")]
     {
@@ -123,7 +123,7 @@ pub(super) fn guarded<T>(device: &wgpu::Device, bytes: u64, run: impl FnOnce() -
         ];
         let scopes = filters.map(|filter| device.push_error_scope(filter));
         let result = run();
-        // The innermost scope first; natively each is ready at once.
+        // Pops the innermost scope first. Natively, each result is ready at once.
         let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
         match errors.collect::<Vec<_>>().into_iter().flatten().next() {
             Some(error) => Err(translate(error, bytes)),

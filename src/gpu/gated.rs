@@ -1,4 +1,4 @@
-//! Gated units as dispatches of kernels.
+//! Gated units, as dispatches of kernels.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ parameters! {
 }
 
 impl GatedParameters {
-    /// For this number of rows; `y_base` is dy's in the backward pass.
+    /// The parameters for `count` rows; in the backward pass `y_base` is the base of dy.
     fn new(call: GatedCall, count: usize, [x_base, y_base, dx_base]: [u32; 3]) -> Self {
         let width = call.rows.width;
         let (value, gate) = call.offsets();

@@ -1,5 +1,5 @@
-//! Buffers of halves, two in a word. The last word may be shared: where a caller's buffer goes on behind
-//! an odd number of them.
+//! Buffers of halves, two in a word. The last word may be shared, if a caller's buffer goes on behind an odd
+//! number of halves.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::parameters::parameters;
 use crate::dtype::DType;
 use crate::error::Result;
 
-/// The elements of this type from `start` on; the base counts such elements, too.
+/// The window of the elements of this type from `start` on; its base counts such elements, too.
 pub(super) fn window_of(
     buffer: &Arc<Buffer>,
     dtype: DType,
@@ -30,7 +30,7 @@ pub(super) fn window_of(
     }
 }
 
-/// Whether the last word of this number of halves must not be written whole.
+/// Whether the last word of this number of halves must not be written as a whole.
 pub(super) fn shares_last_word(buffer: &Buffer, halves: usize) -> bool {
     buffer.is_adopted() && !halves.is_multiple_of(2)
 }
@@ -39,7 +39,7 @@ parameters! {
     struct LastHalfParameters { input_base: u32, output_base: u32, }
 }
 
-/// Copies an odd number of halves; the one behind them stays as it is.
+/// Copies an odd number of halves. The half behind them stays as it is.
 pub(super) fn copy_odd(
     context: &Arc<Context>,
     from: &Arc<Buffer>,

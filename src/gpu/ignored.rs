@@ -1,4 +1,4 @@
-//! Rows of a batch that count in nothing, as dispatches over windows of elements.
+//! Ignored rows of a batch, which count in no result, as dispatches over windows of elements.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ parameters! {
     }
 }
 
-/// Copies rows with zeros in the place of those that are ignored, to the beginning of the output.
+/// Copies rows to the beginning of the output, with zeros in place of ignored rows.
 pub(super) fn keep(
     context: &Arc<Context>,
     ignored: Ignored<'_>,
@@ -52,7 +52,7 @@ pub(super) fn keep(
     Ok(())
 }
 
-/// Puts zeros in the place of ignored rows.
+/// Overwrites ignored rows with zeros.
 pub(super) fn clear(
     context: &Arc<Context>,
     ignored: Ignored<'_>,
@@ -70,7 +70,7 @@ pub(super) fn clear(
     Ok(())
 }
 
-/// A window of the elements of rows, from the first of which it counts.
+/// A window of the elements of rows. `start` counts from the first element of the row `first_row`.
 struct Place {
     first_row: usize,
     width: usize,

@@ -10,33 +10,34 @@ use crate::dtype::DType;
 use wgrad_formula::data::parameters::{Constant, ConstantKind};
 use wgrad_formula::formulas::{Formula, Function};
 
-/// What a kernel leaves to the device that it is compiled for.
+/// The features of a device that a kernel compiled for it relies on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Uses {
-    /// The conversions of f16.
+    /// The conversions of f16 that the device does right.
     pub(super) conversions: Conversions,
-    /// What the invocations of a row reach each other by; without them it is workgroup memory.
+    /// The subgroups through which invocations of a row exchange values; without them they use workgroup memory.
     pub(super) subgroups: Option<Subgroups>,
 }
 
-/// A kernel with all that it is made of.
+/// A kernel with everything that it is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Kernel {
     pub(super) template: Template,
     pub(super) activation: Option<Function>,
     pub(super) loss: Option<Formula>,
-    /// The types of the tensors that it reads and writes, or of a product's factors: f32 where the template
-    /// has no other.
+    /// The types of the tensors that the kernel reads and writes, or of a product's factors: f32 if the template
+    /// supports no other type.
     types: [DType; 2],
     uses: Uses,
     /// The values of `override` constants.
     pub(super) constants: Vec<(&'static str, f64)>,
-    /// Numbers that it is given with every dispatch, after the other parameters, instead of constants of
-    /// these names: a number that changes at every step needs no kernel of its own.
+    /// Numbers that are passed with every dispatch, after the other parameters, instead of being constants of
+    /// these names: a number that changes at every step does not need a new kernel.
     pub(super) numbers: Vec<(&'static str, f32)>,
 }
 
-/// What tells the kernels of a device apart. A number that is none of the constants comes with each dispatch.
+/// The key of a kernel among those of a device. Numbers that are not constants are passed with each dispatch, so they
+/// are not part of it.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Key {
     template: Template,
@@ -53,10 +54,10 @@ impl Kernel {
         Self { template, activation: None, loss: None, types, uses, constants, numbers }
     }
 
-    /// With an activation. The cache has few kernels of it: of a parameter that is a number only the default is a
-    /// constant, so that a function of n numbers has at most 2^n kernels, and no function has more than two. Of a
-    /// parameter that is a choice each value is a constant: none has more than two values (the booleans of losses
-    /// and the exponent of multi_margin, 1 or 2).
+    /// Adds an activation. The cache holds few kernels of each. If a parameter is a number, only its default is a
+    /// constant, so a function with n numbers has at most 2^n kernels, and no function has more than two. If a
+    /// parameter is a choice, each of its values is a constant: none has more than two values (the booleans of
+    /// losses and the exponent of multi_margin, 1 or 2).
     pub(super) fn activation(mut self, activation: impl Into<Function>) -> Self {
         let activation = activation.into();
         self.activation = Some(activation);
@@ -68,8 +69,8 @@ impl Kernel {
         self.parameters(loss.constants())
     }
 
-    /// With the parameters of a function. The default of a number is a constant, which drivers make use of; any other
-    /// value comes with the dispatch.
+    /// Adds the parameters of a function. The default of a number is a constant, which drivers make use of; any
+    /// other value is passed with the dispatch.
     fn parameters(mut self, parameters: Vec<Constant>) -> Self {
         for Constant { name, value, kind } in parameters {
             match kind {
@@ -86,14 +87,14 @@ impl Kernel {
         Self { types, ..self }
     }
 
-    /// For a device on which it uses these.
+    /// Adapts the kernel to a device on which it can rely on `uses`.
     pub(super) fn using(mut self, uses: Uses) -> Self {
         let subgroups = uses.subgroups.filter(|_| self.template.row().reduces_rows);
         self.constants.extend(subgroups.map(Subgroups::constant));
         Self { uses: Uses { subgroups, ..uses }, ..self }
     }
 
-    /// Whether it reads or writes tensors of f16.
+    /// Whether the kernel reads or writes tensors of f16.
     pub(super) fn has_halves(&self) -> bool {
         self.types.contains(&DType::F16)
     }
@@ -103,7 +104,7 @@ impl Kernel {
         self
     }
 
-    /// With all numbers given with every dispatch, also default ones.
+    /// Passes all numbers with every dispatch, even defaults.
     #[cfg(test)]
     pub(super) fn of_any_numbers(mut self) -> Self {
         let activation = self.activation.into_iter().flat_map(Function::constants);
@@ -115,7 +116,7 @@ impl Kernel {
         self
     }
 
-    /// What tells it from others.
+    /// The key that tells the kernel from others.
     pub(super) fn key(&self) -> Key {
         Key {
             template: self.template,
@@ -148,7 +149,7 @@ impl Kernel {
         if self.numbers.is_empty() { wgsl } else { with_numbers(&wgsl, &self.numbers) }
     }
 
-    /// The WGSL with all parameters of functions as constants: a plain concatenation.
+    /// The WGSL with all parameters of functions as constants: the concatenation of the files.
     pub(super) fn wgsl(&self) -> String {
         let row = self.template.row();
         let mut parts = vec![shader!("math"), shader!("trigonometry")];
@@ -165,8 +166,8 @@ impl Kernel {
         row.constants + &parts.join("\n")
     }
 
-    /// What its products are made with, which may be in the range of f32 where a factor is not: an activation or
-    /// a loss of which that is so brings its own functions for it.
+    /// The WGSL that computes products which may be in the range of f32 although a factor is not. An activation or
+    /// a loss that needs functions of its own for this brings them along.
     fn products(&self, row: &Row) -> Vec<&'static str> {
         let source = self.activation.map_or("", sources::activation);
         let has_own = source.contains("fn derivative_ranged(");
@@ -183,7 +184,7 @@ impl Kernel {
         activation.into_iter().chain(products).collect()
     }
 
-    /// How invocations put together what they have found in a row.
+    /// The WGSL by which invocations reduce what each has found in its part of a row.
     fn reductions(&self, row: &Row) -> Option<&'static str> {
         row.reduces_rows.then_some(match self.uses.subgroups {
             Some(_) => shader!("kernels/row_reductions_subgroups"),
@@ -191,7 +192,7 @@ impl Kernel {
         })
     }
 
-    /// How it reads and writes tensors of its types.
+    /// The WGSL that reads and writes tensors of the kernel's types.
     fn access(&self, row: &Row) -> Vec<&'static str> {
         let [first, second] = self.types;
         let pick = |dtype, f32_file, f16_file| match dtype {

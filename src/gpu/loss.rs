@@ -1,4 +1,4 @@
-//! Losses, with the activation below them.
+//! Losses, together with the activation below them.
 
 use std::sync::Arc;
 
@@ -19,12 +19,13 @@ use crate::backend::{
 use crate::error::Result;
 use wgrad_formula::formulas::{Formula, Head, Pair, RowFunction};
 
-/// The rows of a workgroup from which on it adds up their columns: fewer leave almost as much to add up. Measured in
-/// bytes: outside of its products an output layer moves 1.00 to 1.15 times what it has to, instead of 1.52 to 1.59
-/// (CHANGELOG.md, "An output layer of softmax and cross-entropy adds up dE/db"). Not measured: other numbers of rows.
+/// The least number of rows for which a workgroup adds up their columns: fewer rows would leave almost as much to add
+/// up. Measured in bytes: outside of its products an output layer moves 1.00 to 1.15 times what it has to, instead of
+/// 1.52 to 1.59 (CHANGELOG.md, "An output layer of softmax and cross-entropy adds up dE/db"). Not measured: other
+/// numbers of rows.
 const SUMMED_ROWS: usize = 16;
 
-/// The elements between two bindings of one buffer, at least.
+/// The least number of elements between the starts of two bindings of one buffer.
 const UNUSED: usize = ALIGNMENT / size_of::<f32>();
 
 parameters! {
@@ -54,7 +55,7 @@ parameters! {
     }
 }
 
-/// The inputs and outputs of the loss kernels, in the order of their bindings.
+/// The inputs and outputs of the loss kernels.
 struct Operands<'a> {
     call: LossCall<'a>,
     rows: Rows,
@@ -68,11 +69,11 @@ struct Operands<'a> {
     /// y, or the terms in its place.
     y: Option<&'a Arc<Buffer>>,
     dz: Option<&'a Arc<Buffer>>,
-    /// The sums of the columns over each workgroup's rows, and how many numbers they are: in y's place.
+    /// The sums of the columns over each workgroup's rows, and their number. They are bound in place of y.
     column_sums: Option<(Arc<Buffer>, usize)>,
-    /// Of a tile: its first column, and the classes of a whole row. The states are y then.
+    /// For a tile, its first column and the number of classes of a whole row. `y` holds the states then.
     tile: Option<(usize, usize)>,
-    /// Bound where an output is not wanted: never touched.
+    /// Bound in place of an output that is not wanted, and never touched.
     unused: Arc<Buffer>,
 }
 
@@ -121,7 +122,7 @@ impl<'a> Operands<'a> {
             .constant("WANT_DZ", flag(self.dz.is_some()))
     }
 
-    /// Which inputs there are, as bits.
+    /// The inputs that are present, as bits.
     fn inputs(&self) -> u32 {
         let inputs = [
             self.weights.is_some(),
@@ -132,8 +133,8 @@ impl<'a> Operands<'a> {
         inputs.into_iter().zip(0..).map(|(has, bit)| u32::from(has) << bit).sum()
     }
 
-    /// Runs a kernel for a window of the rows of z: its first row, the number of rows and of elements. The targets
-    /// of row 0 are in `first_row`.
+    /// Runs a kernel for a window of the rows of z, given as its first row, its number of rows and its number of
+    /// elements. The targets of row 0 are in row `first_row`.
     fn run(
         &self,
         context: &Context,
@@ -145,8 +146,8 @@ impl<'a> Operands<'a> {
         let Rows { width, .. } = self.rows;
         let row = first_row + first;
         let (first_column, classes) = self.tile.unwrap_or((0, width));
-        // What is bound where an input or output is not wanted: a vec4, or all if there are fewer. Outputs
-        // may not overlap.
+        // Bound in place of an input or output that is not wanted: one vec4, or all elements if there are
+        // fewer. Outputs may not overlap.
         let nothing = |buffer| window(buffer, 0, length.min(4));
         let unused = |output: usize| window(&self.unused, output * UNUSED, 4);
         let elements = |buffer: Option<&'a Arc<Buffer>>, otherwise| {
@@ -216,7 +217,7 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
     let width = rows.width;
     let mut operands = Operands::new(context, call, rows, pass.z, outputs)?;
     let kind = operands.kind;
-    // How often the kernel goes along a row.
+    // The number of passes that the kernel makes over a row.
     let passes = match head {
         Head::RowTerms { .. } => 6,
         Head::Terms(_) => 1,
@@ -280,7 +281,7 @@ pub(super) fn run(context: &Arc<Context>, pass: LossPass<'_>) -> Result<()> {
     }
 }
 
-/// A step in the work on a tile, which is where dE/dz goes; the states are bound as y.
+/// Runs a step of the work on a tile, which dE/dz overwrites. The states are bound as y.
 pub(super) fn tile(context: &Arc<Context>, step: TileStep<'_>, pass: TilePass<'_>) -> Result<()> {
     let TilePass { call, tile, rows, first_row, first_column, classes, states } = pass;
     let losses = if let TileStep::Losses(losses) = step { Some(losses) } else { None };

@@ -1,4 +1,4 @@
-//! Matrix products, over windows of parts of matrices.
+//! Matrix products of parts of matrices, in windows.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::dtype::DType;
 use crate::error::Result;
 use wgrad_formula::formulas::PointwiseFunction;
 
-/// The terms that an invocation adds up one after the other, at most. Longer sums are continued: that
-/// loses fewer digits, and lavapipe silently ends a kernel's loops after 65 535 iterations.
+/// The maximum number of terms that an invocation adds up one after the other. Longer sums are continued by
+/// another dispatch: that loses fewer digits, and lavapipe silently ends a kernel's loops after 65 535 iterations.
 const INNER: usize = 1 << 14;
 
 parameters! {
@@ -56,17 +56,17 @@ parameters! {
     }
 }
 
-/// A matrix on the GPU, of which the kernel sees a part at a time.
+/// A matrix on the GPU, of which a kernel sees one part at a time.
 struct Operand<'a> {
     buffer: Arc<Buffer>,
     dtype: DType,
     matrix: Matrix<'a>,
-    /// Whether it is read as whole vec4s.
+    /// Whether kernels read the matrix as whole vec4s.
     vectors: bool,
 }
 
 impl<'a> Operand<'a> {
-    /// A factor of this shape: a copy, where the output lies in the same buffer.
+    /// A factor of this shape; a copy of it if the output lies in the same buffer.
     fn new(
         context: &Arc<Context>,
         matrix: Matrix<'a>,
@@ -80,8 +80,9 @@ impl<'a> Operand<'a> {
         Ok(Self { buffer, dtype, matrix, vectors: false })
     }
 
-    /// Read as whole vec4s, where it lies so and these numbers are multiples of four, too: where parts
-    /// begin, and the inner dimension, beyond which nothing may be added.
+    /// Sets `vectors` if the matrix can be read as whole vec4s: its own layout must allow it, and `numbers` must be
+    /// multiples of four, too. These are where parts begin, and the inner dimension, beyond which nothing may be
+    /// added.
     fn find_vectors(&mut self, numbers: [usize; 2]) {
         let Matrix { offset, stride, .. } = self.matrix;
         let mut numbers = [offset, stride].into_iter().chain(numbers);
@@ -89,12 +90,12 @@ impl<'a> Operand<'a> {
         self.vectors = aligned && self.buffer.is_padded();
     }
 
-    /// The number of rows with this number of columns that a window of `elements` holds.
+    /// The number of rows of `columns` columns that a window of `elements` holds.
     fn fitting(&self, columns: usize, elements: usize) -> usize {
         elements.saturating_sub(columns) / self.matrix.stride.max(1) + 1
     }
 
-    /// The part of this shape that begins at this row and column.
+    /// The window of a part of this shape that begins at this row and column.
     fn window(&self, row: usize, column: usize, rows: usize, columns: usize) -> Window<'_> {
         let range = self.matrix.at(row, column).range(rows, columns);
         let length = if self.vectors { range.len().next_multiple_of(4) } else { range.len() };
@@ -102,7 +103,7 @@ impl<'a> Operand<'a> {
     }
 }
 
-/// What the kernels of a product have in common.
+/// What all dispatches of a product share.
 struct Call<'a> {
     context: &'a Arc<Context>,
     variant: Variant,
@@ -119,13 +120,13 @@ struct Part {
     column: usize,
     inner: usize,
     extent: Extent,
-    /// Added to what the output holds.
+    /// Whether the part is added to what the output holds.
     adds: bool,
-    /// The epilogue follows.
+    /// Whether the epilogue follows.
     last: bool,
 }
 
-/// A step of a kernel through a dimension: in whole vec4s.
+/// A step of at most `most` through a dimension, in whole vec4s unless one step covers the dimension.
 fn step(dimension: usize, most: usize) -> usize {
     if dimension <= most { dimension } else { most - if most > 4 { most % 4 } else { 0 } }
 }
@@ -148,7 +149,7 @@ pub(super) fn matmul(context: &Arc<Context>, product: Product<'_>) -> Result<()>
     let halves = [a.dtype, b.dtype] == [DType::F16; 2];
     let mut chosen = variant(halves && context.cooperates());
 
-    // The longer the rows that a matrix is stored in, the fewer of them a window holds.
+    // The longer the stored rows of a matrix are, the fewer of them a window holds.
     let seen = context.window_elements();
     let mut inner_step = step(inner, (INNER * chosen.slices).min(seen));
     let mut column_step = step(columns, seen);
@@ -176,7 +177,7 @@ pub(super) fn matmul(context: &Arc<Context>, product: Product<'_>) -> Result<()>
         chosen = variant(false);
     }
 
-    // Nothing to add up still makes an output: the bias, or zeros.
+    // Even without terms to add up there is an output: the bias, or zeros.
     let inner_pieces: Vec<(usize, usize)> =
         if inner == 0 { vec![(0, 0)] } else { pieces(inner, inner_step).collect() };
     let call = Call { context, variant: chosen, a, b, bias, sums, epilogue };
@@ -196,7 +197,7 @@ pub(super) fn matmul(context: &Arc<Context>, product: Product<'_>) -> Result<()>
 impl Call<'_> {
     fn run(&self, part: &Part) -> Result<()> {
         let Extent { rows, inner, columns } = part.extent;
-        // The sums of all slices are seen at once.
+        // The kernel that adds up the slices sees the sums of all of them at once.
         let most = self.context.window_elements() / (rows * columns).max(1);
         let slices = self.variant.slices.min(most).max(1);
         let slice = inner.div_ceil(slices).next_multiple_of(DEPTH);
@@ -264,7 +265,7 @@ impl Call<'_> {
         if part.last { self.epilogue.function } else { PointwiseFunction::Identity }
     }
 
-    /// Without a bias the binding is not read.
+    /// The window of the bias. If there is no bias, the binding is not read.
     fn bias_window<'b>(
         &'b self,
         bias: Option<&'b Operand<'_>>,
@@ -277,8 +278,8 @@ impl Call<'_> {
         }
     }
 
-    /// The sums of slices of the inner dimension; with `finishes`, of the only one, all that there is to
-    /// do.
+    /// Computes the sums of slices of the inner dimension. With `finishes` there is only one slice, and the kernel
+    /// does all the rest, too.
     fn multiply(
         &self,
         part: &Part,

@@ -1,4 +1,4 @@
-//! Buffers that there is no memory for.
+//! Tests of buffers for which there is no memory.
 
 use std::cell::Cell;
 
@@ -7,11 +7,11 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 
 thread_local! {
-    /// Which buffers this thread gets no memory for, and how often.
+    /// The label of the buffers for which this thread gets no memory, and how often it gets none.
     static STARVED: Cell<(&'static str, usize)> = const { Cell::new(("", 0)) };
 }
 
-/// Fails where this thread is to have no memory for such a buffer.
+/// Fails if this thread is to get no memory for a buffer with this label.
 pub(super) fn starve(label: &str, bytes: u64) -> Result<()> {
     let (starved, times) = STARVED.get();
     if times == 0 || label != starved {
@@ -40,7 +40,7 @@ fn a_batch_without_memory_is_tried_again_and_else_told_of_once() {
         let known = device.tensor(&[5.0, -5.0], [2]).unwrap();
         device.synchronize().unwrap();
         device.trim();
-        // The pool tries twice, and the batch once more when all memory is back.
+        // The pool tries twice, and the batch once more after all memory has come back.
         STARVED.set(("wgrad upload", 2));
         let y = Activation::Relu.forward(&known).unwrap();
         assert_eq!(y.to_vec().unwrap(), [5.0, 0.0]);
@@ -52,7 +52,7 @@ fn a_batch_without_memory_is_tried_again_and_else_told_of_once() {
         let flushed = device.flush().unwrap_err();
         assert!(matches!(flushed, Error::OutOfMemory { .. }), "{flushed}");
         STARVED.set(("", 0));
-        // What it should have written is not there: never told as if it were.
+        // The batch has written nothing: its results must never be returned as if they were there.
         for _ in 0..2 {
             let read = y.to_vec().unwrap_err().to_string();
             assert!(read.contains("could not be done") && read.contains("memory"), "{read}");
@@ -71,7 +71,7 @@ fn tensors_uploads_and_reads_without_memory_are_tried_again() {
     let values: Vec<f32> = (0..300_000).map(|i| i as f32).collect();
     for device in devices() {
         for label in ["wgrad tensor", "wgrad upload", "wgrad read-back"] {
-            // At first, after the pools are empty, and never.
+            // There is memory again soon, after the pools have been emptied, and never.
             for times in [1, 2, 4, 6, usize::MAX] {
                 device.trim();
                 STARVED.set((label, times));

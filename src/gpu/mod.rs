@@ -86,12 +86,12 @@ impl GpuBackend {
             return Ok(());
         }
         self.context.check_shared(buffer)?;
-        // What has been uploaded is uploaded again: nobody can have used it.
+        // A retry uploads everything again: nothing can have used what the first attempt uploaded.
         let upload = || {
             let context = &self.context;
             match context.record(|recorder| Ok(recorder.upload(context, bytes, bounds, buffer))) {
                 Ok(uploaded) => uploaded.map(Ok),
-                // It is another's work that failed, or the device.
+                // The device failed, or work that was recorded before.
                 Err(error) => Ok(Err(error)),
             }
         };
@@ -106,7 +106,7 @@ pub(crate) fn unary_source(map: Map, function: PointwiseFunction) -> String {
 
 impl Drop for GpuBackend {
     fn drop(&mut self) {
-        // What the caller recorded, into a buffer of his own say, still has to happen.
+        // Recorded work still has to run: it may write to a buffer of the caller's, for example.
         let _ = self.flush();
     }
 }
@@ -120,7 +120,7 @@ impl Backend for GpuBackend {
         let memory = self.context.pool.memory();
         let (reads, uploads) = (self.context.staging.memory(), self.context.uploads.memory());
         let pooled_bytes = memory.pooled_bytes + reads.pooled_bytes + uploads.pooled_bytes;
-        // All that the other pools have is staging.
+        // The other pools hold only staging buffers.
         Memory { staging: reads.workspace.with(uploads.workspace), pooled_bytes, ..memory }
     }
 
@@ -231,13 +231,13 @@ impl Wgpu for GpuBackend {
     }
 }
 
-/// A buffer as the storage of a tensor.
+/// Wraps a buffer as the storage of a tensor.
 fn stored(buffer: Arc<Buffer>, words: usize) -> Storage {
     let contents: Arc<dyn Contents> = Arc::new(buffer);
     Storage::new(contents, words)
 }
 
-/// The bounds of what the host writes.
+/// The bounds of the values that the host writes.
 fn bounds(bytes: &[u8], contents: Written, dtype: DType) -> Option<Bounds> {
     match (contents, dtype) {
         (Written::Labels, _) => None,

@@ -1,8 +1,8 @@
-//! Parameters of functions that come with each dispatch instead of being constants of the kernel: a number
-//! that changes at every step needs no kernel of its own.
+//! Parameters of functions that are passed with each dispatch instead of being constants of the kernel: a
+//! number that changes at every step does not need a new kernel.
 
-/// The WGSL with these numbers as the last fields of `struct Parameters`, in the place of `override` constants
-/// of the same names.
+/// The WGSL with these numbers as the last fields of `struct Parameters`, instead of `override` constants of the
+/// same names.
 pub(super) fn with_numbers(wgsl: &str, numbers: &[(&str, f32)]) -> String {
     let mut lines = Vec::new();
     let mut is_in_parameters = false;
@@ -23,7 +23,7 @@ pub(super) fn with_numbers(wgsl: &str, numbers: &[(&str, f32)]) -> String {
             is_in_parameters = false;
         }
         lines.push(line.to_owned());
-        // What main begins with.
+        // The first line of main.
         if line == "    opaque_zero = parameters.zero;" {
             lines
                 .extend(numbers.iter().map(|(name, _)| format!("    {name} = parameters.{name};")));

@@ -1,4 +1,4 @@
-//! The buffers that a kernel is bound to, and the windows through which it sees them.
+//! The buffers that are bound to a kernel, and the windows through which it sees them.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::context::Context;
 use super::recorder::{ALIGNMENT, Binding};
 use crate::error::{Error, Result};
 
-/// A kernel's output: the caller's buffer, or one that is copied to it afterwards.
+/// A kernel's output: the destination itself, or a buffer that is copied to it afterwards.
 pub(super) struct Output<'a> {
     destination: &'a Arc<Buffer>,
     scratch: Option<Arc<Buffer>>,
@@ -24,7 +24,7 @@ impl Deref for Output<'_> {
 }
 
 impl Output<'_> {
-    /// Records the copy to the caller's buffer, where one is needed.
+    /// Records the copy to the destination if one is needed.
     pub(super) fn finish(self, context: &Context) -> Result<()> {
         let Some(scratch) = &self.scratch else { return Ok(()) };
         copy(context, scratch, self.destination, self.bytes)
@@ -41,7 +41,7 @@ fn copy(context: &Context, from: &Arc<Buffer>, to: &Arc<Buffer>, bytes: u64) -> 
     context.record(|recorder| recorder.copy(from, to, bytes))
 }
 
-/// An input as it is now: a copy where the kernel writes to the same buffer.
+/// An input as it is now: a copy of it if the kernel writes to the same buffer.
 pub(super) fn input(
     context: &Arc<Context>,
     buffer: &Arc<Buffer>,
@@ -67,8 +67,8 @@ pub(super) fn vector_input(
     input(context, buffer, outputs, elements)
 }
 
-/// An output of a kernel that writes whole vec4s: a caller's buffer may go on behind the tensor.
-/// With `keep`, the kernel also reads it.
+/// An output of a kernel that writes whole vec4s, although a caller's buffer may go on behind the tensor. With
+/// `keep`, the kernel also reads it.
 pub(super) fn vector_output<'a>(
     context: &Arc<Context>,
     destination: &'a Arc<Buffer>,
@@ -89,14 +89,14 @@ fn duplicate(context: &Arc<Context>, buffer: &Arc<Buffer>, elements: usize) -> R
     Ok(duplicate)
 }
 
-/// A part of a buffer that begins anywhere: the binding begins at the alignment before it.
+/// A part of a buffer that may begin anywhere: its binding begins at the last multiple of the alignment before it.
 pub(super) struct Window<'a> {
     pub(super) binding: Binding<'a>,
     /// The index of the part's first element in the binding.
     pub(super) base: u32,
 }
 
-/// The elements from `start` on.
+/// The window of the elements from `start` on.
 pub(super) fn window(buffer: &Arc<Buffer>, start: usize, elements: usize) -> Window<'_> {
     let aligned = start - start % (ALIGNMENT / size_of::<f32>());
     let bytes = bytes_of(start - aligned + elements).max(size_of::<f32>() as u64);
@@ -104,21 +104,21 @@ pub(super) fn window(buffer: &Arc<Buffer>, start: usize, elements: usize) -> Win
     Window { binding, base: (start - aligned) as u32 }
 }
 
-/// The whole vec4s of the elements from `start` on, a multiple of the alignment.
+/// The binding of the elements from `start` on, in whole vec4s; `start` is a multiple of the alignment.
 pub(super) fn vector_window(buffer: &Arc<Buffer>, start: usize, elements: usize) -> Binding<'_> {
     let bytes = bytes_of(elements.next_multiple_of(4));
     Binding { buffer, offset: bytes_of(start), bytes }
 }
 
 impl Context {
-    /// The elements that a kernel can see at once, wherever they begin.
+    /// The number of elements that a kernel can see at once, wherever they begin.
     pub(super) fn window_elements(&self) -> usize {
         // Kernels count in u32, and a window may begin up to an alignment early.
         let bytes = self.info.max_binding_bytes.min(1 << 31) - ALIGNMENT as u64;
         (bytes / size_of::<f32>() as u64) as usize & !(ALIGNMENT - 1)
     }
 
-    /// The rows of this width that a kernel can see at once.
+    /// The number of rows of this width that a kernel can see at once.
     pub(super) fn window_rows(&self, what: &str, width: usize) -> Result<usize> {
         let rows = self.window_elements() / width.max(1);
         if rows > 0 {
@@ -132,12 +132,12 @@ impl Context {
     }
 }
 
-/// The pieces of 0..total that are at most `step` long, as (start, length).
+/// Cuts 0..total into pieces of at most `step`, as (start, length).
 pub(super) fn pieces(total: usize, step: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..total).step_by(step.max(1)).map(move |start| (start, step.min(total - start)))
 }
 
-/// The dispatch of this many workgroups: in two dimensions, as each ends at 65 535.
+/// The dimensions of a dispatch of this many workgroups: two of them, as each ends at 65 535.
 pub(super) fn groups(count: usize) -> [u32; 3] {
     let y = count.div_ceil(65_535).max(1);
     [count.div_ceil(y) as u32, y as u32, 1]

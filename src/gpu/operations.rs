@@ -1,4 +1,4 @@
-//! Each primitive as dispatches of kernels, over windows where a tensor is larger than a binding.
+//! Each primitive as dispatches of kernels, over windows if a tensor is larger than a binding.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::backend::{Rows, Storage};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
-/// Invocations in a workgroup of the kernels that count them in one dimension: the most that every device has. Not
-/// measured: fewer.
+/// The number of invocations in a workgroup of the kernels that count them in one dimension: the most that every
+/// device supports. Not measured: fewer.
 pub(super) const WORKGROUP: usize = 256;
 
-/// The kernels' parameter `zero`, which the optimiser must not know: see shaders/math.wgsl.
+/// The kernels' parameter `zero`, whose value the optimiser must not know: see shaders/math.wgsl.
 pub(super) const ZERO: u32 = 0;
 
-/// Records a kernel with the parameters that its row of the table has, and the numbers of its functions.
+/// Records a kernel with the parameters that its row of the table names, and the numbers of its functions.
 pub(super) fn run<P: Parameters>(
     context: &Context,
     kernel: &Kernel,
@@ -77,18 +77,18 @@ pub(super) fn pointwise<const N: usize>(
     whole.map_or(Ok(()), |whole| copy_odd(context, &whole, destination, elements))
 }
 
-/// The elements of a row that an invocation on a processor has to itself: at most `ALONE`, or `ALONE_ONCE` if it goes
-/// along the row once; fewer if it goes along so often that it would read more than `ALONE_WORK`. Reductions among
-/// invocations are slow on a processor; but loops are bounded there, and one reduction after a single pass over a row
-/// that is cut from a tensor costs less than a thread without work. Measured on llvmpipe: barriers were nine tenths of
-/// the time of row-wise kernels; mse of 2^20 elements, in rows of 4096, takes 2.8 ms instead of 11.6 with vec4s and
-/// rows that are shared. Not measured: other values.
+/// The length of the rows that an invocation on a processor handles alone: at most `ALONE`, or `ALONE_ONCE` if it
+/// passes over the row once; less if it makes so many passes that it would read more than `ALONE_WORK` elements.
+/// Reductions among invocations are slow on a processor; but loops are bounded there, and one reduction after a
+/// single pass over a row that is cut from a tensor costs less than a thread without work. Measured on llvmpipe:
+/// barriers were nine tenths of the time of row-wise kernels; mse of 2^20 elements, in rows of 4096, takes 2.8 ms
+/// instead of 11.6 with vec4s and shared rows. Not measured: other values.
 const ALONE: usize = 4096;
 const ALONE_ONCE: usize = 1024;
 const ALONE_WORK: usize = 1 << 17;
 const ALONE_LEAST: usize = 8;
 
-/// The number of invocations that work on one row together, each of which goes along it `passes` times.
+/// The number of invocations that work on one row together, each of which passes over it `passes` times.
 pub(super) fn lanes(context: &Context, width: usize, passes: usize) -> usize {
     let most = if passes == 1 { ALONE_ONCE } else { ALONE };
     let each = match context.policy.for_processors {
@@ -98,22 +98,22 @@ pub(super) fn lanes(context: &Context, width: usize, passes: usize) -> usize {
     width.div_ceil(each).next_power_of_two().min(WORKGROUP)
 }
 
-/// A kernel that works on whole rows, and the windows of them that it sees one after the other.
+/// A kernel that works on whole rows, which it sees in windows one after the other.
 pub(super) struct RowPass {
     pub(super) rows: Rows,
-    /// What it writes for a row.
+    /// The number of elements that it writes for a row.
     pub(super) output_width: usize,
     pub(super) loops: Option<Loops>,
 }
 
-/// How wide the rows are that invocations loop along, and how often they do.
+/// The width of the rows that invocations loop over, and how often they do.
 pub(super) struct Loops {
     pub(super) width: usize,
     pub(super) passes: usize,
 }
 
 impl Loops {
-    /// Lavapipe silently ends the loops of a kernel after 65 535 iterations: no row may be longer.
+    /// Fails if a row is too long: lavapipe silently ends the loops of a kernel after 65 535 iterations.
     fn check(&self, context: &Context) -> Result<()> {
         const ITERATIONS: usize = 65_535;
         // A pass may end in reductions among the invocations.
@@ -132,7 +132,7 @@ impl Loops {
 }
 
 impl RowPass {
-    /// The windows as (first row, rows): none where there is nothing to write.
+    /// The windows as (first row, number of rows): none if there is nothing to write.
     pub(super) fn windows(
         &self,
         context: &Context,
@@ -161,7 +161,7 @@ pub(super) fn rows_window(
     window(buffer, first * width, count * width)
 }
 
-/// The elements that an invocation of the sum kernel adds up, and a workgroup. Not measured: other numbers.
+/// The number of elements that an invocation and a workgroup of the sum kernel add up. Not measured: other numbers.
 const SUM_ROUNDS: usize = 16;
 const SUM_CHUNK: usize = SUM_ROUNDS * WORKGROUP;
 

@@ -1,4 +1,4 @@
-//! Steps of the optimizers, as dispatches of kernels.
+//! Optimizer steps, as dispatches of kernels.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::parameters::{Parameters, parameters};
 use crate::backend::{AdamStep, SgdStep, Update};
 use crate::error::Result;
 
-/// Makes sure that the copies can be made that these updates work on, one after the other.
+/// Makes sure that there is memory for the copies that these updates work on, one update after the other.
 pub(super) fn reserve(context: &Arc<Context>, updates: &[Update<'_>]) -> Result<()> {
     let mut lengths = Vec::new();
     for update in updates {
@@ -22,7 +22,7 @@ pub(super) fn reserve(context: &Arc<Context>, updates: &[Update<'_>]) -> Result<
     }
     lengths.sort_unstable();
     lengths.dedup();
-    // One for the weights and one for the gradient: the pool has them afterwards.
+    // One copy of the weights and one of the gradient. Afterwards the pool holds both.
     let copies = lengths.iter().flat_map(|&length| [length, length]);
     copies.map(|length| context.workspace(length)).collect::<Result<Vec<_>>>().map(drop)
 }
@@ -54,8 +54,8 @@ parameters! {
     }
 }
 
-/// Runs a kernel on the gradient, the weights and the state that goes with them; the parameters are for this
-/// number of vec4s.
+/// Runs a kernel on the gradient, the weights and the state that goes with them. `parameters` returns the
+/// parameters for a number of vec4s.
 fn step<const N: usize, P: Parameters>(
     context: &Arc<Context>,
     kernel: &Kernel,

@@ -1,6 +1,6 @@
-//! The parameters that a kernel is dispatched with: `struct Parameters` of its WGSL, as a struct.
+//! The parameters that a kernel is dispatched with: structs that match `struct Parameters` of its WGSL.
 
-/// A field of them, as WGSL lays it out.
+/// A field of the parameters, as WGSL lays it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field {
     pub(super) name: &'static str,
@@ -8,7 +8,7 @@ pub(super) struct Field {
     pub(super) scalar: Scalar,
 }
 
-/// The types of the fields: four bytes each, so that none has padding before it.
+/// The types of the fields. Each is four bytes long, so no field has padding before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scalar {
     U32,
@@ -16,14 +16,14 @@ pub(super) enum Scalar {
     F32,
 }
 
-/// The fields in order: the test of all kernels compares them with what naga reads from the WGSL.
+/// The fields in order. The test of all kernels compares them with those that naga reads from the WGSL.
 pub(super) type Layout = &'static [Field];
 
 pub(super) trait Parameters: bytemuck::Pod {
     const LAYOUT: Layout;
 }
 
-/// Defines the parameters of a kernel. What they mean is in its WGSL.
+/// Defines the parameters of a kernel. Its WGSL says what they mean.
 macro_rules! parameters {
     ( $(#[$meta:meta])* struct $Name:ident { $( $field:ident: $Type:ident, )+ } ) => {
         $(#[$meta])*

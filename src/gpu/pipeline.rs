@@ -16,8 +16,8 @@ use super::recorder::PARAMETERS;
 use super::table::Row;
 use crate::error::{Error, Result};
 
-/// A kernel that is compiled, or will be: by a thread of its own while others are recorded, or by who
-/// needs it first.
+/// A kernel that has been compiled or will be: by another thread while more work is recorded, or by the thread
+/// that needs it first.
 pub(super) struct Pipeline {
     device: wgpu::Device,
     disk: Option<Arc<DiskCache>>,
@@ -64,12 +64,12 @@ impl Pipeline {
         }
     }
 
-    /// Of the storage bindings.
+    /// What the kernel does with each storage binding.
     pub(super) const fn accesses(&self) -> &'static [Access] {
         self.accesses
     }
 
-    /// The fields of the parameters, but for the numbers of functions that follow them.
+    /// The fields of the parameters, without the numbers of functions that follow them.
     pub(super) const fn parameters(&self) -> Layout {
         self.parameters
     }
@@ -78,7 +78,7 @@ impl Pipeline {
         self.is_of_product
     }
 
-    /// The pipeline; compiles it where no other thread does already.
+    /// Returns the pipeline. Compiles it unless another thread already does, which this waits for.
     pub(super) fn compiled(&self) -> Result<&wgpu::ComputePipeline> {
         let compile = || {
             let compiled = guarded(&self.device, 0, || self.compile());
@@ -95,8 +95,8 @@ impl Pipeline {
         self.compiled.get_or_init(compile).as_ref().map_err(Clone::clone)
     }
 
-    /// The kernel's WGSL, with all checks but the one that ends every loop after 2^64 rounds: it counts
-    /// in each round, which takes a GPU up to a third of a kernel's time.
+    /// Compiles the kernel's WGSL with all checks but the one that ends every loop after 2^64 iterations: it counts
+    /// in each iteration, which takes up to a third of a kernel's time on a GPU.
     #[allow(unsafe_code)]
     fn module(&self, label: &str) -> wgpu::ShaderModule {
         let descriptor = wgpu::ShaderModuleDescriptor {
@@ -129,13 +129,13 @@ impl Pipeline {
     }
 }
 
-/// The cache of compiled kernels, which keeps them all. They are not many, whatever parameters functions are given:
-/// see [`Kernel::activation`].
+/// The cache of compiled kernels, which never drops any. There are not many, whatever the parameters of functions
+/// are: see [`Kernel::activation`].
 pub(super) struct Pipelines {
     known: Mutex<HashMap<Key, Arc<Pipeline>>>,
     count: AtomicU64,
     disk: Option<Arc<DiskCache>>,
-    /// Those who wait until kernels are compiled.
+    /// The wakers of tasks that wait until kernels are compiled.
     waiting: Arc<Mutex<Vec<Waker>>>,
 }
 
@@ -153,7 +153,7 @@ impl Pipelines {
         Self { known, count: AtomicU64::new(0), disk: disk.map(Arc::new), waiting }
     }
 
-    /// How many kernels have been compiled.
+    /// The number of kernels that have been compiled.
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
@@ -162,13 +162,13 @@ impl Pipelines {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pipeline of a kernel, from the cache or new.
+    /// Returns the pipeline of a kernel, from the cache or new.
     pub(super) fn get(&self, context: &Context, kernel: &Kernel) -> Result<Arc<Pipeline>> {
         let key = kernel.key();
         if let Some(pipeline) = self.known().get(&key) {
             return Ok(Arc::clone(pipeline));
         }
-        // What the device can do may have to be found out, and no lock may be held while the device is polled.
+        // Finding out what the device can do may poll it, and no lock may be held meanwhile.
         let reduces_rows = kernel.template.row().reduces_rows;
         let uses = Uses {
             conversions: match kernel.has_halves() {
@@ -192,7 +192,7 @@ impl Pipelines {
         #[cfg(not(target_arch = "wasm32"))]
         {
             let (pipeline, waiting) = (Arc::clone(&pipeline), Arc::clone(&self.waiting));
-            // Who needs it asks for it again, and is told what went wrong.
+            // An error is reported to the thread that needs the pipeline: it calls `compiled` again.
             rayon::spawn(move || {
                 drop(pipeline.compiled());
                 let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,7 +204,7 @@ impl Pipelines {
         Ok(pipeline)
     }
 
-    /// Resolves when all kernels are compiled that are known by now.
+    /// Resolves when all kernels that are known by now have been compiled.
     pub(super) fn all_compiled(&self) -> impl Future<Output = Result<()>> + use<> {
         let known = self.known();
         let is_open = |pipeline: &&Arc<Pipeline>| pipeline.compiled.get().is_none();
@@ -223,13 +223,13 @@ impl Pipelines {
                     return Poll::Pending;
                 }
             }
-            // In a browser this only hands them over.
+            // In a browser this only hands the kernels over.
             Poll::Ready(open.iter().try_for_each(|pipeline| pipeline.compiled().map(drop)))
         })
     }
 }
 
-/// A buffer as a compute shader sees it; one of a given size may begin anywhere in its buffer.
+/// The layout of a buffer binding of a compute shader. If `size` is given, the binding has a dynamic offset.
 pub(super) fn layout_entry(
     binding: u32,
     ty: wgpu::BufferBindingType,

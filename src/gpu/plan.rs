@@ -1,4 +1,4 @@
-//! Plans on a GPU: dispatches with all that they need.
+//! Plans on a GPU: dispatches with everything that they need.
 
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -11,7 +11,7 @@ use super::recorder::{ALIGNMENT, Binding, bind_group};
 use crate::backend::{Backend, Bounds, Replay, Step};
 use crate::error::Result;
 
-/// A piece of recorded work, with all that it needs to be done again.
+/// A piece of recorded work, with everything that is needed to run it again.
 #[derive(Clone)]
 pub(super) enum Command {
     Dispatch(Dispatch),
@@ -21,7 +21,7 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// Checks the buffers that it reads and writes.
+    /// Checks the buffers that the command reads and writes.
     fn check_buffers(&self, check: impl Fn(&Buffer) -> Result<()>) -> Result<()> {
         match self {
             Self::Dispatch(dispatch) => {
@@ -33,7 +33,7 @@ impl Command {
     }
 }
 
-/// A kernel and what it is run with.
+/// A kernel and everything that it is run with.
 #[derive(Clone)]
 pub(super) struct Dispatch {
     pub(super) pipeline: Arc<Pipeline>,
@@ -42,7 +42,7 @@ pub(super) struct Dispatch {
     pub(super) groups: [u32; 3],
 }
 
-/// A [`Binding`] that keeps its buffer.
+/// A [`Binding`] that keeps its buffer alive.
 #[derive(Clone)]
 struct Held {
     buffer: Arc<Buffer>,
@@ -81,12 +81,12 @@ impl Dispatch {
     }
 }
 
-/// The commands of plans that are being prepared, each by a thread: they are not done meanwhile.
+/// The commands of plans that threads are preparing; they are kept, not run.
 #[derive(Default)]
 pub(super) struct Preparing(Vec<(ThreadId, Vec<Command>)>);
 
 impl Preparing {
-    /// Keeps the command instead of recording it, if this thread prepares a plan; else gives it back.
+    /// If this thread prepares a plan, keeps the command, which is not to be recorded then, and returns `true`.
     pub(super) fn keep(&mut self, command: impl FnOnce() -> Command) -> bool {
         if self.0.is_empty() {
             return false;
@@ -107,15 +107,15 @@ impl Preparing {
     }
 }
 
-/// What the steps would record, in the order of the steps.
+/// The commands that the steps would record, in order.
 fn commands(backend: &GpuBackend, steps: &[Step]) -> Result<Vec<Command>> {
-    /// Ends the preparation also if a step fails.
+    /// Ends the preparation even if a step fails.
     struct Preparation<'a>(&'a Context);
 
     impl Drop for Preparation<'_> {
         fn drop(&mut self) {
             let commands = self.0.recorder().preparing.end();
-            // Their buffers go back to the pool when the lock is released.
+            // Their buffers go back to the pool once the lock is released.
             drop(commands);
         }
     }
@@ -134,11 +134,11 @@ fn commands(backend: &GpuBackend, steps: &[Step]) -> Result<Vec<Command>> {
     Ok(commands)
 }
 
-/// Commands, ready to be encoded: each kernel has its group and its parameters.
+/// Commands that are ready to be encoded: each kernel has its bind group and its parameters.
 pub(super) struct GpuPlan {
     context: Arc<Context>,
     pub(super) commands: Vec<Command>,
-    /// Those of the kernels in their order, whose parameters lie an alignment apart.
+    /// The bind groups of the kernels, in order. Their parameters lie one alignment apart.
     pub(super) groups: Vec<wgpu::BindGroup>,
 }
 
@@ -159,7 +159,7 @@ impl GpuPlan {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let buffer =
             context.create_buffer("wgrad parameters of a plan", values.len() as u64, usage)?;
-        // Nothing that was submitted can know of the buffer, so it does not matter when this is done.
+        // No submitted work can use the buffer yet, so it does not matter when this write happens.
         context.queue.write_buffer(&buffer, 0, &values);
         let group = |dispatch: &Dispatch| {
             let bindings: Vec<Binding<'_>> = dispatch.bindings().collect();
@@ -173,7 +173,7 @@ impl GpuPlan {
 
 impl Replay for GpuPlan {
     fn run(&self) -> Result<()> {
-        // wgpu tells too late of groups with buffers that the caller has destroyed.
+        // wgpu reports too late that a group has a buffer which the caller has destroyed.
         for command in &self.commands {
             command.check_buffers(|buffer| self.context.check_shared(buffer))?;
         }

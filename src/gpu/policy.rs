@@ -1,15 +1,16 @@
-//! Which kernels a device runs where several compute the same.
+//! Which kernels a device runs if several compute the same result.
 
 use super::variant::Variant;
 use crate::backend::DeviceKind;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
-    /// Those for processors, on which an invocation is a loop: each works on much, and alone.
+    /// Use the kernels for processors, on which an invocation is a loop: each does much work, and alone.
     pub(crate) for_processors: bool,
-    /// Those in which invocations reach each other through subgroups, if the device's do what they should.
+    /// Use the kernels in which invocations exchange values through subgroups, if those of the device work as they
+    /// should.
     pub(crate) subgroups: bool,
-    /// This one for every product that it can compute.
+    /// Use this kernel for every product that it can compute.
     pub(crate) product: Option<Variant>,
 }
 

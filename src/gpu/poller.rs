@@ -1,4 +1,4 @@
-//! What drives a device while futures wait for it.
+//! A thread that drives a device while futures wait for it.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,20 +8,20 @@ use super::faults::{Faults, GONE};
 use super::read_back::Mapping;
 use crate::error::{Error, Result};
 
-/// What wgpu answers to a poll, or that it panicked.
+/// wgpu's answer to a poll, or the payload if it panicked.
 type Asked = std::thread::Result<std::result::Result<wgpu::PollStatus, wgpu::PollError>>;
 
-/// wgpu panics where the device is lost while it waits; the caller has to read an error. A program that
-/// aborts on panics aborts here.
+/// Polls the device. wgpu panics if the device is lost while it waits, but the caller has to get an error. A
+/// program that aborts on panics aborts here.
 pub(super) fn ask(device: &wgpu::Device, poll: wgpu::PollType) -> Asked {
     catch_unwind(AssertUnwindSafe(|| device.poll(poll)))
 }
 
-/// Lets wgpu run what is due, and tells only of the loss of the device.
+/// Lets wgpu do what is due, and reports only the loss of the device.
 pub(super) fn poll(device: &wgpu::Device, faults: &Faults, poll: wgpu::PollType) -> Result<()> {
     match ask(device, poll) {
         Ok(Ok(_)) => {}
-        // A submission that wgpu does not know was never made: its device was lost before.
+        // wgpu does not know the submission, so it was never made: its device was lost before.
         Ok(Err(wgpu::PollError::Timeout)) => {}
         Ok(Err(_)) => faults.lose(GONE),
         Err(_) => faults.lose("the driver stopped while wgrad waited for it"),
@@ -29,8 +29,8 @@ pub(super) fn poll(device: &wgpu::Device, faults: &Faults, poll: wgpu::PollType)
     faults.check_lost()
 }
 
-/// Polls a device for those who may not block. Its thread starts with the first of them, sleeps while
-/// there is nothing to wait for, and ends with the device.
+/// Polls a device for callers that may not block. Its thread starts with the first of them, sleeps while there
+/// is nothing to wait for, and ends with the device.
 pub(super) struct Poller {
     shared: Arc<Shared>,
 }
@@ -43,9 +43,9 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Mappings that somebody waits for, and the submissions that they come after.
+    /// Mappings that a caller waits for, each with the submission that it follows.
     awaited: VecDeque<(wgpu::SubmissionIndex, Arc<Mapping>)>,
-    /// Mappings that nobody waits for any more are still under way.
+    /// Whether mappings that no caller waits for any more are still under way.
     abandoned: bool,
     running: bool,
     closed: bool,
@@ -78,7 +78,7 @@ impl Shared {
     }
 }
 
-/// Waits for a submission, the last one where none is named, and tells the mapping if that fails.
+/// Waits for a submission, or the last one if `submission_index` is `None`. If that fails, fails the mapping.
 fn wait(
     device: &wgpu::Device,
     faults: &Faults,
@@ -96,7 +96,7 @@ impl Poller {
         Self { shared: Arc::default() }
     }
 
-    /// Sees to it that a mapping resolves, which comes after this submission.
+    /// Makes sure that a mapping resolves. It follows this submission.
     pub(super) fn await_mapping(
         &self,
         device: &wgpu::Device,
@@ -111,10 +111,10 @@ impl Poller {
         Ok(())
     }
 
-    /// Sees to it that all mappings resolve, in the end.
+    /// Makes sure that all mappings resolve in the end.
     pub(super) fn abandon(&self, device: &wgpu::Device, faults: &Arc<Faults>) {
         let mut state = self.shared.state();
-        // Without a thread it is the next poll that brings the buffers back.
+        // Without a thread, the next poll brings the buffers back.
         if self.start(&mut state, device, faults).is_ok() && !state.abandoned {
             state.abandoned = true;
             self.shared.changed.notify_one();

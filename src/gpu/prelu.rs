@@ -12,7 +12,7 @@ use super::parameters::parameters;
 use crate::backend::{Channels, Rows};
 use crate::error::Result;
 
-/// The elements of a row that are added up together. Not measured: other numbers.
+/// The number of elements of a row that are added up together. Not measured: other numbers.
 const SEGMENT: usize = 4096;
 
 parameters! {
@@ -45,9 +45,9 @@ parameters! {
 }
 
 impl Channels {
-    /// The windows of whole rows, as (first row, rows, elements).
+    /// The windows of whole rows, as (first row, number of rows, number of elements).
     fn windows(self, context: &Context) -> Result<impl Iterator<Item = (usize, usize, usize)>> {
-        // The kernels see the whole weight.
+        // The kernels see the whole weight at once.
         context.window_rows("a weight", self.channels)?;
         let rows = self.rows();
         let pass = RowPass { rows, output_width: rows.width, loops: None };

@@ -1,11 +1,11 @@
-//! Kernels that find out what a device does.
+//! Runs kernels that find out how a device behaves.
 
 use super::context::Context;
 use super::faults::guarded;
 use crate::error::{Error, Result};
 
-/// Runs a kernel that sets bits of its only binding, and waits for them. In a browser, which cannot wait, all
-/// are set.
+/// Runs a kernel that sets bits of its only binding, waits for them, and returns them. In a browser, which cannot
+/// wait, returns all of them.
 pub(super) fn wrong(
     context: &Context,
     label: &str,
@@ -23,7 +23,7 @@ pub(super) fn wrong(
     let submission = guarded(&context.device, size, || {
         let pipeline = pipeline(context, label, source, constants);
         let submission = submit(context, &pipeline, groups, &wrong, &staging);
-        // Whether it is mapped shows below.
+        // Whether the buffer is mapped shows below.
         staging.map_async(wgpu::MapMode::Read, .., |_| {});
         submission
     })?;
@@ -52,7 +52,7 @@ fn pipeline(
     })
 }
 
-/// Submits the kernel and a copy of what it finds.
+/// Submits the kernel and a copy of its result.
 fn submit(
     context: &Context,
     pipeline: &wgpu::ComputePipeline,

@@ -1,4 +1,4 @@
-//! From the GPU to the host.
+//! Reads tensors back from the GPU.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,23 +14,23 @@ use crate::error::{Error, Result};
 const STAGING_USAGES: wgpu::BufferUsages =
     wgpu::BufferUsages::MAP_READ.union(wgpu::BufferUsages::COPY_DST);
 
-/// A buffer of the pool that is mapped, or will be. wgpu may be about to map it at any time until it has
-/// called back: only then is the buffer free for others.
+/// A buffer of the pool that is mapped or will be. wgpu may map it at any time until it has called back: only
+/// then can the buffer be used again.
 pub(super) struct Mapping {
     device: wgpu::Device,
     pool: Arc<Pool<wgpu::Buffer>>,
     buffer: wgpu::Buffer,
     class: u64,
     state: Mutex<State>,
-    /// Set when the reader need not wait any longer.
+    /// Set when the reader does not have to wait any longer.
     resolved: ManualResetEvent,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// wgpu has not been asked.
+    /// wgpu has not been asked to map the buffer.
     Unmapped,
-    /// wgpu has not called back.
+    /// wgpu has been asked, and has not called back.
     UnderWay,
     Mapped,
     Failed,
@@ -49,7 +49,7 @@ impl Mapping {
         *self.state() == State::UnderWay
     }
 
-    /// Asks wgpu.
+    /// Asks wgpu to map the buffer.
     fn start(self: &Arc<Self>, bytes: u64) -> Result<()> {
         *self.state() = State::UnderWay;
         guarded(&self.device, 0, || {
@@ -59,7 +59,7 @@ impl Mapping {
         })
     }
 
-    /// What wgpu calls back.
+    /// The callback that wgpu calls.
     fn resolve(&self, mapped: bool) {
         let resolved = if mapped { State::Mapped } else { State::Failed };
         match self.settle(resolved) {
@@ -69,7 +69,7 @@ impl Mapping {
         }
     }
 
-    /// Tells the reader that nothing comes any more. wgpu may still call back.
+    /// Tells the reader that no data will come. wgpu may still call back.
     pub(super) fn fail(&self) {
         let mut state = self.state();
         if *state == State::UnderWay {
@@ -79,7 +79,7 @@ impl Mapping {
         }
     }
 
-    /// Notes what wgpu called back with; the state before.
+    /// Notes the result of the callback, and returns the state before.
     fn settle(&self, resolved: State) -> State {
         let mut state = self.state();
         let before = *state;
@@ -91,7 +91,7 @@ impl Mapping {
         before
     }
 
-    /// The reader needs the buffer no more. Whether wgpu still has to call back.
+    /// Notes that the reader no longer needs the buffer. Returns whether wgpu still has to call back.
     fn abandon(&self) -> bool {
         let mut state = self.state();
         if *state == State::UnderWay {
@@ -117,14 +117,14 @@ impl Mapping {
         }
     }
 
-    /// Whether the buffer was mapped, once that is known.
+    /// Resolves to whether the buffer was mapped, once that is known.
     async fn resolved(&self) -> bool {
         self.resolved.wait().await;
         *self.state() == State::Mapped
     }
 }
 
-/// Elements that have been copied, or will be, to a buffer that the host can read.
+/// Elements that have been or will be copied to a buffer that the host can read.
 pub(crate) struct ReadBack {
     context: Arc<Context>,
     mapping: Arc<Mapping>,
@@ -153,11 +153,11 @@ impl ReadBack {
             state: Mutex::new(State::Unmapped),
             resolved: ManualResetEvent::new(false),
         };
-        // From here on it goes back when this is dropped, also where a step fails.
+        // From here on the buffer goes back to the pool when `reading` is dropped, even if a step fails.
         let (context, mapping) = (Arc::clone(context), Arc::new(mapping));
         let mut reading = Self { context, mapping, bytes, submission: None };
         let (context, mapping) = (&reading.context, &reading.mapping);
-        // Where reads are dropped one after the other, they must not pile up on the GPU either.
+        // Reads that are started and dropped one after the other must not pile up on the GPU either.
         let copy = context.record(|recorder| {
             recorder.copy_out(buffer, &mapping.buffer, bytes)?;
             Ok(recorder.last_piece())
@@ -168,7 +168,7 @@ impl ReadBack {
         Ok(reading)
     }
 
-    /// Never blocks: natively a thread drives the device meanwhile, as nothing else may.
+    /// Returns the elements. Never blocks: natively, a thread drives the device meanwhile, as nothing else may.
     async fn values(self) -> Result<Vec<f32>> {
         let Self { context, mapping, submission, .. } = &self;
         if let Some(submission) = submission.clone().filter(|_| mapping.is_under_way()) {
@@ -198,7 +198,7 @@ impl PendingRead for ReadBack {
             });
         }
         self.context.wait(self.submission.clone())?;
-        // The thread that polled last may be about to call back.
+        // The last thread that polled may be about to call back.
         pollster::block_on(self.values())
     }
 
@@ -207,7 +207,7 @@ impl PendingRead for ReadBack {
     }
 }
 
-/// The values that bytes are.
+/// Reinterprets bytes as values.
 fn values_of(bytes: &[u8]) -> Result<Vec<f32>> {
     if let Ok(values) = bytemuck::try_cast_slice(bytes) {
         return copied(values);

@@ -17,30 +17,30 @@ use crate::error::{Error, Result};
 /// The bytes of parameters and small uploads that a batch can carry.
 const ARENA: usize = 1 << 20;
 
-/// The bytes of a kernel's parameters, at most.
+/// The maximum size of a kernel's parameters in bytes.
 pub(super) const PARAMETERS: usize = 128;
 
-/// The storage bindings of a kernel, at most.
+/// The maximum number of a kernel's storage bindings.
 const BINDINGS: usize = 8;
 
 /// The offset of a binding is a multiple of this on every device.
 pub(super) const ALIGNMENT: usize = 256;
 
-/// Uploads up to this size travel in the arena.
+/// Uploads of up to this number of bytes travel in the arena.
 const SMALL_UPLOAD: usize = 1 << 16;
 
-/// Pieces of work in a batch, at most: the GPU should not wait for long.
+/// The maximum number of pieces of work in a batch: the GPU should not wait long for one.
 const BATCH: usize = 256;
 
-/// The bytes of the pieces that larger uploads travel in, and the pieces of a batch, at most: the GPU copies
-/// some while the host writes others.
+/// Larger uploads travel in pieces of this number of bytes, of which a batch has at most `PENDING_UPLOADS`: the GPU
+/// copies some while the host writes others.
 const UPLOAD: usize = 1 << 21;
 const PENDING_UPLOADS: usize = 4;
 
-/// Batches on their way, at most: memory should not grow where the GPU is slower than the caller.
+/// The maximum number of batches in flight: memory should not grow if the GPU is slower than the caller.
 const IN_FLIGHT: usize = 16;
 
-/// A piece of a buffer that a kernel sees.
+/// A part of a buffer that a kernel sees.
 #[derive(Clone, Copy)]
 pub(super) struct Binding<'a> {
     pub(super) buffer: &'a Arc<Buffer>,
@@ -58,7 +58,7 @@ impl Binding<'_> {
     }
 }
 
-/// A piece of the open batch, and the pieces that wrote what it reads.
+/// A piece of work in the open batch, and the pieces that wrote what it reads.
 struct Piece {
     work: Work,
     after: [u64; BINDINGS],
@@ -70,27 +70,27 @@ enum Work {
     Clear { buffer: wgpu::Buffer, bytes: u64 },
 }
 
-/// The open batch: work, and the bytes that go with it.
+/// The open batch: recorded work, and the bytes that go with it.
 ///
-/// All is encoded when it is submitted: the kernels are compiled by other threads meanwhile.
+/// Nothing is encoded before the batch is submitted: other threads compile the kernels meanwhile.
 ///
-/// Parameters and small uploads are collected in an arena, which the batch's commands begin with. A small
-/// upload is a copy out of the arena among those commands, so it never overtakes recorded work.
+/// Parameters and small uploads are collected in an arena, and the batch's commands begin by copying it to the
+/// GPU. A small upload is a copy out of the arena among those commands, so it never overtakes recorded work.
 pub(super) struct Recorder {
     arena_buffer: wgpu::Buffer,
     arena: Vec<u8>,
     work: Vec<Piece>,
-    /// What the host has written for the batch.
+    /// The buffers that the host has written for the batch.
     uploads: Vec<Upload>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     latest: Option<wgpu::SubmissionIndex>,
-    /// The number of the next piece of work, from 1 on.
+    /// The number of the next piece of work, counted from 1.
     next: u64,
-    /// Pieces that could not be done, and why. What they should have written is not there.
+    /// The pieces that failed, and why. Their outputs have not been written.
     failed: VecDeque<(Range<u64>, Error)>,
-    /// What nobody has been told who asked for all work.
+    /// A failure that has not yet been reported to a caller that asked for all work.
     untold: Option<Error>,
-    /// What has been recorded so far; the pipelines are counted where they are made.
+    /// Counts what has been recorded so far; pipelines are counted where they are created.
     counters: Counters,
     pub(super) preparing: Preparing,
 }
@@ -120,7 +120,7 @@ impl Recorder {
         }
     }
 
-    /// The oldest submission, where more are under way than should be and a new batch begins.
+    /// The oldest submission, if a new batch begins while more than `IN_FLIGHT` are in flight.
     pub(super) fn excess(&mut self) -> Option<wgpu::SubmissionIndex> {
         let begins = self.work.is_empty() && self.in_flight.len() > IN_FLIGHT;
         if begins { self.in_flight.pop_front() } else { None }
@@ -130,17 +130,17 @@ impl Recorder {
         self.counters
     }
 
-    /// The number of the piece that was recorded last.
+    /// The number of the last recorded piece.
     pub(super) const fn last_piece(&self) -> u64 {
         self.next - 1
     }
 
-    /// What could not be done, where nobody has been told.
+    /// Returns the failure that has not been reported yet, if there is one.
     pub(super) fn take_untold(&mut self) -> Result<()> {
         self.untold.take().map_or(Ok(()), Err)
     }
 
-    /// Forgets what the caller knows: that he has destroyed a buffer.
+    /// Forgets an unreported failure that the caller caused by destroying a buffer: the caller knows of it.
     pub(super) fn forget_destroyed(&mut self) {
         self.untold.take_if(|error| tells_of_destroyed(error));
     }
@@ -150,12 +150,12 @@ impl Recorder {
         self.work.len() >= BATCH || self.arena.len() > ARENA - 2 * SMALL_UPLOAD
     }
 
-    /// Why a piece could not be done, if it is so.
+    /// Why a piece failed, if it did.
     fn failure(&self, piece: u64) -> Option<&Error> {
         self.failed.iter().find(|(pieces, _)| pieces.contains(&piece)).map(|(_, error)| error)
     }
 
-    /// That a buffer holds what it should: the work that writes to it has not failed.
+    /// Fails if the work that writes to a buffer has failed, so that the buffer does not hold what it should.
     fn check_written(&self, buffer: &Buffer) -> Result<()> {
         let Some(error) = self.failure(buffer.written_by()) else { return Ok(()) };
         let description = format!(
@@ -165,7 +165,7 @@ impl Recorder {
         Err(Error::Gpu { description })
     }
 
-    /// That a kernel's inputs hold what they should.
+    /// Fails if an input of a kernel does not hold what it should.
     fn check_inputs<'a>(
         &self,
         pipeline: &Pipeline,
@@ -178,7 +178,7 @@ impl Recorder {
         inputs.try_for_each(|(binding, _)| self.check_written(binding.buffer))
     }
 
-    /// Records a kernel. The first binding of its group is its parameters.
+    /// Records a dispatch of a kernel. The first binding of its group holds its parameters.
     pub(super) fn dispatch(
         &mut self,
         context: &Context,
@@ -274,7 +274,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Records a copy to a buffer that no tensor has: no part of a plan.
+    /// Records a copy to a buffer that belongs to no tensor; it never becomes part of a plan.
     pub(super) fn copy_out(&mut self, from: &Buffer, to: &wgpu::Buffer, bytes: u64) -> Result<()> {
         self.check_written(from)?;
         let mut after = [0; BINDINGS];
@@ -284,7 +284,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Records that the first bytes of a buffer become zero, which has these bounds.
+    /// Records that the first bytes of a buffer become zeros; `bounds` are the bounds of a zero.
     pub(super) fn clear(&mut self, buffer: &Arc<Buffer>, bytes: u64, bounds: Option<Bounds>) {
         if self.preparing.keep(|| Command::Clear { buffer: Arc::clone(buffer), bytes, bounds }) {
             return;
@@ -294,8 +294,7 @@ impl Recorder {
         self.push(Work::Clear { buffer: buffer.raw().clone(), bytes }, [0; BINDINGS]);
     }
 
-    /// Uploads bytes, of values with these bounds, to the start of a buffer, after what is recorded so
-    /// far.
+    /// Uploads bytes to the start of a buffer, after everything recorded so far. Their values have these bounds.
     pub(super) fn upload(
         &mut self,
         context: &Context,
@@ -338,8 +337,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// Submits the open batch if this piece is in it, or without fail where none is named: returns a
-    /// submission that it is done with, or why the piece could not be done.
+    /// Submits the open batch if it contains this piece, or in any case if `piece` is `None`. Returns a submission
+    /// that completes the piece, or why the piece failed.
     pub(super) fn submit_piece(
         &mut self,
         context: &Context,
@@ -353,8 +352,8 @@ impl Recorder {
             .map_or_else(|| Ok(self.latest.clone()), |error| Err(error.clone()))
     }
 
-    /// Submits the open batch. Where there is no memory for it, it stays open; pieces that cannot be done for
-    /// another reason are left out.
+    /// Submits the open batch. If there is no memory for it, it stays open; pieces that fail for another reason
+    /// are left out.
     fn submit(&mut self, context: &Context) -> Result<()> {
         if self.work.is_empty() {
             return Ok(());
@@ -405,8 +404,8 @@ impl Recorder {
         submitted.flatten()
     }
 
-    /// Submits the pieces one by one, but for those that cannot be done, as the caller has destroyed a
-    /// buffer say, and those that read what they should have written.
+    /// Submits the pieces one by one. Leaves out those that fail, for example because the caller has destroyed a
+    /// buffer, and those that read what the failed ones should have written.
     fn submit_what_can_be(
         &mut self,
         context: &Context,
@@ -432,14 +431,14 @@ impl Recorder {
         Ok(index)
     }
 
-    /// Drops the open batch, which cannot be done.
+    /// Drops the open batch, which cannot be submitted.
     pub(super) fn discard(&mut self, context: &Context, error: &Error) {
         self.fail(self.next - self.work.len() as u64..self.next, error.clone());
         self.close(context);
     }
 
     fn fail(&mut self, pieces: Range<u64>, error: Error) {
-        /// How many failures to keep in mind: whoever has more hardly waits for the first.
+        /// The number of failures to remember: a caller that has more of them hardly waits for the first.
         const KEPT: usize = 4096;
         if self.failed.len() == KEPT {
             self.failed.pop_front();
@@ -456,7 +455,7 @@ impl Recorder {
         let _ = guarded(&context.device, 0, reclaim);
     }
 
-    /// A place in the arena; submits the open batch where there is none left.
+    /// Reserves a place in the arena; submits the open batch if there is no room left.
     fn reserve(&mut self, context: &Context, alignment: usize, bytes: usize) -> Result<usize> {
         if self.arena.len().next_multiple_of(alignment) + bytes > ARENA {
             self.submit(context)?;
@@ -468,7 +467,7 @@ impl Recorder {
     }
 }
 
-/// The commands of a batch. Waits for kernels that are being compiled.
+/// Encodes the commands of a batch. Waits for kernels that are being compiled.
 fn encode(encoder: &mut wgpu::CommandEncoder, work: &[Piece]) -> Result<()> {
     // Kernels that follow one another share a pass.
     let mut pass: Option<wgpu::ComputePass<'static>> = None;
@@ -500,8 +499,8 @@ fn encode(encoder: &mut wgpu::CommandEncoder, work: &[Piece]) -> Result<()> {
     Ok(())
 }
 
-/// The group of a kernel's bindings, after its parameters in this buffer, at an offset that is given when
-/// the group is used.
+/// The bind group of a kernel: its parameters, which lie in this buffer at an offset that is given when the group
+/// is used, then its other bindings.
 pub(super) fn bind_group(
     context: &Context,
     pipeline: &Pipeline,
@@ -524,7 +523,7 @@ pub(super) fn bind_group(
     let descriptor =
         wgpu::BindGroupDescriptor { label: None, layout: &pipeline.layout, entries: &entries };
     let create = || context.device.create_bind_group(&descriptor);
-    // The caller may have destroyed a buffer that he has.
+    // The caller may have destroyed a buffer that is shared with it.
     if bindings.iter().any(|binding| binding.buffer.is_shared()) {
         return guarded(&context.device, 0, create).map_err(unusable);
     }

@@ -1,4 +1,4 @@
-//! Row-wise activations as dispatches of kernels, along any axis.
+//! Row-wise activations along any axis, as dispatches of kernels.
 
 use std::sync::Arc;
 
@@ -35,17 +35,18 @@ parameters! {
     }
 }
 
-/// The neighbouring lines that neighbouring invocations read, if there are that many: whole cache lines, and the
-/// elements of a line for which it gets one more invocation all the same. Not measured: other numbers.
+/// The number of neighbouring lines that neighbouring invocations read, if there are as many, so that they read whole
+/// cache lines; and the number of elements of a line for which it gets one more invocation all the same. Not
+/// measured: other numbers.
 const SIDE_BY_SIDE: usize = 32;
 const LONG_SHARE: usize = 512;
 
-/// How a workgroup's invocations are spread over the lines.
+/// How the invocations of a workgroup are spread over the lines.
 #[derive(Clone, Copy)]
 struct Spread {
-    /// The invocations that work on one line together.
+    /// The number of invocations that work on one line together.
     lanes: usize,
-    /// How far apart they are in the workgroup.
+    /// The distance between two of them in the workgroup.
     step: usize,
 }
 
@@ -66,7 +67,7 @@ impl Spread {
     }
 }
 
-/// A kernel of a row-wise activation; windows of whole blocks are worked one after the other.
+/// A kernel of a row-wise activation, which works on windows of whole blocks one after the other.
 struct Pass<'a> {
     context: &'a Context,
     call: RowCall<'a>,
@@ -76,7 +77,7 @@ struct Pass<'a> {
     mask: Option<Arc<Buffer>>,
 }
 
-/// The window of blocks, and its first line and lines in the output.
+/// A window of blocks, with its first line and its number of lines in the output.
 struct Place {
     start: usize,
     elements: usize,
@@ -108,7 +109,7 @@ impl<'a> Pass<'a> {
         Ok(Self { context, call, dtype, spread, kernel, mask })
     }
 
-    /// The windows of whole blocks, as (first block, blocks).
+    /// The windows of whole blocks, as (first block, number of blocks).
     fn blocks(&self, passes: usize) -> Result<impl Iterator<Item = (usize, usize)> + use<>> {
         let Lines { outer, width, .. } = self.call.lines;
         let block = self.call.lines.block();
@@ -117,7 +118,8 @@ impl<'a> Pass<'a> {
         RowPass { rows, output_width: block, loops }.windows(self.context)
     }
 
-    /// The mask for a window of the tensor: its window, the element that the first has, and the period.
+    /// The mask for a window of the tensor: the mask's window, the index in it that belongs to the first element, and
+    /// the period.
     fn mask(&self, place: &Place) -> Result<Option<(Window<'_>, usize, usize)>> {
         let (Some(mask), Some(described)) = (&self.mask, self.call.mask) else { return Ok(None) };
         let period = described.elements;
@@ -136,13 +138,13 @@ impl<'a> Pass<'a> {
         Ok(Some((window(mask, 0, period), place.start % period, period)))
     }
 
-    /// Runs the kernel on a window, for the windows of its inputs and its output.
+    /// Runs the kernel on one window of its inputs and its output.
     fn run(&self, place: &Place, inputs: &[&Arc<Buffer>], output: Window<'_>) -> Result<()> {
         let Lines { width, inner, .. } = self.call.lines;
         let temperature = self.call.temperature;
         let place_in = |buffer| window_of(buffer, self.dtype, place.start, place.elements);
         let base = |index: usize| inputs.get(index).map_or(0, |buffer| place_in(buffer).base);
-        // Without a mask the binding is not read.
+        // If there is no mask, the binding is not read.
         let unmasked = || (window(inputs[0], 0, 1), 0, 1);
         let (mask, mask_first, mask_period) = self.mask(place)?.unwrap_or_else(unmasked);
         let parameters = RowParameters {
@@ -168,7 +170,7 @@ impl<'a> Pass<'a> {
         run(self.context, &self.kernel, &bindings, &parameters, self.spread.groups(place.rows))
     }
 
-    /// Runs the kernel over all blocks, for an output that has the input's shape.
+    /// Runs the kernel on all blocks, for an output that has the shape of the input.
     fn run_all(&self, passes: usize, inputs: &[&Arc<Buffer>], output: &Arc<Buffer>) -> Result<()> {
         let block = self.call.lines.block();
         for (first, count) in self.blocks(passes)? {
@@ -181,7 +183,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// How often the forward kernel loops along a row.
+/// The number of loops that the forward kernel makes over a row.
 struct Passes;
 
 impl RowwiseVisitor<f32> for Passes {
@@ -193,7 +195,7 @@ impl RowwiseVisitor<f32> for Passes {
     }
 }
 
-/// Whether rows are read as whole vec4s: every row and every window begins with one then.
+/// Whether rows can be read as whole vec4s: every row and every window then begins with one.
 pub(super) fn in_vectors(lines: Lines) -> bool {
     lines.inner == 1 && lines.width.is_multiple_of(4)
 }

@@ -1,4 +1,4 @@
-//! The operations on a GPU: which dispatches compute which.
+//! Operations on a GPU: which dispatches compute each of them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::backend::{Bounds, Op, OpOf, Storage};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
-/// Whether the operation is computed as it is.
+/// Whether the backend computes the operation directly.
 pub(super) fn supports(op: &Op<'_>) -> bool {
     match op {
         OpOf::RowForward { call, y, .. } | OpOf::RowProduct { call, y, .. } => {

@@ -1,4 +1,5 @@
-//! Every kernel that can be assembled is valid WGSL and has a translation for each graphics interface.
+//! Tests that every kernel that can be assembled is valid WGSL and can be translated for each graphics
+//! interface.
 
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::{hlsl, msl, spv};
@@ -26,7 +27,7 @@ fn so_is_every_kernel_of_devices_without_subgroups() {
 fn so_is_every_kernel_of_any_numbers() {
     let kernels = kernels_of_any_numbers();
     for AssembledKernel { label, source, constants, .. } in &kernels {
-        // What is a choice among few stays a constant.
+        // A parameter that is a choice among few values stays a constant.
         let is_parameter = |name: &str| name.starts_with("g_") || name.starts_with("l_");
         let module = naga::front::wgsl::parse_str(source).unwrap();
         for (_, constant) in module.overrides.iter() {
@@ -61,7 +62,7 @@ fn fields(module: &naga::Module) -> Vec<(&str, u32, naga::Scalar)> {
     fields
 }
 
-/// The storage bindings in order, and whether each is written to.
+/// The storage bindings in order, each with whether the kernel writes to it.
 fn storage(module: &naga::Module) -> Vec<(u32, bool)> {
     let bindings = module.global_variables.iter().filter_map(|(_, variable)| {
         let naga::AddressSpace::Storage { access } = variable.space else { return None };
@@ -127,7 +128,7 @@ fn translate(kernels: Vec<AssembledKernel>) {
         let explain = |error: &dyn std::fmt::Debug| format!("{label}: {error:?}\n{source}");
         let module = naga::front::wgsl::parse_str(&source)
             .unwrap_or_else(|error| panic!("{label}:\n{}", error.emit_to_string(&source)));
-        // What not every device has to compile.
+        // The capabilities that not every device has.
         let mut needed = Capabilities::empty();
         needed.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, source.contains("pack2x16float"));
         needed.set(Capabilities::SUBGROUP, source.contains("subgroupShuffleXor"));

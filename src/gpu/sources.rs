@@ -1,8 +1,8 @@
-//! The WGSL of the functions of the catalogue.
+//! The WGSL of the functions in the catalogue.
 
 use wgrad_formula::formulas::{Formula, Function, PointwiseFunction, RowFunction, TermFunction};
 
-/// The files of activations, by their names in the catalogue.
+/// Includes the files of activations by their names in the catalogue.
 macro_rules! activation_sources {
     (
         pointwise { $(
@@ -27,7 +27,7 @@ macro_rules! activation_sources {
 
 wgrad_formula::activations!(activation_sources);
 
-/// The files of losses that are made of terms, by their names in the catalogue.
+/// Includes the files of losses that are sums of terms by their names in the catalogue.
 macro_rules! term_sources {
     ($(
         terms { $(
@@ -36,7 +36,7 @@ macro_rules! term_sources {
         )+ }
         $( whole_rows { $($row:tt)* } )?
     )+) => {
-        /// The WGSL functions `loss` and `gradient` of a loss of terms.
+        /// The WGSL functions `loss` and `gradient` of a loss that is a sum of terms.
         const fn term(term: TermFunction) -> &'static str {
             match term {
                 $( $( TermFunction::$Variant { .. } => include_str!(
@@ -53,7 +53,7 @@ macro_rules! term_sources {
 
 wgrad_formula::losses!(term_sources);
 
-/// The WGSL functions of the loss; empty if the kernel has them.
+/// The WGSL functions of the loss; empty if the kernel itself contains them.
 pub(super) const fn loss(formula: Formula) -> &'static str {
     match formula {
         Formula::Terms(loss) => term(loss),
@@ -61,7 +61,7 @@ pub(super) const fn loss(formula: Formula) -> &'static str {
     }
 }
 
-/// The WGSL functions of the loss of forms; empty for a loss that takes no logarithm of y.
+/// The WGSL functions of the loss for an output in forms; empty for a loss that takes no logarithm of y.
 pub(super) const fn loss_of_forms(formula: Formula) -> &'static str {
     let Formula::Terms(term) = formula else { return "" };
     match term {
@@ -77,8 +77,8 @@ pub(super) const fn loss_of_forms(formula: Formula) -> &'static str {
     }
 }
 
-/// The WGSL functions `apart` of an activation with limits and `forms` of one with forms, which
-/// shaders/losses/forms.wgsl goes before; empty for others.
+/// The WGSL functions `apart` of an activation with limits and `forms` of an activation with forms;
+/// shaders/losses/forms.wgsl has to come before them. Empty for other activations.
 pub(super) const fn forms(function: Function) -> &'static str {
     let Function::Pointwise(function) = function else { return "" };
     match function {

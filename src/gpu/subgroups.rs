@@ -1,4 +1,4 @@
-//! Whether invocations of a workgroup can reach each other through subgroups.
+//! Whether invocations of a workgroup can exchange values through subgroups.
 
 use super::context::Context;
 use super::probe;
@@ -7,17 +7,17 @@ use crate::error::Result;
 /// The kernel that finds out.
 pub(super) const SOURCE: &str = include_str!("../../shaders/kernels/subgroups.wgsl");
 
-/// Its workgroups: enough for every part of a device.
+/// Its number of workgroups: enough for every part of a device.
 const GROUPS: u32 = 1024;
 
-/// Invocations that are side by side in a subgroup: at least 2, at most 32, a power of two.
+/// The number of invocations that are side by side in a subgroup: a power of two from 2 to 32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Subgroups {
     size: u32,
 }
 
 impl Subgroups {
-    /// Tries them, and waits for the result; none where the device has none of a fixed order.
+    /// Tries subgroups, and waits for the result; `None` if the device has none of a fixed order.
     pub(super) fn of(context: &Context) -> Result<Option<Self>> {
         if !context.device.features().contains(wgpu::Features::SUBGROUP) {
             return Ok(None);
@@ -31,12 +31,12 @@ impl Subgroups {
         Ok((wrong == 0).then_some(subgroups))
     }
 
-    /// For the kernels that rely on them.
+    /// The constant of the kernels that rely on them.
     pub(super) const fn constant(self) -> (&'static str, f64) {
         ("SUBGROUP", self.size as f64)
     }
 
-    /// Those of most GPUs.
+    /// The subgroups of most GPUs.
     pub(super) const fn usual() -> Self {
         Self { size: 32 }
     }

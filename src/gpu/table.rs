@@ -1,4 +1,4 @@
-//! The table of kernels. A row says all there is to know of one: the files that it is made of, its bindings and
+//! The table of kernels. A row describes one kernel completely: the files that it is made of, its bindings and
 //! parameters, what its invocations do, and the variants that the test of all kernels compiles.
 
 use super::assembled::KernelKind::{self, Pointwise, Product, Reduction};
@@ -48,9 +48,10 @@ impl TargetKind {
     }
 }
 
-/// The elements of a row that an invocation can hold on to. Measured on an H200: the loss and the gradient of softmax
-/// cross-entropy of 65 536 x 1024 with held rows take 0.26 and 0.31 ms instead of 0.45 and 0.59 (CHANGELOG.md,
-/// "Softmax cross-entropy reads rows of up to 2048 logits once"). Not measured: other numbers of elements.
+/// The number of elements of a row that an invocation can keep in registers. Measured on an H200: the loss and the
+/// gradient of softmax cross-entropy of 65 536 x 1024 with held rows take 0.26 and 0.31 ms instead of 0.45 and 0.59
+/// (CHANGELOG.md, "Softmax cross-entropy reads rows of up to 2048 logits once"). Not measured: other numbers of
+/// elements.
 pub(super) const HELD: usize = 8;
 
 /// A kernel before the activation and the loss are put in.
@@ -58,8 +59,8 @@ pub(super) const HELD: usize = 8;
 pub(super) enum Template {
     Unary(Unary),
     Binary(Binary),
-    /// With `vectors`, here and below, rows are read as whole vec4s instead of number by number; with `held` an
-    /// invocation keeps its part of a row in registers, at most [`HELD`] elements.
+    /// With `vectors`, here and below, rows are read as whole vec4s instead of number by number. With `held`, an
+    /// invocation keeps its part of a row, at most [`HELD`] elements, in registers.
     RowForward {
         vectors: bool,
         held: bool,
@@ -74,18 +75,19 @@ pub(super) enum Template {
     PreluForward,
     PreluBackward,
     RowSum,
-    /// A loss made of terms; of the activation's output, or of its argument.
+    /// A loss that is a sum of terms, computed from the activation's output or from its argument.
     LossTerms {
         targets: TargetKind,
         argument: Argument,
         vectors: bool,
     },
-    /// A loss made of terms, of softmax or softmin, of whose output it sees this.
+    /// A loss that is a sum of terms, with softmax or softmin below it; `view` is the form of their output that it
+    /// sees.
     RowTerms {
         targets: TargetKind,
         view: View,
     },
-    /// With dE/dz in the place of the logits, or apart from them; and rows as for `RowForward`.
+    /// Writes dE/dz over the logits or into a buffer of its own. `vectors` and `held` are as for `RowForward`.
     SoftmaxCrossEntropy {
         targets: TargetKind,
         in_place: bool,
@@ -119,8 +121,8 @@ pub(super) enum Template {
     ClipValue,
 }
 
-/// A kernel of a matrix product: with tiles of this shape in workgroup memory or from registers alone, which
-/// of its factors it reads as whole vec4s, and whether it writes them.
+/// A kernel of a matrix product: the shape of its tiles in workgroup memory (`None` if it works in registers
+/// alone), which of its factors it reads as whole vec4s, and whether it writes whole vec4s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct MatMul {
     pub(super) tile: Option<Tile>,
@@ -141,73 +143,73 @@ use Access::{Change as C, Read as R, Write as W};
 
 /// A kernel of the table.
 pub(super) struct Row {
-    /// What an invocation does.
+    /// What kind of work an invocation does.
     pub(super) kind: KernelKind,
-    /// The storage bindings, from binding 1 on.
+    /// What the kernel does with each storage binding, from binding 1 on.
     pub(super) bindings: &'static [Access],
-    /// The parameters, binding 0.
+    /// The layout of the parameters, which are binding 0.
     pub(super) parameters: Layout,
-    /// The files, besides math.wgsl and those of the activation and the loss.
+    /// The WGSL files, besides math.wgsl and the files of the activation and the loss.
     pub(super) files: Vec<&'static str>,
-    /// Constants that the WGSL begins with.
+    /// The constants that the WGSL begins with.
     pub(super) constants: String,
-    /// Whether invocations put together what they have found in a row.
+    /// Whether invocations that share a row reduce what each of them has found.
     pub(super) reduces_rows: bool,
-    /// Whether it takes an output in forms or parts.
+    /// Whether the kernel takes an output in forms or parts.
     pub(super) takes_forms: bool,
-    /// Whether it is one of those that multiply matrices.
+    /// Whether the kernel is part of a matrix product.
     pub(super) is_of_product: bool,
     pub(super) tensors: Tensors,
     pub(super) products: Products,
-    /// What the test of all kernels and `cargo xtask isa` compile.
+    /// The variants that the test of all kernels and `cargo xtask isa` compile.
     pub(super) variants: Vec<(With, &'static [[DType; 2]])>,
 }
 
 /// The tensors that a kernel reads or writes as f32 or f16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tensors {
-    /// None: all are of f32.
+    /// No tensor can be f16: all are f32.
     Fixed,
-    /// The inputs, of one type, and the output, in whole vec4s.
+    /// The inputs, which have one type, and the output, all in whole vec4s.
     Whole,
     /// The factors of a matrix product, element by element.
     Factors,
 }
 
-/// What a kernel multiplies that may be in the range of f32 where a factor is not.
+/// The products of a kernel that may be in the range of f32 although a factor is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Products {
     None,
-    /// dE/dy and a derivative: as f32 where the activation has no functions of its own for it.
+    /// dE/dy times a derivative: computed in f32 if the activation has no functions of its own for it.
     Backward,
-    /// The same, always with what takes other ranges.
+    /// The same, always with the functions that handle other ranges.
     Gated,
-    /// A weight, a scale and a term of a loss or its derivative.
+    /// A weight times a scale times a term of a loss or its derivative.
     Terms,
 }
 
-/// The activation and loss that a variant is made with.
+/// The activation and the loss that a variant is made with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum With {
     Nothing,
     One(Function),
     /// Each activation on elements.
     Pointwise,
-    /// Each of those whose output tells the derivative.
+    /// Each activation on elements whose derivative follows from its output.
     FromOutput,
     /// Each activation on rows.
     Rowwise,
-    /// This activation, if any, and loss.
+    /// This activation, if any, with this loss.
     Loss(Option<Function>, Formula),
     /// Each activation on elements, with mse.
     PointwiseLoss,
-    /// tanh, with each loss that is made of terms.
+    /// tanh, with each loss that is a sum of terms.
     Terms,
     /// Sigmoid, with each loss that is computed from its argument.
     Logits,
-    /// Each pair whose loss is computed from this.
+    /// Each pair whose loss is computed from this argument.
     Pairs(TargetKind, Argument),
-    /// Each function of rows with each loss that sees this of its output.
+    /// Each activation on rows, with each loss that sees this form of its output.
     RowPairs(TargetKind, View),
 }
 
@@ -367,7 +369,7 @@ impl Template {
                     }
                     (Argument::Logits, true, _) => row.variants(With::Logits, F32),
                     (_, true, _) => row.variants(With::Pairs(targets, argument), F32),
-                    // The files that differ are in the others.
+                    // The variants with vectors contain the files that differ.
                     (_, false, _) => row,
                 }
             }
@@ -404,7 +406,7 @@ impl Template {
                 let row = Row::new::<LossParameters>(Reduction, bindings, files).reduces_rows();
                 let softmax = Some(Function::Rows(RowFunction::Softmax));
                 match in_place {
-                    // The WGSL is the same.
+                    // The WGSL is the same as without `in_place`.
                     true => row,
                     false => row.variants(With::Loss(softmax, Formula::LogSumExp), F32),
                 }
@@ -485,7 +487,7 @@ impl Template {
                     .alone()
                     .variants(With::Nothing, MIXED)
             }
-            // These have no translation but for Vulkan: they have a test of their own.
+            // These kernels can only be translated for Vulkan, so they have a test of their own.
             Self::MatMulCooperative { patch, output_vectors } => {
                 let kernel = shader!("kernels/matmul_cooperative");
                 Row::of_product(vec![PRODUCT, product_output(output_vectors), kernel])
@@ -659,7 +661,7 @@ impl Row {
         Self { products, ..self }
     }
 
-    /// Of an activation on rows, which may be of f16 where they are read as whole vec4s.
+    /// Makes this the row of an activation on rows, whose tensors may be f16 if they are read as whole vec4s.
     fn of_rows(self, vectors: bool) -> Self {
         match vectors {
             true => self.tensors(Tensors::Whole).variants(With::Rowwise, BOTH),
@@ -667,13 +669,13 @@ impl Row {
         }
     }
 
-    /// With more variants, of these types.
+    /// Adds variants of these types.
     fn variants(mut self, with: With, types: &'static [[DType; 2]]) -> Self {
         self.variants.push((with, types));
         self
     }
 
-    /// With the one variant of a kernel without an activation or a loss.
+    /// Adds the only variant of a kernel that has neither an activation nor a loss.
     fn alone(self) -> Self {
         self.variants(With::Nothing, F32)
     }

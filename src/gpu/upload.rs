@@ -6,14 +6,14 @@ use super::context::Context;
 use crate::backend::{Pool, Purpose};
 use crate::error::{Error, Result};
 
-/// They are mapped while they are unused.
+/// The pool of upload buffers, which stay mapped while they are unused.
 pub(super) type Uploads = Pool<wgpu::Buffer>;
 
 const UPLOAD_USAGES: wgpu::BufferUsages =
     wgpu::BufferUsages::MAP_WRITE.union(wgpu::BufferUsages::COPY_SRC);
 
-/// Bytes for the GPU, in a buffer of their own: memory that the GPU and the system know already, where one
-/// is left from before. wgpu's own uploads each take new memory, which the system has to hand out page by
+/// Bytes for the GPU, in a buffer of their own. If a buffer is left from before, it is memory that the GPU and
+/// the system already know. wgpu's own uploads each take new memory, which the system has to hand out page by
 /// page.
 pub(super) struct Upload {
     pool: Arc<Uploads>,
@@ -42,7 +42,7 @@ impl Upload {
         &self.buffer
     }
 
-    /// Makes the buffer the pool's again when the GPU has read it: what does so has been submitted.
+    /// Returns the buffer to the pool once the GPU has read it. The work that reads it has been submitted.
     pub(super) fn reclaim(self) {
         let Self { pool, class, buffer } = self;
         buffer.clone().map_async(wgpu::MapMode::Write, .., move |result| {

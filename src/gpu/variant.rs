@@ -1,4 +1,4 @@
-//! Which kernel computes a matrix product: a small table by the kind of adapter and the shape.
+//! Which kernel computes a matrix product, chosen by the kind of adapter and the shape.
 
 use super::policy::Policy;
 
@@ -13,14 +13,14 @@ const BLOCK: usize = 4;
 /// a whole (docs/performance.md, products on llvmpipe). Not measured: other groups.
 const REGISTER_GROUP: usize = 16;
 
-/// The workgroups that keep a GPU busy, and the fewest that are worth large tiles. Measured on an H200: 64 rows by a
-/// matrix are a sixth faster in small tiles than in large ones; docs/graphics_card.md has the products as they are.
-/// Not measured: other thresholds.
+/// The number of workgroups that keeps a GPU busy, and the smallest number that is worth large tiles. Measured on an
+/// H200: 64 rows by a matrix are a sixth faster in small tiles than in large ones; docs/graphics_card.md has the
+/// times of the products as they are chosen. Not measured: other thresholds.
 const BUSY: usize = 256;
 const WORTH: usize = 128;
 
-/// The inner dimension below which nothing is cut, and the terms of a slice for cooperative matrices. Not measured
-/// apart from the slices as a whole: see `FEW_ROWS`.
+/// The inner dimension below which nothing is cut into slices, and the least number of terms of a slice for
+/// cooperative matrices. Not measured apart from the slices as a whole: see `FEW_ROWS`.
 const WHOLE: usize = 256;
 
 /// A product of at most `FEW_ROWS` rows takes as long as reading its second factor. `READERS` invocations read it, in
@@ -32,19 +32,19 @@ const READERS: usize = 1 << 16;
 const READER_GROUP: usize = 64;
 const READER_SLICE: usize = 64;
 
-/// The multiplications that a processor does sooner than it compiles a kernel with large blocks, which takes 0.2 to
-/// 0.7 s. Measured on lavapipe: the first output layer takes 0.3 s instead of 1.5 s (docs/performance.md, "The first
-/// call"). Not measured: other limits.
+/// The number of multiplications that a processor finishes sooner than it compiles a kernel with large blocks,
+/// which takes 0.2 to 0.7 s. Measured on lavapipe: the first output layer takes 0.3 s instead of 1.5 s
+/// (docs/performance.md, "The first call"). Not measured: other limits.
 const SMALL: usize = 1 << 18;
 
-/// The invocations that keep a processor busy, and the terms that are worth a slice there. Not measured: other
-/// numbers.
+/// The number of invocations that keeps a processor busy, and the number of terms that is worth a slice there. Not
+/// measured: other numbers.
 const PROCESSOR_BUSY: usize = 64;
 const PROCESSOR_SLICE: usize = 4096;
 
-/// The terms that are worth a slice of large tiles, and of others. Slices take one more kernel, which adds them up, so
-/// those of large tiles are long: on an H200 outputs of 1024 x 1000 take no longer without it. Not measured: other
-/// lengths.
+/// The number of terms that is worth a slice with large tiles, and with other tiles. Slices need one more kernel,
+/// which adds them up, so slices with large tiles are long: on an H200 outputs of 1024 x 1000 take no longer
+/// without that kernel. Not measured: other lengths.
 const LARGE_SLICE: usize = 1024;
 const TILE_SLICE: usize = 64;
 
@@ -56,22 +56,22 @@ pub(crate) struct Extent {
     pub(crate) columns: usize,
 }
 
-/// How a kernel computes the product: each is described in its file, shaders/kernels/matmul_*.wgsl.
+/// How a kernel computes the product. The files shaders/kernels/matmul_*.wgsl describe each family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
-    /// A block an invocation, without workgroup memory and with little code.
+    /// One block for each invocation, without workgroup memory and with little code.
     Small,
-    /// Without workgroup memory, by workgroups of `group` invocations, each of which computes `blocks` one below the
-    /// other and side by side: up to four each.
+    /// Without workgroup memory, by workgroups of `group` invocations. `blocks` is the number of blocks that each
+    /// computes one below the other and side by side, up to four in each direction.
     Registers { group: usize, blocks: [usize; 2] },
     /// With tiles in workgroup memory.
     Tiles(Tile),
-    /// With tiles in workgroup memory, of halves that subgroups multiply block by block.
+    /// With tiles of halves in workgroup memory, which subgroups multiply block by block.
     Cooperative(Patch),
 }
 
-/// The invocations that compute a tile, side by side and one below the other, and the blocks of each in
-/// both directions, one or two.
+/// The number of invocations that compute a tile, side by side and one below the other, and the number of blocks
+/// that each computes in both directions, one or two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tile {
     blocks: usize,
@@ -80,8 +80,8 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    /// For an output of few columns: 128 x 32; of few rows: 32 x 128. docs/instructions.md counts the instructions of
-    /// all tiles, and docs/graphics_card.md has what products take.
+    /// 128 x 32 for an output of few columns, and 32 x 128 for one of few rows. docs/instructions.md counts the
+    /// instructions of all tiles, and docs/graphics_card.md has the times of products.
     pub(crate) const TALL: Self = Self { blocks: 1, across: 8, down: 32 };
     pub(crate) const WIDE: Self = Self { blocks: 1, across: 32, down: 8 };
     /// 64 x 64 and 128 x 128.
@@ -99,20 +99,20 @@ impl Tile {
     }
 }
 
-/// The blocks of 16 x 16 that each of two by two subgroups computes, in both directions, two or four.
+/// The number of 16 x 16 blocks that each of two by two subgroups computes in both directions, two or four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Patch {
     blocks: usize,
 }
 
 impl Patch {
-    /// For tiles of 64 x 64 and 128 x 128. Measured on an H200: docs/graphics_card.md, "cooperative matrices".
+    /// Tiles of 64 x 64 and 128 x 128. Measured on an H200: docs/graphics_card.md, "cooperative matrices".
     pub(crate) const SMALL: Self = Self { blocks: 2 };
     pub(crate) const LARGE: Self = Self { blocks: 4 };
 
     pub(crate) const ALL: [Self; 2] = [Self::SMALL, Self::LARGE];
 
-    /// The bytes of workgroup memory that its kernel needs, at most.
+    /// The maximum number of bytes of workgroup memory that its kernel needs.
     pub(super) const BYTES: u32 = 24 << 10;
 
     /// What its kernel's WGSL begins with.
@@ -126,13 +126,13 @@ impl Patch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
     pub(crate) family: Family,
-    /// The number of slices that the inner dimension is cut into, at most.
+    /// The maximum number of slices that the inner dimension is cut into.
     pub(crate) slices: usize,
 }
 
 impl Variant {
-    /// For a second factor that is stored as its transpose or not, and factors that cooperative matrices can
-    /// multiply or not.
+    /// Chooses the kernel. `b_transposed` says whether the second factor is stored as its transpose, and `cooperates`
+    /// whether cooperative matrices can multiply the factors.
     pub(crate) fn of(policy: Policy, extent: Extent, b_transposed: bool, cooperates: bool) -> Self {
         let computes = |it: &Self| cooperates || !matches!(it.family, Family::Cooperative(_));
         if let Some(variant) = policy.product.filter(computes) {
@@ -160,7 +160,7 @@ impl Variant {
             let blocks = [row_blocks, column_blocks];
             Self { family: Family::Registers { group: REGISTER_GROUP, blocks }, slices: 1 }
         };
-        // Few kernels: drivers for processors compile slowly.
+        // Only a few kernels: drivers for processors compile slowly.
         let mut row_blocks = match rows {
             0..=4 => 1,
             5..=8 => 2,
@@ -174,8 +174,8 @@ impl Variant {
         Self { slices: missing.min(inner / PROCESSOR_SLICE).max(1), ..variant }
     }
 
-    /// For a GPU where there are few rows: blocks without tiles, of which most would be empty, in slices
-    /// that have enough invocations read the second factor. Neighbours read what lies side by side.
+    /// For a GPU and few rows: blocks without tiles, as tiles would be mostly empty, and so many slices that enough
+    /// invocations read the second factor. Neighbouring invocations read neighbouring elements.
     fn readers(extent: Extent) -> Self {
         let family = Family::Registers { group: READER_GROUP, blocks: [1, 1] };
         let variant = Self { family, slices: 1 };
@@ -183,7 +183,8 @@ impl Variant {
         Self { slices: missing.min(extent.inner / READER_SLICE).max(1), ..variant }
     }
 
-    /// For a GPU: tiles, with slices of as many terms as are worth one where there are few tiles.
+    /// For a GPU: tiles. If there are few of them, the inner dimension is cut into slices of as many terms as are
+    /// worth one.
     fn tiles(extent: Extent) -> Self {
         let Extent { rows, columns, .. } = extent;
         let sliced = |tile, terms| Self::sliced(Family::Tiles(tile), extent, BUSY, terms);
@@ -197,7 +198,7 @@ impl Variant {
         }
     }
 
-    /// For a GPU with units for products: as for tiles.
+    /// For a GPU with matrix units: cut into slices as for tiles.
     fn cooperative(extent: Extent) -> Self {
         let sliced = |patch| Self::sliced(Family::Cooperative(patch), extent, WORTH, WHOLE);
         let large = sliced(Patch::LARGE);
@@ -205,7 +206,7 @@ impl Variant {
         if is_worth { large } else { sliced(Patch::SMALL) }
     }
 
-    /// With slices of at least `terms` terms, until `busy` workgroups have work.
+    /// Cuts the inner dimension into slices of at least `terms` terms, until `busy` workgroups have work.
     fn sliced(family: Family, extent: Extent, busy: usize, terms: usize) -> Self {
         let Extent { rows, inner, columns } = extent;
         let variant = Self { family, slices: 1 };
@@ -214,7 +215,7 @@ impl Variant {
         Self { slices: missing.min(most).max(1), ..variant }
     }
 
-    /// The rows and columns that one invocation computes, or one workgroup with tiles.
+    /// The number of rows and columns that one invocation computes, or with tiles one workgroup.
     fn tile(self) -> (usize, usize) {
         let [rows, columns] = match self.family {
             Family::Small => [1, 1],
