@@ -1,4 +1,4 @@
-// A step of Adam, in place, four elements an invocation:
+// A step of Adam, in place, with four elements for each invocation:
 //   g = gradient + weight_decay * w
 //   m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g^2
 //   w = (1 - decoupled_decay) * w - step_size * m / (root_scale * sqrt(v) + epsilon)
@@ -39,13 +39,13 @@ fn next(gradient: f32, state: State) -> State {
     let square = opaque(parameters.one_minus_beta2 * slope) * slope;
     let second = part(parameters.beta2, state.second) + square;
     let denominator = opaque(math_sqrt(second) * parameters.root_scale) + parameters.epsilon;
-    // Nothing moves where the gradient was always 0, also with an epsilon of 0, or one that the driver takes
-    // for 0; nor where its square overflowed.
+    // A weight does not move if its gradient was always 0, even with an epsilon of 0 or one that the driver
+    // treats as 0, or if the square of its gradient overflowed.
     let stopped = first == 0.0 || is_infinite(second) || is_infinite(denominator);
     let ratio = select(math_divide(first, denominator), 0.0, stopped);
     let step = part(parameters.step_size, ratio);
     let moved = weight - (part(parameters.decoupled_decay, weight) + step);
-    // Rounded once, but where most of the weight decays, or the decay of one is out of range.
+    // The difference is rounded once, unless most of the weight decays or its decay is out of range.
     let rest = parameters.kept * weight - step;
     let next = select(rest, moved, parameters.kept >= 0.5 && is_finite(moved));
     let stepped = !is_finite(first) || is_nan(second);

@@ -1,4 +1,4 @@
-// Puts zeros in the place of ignored rows.
+// Overwrites ignored rows with zeros.
 
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;
 

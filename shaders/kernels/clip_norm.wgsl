@@ -1,5 +1,5 @@
-// values = factor * values, in place, four elements an invocation, for a factor first * 2^second of at most 1.
-// One of 1 leaves them as they are.
+// values = factor * values, in place, with four elements for each invocation. The factor, first * 2^second,
+// is at most 1; if it is 1, the values stay as they are.
 
 struct Parameters {
     elements: u32,
@@ -19,7 +19,7 @@ fn main(
 ) {
     opaque_zero = parameters.zero;
     let first = factors[0];
-    // In three steps, so that no power leaves the range.
+    // Scaled in three steps, so that no power of two leaves the range.
     let exponent = i32(factors[1]);
     let high = max(exponent, -126);
     let middle = max(exponent - high, -126);
@@ -31,7 +31,7 @@ fn main(
     let end = min(start + 1024u, parameters.elements);
     for (var i = start + local; i < end; i = i + 256u) {
         let value = values[parameters.base + i];
-        // Beside an infinite element the factor is 0.
+        // If any element is infinite, the factor is 0.
         let undefined = is_nan(first) || !is_finite(value);
         let scaled = opaque(opaque(first * value) * power_of_two(high));
         let product = opaque(scaled * power_of_two(middle)) * power_of_two(low);

@@ -1,4 +1,4 @@
-// Values kept within [-limit, limit], in place, four elements an invocation. NaN stays NaN.
+// Clamps values to [-limit, limit], in place, with four elements for each invocation. NaN stays NaN.
 
 struct Parameters {
     elements: u32,
@@ -22,7 +22,7 @@ fn main(
     let end = min(start + 1024u, parameters.elements);
     for (var i = start + local; i < end; i = i + 256u) {
         let value = values[parameters.base + i];
-        // By bits: the magnitudes of numbers are in order as integers, too.
+        // Compares bits: as integers, the magnitudes of numbers have the same order.
         let beyond = (bitcast<u32>(value) & 0x7fffffffu) > limit;
         if (beyond && !is_nan(value)) {
             values[parameters.base + i] = with_sign_of(parameters.limit, value);

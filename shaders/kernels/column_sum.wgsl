@@ -1,5 +1,5 @@
-// Sums over CHUNK rows at a time, column by column, in a fixed order. Run again on its own output until
-// one row is left.
+// Sums over CHUNK rows at a time, column by column, in a fixed order. The kernel is run again on its own
+// output until one row is left.
 
 override CHUNK: u32 = 64u;
 
@@ -9,7 +9,7 @@ struct Parameters {
     zero: u32,
     input_base: u32,
     output_base: u32,
-    // Add to what the output holds.
+    // Whether the sums are added to what the output holds.
     accumulates: u32,
 }
 

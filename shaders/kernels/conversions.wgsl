@@ -1,7 +1,7 @@
-// Compares the device's conversions of halves with those by integers in halves.wgsl: invocation h widens the
-// half h, and narrows what lies at it, between it and the next, and elsewhere.
+// Compares the device's conversions of halves with the integer versions in halves.wgsl. Invocation h widens
+// the half h, and narrows numbers at that half, between it and the next one, and elsewhere.
 
-// Which are wrong, as bits.
+// The bits of the conversions that are wrong.
 const WIDENING: u32 = 1u;
 const NARROWING: u32 = 2u;
 
@@ -18,7 +18,7 @@ fn widens(half: u32) -> bool {
     return bits.x == bits.y && bits.x == bits.z;
 }
 
-// Whether the bits are those of a NaN that arithmetic leaves.
+// Whether the bits are those of a NaN that arithmetic can result in.
 fn is_quiet(bits: u32) -> bool {
     return (bits & 0x7fc00000u) == 0x7fc00000u;
 }
@@ -38,7 +38,7 @@ fn narrows(bits: u32) -> bool {
 fn halfway(half: u32) -> u32 {
     let widened = bitcast<u32>(widen(vec4<u32>(half)).x);
     if ((half & 0x7fffu) < 0x400u) {
-        // Multiples of 2^-24.
+        // Subnormal halves are multiples of 2^-24.
         let middle = bitcast<u32>((f32(half & 0x7fffu) + 0.5) * 5.9604645e-08);
         return middle | (widened & 0x80000000u);
     }

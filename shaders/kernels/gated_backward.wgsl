@@ -1,4 +1,4 @@
-// dx from x and dE/dy: dy * g(gate) where the value was, dy * value * g'(gate) where the gate was.
+// dx from x and dE/dy: dy * g(gate) in place of the value, and dy * value * g'(gate) in place of the gate.
 
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;

@@ -1,12 +1,12 @@
-// Shared by the kernels of gated units: rows of 2 * width numbers, of which one half holds values and the
-// other goes through the activation, for rows of width outputs.
+// Shared by the kernels of gated units. A row of x has 2 * width numbers: one half holds values, and the
+// other goes through the activation. A row of outputs has width numbers.
 
 struct Parameters {
-    // Of the output of the forward pass.
+    // The number of elements of the forward pass's output.
     elements: u32,
     width: u32,
     zero: u32,
-    // Where the halves begin in a row: 0 and width, or the other way round.
+    // Where the two halves begin in a row: 0 and width, or the other way round.
     value_offset: u32,
     gate_offset: u32,
     x_base: u32,
@@ -17,7 +17,7 @@ struct Parameters {
 @group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 
-// The index of the row's first number in x, and of the element in its half, added up.
+// The index of the row's first number in x, plus the index of the element in its half.
 fn place_in_x(index: u32) -> u32 {
     return index / parameters.width * (2u * parameters.width) + index % parameters.width;
 }

@@ -1,10 +1,10 @@
-// Shared by the kernels that leave out the rows of a batch that count in nothing: those with one label.
+// Shared by the kernels that leave out ignored rows of a batch: rows with one particular label.
 
 struct Parameters {
-    // The elements of the window, and those of a row.
+    // The number of elements of the window, and of a row.
     elements: u32,
     width: u32,
-    // The column of the window's first element, in the row of the window's first label.
+    // The column of the window's first element. Its row is that of the window's first label.
     column: u32,
     ignore_index: i32,
     labels_base: u32,

@@ -1,4 +1,4 @@
-// What a kernel reads are halves, four at a time.
+// The kernel reads halves, four at a time.
 
 alias Input = vec2<u32>;
 

@@ -1,4 +1,4 @@
-// What a kernel reads are f32, four at a time.
+// The kernel reads f32, four at a time.
 
 alias Input = vec4<f32>;
 

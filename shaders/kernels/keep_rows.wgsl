@@ -1,4 +1,4 @@
-// Copies rows, with zeros in the place of those that are ignored.
+// Copies rows, with zeros in place of ignored ones.
 
 @group(0) @binding(2) var<storage, read> input: array<StoredA>;
 @group(0) @binding(3) var<storage, read_write> output: array<f32>;

@@ -1,4 +1,4 @@
-// Copies the low half of a word; the high one stays as it is.
+// Copies the low half of a word. The high half stays as it is.
 
 struct Parameters {
     input_base: u32,

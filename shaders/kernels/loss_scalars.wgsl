@@ -1,4 +1,4 @@
-// What the loss kernels read and write, number by number.
+// How the loss kernels read and write: number by number.
 
 alias Numbers = f32;
 

@@ -1,7 +1,8 @@
-// A loss that is a sum of terms, with the pointwise activation below it: from z the loss of each row,
-// y = g(z) and dE/dz in one pass; in a second one where a sum is beyond f32, which it may not be once scaled.
+// A loss that is a sum of terms, with the pointwise activation below it: computes the loss of each row,
+// y = g(z) and dE/dz from z in one pass. If a sum is beyond f32, there is a second pass, as the sum may be
+// within f32 once it is scaled.
 
-// What the second pass multiplies by.
+// The factor of the second pass: 2^LOWER, and the same as a number.
 const LOWER: i32 = -96;
 const LOWERED: f32 = 1.262177448353619e-29;
 
@@ -35,7 +36,7 @@ fn main(
             var terms = Numbers();
             var outs = Numbers();
             var slopes = Numbers();
-            // A loop: once in the code, where that is long.
+            // A loop, so that the body is only once in the code, as it can be long.
             for (var k = 0u; k < TOGETHER; k = k + 1u) {
                 let argument = part(arguments, k);
                 let out = nan_where(is_nan(argument), forward(argument));
@@ -44,7 +45,7 @@ fn main(
                 let weight = weight_at(at.row, i + k);
                 let takes_part = !is_left_out(at.row, i + k);
                 let undefined = is_nan(out) || is_nan(t) || is_nan(beside);
-                // What may be in the range of f32 where numbers on the way are not.
+                // Whether the result may be in the range of f32 although intermediate numbers are not.
                 let has_value = takes_part && weight != 0.0 && !undefined;
                 outs = with_part(outs, k, out);
                 if (WANT_LOSS || WANT_TERMS) {

@@ -1,4 +1,4 @@
-// The same in whole fours: rows of a multiple of four elements.
+// How the loss kernels read and write rows of a multiple of four elements: in whole vec4s.
 
 alias Numbers = vec4<f32>;
 

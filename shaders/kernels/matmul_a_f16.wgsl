@@ -1,5 +1,4 @@
-// The first factor of a matrix product is stored as halves: what a number, or four of them, are read
-// from.
+// The first factor of a matrix product, stored as halves: reads one number, or four.
 
 alias StoredA = u32;
 alias FourA = vec2<u32>;

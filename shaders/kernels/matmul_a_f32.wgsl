@@ -1,4 +1,4 @@
-// The first factor of a matrix product is stored as f32: what a number, or four of them, are read from.
+// The first factor of a matrix product, stored as f32: reads one number, or four.
 
 alias StoredA = f32;
 alias FourA = vec4<f32>;

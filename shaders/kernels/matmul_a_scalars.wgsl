@@ -1,4 +1,4 @@
-// The first factor of a matrix product, read number by number: wherever it lies.
+// The first factor of a matrix product, read number by number, wherever it lies.
 
 @group(0) @binding(1) var<storage, read> a: array<StoredA>;
 
@@ -6,7 +6,7 @@ fn a_number(index: u32) -> f32 {
     return number_of_a(a[place_of_a(index)], index);
 }
 
-// Zero beyond the inner dimension; rows beyond the edge are the last.
+// Zero beyond the inner dimension. Rows beyond the edge are the last row.
 fn a_at(row: u32, inner: u32) -> f32 {
     let r = min(row, parameters.rows - 1u);
     let i = min(inner, parameters.inner - 1u);
@@ -24,7 +24,7 @@ fn a_row(row: u32, inner: u32) -> vec4<f32> {
     );
 }
 
-// Column r has the elements of row + r at the four inner places.
+// Column r has the elements of row + r at four inner places.
 fn a_block(row: u32, inner: u32) -> mat4x4<f32> {
     return mat4x4<f32>(
         a_row(row, inner),

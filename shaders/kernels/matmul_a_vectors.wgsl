@@ -1,9 +1,9 @@
-// The first factor of a matrix product, read as whole fours: where base, stride and the inner dimension
-// are multiples of four.
+// The first factor of a matrix product, read as whole vec4s. Its base, its stride and the inner dimension
+// have to be multiples of four.
 
 @group(0) @binding(1) var<storage, read> a: array<FourA>;
 
-// Column r has the elements of row + r at the four inner places; rows beyond the edge are others.
+// Column r has the elements of row + r at four inner places. Rows beyond the edge are any other rows.
 fn a_block(row: u32, inner: u32) -> mat4x4<f32> {
     let last = parameters.rows - 1u;
     let stride = parameters.a_stride / 4u;

@@ -1,5 +1,4 @@
-// The second factor of a matrix product is stored as halves: what a number, or four of them, are read
-// from.
+// The second factor of a matrix product, stored as halves: reads one number, or four.
 
 alias StoredB = u32;
 alias FourB = vec2<u32>;

@@ -1,4 +1,4 @@
-// The second factor of a matrix product is stored as f32: what a number, or four of them, are read from.
+// The second factor of a matrix product, stored as f32: reads one number, or four.
 
 alias StoredB = f32;
 alias FourB = vec4<f32>;

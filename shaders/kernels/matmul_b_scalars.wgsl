@@ -1,4 +1,4 @@
-// The second factor of a matrix product, read number by number: wherever it lies.
+// The second factor of a matrix product, read number by number, wherever it lies.
 
 @group(0) @binding(2) var<storage, read> b: array<StoredB>;
 
@@ -6,7 +6,7 @@ fn b_number(index: u32) -> f32 {
     return number_of_b(b[place_of_b(index)], index);
 }
 
-// Zero beyond the inner dimension; columns beyond the edge are the last.
+// Zero beyond the inner dimension. Columns beyond the edge are the last column.
 fn b_at(inner: u32, column: u32) -> f32 {
     let c = min(column, parameters.columns - 1u);
     let i = min(inner, parameters.inner - 1u);

@@ -1,10 +1,10 @@
-// The second factor of a matrix product, read as whole fours: where base, stride and the inner dimension
-// are multiples of four.
+// The second factor of a matrix product, read as whole vec4s. Its base, its stride and the inner dimension
+// have to be multiples of four.
 
 @group(0) @binding(2) var<storage, read> b: array<FourB>;
 
-// Column i has the elements of the inner place inner + i at four columns; columns beyond the edge are
-// others.
+// Column i has the elements of the inner place inner + i at four columns. Columns beyond the edge are any
+// other columns.
 fn b_block(inner: u32, column: u32) -> mat4x4<f32> {
     let last = parameters.columns - 1u;
     let stride = parameters.b_stride / 4u;

@@ -1,11 +1,11 @@
-// A matrix product for GPUs that have units for it: subgroups multiply blocks of 16 x 16 halves and add up in
-// f32 (cooperative matrices). A workgroup of two by two subgroups computes a square tile of the output,
-// through tiles of the factors in workgroup memory. While one is worked on, the next is on its way in
-// registers.
+// A matrix product for GPUs that have matrix units: subgroups multiply blocks of 16 x 16 halves and add up
+// in f32 (cooperative matrices). A workgroup of two by two subgroups computes a square tile of the output
+// from tiles of the factors in workgroup memory. While it works on one pair of tiles, the next pair is on its
+// way in registers.
 
-// Before this file stands what turns on halves and cooperative matrices, and as a constant BLOCKS, 2 or 4:
-// each subgroup computes BLOCKS by BLOCKS blocks. Neither they nor the fours below are in arrays: drivers
-// do not keep these in registers.
+// The text before this file enables halves and cooperative matrices, and defines the constant BLOCKS, 2 or 4:
+// each subgroup computes BLOCKS by BLOCKS blocks. Neither these blocks nor the vec4s below are in arrays, as
+// drivers do not keep arrays in registers.
 
 // Whether there is an activation.
 override ACTIVATES: bool = true;
@@ -18,13 +18,13 @@ const BLOCK: u32 = 16u;
 const SUBGROUP: u32 = 32u;
 const INVOCATIONS: u32 = 4u * SUBGROUP;
 
-// The edge of the output's tile, and the depth of the factors': such that each has 4096 elements, eight fours
-// for each invocation.
+// The edge of the output's tile, and the depth of the factors' tiles, chosen so that each of these has 4096
+// elements, eight vec4s for each invocation.
 const EDGE: u32 = 2u * BLOCKS * BLOCK;
 const DEPTH: u32 = 4096u / EDGE;
 
-// The factors' tiles are stored as the factors are, in lines along the inner dimension or along the edge, of
-// so many fours. Two more behind each line keep neighbours in the same column from the same bank.
+// The factors' tiles are stored like the factors, in lines along the inner dimension or along the edge. These
+// are the vec4s of a line. Two more behind each line keep neighbours in the same column out of the same bank.
 const DEEP_LINE: u32 = DEPTH / 4u;
 const EDGE_LINE: u32 = EDGE / 4u;
 const BESIDE: u32 = 2u;
@@ -40,7 +40,7 @@ var<workgroup> b_tile: array<vec4<f16>, TILE>;
 // A block of sums for each subgroup.
 var<workgroup> blocks: array<vec4<f32>, INVOCATIONS / SUBGROUP * BLOCK * BLOCK / 4u>;
 
-// What a subgroup adds up.
+// The sums of a subgroup.
 var<private> s00: Sum;
 var<private> s01: Sum;
 var<private> s02: Sum;
@@ -58,7 +58,7 @@ var<private> s31: Sum;
 var<private> s32: Sum;
 var<private> s33: Sum;
 
-// Where a four lies: along the edge, from the first element of the tile on, and along the inner dimension.
+// Where a vec4 lies along the edge and along the inner dimension, counted from the first element of the tile.
 struct Place {
     edge: u32,
     inner: u32,
@@ -71,7 +71,7 @@ fn place_of(number: u32, lines_are_deep: bool) -> Place {
     return Place(number % EDGE_LINE * 4u, number / EDGE_LINE);
 }
 
-// And where it is put in the tile.
+// The index in the tile at which the vec4 is stored.
 fn place_in_tile(number: u32, lines_are_deep: bool) -> u32 {
     if (lines_are_deep) {
         return number / DEEP_LINE * DEEP_STRIDE + number % DEEP_LINE;
@@ -79,7 +79,7 @@ fn place_in_tile(number: u32, lines_are_deep: bool) -> u32 {
     return number / EDGE_LINE * EDGE_STRIDE + number % EDGE_LINE;
 }
 
-// A four of the tile that begins at this row and inner place. What lies beyond the edge or the end are others
+// A vec4 of the tile that begins at this row and inner place. Beyond the edge or the end it is another vec4
 // of the matrix.
 fn four_of_a(number: u32, tile_row: u32, start: u32, end: u32) -> vec4<f16> {
     let place = place_of(number, !A_TRANSPOSED);
@@ -105,7 +105,7 @@ fn four_of_b(number: u32, tile_column: u32, start: u32, end: u32) -> vec4<f16> {
     return b[(parameters.b_base + index) / 4u];
 }
 
-// What an invocation brings to a tile.
+// The vec4s that an invocation loads for a tile.
 struct Fours {
     x0: vec4<f16>,
     x1: vec4<f16>,
@@ -143,7 +143,7 @@ fn fetch_b(local: u32, column: u32, start: u32, end: u32) -> Fours {
     );
 }
 
-// Zeros in the place of what lies at this inner place or beyond.
+// Replaces what lies at this inner place or beyond by zeros.
 fn cut(local: u32, fours: Fours, lines_are_deep: bool, end: u32) -> Fours {
     let zero = vec4<f16>();
     return Fours(
@@ -199,7 +199,7 @@ fn right_at(inner: u32, column: u32) -> Right {
     return coopLoadT<Right>(&b_tile[at], EDGE_STRIDE);
 }
 
-// Adds the products at 16 inner places.
+// Adds the products of 16 inner places.
 fn add_products(inner: u32, row: u32, column: u32) {
     let b0 = right_at(inner, column);
     let b1 = right_at(inner, column + BLOCK);
@@ -229,8 +229,8 @@ fn add_products(inner: u32, row: u32, column: u32) {
     }
 }
 
-// Stores a block of sums that begins at this row and column of the output. Which of its elements an
-// invocation has only the device knows: they go through workgroup memory.
+// Stores a block of sums that begins at this row and column of the output. Only the device knows which of its
+// elements each invocation holds, so the block goes through workgroup memory.
 fn store(sums: Sum, row: u32, column: u32, slice: u32, local: u32) {
     let lane = local % SUBGROUP;
     let room = local / SUBGROUP * (BLOCK * BLOCK / 4u);
@@ -246,8 +246,8 @@ fn activated(z: f32) -> f32 {
     return nan_where(is_nan(z), forward(z));
 }
 
-// Applies the activation to what this invocation has stored of a subgroup's blocks: once in the code, and
-// while no sums take up registers.
+// Applies the activation to what this invocation has stored of a subgroup's blocks, so that it is only once
+// in the code, and runs while no sums take up registers.
 fn activate(first_row: u32, first_column: u32, lane: u32) {
     for (var i = 0u; i < 2u * BLOCKS * BLOCKS; i = i + 1u) {
         let number = lane + i % 2u * SUBGROUP;
@@ -287,7 +287,7 @@ fn main(
         next_b = fetch_b(local, tile_column, start, end);
     }
     for (var inner = start; inner < end; inner = inner + DEPTH) {
-        // All are done with the tiles before.
+        // Waits until all invocations are done with the tiles before.
         workgroupBarrier();
         if (inner + DEPTH > end) {
             put_a(local, cut(local, next_a, !A_TRANSPOSED, end - inner));

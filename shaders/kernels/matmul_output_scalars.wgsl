@@ -1,8 +1,8 @@
-// The output of a matrix product, read and written number by number: wherever it lies.
+// The output of a matrix product, read and written number by number, wherever it lies.
 
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;
 
-// Four neighbours from this column on, which is one; those beyond the edge are the last.
+// Four neighbours from this column on, which is within the edge. Those beyond the edge are the last.
 fn load_output(index: u32, column: u32) -> vec4<f32> {
     let last = parameters.columns - 1u - column;
     return vec4<f32>(
@@ -13,7 +13,7 @@ fn load_output(index: u32, column: u32) -> vec4<f32> {
     );
 }
 
-// But for those beyond the edge.
+// Stores all values but those beyond the edge.
 fn store_output(index: u32, column: u32, values: vec4<f32>) {
     output[index] = values.x;
     if (column + 1u < parameters.columns) {

@@ -1,5 +1,5 @@
-// The output of a matrix product, read and written in whole fours: where base, stride and columns are
-// multiples of four.
+// The output of a matrix product, read and written in whole vec4s. Its base, its stride and the number of
+// columns have to be multiples of four.
 
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<f32>>;
 

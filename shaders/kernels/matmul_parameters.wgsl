@@ -1,15 +1,15 @@
 // Shared by the kernels of matrix products, output = a · b + bias.
 //
-// All work on blocks of 4 x 4, which the files matmul_a_*.wgsl and matmul_b_*.wgsl read, wherever the
-// elements lie: transposed operands are read in place. A slice of the inner dimension is added up at a
-// time; with several slices each writes its own sums, and matmul_slices.wgsl adds them up.
+// All of them work on blocks of 4 x 4, which the files matmul_a_*.wgsl and matmul_b_*.wgsl read, wherever the
+// elements lie: transposed operands are read in place. An invocation adds up one slice of the inner dimension.
+// If there are several slices, each has its own sums, and matmul_slices.wgsl adds these up.
 
 struct Parameters {
     rows: u32,
     columns: u32,
     inner: u32,
     zero: u32,
-    // From a stored row to the next.
+    // The distance from one stored row to the next.
     a_stride: u32,
     b_stride: u32,
     output_stride: u32,
@@ -17,13 +17,13 @@ struct Parameters {
     b_base: u32,
     bias_base: u32,
     output_base: u32,
-    // Add the bias; add to what the output holds.
+    // Whether to add the bias, and whether to add to what the output holds.
     biased: u32,
     accumulates: u32,
-    // The terms that a slice adds up, a multiple of 16, and from its sums to the next one's.
+    // The number of terms of a slice, a multiple of 16, and the distance from its sums to those of the next.
     slice: u32,
     slice_stride: u32,
-    // What the overrides below say, for kernels without them.
+    // The same as the overrides below, for kernels that do not use them.
     a_transposed: u32,
     b_transposed: u32,
 }
@@ -33,12 +33,12 @@ override A_TRANSPOSED: bool = false;
 override B_TRANSPOSED: bool = false;
 
 @group(0) @binding(0) var<uniform> parameters: Parameters;
-// Bindings 1 and 2: the factors.
+// Bindings 1 and 2 are the factors.
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-// Binding 4: the output, which the files matmul_output_*.wgsl read and write.
+// Binding 4 is the output, which the files matmul_output_*.wgsl read and write.
 
-// Adds the product of two blocks: a[r] are the four inner elements of row r, b[i] the four columns of
-// the inner element i.
+// Adds the product of two blocks. a[r] has the four inner elements of row r, and b[i] the four columns at
+// the inner place i.
 fn add_product(sums: mat4x4<f32>, a: mat4x4<f32>, b: mat4x4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(
         sums[0] + a[0].x * b[0] + a[0].y * b[1] + a[0].z * b[2] + a[0].w * b[3],
@@ -53,7 +53,7 @@ fn output_index(row: u32, column: u32, slice: u32) -> u32 {
         + row * parameters.output_stride + column;
 }
 
-// Four sums and what belongs on top of them.
+// Stores four sums, with the bias and what the output held added to them.
 fn store_row(sums: vec4<f32>, row: u32, column: u32, slice: u32) {
     if (row < parameters.rows && column < parameters.columns) {
         let index = output_index(row, column, slice);

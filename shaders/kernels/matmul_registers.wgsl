@@ -1,9 +1,9 @@
-// A matrix product from registers alone: for adapters that are processors, where workgroup memory is
-// as slow as any and barriers are dear, and for few rows. Each invocation computes up to 4 x 4 blocks. An
-// activation is left to matmul_slices.wgsl, as processors compile slowly: this would have to be compiled
-// for each.
+// A matrix product in registers alone, for few rows, and for adapters that are processors, on which workgroup
+// memory is as slow as any other and barriers are expensive. Each invocation computes up to 4 x 4 blocks. An
+// activation is left to matmul_slices.wgsl, as processors compile slowly and this kernel would have to be
+// compiled for each activation.
 
-// The blocks of 4 x 4 that an invocation computes, one below the other and side by side.
+// The number of 4 x 4 blocks that an invocation computes one below the other and side by side.
 override ROW_BLOCKS: u32 = 2u;
 override COLUMN_BLOCKS: u32 = 2u;
 
@@ -127,7 +127,7 @@ fn main(
         }
     }
 
-    // Once in the code for all blocks: drivers for processors compile slowly.
+    // A loop, so that this is only once in the code for all blocks: drivers for processors compile slowly.
     for (var i = 0u; i < ROW_BLOCKS * COLUMN_BLOCKS; i = i + 1u) {
         let r = i / COLUMN_BLOCKS;
         let c = i % COLUMN_BLOCKS;

@@ -1,5 +1,5 @@
-// The end of a matrix product, forward(a · b + bias), whose inner dimension was cut into slices: adds up
-// their sums, in their order, with the bias and the activation on top.
+// The end of a matrix product, forward(a · b + bias), whose inner dimension was cut into slices: adds up the
+// sums of the slices in order, then adds the bias and applies the activation.
 
 struct Parameters {
     rows: u32,

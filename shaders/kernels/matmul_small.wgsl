@@ -1,6 +1,6 @@
-// A small matrix product for adapters that are processors: little code, as their drivers compile slowly,
-// and the same for every way in which the factors lie. Each invocation computes a block of 4 x 4. An
-// activation is left to matmul_slices.wgsl.
+// A small matrix product for adapters that are processors. It has little code, as their drivers compile
+// slowly, and the same code for every way in which the factors are stored. Each invocation computes a block
+// of 4 x 4. An activation is left to matmul_slices.wgsl.
 
 @group(0) @binding(1) var<storage, read> a: array<StoredA>;
 @group(0) @binding(2) var<storage, read> b: array<StoredB>;
@@ -13,7 +13,7 @@ fn b_number(index: u32) -> f32 {
     return number_of_b(b[place_of_b(index)], index);
 }
 
-// From one row or column to the next, and from one place of the inner dimension to the next.
+// The distances from one row or column to the next, and from one inner place to the next.
 fn steps(stride: u32, inner_is_contiguous: bool) -> vec2<u32> {
     return select(vec2<u32>(1u, stride), vec2<u32>(stride, 1u), inner_is_contiguous);
 }
@@ -36,7 +36,7 @@ fn main(
     let start = slice * parameters.slice;
     let end = min(start + parameters.slice, parameters.inner);
 
-    // Rows and columns beyond the edge are the last.
+    // Rows and columns beyond the edge are the last row and column.
     let four = vec4<u32>(0u, 1u, 2u, 3u);
     let rows = min(row + four, vec4<u32>(parameters.rows - 1u));
     let columns = min(column + four, vec4<u32>(parameters.columns - 1u));
@@ -58,7 +58,7 @@ fn main(
         b_at = b_at + b_steps.y;
     }
 
-    // Once in the code for all of them.
+    // A loop, so that this is only once in the code for all rows.
     for (var r = 0u; r < 4u; r = r + 1u) {
         let upper = select(sums[0], sums[1], r == 1u);
         store_row(select(upper, select(sums[2], sums[3], r == 3u), r > 1u), row + r, column, slice);

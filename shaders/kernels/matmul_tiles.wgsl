@@ -1,43 +1,42 @@
-// A matrix product for GPUs: a workgroup computes a tile of the output, through tiles of the factors in
-// workgroup memory, 16 deep. While one is worked on, the next is on its way in registers.
+// A matrix product for GPUs: a workgroup computes a tile of the output from tiles of the factors in workgroup
+// memory, 16 deep. While it works on one pair of tiles, the next pair is on its way in registers.
 
-// The lengths of arrays in arrays cannot be overridden: before this file stand, as constants, ACROSS and
-// DOWN, the invocations of the workgroup that are side by side and one below the other, and BLOCKS, 1 or 2:
-// each computes BLOCKS by BLOCKS blocks of 4 x 4.
+// The lengths of arrays in arrays cannot be overridden, so constants are defined before this file: ACROSS and
+// DOWN, the number of invocations of the workgroup side by side and one below the other, and BLOCKS, 1 or 2.
+// Each invocation computes BLOCKS by BLOCKS blocks of 4 x 4.
 
 // Whether there is an activation.
 override ACTIVATES: bool = true;
 
 const DEPTH: u32 = 16u;
 
-// The inner places that are written out, as not every driver unrolls loops.
+// The number of inner places that are written out, as not every driver unrolls loops.
 const STEPS: u32 = 8u;
 
-// The blocks in the height and width of the output's tile, and in the tiles of the factors: at most one
-// for each invocation, of either.
+// The number of blocks in the height and in the width of the output's tile, and in the tiles of the factors.
+// Each invocation loads at most one block, of either factor.
 const TILE_ROW_BLOCKS: u32 = BLOCKS * DOWN;
 const TILE_COLUMN_BLOCKS: u32 = BLOCKS * ACROSS;
 const A_BLOCKS: u32 = TILE_ROW_BLOCKS * (DEPTH / 4u);
 const B_BLOCKS: u32 = TILE_COLUMN_BLOCKS * (DEPTH / 4u);
 const_assert A_BLOCKS + B_BLOCKS <= ACROSS * DOWN;
 
-// For each inner place the rows, and the columns, of a tile: those of each invocation's first block, then of
-// its second. In the loops only the first index and the last are no constants: what remains to be checked
-// is checked once for all steps.
+// For each inner place the rows, or the columns, of a tile: those of each invocation's first block, then those
+// of its second. In the loops all indices but the first and the last are constants, so the bounds checks that
+// remain are done once for all steps.
 var<workgroup> a_tile: array<array<array<array<vec4<f32>, DOWN>, BLOCKS>, STEPS>, DEPTH / STEPS>;
 var<workgroup> b_tile: array<array<array<array<vec4<f32>, ACROSS>, BLOCKS>, STEPS>, DEPTH / STEPS>;
 
-// A block of the tiles that begin at this row, column and inner place: its number runs over those of a,
-// then over those of b.
+// A block of the factors' tiles. Its number counts the blocks of a, then those of b.
 struct Block {
     of_a: bool,
     of_b: bool,
-    // Along the edge of the output's tile, and along the inner dimension.
+    // Its position along the edge of the output's tile, and along the inner dimension.
     across: u32,
     deep: u32,
 }
 
-// Neighbours read what lies side by side.
+// Neighbouring invocations read neighbouring elements.
 fn block_of(number: u32) -> Block {
     if (number < A_BLOCKS) {
         if (A_TRANSPOSED) {
@@ -88,7 +87,7 @@ fn put(block: Block, values: mat4x4<f32>) {
     }
 }
 
-// What an invocation adds up.
+// The sums of an invocation.
 struct Sums {
     s00: mat4x4<f32>,
     s01: mat4x4<f32>,
@@ -105,7 +104,7 @@ fn add_outer(sums: mat4x4<f32>, rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f
     );
 }
 
-// Adds the products of the tiles' columns and rows at this inner place.
+// Adds the products of a tile's column and a tile's row at this inner place.
 fn add_products(sums: ptr<function, Sums>, i: u32, step: u32, a_at: u32, b_at: u32) {
     let a0 = a_tile[i][step][0][a_at];
     let b0 = b_tile[i][step][0][b_at];
@@ -123,8 +122,8 @@ fn activated(z: f32) -> f32 {
     return nan_where(is_nan(z), forward(z));
 }
 
-// Applies the activation to a block that this invocation has stored: once for all blocks in the code,
-// and while no sums take up registers.
+// Applies the activation to a block that this invocation has stored, so that it is only once in the code for
+// all blocks, and runs while no sums take up registers.
 fn activate_block(row: u32, column: u32) {
     if (column < parameters.columns) {
         for (var r = row; r < min(row + 4u, parameters.rows); r = r + 1u) {
@@ -157,7 +156,7 @@ fn main(
     var sums = Sums();
     var next = fetch(mine, tile_row, tile_column, start, end);
     for (var inner = start; inner < end; inner = inner + DEPTH) {
-        // All are done with the tiles before.
+        // Waits until all invocations are done with the tiles before.
         workgroupBarrier();
         put(mine, next);
         workgroupBarrier();

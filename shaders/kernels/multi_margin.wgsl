@@ -4,7 +4,7 @@
 override l_p: u32 = 1u;
 override l_margin: f32 = 1.0;
 
-// margin - z_l + z_i where it is positive, else 0; NaN where it is NaN.
+// margin - z_l + z_i if that is positive or NaN, else 0.
 fn shortfall(z_label: f32, z_i: f32) -> f32 {
     let value = opaque(l_margin - z_label) + z_i;
     return nan_where(is_nan(value), select(0.0, value, value > 0.0));
@@ -24,7 +24,7 @@ fn hinge_slope(hinge: f32) -> Ranged {
     return ranged_power(ranged(hinge), 1);
 }
 
-// scale * value, from the ranged one where the value is beyond f32. What is 0 is so whatever it weighs.
+// scale * value, computed from `exact` if the value is beyond f32. A value of 0 gives 0 whatever the scale is.
 fn scaled(scale: f32, value: f32, exact: Ranged) -> f32 {
     if (is_infinite(value) && scale != 0.0) {
         return unranged(ranged_product(ranged(scale), exact));
@@ -54,9 +54,9 @@ fn main(
     }
 
     var loss = Sum(0.0, 0.0);
-    // What the gradient at the label takes from the others.
+    // The sum of the slopes of all others. The gradient at the label is minus this.
     var slopes = Sum(0.0, 0.0);
-    // Both once more, times 2^-96: sums may be beyond f32 where they are not once scaled.
+    // Both sums once more, times 2^-96: they may be beyond f32 before they are scaled.
     var lowered_loss = 0.0;
     var lowered_slopes = 0.0;
     for (var i = at.lane; i < width; i = i + LANES) {

@@ -1,4 +1,4 @@
-// What a kernel writes are halves, four at a time.
+// The kernel writes halves, four at a time.
 
 alias Output = vec2<u32>;
 

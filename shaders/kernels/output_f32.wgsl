@@ -1,4 +1,4 @@
-// What a kernel writes are f32, four at a time.
+// The kernel writes f32, four at a time.
 
 alias Output = vec4<f32>;
 

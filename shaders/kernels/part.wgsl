@@ -1,6 +1,6 @@
-// Shared by the steps of the optimizers.
+// Shared by the optimizer kernels.
 
-// factor * value, where a factor of 0 is none, also of an infinite value.
+// factor * value. A factor of 0 gives 0, even for an infinite value.
 fn part(factor: f32, value: f32) -> f32 {
     return select(factor * value, 0.0, factor == 0.0);
 }

@@ -1,6 +1,6 @@
-// output = apply(left, right), element by element; four elements an invocation.
+// output = apply(left, right), element by element, with four elements for each invocation.
 //
-// The buffers hold whole fours: what lies beyond the length is padding, computed and never read.
+// The buffers hold whole vec4s. Elements beyond the length are padding, which is computed and never read.
 
 struct Parameters {
     vectors: u32,

@@ -1,4 +1,4 @@
-// dE/dz of prelu, and the sums of dE/dweight over segments of rows: dy * z where z <= 0.
+// dE/dz of prelu, and the sums of dE/dweight, which is dy * z for z <= 0, over segments of rows.
 
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dz: array<f32>;
@@ -11,7 +11,7 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     opaque_zero = parameters.zero;
-    // A row of the workgroup's is a segment here.
+    // Here a segment is a row of the workgroup.
     let at = place(group, groups, local);
     let row = at.row / parameters.segments;
     let inside = row * parameters.width < parameters.elements;
@@ -24,7 +24,7 @@ fn main(
         let x = z[parameters.z_base + i];
         let upstream = dy[parameters.dy_base + i];
         let undefined = is_nan(x) || is_nan(upstream);
-        // Hidden, so that a product with 0 or 1 is not turned into a selection that loses 0 * infinity.
+        // Opaque, so that a product with 0 or 1 is not turned into a selection that loses 0 * infinity.
         let value = upstream * opaque(select(slope, 1.0, is_positive(x)));
         dz[parameters.output_base + i] = nan_where(undefined || is_nan(slope), value);
         sum = add(sum, nan_where(undefined, select(upstream * x, 0.0, is_positive(x))));

@@ -1,4 +1,4 @@
-// y = z where z > 0, else weight * z
+// y = z if z > 0, else weight * z
 
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
@@ -15,7 +15,7 @@ fn main(
     }
     let x = z[parameters.z_base + index];
     let slope = weight_of(index / parameters.width);
-    // A slope of 0 has the limit 0 at minus infinity, where the product has none.
+    // With a slope of 0, the limit at minus infinity is 0, but the product is NaN.
     let scaled = select(slope * x, 0.0, slope == 0.0);
     let value = select(scaled, x, is_positive(x));
     y[parameters.output_base + index] = nan_where(is_nan(x) || is_nan(slope), value);

@@ -1,7 +1,7 @@
-// Shared by the kernels of prelu: rows of width elements, each with the weight of its channel.
+// Shared by the kernels of prelu. Rows have width elements, and each has the weight of its channel.
 
 struct Parameters {
-    // Elements in all; the last row may be shorter than the others.
+    // The number of elements in all; the last row may be shorter than the others.
     elements: u32,
     width: u32,
     channels: u32,
@@ -12,7 +12,7 @@ struct Parameters {
     weight_base: u32,
     dy_base: u32,
     output_base: u32,
-    // Rows are added up in segments of so many elements, so many a row.
+    // Rows are added up in segments: the number of elements of a segment, and of segments in a row.
     segment: u32,
     segments: u32,
     sums_base: u32,

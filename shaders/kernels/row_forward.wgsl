@@ -1,10 +1,10 @@
-// y = g(z / T) along each row, four elements at a time: row_forward_loops.wgsl and row_forward_held.wgsl
-// say how.
+// y = g(z / T) along each row, four elements at a time. row_forward_loops.wgsl or row_forward_held.wgsl is the
+// rest of the kernel.
 
-// Each invocation has fours of neighbours.
+// Each invocation has groups of four neighbours.
 const LANE_START: u32 = 4u;
 
-// Nothing but minus infinity where the mask or the end of the row leaves an element out.
+// Four arguments: minus infinity for elements that the mask leaves out or that are beyond the end of the row.
 fn arguments_at(row: u32, i: u32, width: u32) -> vec4<f32> {
     let values = load_z(row, i, width);
     return vec4<f32>(
@@ -40,7 +40,7 @@ fn main(
 ) {
     opaque_zero = parameters.zero;
     let at = place(group, groups, local);
-    // Every invocation takes part in the reductions; one beyond the last row has nothing to add.
+    // Every invocation takes part in the reductions. One beyond the last row has nothing to add.
     let width = select(0u, parameters.width, at.row < parameters.rows);
     let row = row_start(at.row);
     begin(row, width, at);

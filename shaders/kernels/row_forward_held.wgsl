@@ -1,4 +1,4 @@
-// How row_forward.wgsl ends, with what row_held.wgsl holds.
+// The end of row_forward.wgsl, from the elements that row_held.wgsl holds.
 
 fn output_of(x: f32, raised: f32, statistics: RowStatistics) -> f32 {
     let d = scaled(math_difference(x, statistics.maximum));

@@ -1,4 +1,4 @@
-// How row_forward.wgsl ends, with row_loops.wgsl.
+// The end of row_forward.wgsl, for use with row_loops.wgsl.
 
 fn finish(row: u32, width: u32, at: Place, statistics: RowStatistics) {
     for (var i = LANE_START * at.lane; i < width; i = i + 4u * LANES) {

@@ -1,4 +1,4 @@
-// What row_forward.wgsl reads and writes, in whole fours: contiguous rows of a multiple of four elements.
+// How row_forward.wgsl reads and writes contiguous rows of a multiple of four elements: in whole vec4s.
 
 @group(0) @binding(2) var<storage, read> z: array<Input>;
 @group(0) @binding(3) var<storage, read_write> y: array<Output>;

@@ -1,8 +1,8 @@
-// What row_statistics.wgsl takes of an invocation that has at most eight elements of the row: it reads them
-// once, and holds on to them and to their exponentials. LANE_START and arguments_at are the kernel's, as for
-// row_loops.wgsl.
+// What row_statistics.wgsl needs from an invocation that has at most eight elements of the row: it reads them
+// once, and keeps them and their exponentials in registers. The kernel defines LANE_START and arguments_at, as
+// for row_loops.wgsl.
 
-// Four arguments, minus infinity for those beyond the end, and their exponentials raised by 2^32.
+// Four arguments, minus infinity for those beyond the end, and their exponentials times 2^32.
 struct Four {
     arguments: vec4<f32>,
     raised: vec4<f32>,

@@ -1,5 +1,5 @@
-// The Jacobian of each row, from y = g(z / T): output[row, i, j] = dy_i / dz_j. Its rows are the rows of
-// this kernel.
+// The Jacobian of each row, from y = g(z / T): output[row, i, j] = dy_i / dz_j. The rows of the Jacobians are
+// the rows of this kernel.
 
 @group(0) @binding(2) var<storage, read> y: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<f32>;

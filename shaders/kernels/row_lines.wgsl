@@ -1,34 +1,34 @@
 // Shared by the kernels of row-wise activations: rows along any axis of a tensor, with a mask and a
 // temperature T.
 //
-// Seen from the axis a tensor is [outer, width, inner]; each row has width elements that are inner
-// apart.
+// As seen from the axis, a tensor has the shape [outer, width, inner]. Each row has width elements, and each
+// of these is inner elements after the one before.
 
 struct Parameters {
     rows: u32,
     width: u32,
     inner: u32,
     zero: u32,
-    // Where the window of each tensor begins in its binding: z or y, the vector of a product, the output.
+    // Where the window of each tensor begins in its binding: of z or y, of a product's vector, of the output.
     input_base: u32,
     vector_base: u32,
     output_base: u32,
-    // The row of the input that the output's first belongs to.
+    // The row of the input to which the output's first row belongs.
     first_row: u32,
-    // Element i of the window has the mask's element (mask_first + i) % mask_period.
+    // Element i of the window has the element (mask_first + i) % mask_period of the mask.
     mask_base: u32,
     mask_first: u32,
     mask_period: u32,
-    // Taken times this, arguments have differences that do not overflow.
+    // Times this factor, arguments have differences that do not overflow.
     prescale: f32,
-    // 1 / (T * prescale), rounded, and what the rounding took.
+    // 1 / (T * prescale), rounded, and the rounding error.
     inverse: f32,
     inverse_lost: f32,
     // 1 / T
     slope: f32,
 }
 
-// Whether there is a mask; without one its binding is not read. Whether T is not 1.
+// Whether there is a mask (without one its binding is not read), and whether T is not 1.
 override MASKED: bool = false;
 override SCALED: bool = false;
 
@@ -40,7 +40,7 @@ fn row_start(row: u32) -> u32 {
     return row / parameters.inner * (parameters.width * parameters.inner) + row % parameters.inner;
 }
 
-// The indices of element i of the row and of the three after it; for those beyond its end the last one's.
+// The indices of element i of the row and of the next three. Elements beyond the end are the last element.
 fn indices(row: u32, i: u32, width: u32) -> vec4<u32> {
     let places = min(vec4<u32>(i, i + 1u, i + 2u, i + 3u), vec4<u32>(width - 1u));
     return row + places * parameters.inner;
@@ -52,6 +52,6 @@ fn kept(index: u32) -> bool {
         return true;
     }
     let at = (parameters.mask_first + index) % parameters.mask_period;
-    // By bits: some drivers take subnormal numbers for zero.
+    // Compares bits, as some drivers treat subnormal numbers as zero.
     return (bitcast<u32>(mask[parameters.mask_base + at]) & 0x7fffffffu) != 0u;
 }

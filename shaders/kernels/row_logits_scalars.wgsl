@@ -1,12 +1,12 @@
-// Four logits of an invocation, for row_statistics.wgsl, by argument_at(row, i), which is the kernel's.
+// Four logits of an invocation, for row_statistics.wgsl. The kernel defines argument_at(row, i).
 
-// Numbers are read one by one: neighbours read neighbours.
+// Numbers are read one by one: neighbouring invocations read neighbouring numbers.
 const LANE_START: u32 = 1u;
 
-// How far apart an invocation's four are.
+// The distance between the four logits of an invocation.
 override FOUR_STEP: u32 = LANES;
 
-// Four arguments that are LANES apart; minus infinity beyond the end.
+// Four arguments that are LANES apart, minus infinity for those beyond the end.
 fn arguments_at(row: u32, i: u32, width: u32) -> vec4<f32> {
     let none = -infinity();
     let last = width - 1u;

@@ -1,6 +1,6 @@
-// What row_statistics.wgsl takes of an invocation, in loops along its part of the row. LANE_START, where the
-// next invocation's begins, and arguments_at(row, i, width), four of its own from i on with minus infinity
-// for those beyond the end, are the kernel's.
+// What row_statistics.wgsl needs from an invocation, computed in loops over its part of the row. The kernel
+// defines LANE_START, the distance to the start of the next invocation's part, and arguments_at(row, i, width),
+// four arguments of an invocation from i on, with minus infinity for those beyond the end.
 
 fn begin(row: u32, width: u32, at: Place) {}
 

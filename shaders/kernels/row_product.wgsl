@@ -1,13 +1,13 @@
-// The product of each row with its Jacobian or the transpose, from y = g(z / T), without the Jacobian;
-// four elements at a time.
+// The product of each row with its Jacobian or the transpose of that, from y = g(z / T), four elements at a
+// time. The Jacobian itself is never formed.
 
 fn counts(row: u32, i: u32, width: u32) -> bool {
     return i < width && kept(row + i * parameters.inner);
 }
 
-// What is known of a row before its sum: sums without much care, as they are of one number, or as any number
-// near it will do. The vector's element at the output that outweighs all others, or 0; and that output, or 0.
-// Where the kernel shifts, it is the sum of the terms instead.
+// Adds to what has to be known of a row before its sum. The first is the vector's element at the output that
+// outweighs all others, or 0; the second is that output, or 0, or the sum of the terms if the kernel shifts.
+// Plain sums are good enough here: they have only one addend, or any number near the result will do.
 fn add_apart(apart: vec2<f32>, out: f32, v: f32, counts: bool) -> vec2<f32> {
     let outweighs = has_more_weight(out);
     let element = select(0.0, v, outweighs);
@@ -16,15 +16,16 @@ fn add_apart(apart: vec2<f32>, out: f32, v: f32, counts: bool) -> vec2<f32> {
 }
 
 // The vector is taken relative to its element at the output that outweighs all others, so that no 1 - p is
-// taken from a p that was rounded to 1. Where there is none, it is taken relative to about what the terms add
-// up to, so that little is taken from it afterwards. Times a power of two where that keeps it finite.
+// computed from a p that was rounded to 1. If there is no such output, it is taken relative to about the sum of
+// the terms, so that little is subtracted afterwards. It is multiplied by a power of two if that keeps it
+// finite.
 struct Shift {
     scale: f32,
     origin: f32,
 }
 
-// Numbers below have differences that do not overflow; what is lost of a number that is small enough to be
-// lost next to one above is nothing.
+// Numbers below this limit have differences that do not overflow. Scaling for the sake of a number above it
+// costs nothing: numbers small enough to lose digits by it are lost next to that number anyway.
 fn scale_for(x: f32) -> f32 {
     return select(1.0, 0.25, abs(x) >= 1.2676506e30);
 }
@@ -44,7 +45,7 @@ fn shifted(v: f32, shift: Shift) -> f32 {
     return opaque(v * shift.scale - shift.origin);
 }
 
-// The element's part in the sum along the row. A NaN anywhere is one of the whole row.
+// The element's term in the sum along the row. A NaN anywhere makes the whole row NaN.
 fn term_of(out: f32, v: f32, shift: Shift, counts: bool) -> f32 {
     let value = nan_where(is_nan(out) || is_nan(v), term(out, shifted(v, shift)));
     return select(0.0, value, counts);
@@ -126,7 +127,7 @@ fn main(
         total = total / support;
     }
     if (SHIFTS && shift.scale == 1.0) {
-        // So that elements less the total do not overflow either.
+        // Scaled so that elements minus the total do not overflow either.
         let scale = scale_for(total);
         shift = Shift(scale, scale * shift.origin);
         total = scale * total;

@@ -1,4 +1,4 @@
-// What row_product.wgsl reads and writes, number by number: rows along any axis.
+// How row_product.wgsl reads and writes rows along any axis: number by number.
 
 @group(0) @binding(2) var<storage, read> y: array<f32>;
 @group(0) @binding(3) var<storage, read> vector: array<f32>;

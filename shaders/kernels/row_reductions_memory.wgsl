@@ -21,7 +21,7 @@ fn reduce_sum(value: f32, at: Place) -> f32 {
     return total;
 }
 
-// Two sums at once, with as many barriers as for one.
+// Computes two sums at once, with as many barriers as one sum needs.
 fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
     if (LANES == 1u) {
         return values;
@@ -40,7 +40,7 @@ fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
     return totals;
 }
 
-// NaN if there is one.
+// The maximum; NaN if any value is NaN.
 fn reduce_maximum(value: f32, at: Place) -> f32 {
     let rank = rank_of(value);
     if (LANES == 1u) {

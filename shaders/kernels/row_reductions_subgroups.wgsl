@@ -1,21 +1,21 @@
-// Reductions among the invocations of a row, through the registers of subgroups and, between these, through
-// workgroup memory: row_reductions_memory.wgsl has a barrier for each level of the tree.
+// Reductions among the invocations of a row, through registers within subgroups and through workgroup memory
+// between them. row_reductions_memory.wgsl, in contrast, has a barrier for each level of the tree.
 //
-// All invocations of the row go through the whole tree, and all find the same: a + b is b + a.
+// All invocations of the row go through the whole tree, and all get the same result, as a + b is b + a.
 
-// Invocations whose numbers in the workgroup differ in the lower bits alone, up to this power of two, are
-// together in a subgroup, in that order: subgroups.wgsl has found so.
+// Invocations whose numbers in the workgroup differ only in the bits below this power of two share a subgroup,
+// in that order: subgroups.wgsl has verified this.
 override SUBGROUP: u32 = 32u;
 
 var<workgroup> exchange_pairs: array<vec2<f32>, 256>;
 var<workgroup> exchange_ranks: array<i32, 256>;
 
-// The invocations of a row that are in one subgroup.
+// The number of invocations of a row that share a subgroup.
 fn near_lanes() -> u32 {
     return clamp(SUBGROUP / LANE_STEP, 1u, LANES);
 }
 
-// Where the first of the values lies that an invocation gathers: the next are as far from it as near_lanes()
+// The place of the first value that an invocation gathers. Each next one is as far away as near_lanes()
 // invocations of the row.
 fn first_gathered(at: Place) -> u32 {
     return at.local - (at.lane - at.lane % near_lanes()) * LANE_STEP;
@@ -25,7 +25,7 @@ fn reduce_sum(value: f32, at: Place) -> f32 {
     return reduce_sums(vec2<f32>(value, 0.0), at).x;
 }
 
-// Two sums at once, with as many barriers as for one.
+// Computes two sums at once, with as many barriers as one sum needs.
 fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
     let near = near_lanes();
     var totals = values;
@@ -39,12 +39,12 @@ fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
             }
             workgroupBarrier();
         }
-        // Of the last level each invocation adds its own two: to gather more would take registers.
+        // At the last level each invocation adds its own two values: gathering more would take registers.
         let first = first_gathered(at);
         totals = exchange_pairs[first] + exchange_pairs[first + near * LANE_STEP];
         workgroupBarrier();
     }
-    // Drivers know of faster ways than a shuffle where the distance is a constant.
+    // If the distance is a constant, drivers know faster ways than a shuffle.
     if (near > 16u) {
         totals = totals + subgroupShuffleXor(totals, 16u * LANE_STEP);
     }
@@ -60,11 +60,12 @@ fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
     if (near > 1u) {
         totals = totals + subgroupShuffleXor(totals, LANE_STEP);
     }
-    // What is added next must not be drawn into the last sum.
+    // Keeps the compiler from merging a later addition into the last sum.
     return vec2<f32>(opaque(totals.x), opaque(totals.y));
 }
 
-// NaN if there is one. The order makes no difference: the values are those of all subgroups.
+// The maximum; NaN if any value is NaN. The order of a maximum makes no difference, so the values gathered are
+// those of all subgroups.
 fn reduce_maximum(value: f32, at: Place) -> f32 {
     let near = near_lanes();
     var greatest = rank_of(value);

@@ -1,8 +1,8 @@
-// The statistics of a row of arguments: scaled(difference) by the temperature is the kernel's, and what an
-// invocation finds in its part of the row, lane_greatest, lane_terms and lane_excess, is row_loops.wgsl's
-// or row_held.wgsl's.
+// The statistics of a row of arguments. The kernel defines scaled(difference), which applies the temperature.
+// row_loops.wgsl or row_held.wgsl defines lane_greatest, lane_terms and lane_excess: what an invocation finds
+// in its part of the row.
 
-// The greatest number so far, and the greatest magnitude: of a NaN, where there is one.
+// The greatest number so far, and the bits of the greatest magnitude: those of a NaN if there is one.
 struct Greatest {
     value: f32,
     magnitude: u32,
@@ -35,7 +35,7 @@ fn raised_exponentials(x: vec4<f32>, maximum: f32) -> vec4<f32> {
     );
 }
 
-// The sum of raised exponentials but those of the maximum, and the number of those.
+// The sum of all raised exponentials but those of the maximum, and how often the maximum occurs.
 struct Terms {
     sum: Sum,
     ties: vec4<f32>,
@@ -70,7 +70,8 @@ fn row_statistics(row: u32, width: u32, at: Place) -> RowStatistics {
 var<workgroup> pending: atomic<u32>;
 var<workgroup> unsettled: u32;
 
-// Whether the condition holds anywhere in the workgroup; it may, where each invocation has its own row.
+// Whether the condition holds anywhere in the workgroup. If each invocation has its own row, assumes that it
+// does.
 fn anywhere(condition: bool, at: Place) -> bool {
     if (LANES == 1u) {
         return true;
@@ -90,18 +91,18 @@ fn anywhere(condition: bool, at: Place) -> bool {
 }
 
 // More rounds than Michelot's iteration takes. Let r be the ratio of the elements that a round drops to
-// those that it keeps. The elements shrink by 1 + r, and the next move of the threshold is at most r
-// times this one, as the dropped lie within this move of it: between 2^29 elements and moves that f32
-// still notices, about 50 rounds find room.
+// those that it keeps. The number of elements shrinks by the factor 1 + r, and the next move of the threshold
+// is at most r times this one, as the dropped elements lie within this move of it. Starting from 2^29
+// elements, moves become too small for f32 after about 50 rounds.
 const ROUNDS: u32 = 64u;
 
-// The sum of what elements are above the threshold, and their number.
+// The sum of the elements' excess over the threshold, and the number of elements above it.
 struct Excess {
     sum: Sum,
     count: f32,
 }
 
-// For an element above the threshold by how much, and 1.
+// For an element above the threshold, its excess and 1; otherwise zeros.
 fn excess_of(x: f32, maximum: f32, threshold: f32) -> vec2<f32> {
     let d = scaled(math_difference(x, maximum));
     let excess = opaque(d.high - threshold) + d.low;
@@ -117,9 +118,9 @@ fn add_excess(a: Excess, x: vec4<f32>, maximum: f32, threshold: f32) -> Excess {
     return Excess(sum, a.count + ((first.y + second.y) + (third.y + fourth.y)));
 }
 
-// Michelot's iteration, written as Newton's method: from the threshold -1, which no element of the
-// support lies below, each round takes the elements above the threshold for the support and moves the
-// threshold to theirs, until the support stays. The last move takes the error of rounding away.
+// Michelot's iteration, written as Newton's method. It starts with the threshold -1, below which no element of
+// the support lies. Each round takes the elements above the threshold as the support and moves to the threshold
+// of that support, until the support stays the same. The last move removes the rounding error.
 fn row_threshold(row: u32, width: u32, at: Place, maximum: f32, undefined: bool) -> RowStatistics {
     var threshold = -1.0;
     var step = 0.0;

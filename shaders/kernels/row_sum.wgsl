@@ -1,8 +1,8 @@
-// The sums of rows, in segments: segment i of a row is the sum of its elements from i * segment on. Run
-// again on its own output until a row has one segment.
+// The sums of rows, in segments: segment i of a row is the sum of its elements from i * segment on. The kernel
+// is run again on its own output until a row has one segment.
 
 struct Parameters {
-    // Segments in all, and in a row.
+    // The number of segments in all, and in a row.
     count: u32,
     segments: u32,
     segment: u32,

@@ -1,25 +1,27 @@
-// A loss that is a sum of terms, with softmax or softmin below it: from z the loss of each row, y and dE/dz.
+// A loss that is a sum of terms, with softmax or softmin below it: computes the loss of each row, y and dE/dz
+// from z.
 //
-// A loss that takes no logarithms has slopes by its outputs, a_k = dE/dp_k, relative to that of the greatest
-// output, of which p may be all but 1: dE/dz_i = p_i (a_i - sum_k p_k a_k). Others have them by the logits
-// u_k = ln(p_k / (1 - p_k)) of each output alone, e_k = dE/du_k, and 1 - p of the one output that is more than
-// 1/2, the top, is what the others add up to. With s_k = e_k / (1 - p_k) and r_k = p_k / (1 - p_top):
+// For a loss that takes no logarithms, slopes are by its outputs, a_k = dE/dp_k, relative to the slope of the
+// greatest output, whose p may be almost 1: dE/dz_i = p_i (a_i - sum_k p_k a_k). For other losses they are by
+// the logits u_k = ln(p_k / (1 - p_k)) of each output alone, e_k = dE/du_k, and 1 - p of the top, the one
+// output that is more than 1/2, is the sum of the others. With s_k = e_k / (1 - p_k) and
+// r_k = p_k / (1 - p_top):
 //     dE/dz_top = e_top - p_top sum_k s_k,   dE/dz_i = s_i - r_i e_top - p_i sum_k s_k,
-// with sums over all but the top. So nothing cancels however far the top is above the others.
+// with sums over all but the top. So nothing cancels, however far the top is above the others.
 
 fn argument_at(row: u32, i: u32) -> f32 {
     return argument(z[parameters.z_base + row + i]);
 }
 
-// What the outputs of a row have in common.
+// What the outputs of a row share.
 struct RowTop {
     statistics: RowStatistics,
     log_sum: f32,
-    // Whether there is a top, what the other outputs add up to, and its logarithm.
+    // Whether there is a top, the sum of the other outputs, and its logarithm.
     exists: bool,
     others: f32,
     log_others: f32,
-    // The greatest argument besides, and the sum of the exponentials relative to it.
+    // The greatest argument below the maximum, and the sum of the exponentials relative to it.
     second: f32,
     sum: f32,
 }
@@ -28,7 +30,7 @@ fn is_top(x: f32, top: RowTop) -> bool {
     return top.exists && x == top.statistics.maximum;
 }
 
-// e^(x - second), and 1 where both are minus infinity.
+// e^(x - second), and 1 if both are minus infinity.
 fn relative(x: f32, second: f32) -> f32 {
     let same = bitcast<u32>(x) == bitcast<u32>(second);
     return select(math_exp_difference(math_difference(x, second)), 1.0, same);
@@ -63,7 +65,7 @@ fn p_of(x: f32, top: RowTop) -> f32 {
     return forward(math_difference(x, top.statistics.maximum), top.statistics);
 }
 
-// p / (1 - p_top) of another.
+// p / (1 - p_top) of an output other than the top.
 fn share_of(x: f32, top: RowTop) -> f32 {
     return math_divide(relative(x, top.second), top.sum);
 }
@@ -82,7 +84,7 @@ fn forms_at(x: f32, p: f32, top: RowTop) -> Forms {
     return Forms(p, rest, log, log_rest, p * rest, rest, p);
 }
 
-// The limit that an output is close to, and what it lacks of it.
+// The limit that an output is close to. offset_of is the output minus that limit.
 fn limit_of(is_top: bool) -> f32 {
     return select(0.0, 1.0, is_top);
 }
@@ -109,7 +111,7 @@ fn main(
     let scale = reduction_scale();
     var loss_sum = Sum(0.0, 0.0);
     var slope_sum = Sum(0.0, 0.0);
-    // Of the greatest outputs.
+    // The sum of the slopes of the greatest outputs, and their number.
     var greatest = vec2<f32>();
     for (var i = at.lane; i < width; i = i + LANES) {
         let x = argument_at(row, i);
@@ -124,7 +126,7 @@ fn main(
         let out = forms_at(x, p, top);
         let t = target_at(at.row, i);
         let beside = extra_at(at.row, i);
-        // What has no part in the loss has none whatever the row weighs.
+        // An element that has no part in the loss has none whatever the row's weight is.
         let weight = select(weight_at(at.row, i), 0.0, is_left_out(at.row, i));
         let unknown = undefined || is_nan(t) || is_nan(beside);
         if (WANT_LOSS) {
@@ -156,7 +158,7 @@ fn main(
         return;
     }
     greatest = reduce_sums(greatest, at);
-    // e_top, or what other slopes are relative to.
+    // e_top, or the slope to which the others are relative.
     var origin = greatest.x;
     if (!TAKES_LOGARITHMS) {
         origin = math_divide(greatest.x, max(greatest.y, 1.0));
@@ -177,7 +179,7 @@ fn main(
         }
         // A single output is 1 whatever z is.
         value = select(value, 0.0, width == 1u && !is_nan(value));
-        // The sign of z.
+        // argument applies the sign of z.
         value = nan_where(undefined, argument(value));
         dz[parameters.dz_base + row + i] = select(0.0, value, counts);
     }

@@ -1,4 +1,4 @@
-// The weight of each row in a mean: that of the row times that of its label, 0 for an ignored row.
+// The weight of each row in a mean: the row's own weight times the weight of its label, 0 for an ignored row.
 
 @compute @workgroup_size(256)
 fn main(

@@ -1,6 +1,6 @@
-// A step of stochastic gradient descent, in place, four elements an invocation:
+// A step of stochastic gradient descent, in place, with four elements for each invocation:
 //   g = gradient + weight_decay * p;  p = p - learning_rate * v
-// where sgd_momentum.wgsl or sgd_plain.wgsl has v.
+// where sgd_momentum.wgsl or sgd_plain.wgsl defines v.
 
 struct Parameters {
     vectors: u32,

@@ -1,17 +1,18 @@
-// Softmax and cross-entropy in one: from the logits the loss of each row, y = softmax(z) or its
-// logarithm, and dE/dz = p * sum t - t for p = softmax(z), where the composition would divide by a p
-// that may have underflowed.
+// Softmax and cross-entropy in one: computes from the logits the loss of each row, y = softmax(z) or its
+// logarithm, and dE/dz = p * sum t - t for p = softmax(z). The composition of both would divide by a p that
+// may have underflowed.
 
-// y is the logarithm of softmax.
+// Whether y is the logarithm of softmax.
 override Y_IS_LOG: bool = false;
 
-// The logits are where dE/dz goes.
+// Whether dE/dz overwrites the logits.
 override IN_PLACE: bool = false;
 
-// Add up the columns of dE/dz, too, over the rows of each workgroup: the sums take the place of y.
+// Whether to add up the columns of dE/dz over the rows of each workgroup, too. The sums are written in place
+// of y.
 override SUM_COLUMNS: bool = false;
 
-// What a row's outputs depend on besides their own elements.
+// What the outputs of a row depend on besides their own elements.
 struct RowLoss {
     // The row, and whether it counts.
     row: u32,
@@ -44,8 +45,8 @@ fn main(
     let row = at.row * parameters.width;
     let counts = inside && row_counts(select(0u, at.row, inside));
     begin(row, width, at);
-    // Where a row has one target, its first invocation has the loss: it reads the logit before any other
-    // writes dE/dz there.
+    // If a row has one target, its first invocation computes the loss: it reads the logit before any other
+    // invocation writes dE/dz there.
     let label = label_of(at.row);
     let one_target = targets_are_single();
     var label_logit = 0.0;
@@ -63,7 +64,7 @@ fn main(
             coefficient = parameters.z_loss * label_weight(at.row);
         }
     }
-    // Where nothing but that loss needs the logarithm, it takes that, too.
+    // If only that loss needs the logarithm, this invocation alone computes that, too.
     var log_sum = 0.0;
     if (at.lane == 0u || !one_target || Y_IS_LOG || coefficient != 0.0) {
         log_sum = math_log1p(statistics.rest);
@@ -113,7 +114,7 @@ fn main(
     if (WANT_LOSS && inside && at.lane == 0u) {
         var scaled = scaled_loss(scale, row_loss);
         if (!is_finite(row_loss) && scale != 0.0) {
-            // What is beyond f32 need not be so once it is scaled.
+            // A loss beyond f32 may be within f32 once it is scaled.
             scaled = entropy;
             if (coefficient != 0.0) {
                 scaled = scaled + opaque(scale * coefficient * normalizer) * normalizer;
@@ -132,7 +133,7 @@ fn main(
     }
 }
 
-// The rows that are added up one after the other: more lose more digits.
+// The number of rows that are added up one after the other: more rows would lose more digits.
 const FEW: u32 = 16u;
 
 fn sum_columns(group: u32, local: u32) {
@@ -152,7 +153,7 @@ fn sum_columns(group: u32, local: u32) {
     }
 }
 
-// Writes what belongs to four elements, from their logits and p.
+// Writes the outputs of four elements, from their logits and p.
 fn finish_four(row: u32, i: u32, width: u32, logits: vec4<f32>, p: vec4<f32>, loss: RowLoss) {
     if (WANT_Y) {
         let values = vec4<f32>(
@@ -164,7 +165,7 @@ fn finish_four(row: u32, i: u32, width: u32, logits: vec4<f32>, p: vec4<f32>, lo
         store_y(row, i, width, values);
     }
     if (WANT_DZ) {
-        // Beyond the end of the row nothing is stored.
+        // Nothing is stored beyond the end of the row.
         let last = width - 1u;
         let slopes = vec4<f32>(
             slope_of(i, p.x, loss),

@@ -1,4 +1,4 @@
-// How softmax_cross_entropy.wgsl ends, with what row_held.wgsl holds.
+// The end of softmax_cross_entropy.wgsl, from the elements that row_held.wgsl holds.
 
 fn finish_held(row: u32, i: u32, width: u32, four: Four, loss: RowLoss) {
     if (i < width) {

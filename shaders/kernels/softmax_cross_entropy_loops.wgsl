@@ -1,4 +1,4 @@
-// How softmax_cross_entropy.wgsl ends, with row_loops.wgsl.
+// The end of softmax_cross_entropy.wgsl, for use with row_loops.wgsl.
 
 fn finish(row: u32, width: u32, at: Place, loss: RowLoss) {
     for (var i = LANE_START * at.lane; i < width; i = i + 4u * LANES) {

@@ -1,4 +1,4 @@
-// What softmax_cross_entropy.wgsl reads and writes, number by number.
+// How softmax_cross_entropy.wgsl reads and writes number by number.
 
 fn argument_at(row: u32, i: u32) -> f32 {
     if (IN_PLACE) {

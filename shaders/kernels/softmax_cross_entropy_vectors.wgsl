@@ -1,4 +1,4 @@
-// What softmax_cross_entropy.wgsl reads and writes, in whole fours.
+// How softmax_cross_entropy.wgsl reads and writes in whole vec4s.
 
 const LANE_START: u32 = 4u;
 const FOUR_STEP: u32 = 1u;
@@ -11,7 +11,7 @@ fn argument_at(row: u32, i: u32) -> f32 {
     return four_at(row + i)[i % 4u];
 }
 
-// The four that this element is in.
+// The vec4 that contains this element.
 fn four_at(i: u32) -> vec4<f32> {
     if (IN_PLACE) {
         return dz[(parameters.dz_base + i) / 4u];

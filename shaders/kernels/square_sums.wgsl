@@ -1,7 +1,7 @@
-// The greatest magnitude of each chunk of elements, and the sum of their squares, scaled by it: two
-// numbers a chunk, in a fixed tree.
+// The greatest magnitude of each chunk of elements, and the sum of their squares, scaled by that magnitude and
+// added up in a fixed tree: two numbers for each chunk.
 
-// The elements that a workgroup adds up.
+// The number of elements that a workgroup adds up.
 override CHUNK: u32 = 4096u;
 
 struct Parameters {
@@ -22,7 +22,7 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     opaque_zero = parameters.zero;
-    // A row of the workgroup's is a chunk here.
+    // Here a chunk is a row of the workgroup.
     let at = place(group, groups, local);
     let start = at.row * CHUNK;
     let end = min(start + CHUNK, parameters.elements);

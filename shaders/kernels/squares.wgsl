@@ -1,5 +1,5 @@
-// Sums of squares that neither overflow nor vanish. Where e is the biased exponent of the greatest
-// magnitude, (|x| * 2^(128 - e))^2 are added up, of which the greatest is in [4, 16).
+// Sums of squares that neither overflow nor vanish. With the biased exponent e of the greatest magnitude, the
+// squares (|x| * 2^(128 - e))^2 are added up. The greatest of them is in [4, 16).
 
 // |x|, by its bits.
 fn magnitude_of(x: f32) -> f32 {
@@ -13,7 +13,7 @@ fn exponent_of(magnitude: f32) -> i32 {
 
 // magnitude * 2^(128 - exponent) for a magnitude of at most that exponent.
 fn scaled_to(exponent: i32, magnitude: f32) -> f32 {
-    // Subnormal numbers go through their integer value, x * 2^149, for drivers that flush them.
+    // Subnormal numbers are computed from their bits, which are x * 2^149, as some drivers flush them.
     let bits = bitcast<u32>(magnitude);
     let subnormal = f32(bits) * power_of_two(-21 - min(exponent, 100));
     return select(magnitude * power_of_two(128 - exponent), subnormal, bits < 0x00800000u);

@@ -1,9 +1,9 @@
-// Whether invocations whose numbers in the workgroup differ in one of the lower bits reach each other as
-// subgroups have it: what row_reductions_subgroups.wgsl relies on.
+// Finds out whether invocations whose numbers in the workgroup differ in one of the lower bits reach each other
+// through subgroups in that order, which row_reductions_subgroups.wgsl relies on.
 
 override SUBGROUP: u32 = 32u;
 
-// The only bit.
+// The only bit of the result.
 const WRONG: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read_write> wrong: atomic<u32>;

@@ -1,7 +1,7 @@
-// Sums of 256 * ROUNDS elements each, in a fixed tree. Run again on its own output until one
+// Sums of 256 * ROUNDS elements each, in a fixed tree. The kernel is run again on its own output until one
 // number is left.
 
-// The elements that an invocation adds up.
+// The number of elements that an invocation adds up.
 override ROUNDS: u32 = 16u;
 
 struct Parameters {

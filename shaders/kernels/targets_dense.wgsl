@@ -1,8 +1,8 @@
-// Targets with a number for each output, for the loss kernels.
+// For the loss kernels: targets with a number for each output.
 
 @group(0) @binding(2) var<storage, read> targets: array<Numbers>;
 
-// Whether the targets of each row add up to one, but for the weights of classes.
+// Whether the targets of each row add up to one, apart from class weights.
 const TARGETS_ADD_UP_TO_ONE: bool = false;
 
 fn row_counts(row: u32) -> bool {
@@ -24,7 +24,7 @@ fn target_at(row: u32, column: u32) -> f32 {
     return weighted_target(value, column);
 }
 
-// Whether an element has no part in the loss of its row, whatever the row weighs.
+// Whether an element has no part in the loss of its row, whatever the row's weight is.
 fn is_left_out(row: u32, column: u32) -> bool {
     return false;
 }

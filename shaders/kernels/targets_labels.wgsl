@@ -1,8 +1,8 @@
-// Targets that are the index of a class, one a row, for the loss kernels.
+// For the loss kernels: targets that are the index of a class, one for each row.
 
 @group(0) @binding(2) var<storage, read> targets: array<i32>;
 
-// Whether the targets of each row add up to one, but for the weights of classes.
+// Whether the targets of each row add up to one, apart from class weights.
 const TARGETS_ADD_UP_TO_ONE: bool = true;
 
 fn row_counts(row: u32) -> bool {
@@ -11,12 +11,12 @@ fn row_counts(row: u32) -> bool {
     return !ignored;
 }
 
-// The row's label, which need not be a column where it is one to ignore.
+// The row's label. A label to ignore does not have to be a column.
 fn label_of(row: u32) -> u32 {
     return u32(targets[parameters.targets_base + row]);
 }
 
-// Whether a row has only the target of its label.
+// Whether the only target of a row is its label.
 fn targets_are_single() -> bool {
     return parameters.smoothing == 0.0;
 }
@@ -29,12 +29,12 @@ fn target_at(row: u32, column: u32) -> f32 {
     return weighted_target(value, column);
 }
 
-// Whether an element has no part in the loss of its row, whatever the row weighs.
+// Whether an element has no part in the loss of its row, whatever the row's weight is.
 fn is_left_out(row: u32, column: u32) -> bool {
     return targets_are_single() && label_of(row) != column;
 }
 
-// The weight of the row's label, where the row counts.
+// The weight of the row's label, if the row counts.
 fn label_weight(row: u32) -> f32 {
     return class_weight(label_of(row));
 }

@@ -1,10 +1,10 @@
-// Shared by the kernels that work on a tile of logits: some rows, and of them some columns. The tile is
-// where dE/dz goes; the states of its rows take the place of y.
+// Shared by the kernels that work on a tile of logits: some columns of some rows. dE/dz overwrites the tile,
+// and the states of its rows are bound in place of y.
 
-// What is known of a row of logits from the tiles so far.
+// What the tiles so far say about a row of logits.
 struct State {
     maximum: f32,
-    // sum_k e^(z_k - maximum) - 1, so -1 for none.
+    // sum_k e^(z_k - maximum) - 1; -1 if there has been no logit.
     rest: f32,
     // The logit of the label.
     label_logit: f32,
@@ -27,7 +27,7 @@ fn store_state(row: u32, state: State) {
     y[start + 4u] = state.mass;
 }
 
-// What the targets of a row add up to.
+// The sum of the targets of a row.
 fn row_mass(row: u32, state: State) -> f32 {
     if (!has(HAS_CLASS_WEIGHTS)) {
         return 1.0;

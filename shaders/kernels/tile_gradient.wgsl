@@ -1,4 +1,4 @@
-// dE/dz of a tile of logits in its place, from the states of its rows.
+// dE/dz of a tile of logits, in place, from the states of its rows.
 
 @compute @workgroup_size(256)
 fn main(

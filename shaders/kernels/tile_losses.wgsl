@@ -1,4 +1,4 @@
-// The loss of each row from what its tiles left: sum_k t_k (ln sum_j e^z_j - z_k).
+// The loss of each row from the state that its tiles left: sum_k t_k (ln sum_j e^z_j - z_k).
 
 @compute @workgroup_size(256)
 fn main(
@@ -33,7 +33,7 @@ fn main(
         let square = coefficient * normalizer * normalizer;
         scaled = scaled_loss(scale, loss + square);
         if (!is_finite(square) && scale != 0.0) {
-            // It may be beyond f32 where it is not once scaled.
+            // The z-loss may be beyond f32 before it is scaled.
             scaled = scale * loss + opaque(scale * coefficient * normalizer) * normalizer;
         }
     }

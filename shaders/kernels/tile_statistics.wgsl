@@ -1,4 +1,4 @@
-// The log-sum-exp of rows of logits, tile by tile: each merges its own with the state of the tiles before.
+// The log-sum-exp of rows of logits, tile by tile: each tile merges its own with the state of the tiles before.
 
 fn argument_at(row: u32, i: u32) -> f32 {
     return dz[parameters.dz_base + row + i];

@@ -1,4 +1,4 @@
-// The same as by integers, where conversions.wgsl finds that it is.
+// Used if conversions.wgsl finds that it gives the same results as the integer version.
 
 fn widen_one(word: u32, index: u32) -> f32 {
     return unpack2x16float(word >> (16u * (index & 1u))).x;

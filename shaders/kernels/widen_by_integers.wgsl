@@ -1,4 +1,4 @@
-// Of the two halves in a word, the one with this index.
+// Widens the half with this index, of the two in a word.
 fn widen_one(word: u32, index: u32) -> f32 {
     return widen(vec4<u32>((word >> (16u * (index & 1u))) & 0xffffu)).x;
 }
