@@ -1,5 +1,5 @@
-//! Software adapters run row-wise work, losses and products by kernels of their own. Here they run what
-//! GPUs run: rows that many invocations share, and tiles.
+//! Software adapters have their own kernels for row-wise work, losses and products. These tests make them run
+//! the kernels of GPUs: rows that many invocations share, and tiles.
 
 use std::sync::OnceLock;
 
@@ -8,7 +8,7 @@ use crate::gpu::Policy;
 use crate::loss::Loss;
 use crate::{Activation, Device, OutputLayer, Outputs, Reduction, Rowwise, Targets, Tensor};
 
-/// Sums, in different orders, of terms that may be as large as the largest of them.
+/// The tolerance for sums that are added up in different orders, with terms that may be as large as the largest sum.
 fn within(exact: &[f32]) -> Within {
     let largest = exact.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
     Within::Approx { relative: 2e-6, absolute: 1e-6 * f64::from(largest) }
@@ -20,7 +20,7 @@ fn as_on_gpus() -> &'static [Device] {
     DEVICES.get_or_init(|| Policy::devices(|_| Policy::GPUS))
 }
 
-/// The same on an adapter, as on a GPU, and on the CPU.
+/// Compares the results of every adapter, which runs the kernels of GPUs, with those of the CPU.
 fn compare(what: &str, run: impl Fn(&Device) -> Vec<Tensor>) {
     let exact: Vec<Vec<f32>> = run(cpu()).iter().map(|tensor| tensor.to_vec().unwrap()).collect();
     for device in as_on_gpus() {
@@ -56,8 +56,7 @@ fn rows_along_every_axis() {
 
 #[test]
 fn subgroups_change_no_bit() {
-    // Rows that one invocation has, that a subgroup has, and that a workgroup has; and short ones that lie
-    // across the tensor.
+    // Rows for one invocation, for a subgroup and for a workgroup; and short rows that lie across the tensor.
     let shapes = [([3, 7], 1), ([9, 64], 1), ([5, 1000], 1), ([2, 4100], 1), ([700, 37], 0)];
     let without = Policy::devices(|_| Policy { subgroups: false, ..Policy::GPUS });
     let features = |device: &Device| device.wgpu().unwrap().0.features();
@@ -103,7 +102,7 @@ fn cross_entropies() {
         OutputLayer::new(Activation::Softmax, Loss::cross_entropy()).z_loss(1e-2),
         OutputLayer::new(Activation::LogSoftmax, Loss::Nll { ignore_index: Some(1) }),
     ];
-    // Rows that one invocation has, that several hold, and that are too long to be held.
+    // Rows for one invocation, rows that several invocations hold, and rows that are too long to be held.
     for [batch, classes] in [[70, 7], [33, 100], [5, 2000], [3, 2100]] {
         let x = normal(batch * 4, 1.0, 1);
         let w = normal(4 * classes, 2.0, 2);
@@ -129,7 +128,7 @@ fn cross_entropies() {
                         targets = targets.class_weights(&weights);
                     }
                     let step = layer.gradients(&x, &w, None, targets.clone()).unwrap();
-                    // Without y the columns of dE/dz are added up where it is computed.
+                    // If y is not wanted, the kernel that computes dE/dz also adds up its columns.
                     let layer = layer.outputs(Outputs::LOSS | Outputs::DZ | Outputs::DB);
                     let short = layer.gradients(&x, &w, None, targets).unwrap();
                     vec![step.loss, step.y, step.dz, step.db, short.loss, short.dz, short.db]
@@ -143,7 +142,8 @@ fn cross_entropies() {
 fn output_layers() {
     for [batch, inputs, classes] in [[7, 20, 3], [33, 64, 100], [5, 9, 1000], [130, 300, 33]] {
         let x = normal(batch * inputs, 1.0, 1);
-        // Far from where tanh is flat: what a sum is off by would be much beside the output.
+        // Keeps arguments away from where tanh is flat: the rounding error of a sum would be large compared with
+        // the output there.
         let w = normal(inputs * classes, 0.25 / (inputs as f32).sqrt(), 2);
         let b = normal(classes, 0.1, 3);
         let labels: Vec<i32> = (0..batch).map(|row| (row * 7 % classes) as i32).collect();
@@ -151,7 +151,7 @@ fn output_layers() {
         let pairs = [
             (Activation::Softmax, Loss::cross_entropy()),
             (Activation::Tanh, Loss::Mse),
-            // Numbers that go with the dispatch, also of products with tiles.
+            // These have numbers that are passed with the dispatch, also to products with tiles.
             (Activation::Elu { alpha: 0.5 }, Loss::Huber { delta: 0.5 }),
             (Activation::Identity, Loss::multi_margin()),
         ];

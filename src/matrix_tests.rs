@@ -1,5 +1,5 @@
-//! Products and column sums of parts of matrices. Small whole numbers keep every sum exact, so that not
-//! a bit may differ, beside the part neither.
+//! Tests of products and column sums of parts of matrices. Small whole numbers keep every sum exact, so no bit may
+//! differ, neither in the part nor beside it.
 
 use std::thread;
 
@@ -20,16 +20,16 @@ fn whole_numbers(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| random.i32(-4..=4) as f32).collect()
 }
 
-/// Where a matrix lies in its storage.
+/// How a matrix lies in its storage.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     offset: usize,
-    /// By how much a stored row is longer than its part of the matrix.
+    /// The number of elements by which a stored row is longer than its part of the matrix.
     beside: usize,
     transposed: bool,
 }
 
-/// A matrix that is a part of what is stored.
+/// A matrix that is a part of its storage.
 struct Part {
     values: Vec<f32>,
     /// The index of each element in the storage, row-major.
@@ -49,7 +49,7 @@ impl Part {
             offset + row * stride + column
         };
         Self {
-            // It may end right after the last element.
+            // The storage may end right after the last element.
             values: whole_numbers(offset + (stored_rows * stride).saturating_sub(beside), seed),
             indices: (0..rows)
                 .flat_map(|row| (0..columns).map(move |column| index(row, column)))
@@ -76,7 +76,7 @@ impl Part {
 
 const WHOLE: Place = Place { offset: 0, beside: 0, transposed: false };
 
-/// One product; with `adds`, onto what the output held, with a bias and an activation on top.
+/// Checks one product. With `adds`, it is added to what the output held, with a bias and an activation on top.
 fn check(device: &Device, shape: [usize; 3], places: [Place; 3], adds: bool) {
     let [rows, inner, columns] = shape;
     let a = Part::new(rows, inner, places[0], 1);
@@ -118,11 +118,11 @@ fn check(device: &Device, shape: [usize; 3], places: [Place; 3], adds: bool) {
         [&a_tensor, &b_tensor].map(|tensor| tensor.to_dtype(DType::F16).unwrap());
     output_tensor.write(&output.values).unwrap();
     let product = Product { a: a.of(&a_halves), ..product };
-    // Both, or only the first.
+    // Both factors are halves, or only the first.
     check(if adds { product } else { Product { b: b.of(&b_halves), ..product } }, "f16");
 }
 
-/// Both transposes of each factor, written and added.
+/// Checks products with each factor transposed or not, both written and added to the output.
 fn check_all(device: &Device, shape: [usize; 3], places: [Place; 3]) {
     for bits in 0..8 {
         let mut places = places;
@@ -132,8 +132,8 @@ fn check_all(device: &Device, shape: [usize; 3], places: [Place; 3]) {
     }
 }
 
-/// The same for factors whose rows begin at multiples of four elements: bit by bit, whether the first and the
-/// second are transposed, and added.
+/// The same for factors whose rows begin at multiples of four elements. The bits of a case say whether the first
+/// factor is transposed, whether the second is, and whether the product is added to the output.
 fn check_in_vectors(
     device: &Device,
     [rows, inner, columns]: [usize; 3],
@@ -148,7 +148,7 @@ fn check_in_vectors(
         let (a, b) = (bits & 1 == 1, bits & 2 == 2);
         let a = place(a, if a { rows } else { inner });
         let b = place(b, if b { inner } else { columns });
-        // Written in whole vec4s, too, where it is as wide as some of them.
+        // The output can be written in whole vec4s, too, if its width is a multiple of four.
         let output = match bits.count_ones() % 2 {
             0 => place(false, columns),
             _ => Place { offset: 3, beside: 1, transposed: false },
@@ -176,7 +176,7 @@ fn check_column_sum(device: &Device, rows: usize, width: usize, offset: usize, a
     assert_eq!(output.to_vec().unwrap(), expected, "{what}");
 }
 
-/// Every adapter, where this variant computes all products that it can.
+/// Every adapter, with this variant for all products that it can compute.
 fn devices(variant: Variant) -> Vec<Device> {
     Policy::devices(|kind| Policy { product: Some(variant), ..Policy::of(kind) })
 }
@@ -273,8 +273,8 @@ fn every_kernel_of_the_family_multiplies() {
     let shapes = [[1, 1, 1], [3, 20, 5], [17, 36, 33], [70, 48, 66], [130, 68, 140]];
     for variant in VARIANTS {
         for device in &devices(variant) {
-            // Drivers for processors take long to compile kernels with tiles, and all tiles are read and
-            // written in the same way.
+            // Drivers for processors take long to compile kernels with tiles, and all kernels read and write
+            // their tiles in the same way.
             if [Tile::LARGE, Tile::SMALL].map(Family::Tiles).contains(&variant.family) {
                 shapes.iter().for_each(|&shape| check_in_vectors(device, shape, [0b100, 0b011]));
                 continue;
@@ -304,7 +304,7 @@ fn halves_are_multiplied_by_cooperative_matrices_or_without() {
 
 #[test]
 fn parts_larger_than_a_binding_are_seen_in_windows() {
-    // 262 144 elements can be bound.
+    // On this device a binding can have 262 144 elements.
     let narrow = |policy: fn(DeviceKind) -> Policy| {
         let (adapter, device, queue) = narrow_wgpu();
         let backend = GpuBackend::adopt(&adapter, device, queue).unwrap();
@@ -317,7 +317,7 @@ fn parts_larger_than_a_binding_are_seen_in_windows() {
     {
         check_all(&device, shape, [place(9, 1), place(1000, 0), place(77, 2)]);
     }
-    // In slices, whose sums together would be larger, too.
+    // With slices, too, whose sums together would be larger than a binding.
     let sliced = narrow(|kind| {
         let variant = Variant { family: Family::Tiles(Tile::SMALL), slices: 8 };
         Policy { product: Some(variant), ..Policy::of(kind) }
