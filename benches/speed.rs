@@ -1,10 +1,10 @@
-//! How fast every operation is, on every device: `cargo bench`, or `cargo bench -- softmax` for a part.
+//! Measures how fast every operation is on every device: `cargo bench`, or `cargo bench -- softmax` for a part.
 //!
-//! In the end there is a table for each device, which tells how near each operation is to what the
-//! device can do: what a copy of as many bytes takes, or as many multiply-adds in registers, whichever
-//! is longer. Both are measured in the same run. On a GPU a time includes the submission and the wait
-//! for its end. "least moved" are the bytes that have to be read or written outside of matrix products,
-//! and "moved" what the GPU's kernels are bound to, as a multiple of that.
+//! At the end it prints a table for each device, which tells how near each operation is to what the device
+//! can do: the time of a copy of as many bytes, or of as many multiply-adds in registers, whichever is
+//! longer. Both are measured in the same run. On a GPU a time includes the submission and the wait for its
+//! end. "least moved" is the number of bytes that have to be read or written outside of matrix products, and
+//! "moved" is the number of bytes that the GPU's kernels are bound to, as a multiple of that.
 
 #[path = "measures/adapter.rs"]
 mod adapter;

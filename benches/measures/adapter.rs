@@ -1,11 +1,11 @@
-//! What a GPU adapter can do at most: the rate of a copy, and of multiply-adds in registers.
+//! The limits of a GPU adapter: the rate of a copy, and of multiply-adds in registers.
 
 use std::time::Instant;
 
 use wgrad::wgpu::util::DeviceExt;
 use wgrad::{Device, wgpu};
 
-/// Copies each element. As many workgroups in y as one dimension does not hold.
+/// Copies each element. If one dimension cannot hold all workgroups, there are more in y.
 const COPY: &str = "\
 @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;
@@ -18,7 +18,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     }
 }";
 
-/// Eight independent sums of four lanes; what they come to is stored, so that they are computed.
+/// Computes eight independent sums of four lanes. The result is stored, so that the compiler cannot drop them.
 const MULTIPLY_ADDS: &str = "\
 @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;
@@ -48,7 +48,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     output[id.x] = a + b + c + d + e + f + g + h;
 }";
 
-/// The operations of an invocation of the second kernel: a multiply-add is two.
+/// The number of operations of an invocation of the second kernel. A multiply-add counts as two.
 const OPERATIONS: f64 = 2.0 * 8.0 * 4.0 * 1024.0;
 
 pub struct Adapter {
@@ -57,7 +57,7 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// The adapter of a device; nothing on the CPU.
+    /// The adapter of a device; `None` on the CPU.
     pub fn of(device: &Device) -> Option<Self> {
         device.wgpu().map(|(device, queue)| Self { device: device.clone(), queue: queue.clone() })
     }
@@ -72,7 +72,7 @@ impl Adapter {
         })
     }
 
-    /// The least seconds of several submissions.
+    /// The seconds of the fastest of several submissions.
     fn best(&self, record: impl Fn(&mut wgpu::CommandEncoder)) -> f64 {
         let once = |_| {
             let mut commands = self.device.create_command_encoder(&Default::default());
@@ -85,7 +85,7 @@ impl Adapter {
         (0..8).map(once).fold(f64::INFINITY, f64::min)
     }
 
-    /// Runs a kernel from one buffer to the other.
+    /// Measures a kernel that reads the first buffer and writes the second.
     fn kernel(&self, source: &str, buffers: [&wgpu::Buffer; 2], groups: [u32; 2]) -> f64 {
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: None,
@@ -116,7 +116,7 @@ impl Adapter {
         })
     }
 
-    /// The seconds of a copy of so many elements, by the faster of a kernel and a copy of buffers.
+    /// The seconds that a copy of `elements` elements takes, by a kernel or by a buffer copy, whichever is faster.
     pub fn copy(&self, elements: usize) -> f64 {
         let elements = elements.next_multiple_of(4);
         let [from, to] = [(); 2].map(|()| self.buffer(elements));
@@ -130,7 +130,7 @@ impl Adapter {
         kernel.min(buffers)
     }
 
-    /// Operations a second.
+    /// The rate of multiply-adds, in operations per second.
     pub fn multiply_adds(&self, groups: u32) -> f64 {
         let invocations = 256 * groups as usize;
         let [from, to] = [8, 4 * invocations].map(|elements| self.buffer(elements));

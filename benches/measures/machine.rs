@@ -1,11 +1,11 @@
-//! What this machine can do at most: the rate of a copy, and of multiply-adds in registers.
+//! The limits of this machine: the rate of a copy, and of multiply-adds in registers.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Copies on all threads.
 pub fn copy(from: &[f32], to: &mut [f32]) {
-    // A piece for each thread, but none so small that handing it over takes longer than the copy.
+    // One piece for each thread, but none so small that handing it over takes longer than the copy.
     let piece = from.len().div_ceil(rayon::current_num_threads()).max(1 << 15);
     if piece >= from.len() {
         return to.copy_from_slice(from);
@@ -14,8 +14,8 @@ pub fn copy(from: &[f32], to: &mut [f32]) {
     pieces.for_each(|(to, from)| to.copy_from_slice(from));
 }
 
-/// Multiply-adds on all threads, of about so many operations (a multiply-add is two); the number that
-/// it was indeed.
+/// Runs about `operations` operations of multiply-adds on all threads, and returns their exact number. A
+/// multiply-add counts as two.
 pub fn multiply_adds(operations: f64) -> f64 {
     let threads = rayon::current_num_threads();
     let each = operations / threads as f64;
@@ -27,7 +27,7 @@ struct MultiplyAdds {
     operations: f64,
 }
 
-/// Independent sums: enough to fill every pipeline, and few enough for the registers.
+/// The number of independent sums: enough to fill every pipeline, and few enough for the registers.
 const SUMS: usize = 12;
 
 impl WithSimd for MultiplyAdds {

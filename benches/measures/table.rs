@@ -1,4 +1,4 @@
-//! The table of a device: what each work takes, and how near that is to the device's limit.
+//! The table of a device: how long each piece of work takes, and how near that is to the device's limit.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,18 +10,18 @@ use wgrad::{Counters, Device};
 use super::adapter::Adapter;
 use super::machine;
 
-/// What a work costs at least.
+/// The least that a piece of work costs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Least {
-    /// Read and written: each operand and each result once.
+    /// The bytes that are read and written: each operand and each result once.
     pub bytes: f64,
-    /// Of its matrix products.
+    /// The operations of its matrix products.
     pub operations: f64,
     /// The bytes that are read and written outside of its matrix products.
     pub outside: f64,
 }
 
-/// The limits of a device, measured as they are asked for.
+/// The limits of a device. The rates of copies are measured when they are asked for.
 pub struct Limits {
     adapter: Option<Adapter>,
     peak: f64,
@@ -32,7 +32,7 @@ impl Limits {
     pub fn of(device: &Device) -> Self {
         let adapter = Adapter::of(device);
         let peak = match &adapter {
-            // Enough workgroups to fill a large GPU, but a software one should not take long.
+            // Enough workgroups to fill a large GPU; but a software adapter should not take long.
             Some(adapter) => [16, 4096]
                 .into_iter()
                 .take(if device.info().kind == wgrad::DeviceKind::Software { 1 } else { 2 })
@@ -46,12 +46,12 @@ impl Limits {
         Self { adapter, peak, copies: RefCell::default() }
     }
 
-    /// Operations a second, of multiply-adds in registers.
+    /// The rate of multiply-adds in registers, in operations per second.
     pub fn peak(&self) -> f64 {
         self.peak
     }
 
-    /// Bytes a second that a copy reads and writes, of so many bytes in all.
+    /// The bytes per second that a copy reads and writes if it moves `bytes` bytes in all.
     pub fn copy_rate(&self, bytes: f64) -> f64 {
         let elements = (bytes / 2.0) as usize / size_of::<f32>();
         let mut copies = self.copies.borrow_mut();
@@ -68,26 +68,26 @@ impl Limits {
         })
     }
 
-    /// The least seconds that a work can take: as long as its bytes or its operations.
+    /// The least seconds that a piece of work can take: those of its bytes or of its operations, whichever are more.
     fn least(&self, least: Least) -> f64 {
         (least.bytes / self.copy_rate(least.bytes)).max(least.operations / self.peak)
     }
 }
 
-/// The best of several attempts. The largest is best.
+/// The best of several attempts, which is the largest.
 fn best(attempt: impl FnMut() -> f64) -> f64 {
     std::iter::repeat_with(attempt).take(16).fold(0.0, f64::max)
 }
 
-/// The samples of a work, of which the last ones count: those before have warmed it up.
+/// The number of samples of a piece of work that count, which are the last ones: those before warm it up.
 pub const SAMPLES: usize = 10;
 
 struct Row {
     name: String,
     least: Least,
-    /// The bytes that the kernels outside of products are bound to; nothing on the CPU.
+    /// The bytes that the kernels outside of products are bound to; 0 on the CPU.
     moved: u64,
-    /// Seconds an iteration.
+    /// The seconds of an iteration.
     samples: Vec<f64>,
 }
 
@@ -103,7 +103,7 @@ impl Table {
         Self { title, limits: Limits::of(device), rows: RefCell::default() }
     }
 
-    /// A sample of the work, which may be one that is there already, with what the device did for it.
+    /// Adds a sample of a piece of work, which may be in the table already. `did` is what the device did for it.
     pub fn add(&self, name: &str, least: Least, iterations: u64, time: Duration, did: Counters) {
         let mut rows = self.rows.borrow_mut();
         if rows.last().is_none_or(|row| row.name != name) {
@@ -111,7 +111,7 @@ impl Table {
         }
         if let Some(row) = rows.last_mut() {
             row.samples.push(time.as_secs_f64() / iterations as f64);
-            // Not that of the first sample, in which an optimizer makes its state.
+            // Not from the first sample, in which an optimizer creates its state.
             row.moved = (did.bytes - did.product_bytes) / iterations;
         }
     }
@@ -128,7 +128,7 @@ impl Row {
         last.get(last.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
-    /// The bytes that are moved, as a multiple of the least where that is not nothing.
+    /// The bytes that are moved, as a multiple of the least unless that is 0.
     fn moved(&self) -> String {
         match (self.moved, self.least.outside) {
             (0, _) => String::new(),
@@ -138,7 +138,7 @@ impl Row {
     }
 }
 
-/// Three significant digits.
+/// Formats a number with three significant digits.
 fn digits(value: f64) -> String {
     let decimals = (2 - value.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
     format!("{value:.decimals$}")

@@ -1,4 +1,4 @@
-//! What is measured, and what each costs at least.
+//! The work that is measured, and the least that each piece of it costs.
 
 use wgrad::{
     Activation, Adam, DType, Dense, Device, DeviceKind, Gated, Loss, OutputLayer, Outputs,
@@ -19,19 +19,19 @@ pub struct Work {
     pub prepare: Prepare,
 }
 
-/// How much a work takes in.
+/// The sizes of the work.
 #[derive(Clone, Copy)]
 struct Sizes {
-    /// Of pointwise work.
+    /// The number of elements of pointwise work.
     elements: usize,
-    /// The rows and their length of row-wise work, of gated units and of losses.
+    /// The number of rows and their length, for row-wise work, gated units and losses.
     rows: [usize; 2],
-    /// The rows and columns of the factors of products.
+    /// The numbers of rows and columns of the factors of products, which are square.
     products: &'static [usize],
 }
 
 impl Sizes {
-    /// What fills the device: a graphics card is done with little work before it has begun.
+    /// Sizes that keep the device busy: a graphics card finishes little work before it has really begun.
     const fn of(kind: DeviceKind) -> Self {
         match kind {
             DeviceKind::Cpu | DeviceKind::Software => {
@@ -42,20 +42,20 @@ impl Sizes {
     }
 }
 
-/// f32 or labels that are read or written.
+/// The cost of reading or writing `count` f32 or labels.
 fn numbers(count: usize) -> Least {
     let bytes = (count * size_of::<f32>()) as f64;
     Least { bytes, operations: 0.0, outside: bytes }
 }
 
-/// Matrix products of so many multiply-adds, that read and write the first so many numbers together, and
-/// what is around them the second.
+/// The cost of matrix products of `multiply_adds` multiply-adds. Together with the work around them they read and
+/// write `together` numbers, and that work alone `outside` numbers.
 fn products(multiply_adds: usize, together: usize, outside: usize) -> Least {
     let operations = 2.0 * multiply_adds as f64;
     Least { operations, outside: numbers(outside).bytes, ..numbers(together) }
 }
 
-/// Numbers between −4 and 4.
+/// Returns numbers between −4 and 4.
 fn values(count: usize) -> Vec<f32> {
     let mut random = fastrand::Rng::with_seed(1);
     (0..count).map(|_| random.f32() * 8.0 - 4.0).collect()
@@ -110,11 +110,11 @@ impl Works {
         });
     }
 
-    /// With tensors of f16.
+    /// Adds work on tensors of f16.
     fn halves(&mut self, activation: Activation, shape: &[usize]) {
         let (name, shape) = (activation.name(), shape.to_vec());
         let count: usize = shape.iter().product();
-        // Two halves are as one of f32.
+        // Two halves count as one f32.
         self.add(format!("{name} forward of f16"), numbers(count), move |device| {
             let z = tensor(device, &shape)?.to_dtype(DType::F16)?;
             Ok(Box::new(move || activation.forward(&z).map(drop)))
@@ -164,7 +164,7 @@ impl Works {
             let [x, w, b, _] = operands(device)?;
             Ok(Box::new(move || layer.forward(&x, &w, Some(&b)).map(drop)))
         });
-        // Outside: y and dy to dz.
+        // Outside of the products, y and dy are read, and dz is written.
         let least = products(2 * product, 2 * (x + w + y) + outputs, 3 * y + outputs);
         self.add(format!("dense {size} backward"), least, move |device| {
             let [x, w, b, dy] = operands(device)?;
@@ -175,7 +175,7 @@ impl Works {
 
     fn output_layer(&mut self, [batch, inputs, outputs]: [usize; 3]) {
         let (x, w) = (batch * inputs, inputs * outputs);
-        // Outside: the logits to dz.
+        // Outside of the products, the logits are read, and dz is written.
         let around = 2 * batch * outputs + batch + outputs + 1;
         let together = 2 * (x + w + outputs) + batch + 1;
         let least = products(3 * batch * inputs * outputs, together, around);
@@ -191,7 +191,7 @@ impl Works {
         });
     }
 
-    /// Of elements, with dense targets.
+    /// Adds a loss of elements, with dense targets.
     fn loss(&mut self, loss: Loss) {
         let [rows, width] = self.sizes.rows;
         let operands = move |device: &Device| -> Result<[Tensor; 2]> {
@@ -208,7 +208,7 @@ impl Works {
         });
     }
 
-    /// Of logits and labels.
+    /// Adds cross-entropy of logits and labels.
     fn cross_entropy(&mut self) {
         let [rows, width] = self.sizes.rows;
         let loss = Loss::cross_entropy_with_logits();
@@ -231,7 +231,7 @@ impl Works {
         let operands = move |device: &Device| -> Result<[Tensor; 2]> {
             Ok([tensor(device, &[elements])?, device.tensor(&vec![1e-3; elements], [elements])?])
         };
-        // Of the weights and the gradient, the moments read and written.
+        // The weights and the gradient, and the moments, which are read and written.
         self.add("sgd with momentum", numbers(5 * elements), move |device| {
             let [w, dw] = operands(device)?;
             let mut sgd = Sgd::new(1e-3).momentum(0.9);
@@ -242,7 +242,7 @@ impl Works {
             let mut adam = Adam::new(1e-3);
             Ok(Box::new(move || adam.step(&[(&w, &dw)])))
         });
-        // Within the norm, so that nothing has to change.
+        // The norm is within its limit, so nothing has to change.
         self.add("clip_gradient_norm", numbers(elements), move |device| {
             let [_, dw] = operands(device)?;
             Ok(Box::new(move || clip_gradient_norm(&[&dw], 1e6).map(drop)))
@@ -250,7 +250,7 @@ impl Works {
     }
 }
 
-/// All that is measured on devices of this kind.
+/// All the work that is measured on devices of this kind.
 pub fn all(kind: DeviceKind) -> Vec<Work> {
     let sizes = Sizes::of(kind);
     let mut works = Works { sizes, all: Vec::new() };

@@ -1,4 +1,4 @@
-//! burn on a GPU: its backend wgpu, with fusion and tuning as it comes.
+//! burn on a GPU: its wgpu backend, with fusion and tuning as by default.
 
 #[path = "../../burn/src/work.rs"]
 mod work;

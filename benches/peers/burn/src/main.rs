@@ -1,4 +1,4 @@
-//! burn on the CPU: its backend flex.
+//! burn on the CPU: its flex backend.
 
 mod work;
 

@@ -6,11 +6,11 @@ use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use common::{ARGUMENTS, Case, Checksum, Layer, Work, numbers};
 
-/// Waits for the device, and reads the results where they are to be summed up.
+/// Waits for the device, and reads the results if they have to be summed up.
 struct Finish<'a> {
     device: &'a Device,
     checksum: Option<&'a mut Checksum>,
-    /// Alive until the device is done: burn need not compute what nobody can see.
+    /// Kept alive until the device is done: burn does not have to compute results that have been dropped.
     results: Vec<Box<dyn Any>>,
 }
 

@@ -48,7 +48,7 @@ fn prepare(case: &Case) -> Result<Option<Work>> {
         Case::Forward(name, n) => forward(vector(*n)?, function(name)),
         Case::Both(name, n) => both(vector(*n)?, function(name))?,
         &Case::Softmax(count, width) => forward(rows(count, width)?, ops::softmax_last_dim),
-        // The one above has no gradient.
+        // The softmax above has no gradient.
         &Case::SoftmaxBoth(count, width) => {
             both(rows(count, width)?, |z| ops::softmax(z, D::Minus1))?
         }

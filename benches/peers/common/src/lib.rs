@@ -1,7 +1,7 @@
 //! What all measured programs share: the work, its input, and the way it is timed.
 //!
-//! A program is started once and then idles, so that the runner can let them take turns: it writes a
-//! line `SECONDS CASE` to one of them and reads a line of [`Sample`] back.
+//! A program is started once and then idles, so that the runner can let the programs take turns: it writes
+//! the line `SECONDS CASE` to one of them, and reads back a line with a [`Sample`].
 
 use std::fmt;
 use std::io::{BufRead, Write};
@@ -13,24 +13,24 @@ use cpu_time::ThreadTime;
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Case {
-    /// An activation of so many elements.
+    /// An activation of this number of elements.
     Forward(String, usize),
-    /// The activation and the product of its derivative with dE/dy = 1.
+    /// The activation, and the product of its derivative with dE/dy = 1.
     Both(String, usize),
     /// Softmax along rows.
     Softmax(usize, usize),
     SoftmaxBoth(usize, usize),
     /// The product of two square matrices.
     Product(usize),
-    /// Softmax with the mean cross-entropy for labels on x·w + b: the loss, dw, db and dx, for a batch,
-    /// inputs and outputs.
+    /// Softmax with the mean cross-entropy for labels on x·w + b: the loss, dw, db and dx. The numbers are the batch,
+    /// the inputs and the outputs.
     OutputLayer(usize, usize, usize),
-    /// Reading so many elements and writing them elsewhere.
+    /// Reading this number of elements, and writing them elsewhere.
     Copy(usize),
-    /// Multiply-adds in registers; a run has [`FMA_OPERATIONS`].
+    /// Multiply-adds in registers. A run has [`FMA_OPERATIONS`] operations.
     Fma,
-    /// The processor's time that the calling thread takes for an operation on a few elements, out of
-    /// many that are handed over together.
+    /// The processor time that the calling thread takes for one operation on a few elements, out of many that are
+    /// handed over together.
     Overhead,
 }
 
@@ -77,7 +77,7 @@ impl FromStr for Case {
     }
 }
 
-/// So many numbers between ±scale/2, the same in every program.
+/// Returns `count` numbers between ±scale/2, the same in every program.
 pub fn numbers(seed: u64, count: usize, scale: f64) -> Vec<f32> {
     let number = |index: u64| {
         let hash = (index + seed * 1_000_003).wrapping_mul(2_654_435_761) & 0xffff_ffff;
@@ -109,7 +109,7 @@ impl Layer {
     }
 }
 
-/// The sum of the magnitudes of all results: the programs have to agree about it.
+/// The sum of the magnitudes of all results, about which the programs have to agree.
 #[derive(Debug, Default)]
 pub struct Checksum(f64);
 
@@ -123,7 +123,7 @@ impl Checksum {
 pub enum Clock {
     #[default]
     Wall,
-    /// The time that the thread itself has worked.
+    /// The time that the thread itself has been working.
     Thread,
 }
 
@@ -132,9 +132,9 @@ pub type Run = Box<dyn FnMut(Option<&mut Checksum>)>;
 /// A case that is ready to run.
 pub struct Work {
     pub clock: Clock,
-    /// A run counts as so many.
+    /// The number of operations that a run counts as.
     pub operations: f64,
-    /// Runs it until its results are there; sums them up where asked to.
+    /// Runs the case until its results are there, and sums them up if asked to.
     pub run: Run,
 }
 
@@ -159,7 +159,7 @@ impl Work {
     }
 }
 
-/// What a program tells about a case, in seconds.
+/// A program's answer for a case, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
     pub median: f64,
@@ -200,7 +200,7 @@ pub fn median(values: &mut [f64]) -> f64 {
     }
 }
 
-/// Runs the work for some time, but at least twice: once is for warming up.
+/// Runs the work for some time, but at least twice, as the first run warms up.
 fn measure(work: &mut Work, seconds: f64, checksum: f64) -> Sample {
     let start = Instant::now();
     let elapsed = || start.elapsed().as_secs_f64();
@@ -216,7 +216,7 @@ fn measure(work: &mut Work, seconds: f64, checksum: f64) -> Sample {
     Sample { median: median(&mut times), minimum, runs: times.len(), checksum }
 }
 
-/// Answers the runner until it hangs up. Nothing for a case that the program does not have.
+/// Answers the runner until it hangs up. `prepare` returns `None` for a case that the program does not have.
 pub fn serve(mut prepare: impl FnMut(&Case) -> Option<Work>) {
     let mut current: Option<(Case, Option<Work>, f64)> = None;
     for line in std::io::stdin().lock().lines() {
@@ -225,7 +225,7 @@ pub fn serve(mut prepare: impl FnMut(&Case) -> Option<Work>) {
         let seconds: f64 = seconds.parse().expect("a number of seconds");
         let case: Case = case.parse().unwrap_or_else(|error| panic!("{error}"));
         if current.as_ref().is_none_or(|(known, ..)| *known != case) {
-            // The memory of the one before is free again before the next takes its own.
+            // Frees the memory of the case before, so that the next one can take its own.
             drop(current.take());
             let mut work = prepare(&case);
             let mut checksum = Checksum::default();
@@ -242,7 +242,7 @@ pub fn serve(mut prepare: impl FnMut(&Case) -> Option<Work>) {
     }
 }
 
-/// Runs a case once in a fresh process; the runner takes the time until the line is there.
+/// Runs a case once in a fresh process. The runner measures the time until the line arrives.
 pub fn first(case: &str, mut prepare: impl FnMut(&Case) -> Option<Work>) {
     let case: Case = case.parse().unwrap_or_else(|error| panic!("{error}"));
     match prepare(&case) {
@@ -255,7 +255,7 @@ pub fn first(case: &str, mut prepare: impl FnMut(&Case) -> Option<Work>) {
     }
 }
 
-/// The program's command line: `serve` or `first "CASE"`, after what it takes itself.
+/// Handles the program's command line: `serve` or `first "CASE"`, after the program's own arguments.
 pub fn main(arguments: &[String], prepare: impl FnMut(&Case) -> Option<Work>) {
     match arguments {
         [command] if command == "serve" => serve(prepare),

@@ -1,4 +1,4 @@
-//! What the processor can do at most: a copy, multiply-adds, and the crate gemm alone.
+//! The limits of the processor: a copy, multiply-adds, and the crate gemm alone.
 
 #[path = "../../../measures/machine.rs"]
 mod machine;

@@ -1,16 +1,16 @@
-//! wgpu without a library: kernels written by hand in a few lines, or wgrad's own.
+//! wgpu without a library: handwritten kernels of a few lines, or wgrad's own kernels.
 
 use common::{ARGUMENTS, Case, Checksum, Clock, Work, numbers};
 use wgrad::wgpu::util::DeviceExt;
 use wgrad::{Activation, Device, wgpu};
 
-/// The adapter that wgrad picks too.
+/// The adapter that wgrad picks, too.
 struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
 }
 
-/// A kernel, what it reads, and the buffer that it writes.
+/// A kernel, the buffers that it reads, and the buffer that it writes.
 struct Kernel {
     pipeline: wgpu::ComputePipeline,
     buffers: Vec<wgpu::Buffer>,
@@ -91,7 +91,7 @@ impl Gpu {
     }
 }
 
-/// Runs a kernel with a bind group that is made once.
+/// Runs a kernel with a bind group that is created once.
 fn work(gpu: Gpu, kernel: Kernel) -> Work {
     let group = gpu.bind(&kernel);
     Work::new(move |checksum| {
@@ -113,7 +113,7 @@ fn sum(gpu: &Gpu, kernel: &Kernel, checksum: Option<&mut Checksum>) {
     }
 }
 
-/// Runs a kernel many times, with a bind group each time.
+/// Runs a kernel many times, with a new bind group each time.
 fn overhead(gpu: Gpu, kernel: Kernel) -> Work {
     const OPERATIONS: usize = 200;
     let work = Work::new(move |checksum| {
@@ -133,7 +133,7 @@ fn overhead(gpu: Gpu, kernel: Kernel) -> Work {
     Work { clock: Clock::Thread, operations: OPERATIONS as f64, ..work }
 }
 
-/// A formula on four elements an invocation.
+/// A formula, on four elements for each invocation.
 fn pointwise(formula: &str) -> String {
     format!(
         "\
@@ -165,8 +165,8 @@ fn formula(name: &str) -> Option<&'static str> {
 const ROWS: usize = 8;
 const VECTORS: usize = 4;
 
-/// The product of square matrices: each invocation a tile of 8 × 16 in registers, straight from
-/// storage. For multiples of 128.
+/// The product of square matrices. Each invocation computes a tile of 8 × 16 in registers, directly from
+/// storage. `n` has to be a multiple of 128.
 fn product(n: usize) -> String {
     let each =
         |count: usize, line: &dyn Fn(usize) -> String| -> String { (0..count).map(line).collect() };

@@ -1,4 +1,4 @@
-//! Where and with what a run is made.
+//! The machine that a run is made on, and the versions of what it measures.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::record::Machine;
 use crate::{Result, root};
 
-/// The lines that a program prints.
+/// Runs a program, and returns the lines that it prints.
 fn output(command: &mut Command) -> Result<Vec<String>> {
     let output = command.output()?;
     if !output.status.success() {
@@ -39,7 +39,7 @@ pub fn describe(programs: &Path) -> Result<Machine> {
 
 pub fn versions(python: Option<&Path>) -> Result<BTreeMap<String, String>> {
     let mut versions = BTreeMap::new();
-    // The lock file has, for each package, its name and its version on two lines.
+    // For each package, the lock file has its name and its version on two lines.
     let lock = std::fs::read_to_string(root().join("benches/peers/Cargo.lock"))?;
     let lines: Vec<&str> = lock.lines().collect();
     for package in ["candle-core", "burn", "gemm", "wgpu"] {

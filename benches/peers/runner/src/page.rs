@@ -1,4 +1,4 @@
-//! docs/performance.md, from a record.
+//! Writes docs/performance.md from a record.
 
 use std::fmt::Write;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::{Result, plot, root};
 const PAGE: &str = "docs/performance.md";
 const PICTURE: &str = "docs/figures/performance.svg";
 
-/// A library that is compared: its name in the record, and on the page.
+/// A library that is compared: its name in the record, and its name on the page.
 type Column = (&'static str, &'static str);
 
 const ON_CPU: [Column; 3] = [("torch", "PyTorch"), ("candle", "candle"), ("burn", "burn (flex)")];
@@ -23,7 +23,7 @@ const ON_GPU: [Column; 3] = [
     ("raw same", "raw wgpu, wgrad's kernel"),
 ];
 
-/// Three significant digits.
+/// Formats a number with three significant digits.
 fn digits(value: f64) -> String {
     let decimals = (2 - value.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
     format!("{value:.decimals$}")
@@ -38,9 +38,9 @@ struct Table<'a> {
     record: &'a Record,
     wgrad: &'static str,
     columns: Vec<Column>,
-    /// The bytes that a copy reads and writes in a second.
+    /// The bytes per second that a copy reads and writes.
     copy: Option<f64>,
-    /// Operations a second, of multiply-adds in registers.
+    /// The rate of multiply-adds in registers, in operations per second.
     peak: Option<f64>,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// What a time is in GB/s or GFLOP/s, and as a share of what the machine can do.
+    /// A time as a rate in GB/s or GFLOP/s, and as a share of what the machine can do.
     fn rate(&self, least: Least, seconds: f64) -> String {
         let share = |rate: f64, limit: Option<f64>| {
             limit.map(|limit| format!(", {:.0} %", 100.0 * rate / limit)).unwrap_or_default()
@@ -109,7 +109,7 @@ impl<'a> Table<'a> {
         text
     }
 
-    /// Where another library is faster.
+    /// The comparisons in which another library is faster.
     fn behind(&self, library: impl Fn(&Column) -> bool) -> String {
         let mut all = 0;
         let mut behind = Vec::new();

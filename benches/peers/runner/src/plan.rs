@@ -2,12 +2,12 @@
 
 use common::Case;
 
-/// What a case costs at least.
+/// The least that a case costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Least {
-    /// Of memory that is read or written.
+    /// The bytes of memory that are read or written.
     Bytes(f64),
-    /// Additions and multiplications.
+    /// The number of additions and multiplications.
     Operations(f64),
     /// Something else limits it.
     Unknown,
@@ -19,12 +19,12 @@ pub struct Row {
     pub least: Least,
 }
 
-/// The elements of pointwise work.
+/// The number of elements of pointwise work.
 pub const ELEMENTS: usize = 1 << 22;
 
 const F32: f64 = size_of::<f32>() as f64;
 
-/// f32 numbers of which this many are read or written.
+/// The cost of reading or writing this many f32.
 fn bytes(numbers: usize) -> Least {
     Least::Bytes(numbers as f64 * F32)
 }
@@ -70,7 +70,7 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// What a fresh process does.
+/// The cases that run in a fresh process.
 pub fn first() -> [(&'static str, Case); 2] {
     [
         ("sigmoid of 1024 elements", Case::Forward("sigmoid".into(), 1024)),

@@ -1,4 +1,4 @@
-//! Cost over size, drawn.
+//! Draws the cost over the size.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const COLOURS: [RGBColor; 5] = [
     RGBColor(214, 108, 20),
     RGBColor(236, 165, 90),
 ];
-/// The size that the picture is drawn in, and the one that it is shown in.
+/// The size at which the picture is drawn, and the size at which it is shown.
 const DRAWN: (u32, u32) = (1440, 960);
 const SHOWN: (u32, u32) = (720, 480);
 

@@ -1,4 +1,4 @@
-//! The measured programs: they are started once and idle until it is their turn.
+//! The measured programs, which are started once and idle until it is their turn.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -22,7 +22,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program that finds the caches of drivers and compilers empty where the folder is.
+    /// The command that starts the program in `folder`, where drivers and compilers also look for their caches: these
+    /// are empty if the folder is.
     fn command(&self, folder: &Path) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments).current_dir(folder);
@@ -35,7 +36,7 @@ impl Program {
         command
     }
 
-    /// The seconds from the start of a process to its first result.
+    /// Measures the seconds from the start of a process to its first result.
     pub fn first(&self, case: &Case) -> Result<f64> {
         let folder = tempfile::tempdir()?;
         let mut command = self.command(folder.path());
@@ -59,12 +60,12 @@ struct Process {
     output: BufReader<ChildStdout>,
 }
 
-/// A program that serves.
+/// A program that runs in the background and answers requests.
 pub struct Server {
     pub program: Program,
     folder: tempfile::TempDir,
     process: Option<Process>,
-    /// What has ended the process.
+    /// The cases that have ended the process.
     fatal: HashSet<String>,
 }
 
@@ -74,7 +75,7 @@ impl Server {
         Ok(Self { program, folder, process: None, fatal: HashSet::new() })
     }
 
-    /// Nothing where the program does not have the case, or fails at it.
+    /// Returns `None` if the program does not have the case, or fails at it.
     pub fn sample(&mut self, case: &Case, seconds: f64) -> Result<Option<Sample>> {
         let name = case.to_string();
         if self.fatal.contains(&name) {
@@ -108,7 +109,7 @@ impl Server {
 
     fn stop(&mut self) {
         if let Some(Process { mut child, input, output }) = self.process.take() {
-            // It ends at the end of its input.
+            // The process exits at the end of its input.
             drop((input, output));
             let _ = child.wait();
         }

@@ -1,4 +1,4 @@
-//! What a run has measured, as it is kept in benches/records.
+//! The results of a run, as they are kept in benches/records.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::{Result, root};
 pub struct Record {
     pub date: String,
     pub machine: Machine,
-    /// By library.
+    /// The versions of the libraries, by their names.
     pub versions: BTreeMap<String, String>,
     pub threads: usize,
     pub rounds: usize,
@@ -20,7 +20,7 @@ pub struct Record {
     pub measures: Vec<Measure>,
     pub first: Vec<First>,
     pub sweep: Vec<Point>,
-    /// What is odd about the run.
+    /// Remarks about anything odd in the run.
     pub remarks: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ pub struct Machine {
     pub gpu: String,
 }
 
-/// A program at a case; times in seconds, one for each round.
+/// A program's results for a case. The times are in seconds, one for each round.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Measure {
     pub case: String,
@@ -43,7 +43,7 @@ pub struct Measure {
     pub checksum: f64,
 }
 
-/// From the start of a process to its result, in seconds.
+/// The times from the start of a process to its result, in seconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct First {
     pub case: String,
@@ -81,7 +81,7 @@ impl Record {
         self.measures.iter().find(|measure| measure.program == program && measure.case == case)
     }
 
-    /// How many times the other program takes what wgrad does: the median over the rounds.
+    /// The ratio of the other program's time to that of wgrad: the median over the rounds.
     pub fn ratio(&self, case: &str, wgrad: &str, other: &str) -> Option<f64> {
         let (ours, theirs) = (self.measure(wgrad, case)?, self.measure(other, case)?);
         let mut ratios: Vec<f64> =

@@ -1,4 +1,5 @@
-//! Who is measured when: at each case the programs take turns, so that a busy machine is busy for all.
+//! The order of the measurements. For each case the programs take turns, so that a busy machine affects all
+//! of them.
 
 use std::path::PathBuf;
 
@@ -9,10 +10,10 @@ use crate::program::{Program, Server};
 use crate::record::{First, Measure, Point, Record};
 use crate::{Result, machine, root};
 
-/// How far the sums of the results may be apart.
+/// The relative difference that the sums of the results may have.
 const TOLERANCE: f64 = 1e-3;
 
-/// A first call that takes longer is not repeated.
+/// A first call that takes longer than these seconds is not repeated.
 const LONG: f64 = 5.0;
 
 pub struct Schedule {
@@ -27,7 +28,7 @@ pub struct Schedule {
     pub only: Option<String>,
 }
 
-/// A line of the picture: its name, who is measured, and at what for so many elements.
+/// A line of the picture: its name, the program that is measured, and its case for a number of elements.
 type Series = (&'static str, Program, fn(usize) -> Case);
 
 impl Default for Schedule {
@@ -53,7 +54,7 @@ impl Schedule {
         Program { name, path, arguments, threads: self.threads }
     }
 
-    /// Those on the processor, and those on the GPU adapter; wgrad is the first of each.
+    /// The programs on the processor, and those on the GPU adapter. wgrad is the first of each.
     fn programs(&self) -> Result<[Vec<Program>; 2]> {
         let mut cpu = vec![self.program("wgrad", "peer-wgrad", &["cpu"])];
         if let Some(python) = &self.python {
@@ -122,7 +123,7 @@ impl Schedule {
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); servers.len()];
         for round in 0..self.rounds {
             for turn in 0..servers.len() {
-                // Nobody is always the one after somebody.
+                // Rotated, so that no program always runs right after the same other one.
                 let place = (turn + round) % servers.len();
                 samples[place].extend(servers[place].sample(case, self.seconds)?);
             }
@@ -172,7 +173,7 @@ impl Schedule {
         Ok(())
     }
 
-    /// Cost over size, one series after the other.
+    /// Measures the cost over the size, one series after the other.
     fn sweep(&self, record: &mut Record) -> Result<()> {
         let sigmoid = |n| Case::Forward("sigmoid".into(), n);
         let softmax = |n: usize| Case::Softmax(n.div_ceil(WIDTH), WIDTH);
