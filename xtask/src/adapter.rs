@@ -1,13 +1,13 @@
-//! Making sure that there is a GPU adapter, be it a software one.
+//! Makes sure that there is a GPU adapter, if only a software one.
 
 use std::process::Command;
 
 use crate::command::{cargo, status, succeed};
 
-/// What `examples/adapters.rs` exits with where there is no adapter.
+/// The exit code of `examples/adapters.rs` if there is no adapter.
 const NO_ADAPTER: i32 = 2;
 
-/// Checks every adapter; where there is none, installs Mesa's on Debian and its relatives.
+/// Checks every adapter. If there is none, installs Mesa's on Debian and its relatives.
 pub fn ensure() -> Result<(), String> {
     let check = || {
         status(&mut cargo(&["run", "--release", "--example", "adapters", "--", "--require-gpu"]))

@@ -1,4 +1,4 @@
-//! Running other programs.
+//! Runs other programs.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ pub fn root() -> PathBuf {
     root
 }
 
-/// Cargo, in the root of the repository.
+/// A command that runs Cargo in the root of the repository.
 pub fn cargo(arguments: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
@@ -31,7 +31,7 @@ pub fn succeed(command: &mut Command) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}")) }
 }
 
-/// Runs a program that has to succeed; each line of its output is shown and handed on.
+/// Runs a program that has to succeed. Shows each line of its output, and passes it to `line`.
 pub fn watch(command: &mut Command, mut line: impl FnMut(&str)) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot be run: {error}");
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| failed(&error))?;

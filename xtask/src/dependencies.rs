@@ -1,5 +1,5 @@
-//! `cargo xtask dependencies`: the licences and sources of the crates that the workspace builds on, and whether
-//! it uses what its manifests name.
+//! `cargo xtask dependencies`: checks the licences and sources of the crates that the workspace builds on, and
+//! whether it uses all crates that its manifests name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,12 +10,13 @@ use serde::Deserialize;
 
 use crate::command::cargo;
 
-/// One of these must be enough to use a crate.
+/// The licences that are allowed. One of them must be enough to use a crate.
 const LICENCES: [&str; 6] = ["Apache-2.0", "ISC", "MIT", "Unicode-3.0", "Unlicense", "Zlib"];
 
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// wgrad's interface has types of these. With two versions of one, types that look the same do not match.
+/// The crates whose types are part of wgrad's interface. With two versions of one, types that look the same do not
+/// match.
 const IN_THE_INTERFACE: [&str; 4] = ["bitflags", "bytemuck", "half", "wgpu"];
 
 /// What `cargo metadata` prints.
@@ -49,7 +50,7 @@ struct Target {
     src_path: PathBuf,
 }
 
-/// `[package.metadata.cargo-machete]` of a manifest, which that tool reads too.
+/// The table `[package.metadata.cargo-machete]` of a manifest, which that tool reads, too.
 #[derive(Default, Deserialize)]
 struct Settings {
     #[serde(default, rename = "cargo-machete")]
@@ -96,7 +97,7 @@ fn versions(packages: &[Package]) -> Vec<String> {
     exposed.map(|(name, versions)| format!("{name} has several versions: {versions:?}")).collect()
 }
 
-/// What is wrong with the licence and the source of a package that is not the workspace's own.
+/// The faults of the licence and the source of a package that is not part of the workspace.
 fn origin(package: &Package) -> Vec<String> {
     let Package { name, version, license, source, .. } = package;
     let mut faults = Vec::new();
@@ -114,7 +115,7 @@ fn origin(package: &Package) -> Vec<String> {
 
 /// Whether the allowed licences satisfy an SPDX expression.
 fn is_allowed(expression: &str) -> bool {
-    // Old manifests separate alternatives by a slash.
+    // Old manifests separate alternatives with a slash.
     let text = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let mut words = text.split_whitespace().peekable();
     any_of(&mut words) == Some(true) && words.next().is_none()
@@ -122,7 +123,7 @@ fn is_allowed(expression: &str) -> bool {
 
 type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
 
-/// `None` if there is no such expression.
+/// Parses alternatives; `None` if there is no such expression.
 fn any_of(words: &mut Words<'_>) -> Option<bool> {
     let mut allowed = all_of(words)?;
     while words.next_if_eq(&"OR").is_some() {
@@ -170,7 +171,7 @@ fn unused(package: &Package) -> Result<Vec<String>, String> {
     Ok(package.dependencies.iter().filter_map(fault).collect())
 }
 
-/// Appends all Rust files below the folder, but for those of other packages.
+/// Appends all Rust files below the folder, except those of other packages.
 fn read_sources(folder: &Path, sources: &mut String) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -185,7 +186,7 @@ fn read_sources(folder: &Path, sources: &mut String) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether there is a path that begins with the crate, outside of line comments.
+/// Whether the sources contain a path that begins with the crate, outside of line comments.
 fn names(sources: &str, name: &str) -> bool {
     let is_part_of_word = |letter: char| letter.is_alphanumeric() || letter == '_';
     let code = sources.lines().filter(|line| !line.trim_start().starts_with("//"));

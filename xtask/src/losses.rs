@@ -1,4 +1,4 @@
-//! docs/losses.md: the catalogue of losses as a document.
+//! Writes docs/losses.md, the catalogue of losses as a document.
 
 use std::fs;
 use std::path::PathBuf;
@@ -90,7 +90,7 @@ fn path() -> PathBuf {
     root().join("docs/losses.md")
 }
 
-/// A text in a cell of a table.
+/// Escapes a text for a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }

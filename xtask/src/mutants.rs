@@ -1,7 +1,7 @@
-//! `cargo xtask mutants`: a test suite that cannot fail proves nothing.
+//! `cargo xtask mutants`: checks that the tests can fail, as a suite that cannot fail proves nothing.
 //!
-//! Each mutant is a small fault in one shader, and the suite has to fail with each. If it passes, the GPU's
-//! side of a comparison does not run, or no test looks at that part of it.
+//! Each mutant is a small fault in one shader, and the suite has to fail with each of them. If it passes, the
+//! GPU's side of a comparison does not run, or no test covers that part of it.
 
 use std::collections::HashSet;
 use std::fs;
@@ -23,21 +23,21 @@ struct Mutant {
 const LIBRARY: &str = "lib";
 
 const MUTANTS: [Mutant; 27] = [
-    // An output that is rounded to its limit.
+    // Rounds an output to its limit.
     Mutant {
         file: "forms/tanh.wgsl",
         right: "near_limit(abs(y) > 0.5,",
         wrong: "near_limit(abs(y) > 2.0,",
         test: "pairs",
     },
-    // What an output that dominates its row takes from the others is forgotten.
+    // Forgets what an output that dominates its row takes from the others.
     Mutant {
         file: "kernels/row_terms.wgsl",
         right: "share_of(x, top) * origin, from_top)",
         wrong: "share_of(x, top) * 0.0, from_top)",
         test: "pairs",
     },
-    // The wrong sign in sigmoid's derivative.
+    // Gives sigmoid's derivative the wrong sign.
     Mutant {
         file: "activations/sigmoid.wgsl",
         right: "return math_sigmoid_derivative(z);",
@@ -50,14 +50,14 @@ const MUTANTS: [Mutant; 27] = [
         wrong: "(1.0 - y) * (1.0 - y)",
         test: "activations",
     },
-    // NaN in, zero out.
+    // Turns NaN into zero.
     Mutant {
         file: "kernels/pointwise_unary.wgsl",
         right: "nan_where(is_nan(x), apply(x))",
         wrong: "apply(x)",
         test: "activations",
     },
-    // An invocation of a row forgets its neighbour, through subgroups and through workgroup memory.
+    // Lets an invocation of a row forget its neighbour, through subgroups and through workgroup memory.
     Mutant {
         file: "kernels/row_reductions_subgroups.wgsl",
         right: "totals = totals + subgroupShuffleXor(totals, LANE_STEP);",
@@ -70,7 +70,7 @@ const MUTANTS: [Mutant; 27] = [
         wrong: "exchange_pairs[at.local] = other;",
         test: LIBRARY,
     },
-    // One element in four is forgotten.
+    // Forgets one element in four.
     Mutant {
         file: "kernels/rows.wgsl",
         right: "return add_finite(add_finite(half, terms.z), terms.w);",
@@ -83,35 +83,35 @@ const MUTANTS: [Mutant; 27] = [
         wrong: "return own - y *",
         test: "softmax",
     },
-    // The product with the Jacobian in place of that with its transpose.
+    // Multiplies by the Jacobian instead of its transpose.
     Mutant {
         file: "operations/row_backward.wgsl",
         right: "return backward(y, dy, row);",
         wrong: "return jvp(y, dy, row.total);",
         test: "rowwise",
     },
-    // The support of the first round is taken for the last.
+    // Takes the support of the first round for the last one.
     Mutant {
         file: "kernels/row_statistics.wgsl",
         right: "settled = totals.y >= support;",
         wrong: "settled = true;",
         test: "rowwise",
     },
-    // The gate's gradient without the value.
+    // Omits the value from the gate's gradient.
     Mutant {
         file: "kernels/gated_backward.wgsl",
         right: "opaque(upstream * value)",
         wrong: "upstream",
         test: "gated",
     },
-    // Positive elements count in the weight's gradient.
+    // Counts positive elements in the weight's gradient.
     Mutant {
         file: "kernels/prelu_backward.wgsl",
         right: "select(upstream * x, 0.0, is_positive(x))",
         wrong: "upstream * x",
         test: "prelu",
     },
-    // A mask that begins anew at each window.
+    // Restarts the mask at each window.
     Mutant {
         file: "kernels/row_lines.wgsl",
         right: "(parameters.mask_first + index) % parameters.mask_period",
@@ -130,63 +130,63 @@ const MUTANTS: [Mutant; 27] = [
         wrong: "select(p - t,",
         test: "output_layer",
     },
-    // The bias of the first tile for all.
+    // Uses the bias of the first tile for all tiles.
     Mutant {
         file: "kernels/matmul_parameters.wgsl",
         right: "let first = parameters.bias_base + column;",
         wrong: "let first = parameters.bias_base + column % 4u;",
         test: "output_layer",
     },
-    // The second moment takes the share of the first.
+    // Gives the second moment the share of the first.
     Mutant {
         file: "kernels/adam.wgsl",
         right: "parameters.one_minus_beta2 * slope) * slope",
         wrong: "parameters.one_minus_beta1 * slope) * slope",
         test: "optimizers",
     },
-    // The scales of the squares are forgotten.
+    // Forgets the scales of the squares.
     Mutant {
         file: "kernels/clip_factor.wgsl",
         right: "power_of_two(-2 * distance)",
         wrong: "power_of_two(-distance)",
         test: "optimizers",
     },
-    // The last element of each workgroup is not clipped.
+    // Does not clip the last element of each workgroup.
     Mutant {
         file: "kernels/clip_norm.wgsl",
         right: "min(start + 1024u, parameters.elements)",
         wrong: "min(start + 1023u, parameters.elements)",
         test: "optimizers",
     },
-    // Tiles of the same row that forget those before.
+    // Lets tiles of a row forget those before.
     Mutant {
         file: "kernels/tile_statistics.wgsl",
         right: "store_state(at.row, merge(load_state(at.row), found));",
         wrong: "store_state(at.row, found);",
         test: "large_vocabulary",
     },
-    // The label counts in each tile.
+    // Counts the label in each tile.
     Mutant {
         file: "kernels/tile_gradient.wgsl",
         right: "parameters.first_column + index % parameters.width",
         wrong: "index % parameters.width",
         test: "large_vocabulary",
     },
-    // The smoothing goes by the tile and not by the classes.
+    // Computes the smoothing from the tile's columns instead of all classes.
     Mutant {
         file: "kernels/targets_labels.wgsl",
         right: "parameters.smoothing / f32(parameters.classes)",
         wrong: "parameters.smoothing / f32(parameters.width)",
         test: "large_vocabulary",
     },
-    // The weights of the columns in each row alike.
+    // Uses the same weights of the columns in each row.
     Mutant {
         file: "kernels/loss_parameters.wgsl",
         right: "row * parameters.weights_row + column * parameters.weights_column",
         wrong: "row * parameters.weights_row",
         test: "losses",
     },
-    // An ignored row that weighs.
+    // Gives an ignored row a weight.
     Mutant {
         file: "kernels/row_weights.wgsl",
         right: "if (row_counts(row)) {",
@@ -199,7 +199,7 @@ const MUTANTS: [Mutant; 27] = [
         wrong: "t * math_sigmoid(-z)",
         test: "losses",
     },
-    // The gradient with respect to y.
+    // Returns the gradient with respect to y.
     Mutant {
         file: "operations/loss_of_output.wgsl",
         right: "gradient(y, t, extra)), derivative(z));",
@@ -208,7 +208,7 @@ const MUTANTS: [Mutant; 27] = [
     },
 ];
 
-/// Puts a file back as it was, whatever happens.
+/// Restores a file when dropped, whatever happens.
 struct Restore {
     path: PathBuf,
     text: String,
@@ -227,7 +227,7 @@ impl Mutant {
         root().join("shaders").join(self.file)
     }
 
-    /// The shader with the fault, and without.
+    /// The shader with the fault, and without it.
     fn texts(&self) -> Result<(String, String), String> {
         let path = self.path();
         let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", self.file))?;
@@ -237,9 +237,9 @@ impl Mutant {
         Ok((text.replace(self.right, self.wrong), text))
     }
 
-    /// The tests that have to fail: only those on the GPU, as the CPU's results stay right.
+    /// The tests of which one has to fail: only those on the GPU, as the CPU's results stay right.
     fn tests(&self) -> Command {
-        // Not optimised: each mutant compiles the library again.
+        // Not optimised, as each mutant compiles the library again.
         let mut command = cargo(&["test", "--quiet"]);
         match self.test {
             LIBRARY => command.args(["--lib", "gpu_kernel_tests"]),

@@ -1,4 +1,4 @@
-//! `cargo xtask readme`: what the README says of every activation and loss.
+//! `cargo xtask readme`: updates what the README says about every activation and loss.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,8 @@ use wgrad::{Activation, Loss};
 
 use crate::command::root;
 
-/// A part of the README begins after `<!-- NAME -->` and ends before `<!-- end NAME -->`.
+/// The names and texts of the parts. A part of the README begins after `<!-- NAME -->` and ends before
+/// `<!-- end NAME -->`.
 fn parts() -> [(&'static str, String); 4] {
     let losses = Loss::all().map(|loss| format!("`{loss}`")).collect::<Vec<_>>().join(" ");
     [
@@ -33,7 +34,7 @@ fn read() -> Result<String, String> {
     fs::read_to_string(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
 }
 
-/// The README with its parts as the catalogue has them.
+/// The README with its parts replaced by those from the catalogue.
 fn up_to_date(readme: &str) -> Result<String, String> {
     parts().into_iter().try_fold(readme.to_owned(), |readme, (name, text)| {
         let (begin, end) = (format!("<!-- {name} -->"), format!("<!-- end {name} -->"));
@@ -44,7 +45,7 @@ fn up_to_date(readme: &str) -> Result<String, String> {
     })
 }
 
-/// The activations of a kind, as they are printed: `elu(alpha=1)`.
+/// The activations of a kind, in the form in which they are printed: `elu(alpha=1)`.
 fn names(rowwise: bool) -> String {
     let names = Activation::all().filter(|activation| activation.is_rowwise() == rowwise);
     names.map(|activation| format!("`{activation}`")).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! Which functions a command is about.
+//! The functions that a command is about.
 
 use wgrad::{Activation, Device, Result, Tensor, reference};
 
@@ -10,7 +10,7 @@ pub struct Function {
 }
 
 impl Function {
-    /// The name alone stands for the default parameters.
+    /// The function's name. A name alone stands for the default parameters.
     pub fn name(&self) -> String {
         let activation = self.activation;
         let is_default = Activation::all().any(|default| default == activation);
@@ -31,7 +31,7 @@ impl Function {
         result?.to_vec()
     }
 
-    /// The exact values, or what an f64 holds of them.
+    /// The exact values, rounded to f64.
     pub fn exactly(&self, z: &[f64]) -> Vec<f64> {
         let each = |f: fn(&Activation, f64) -> f64| {
             z.iter().map(|&z| f(&self.activation, z)).collect::<Vec<f64>>()
@@ -44,7 +44,7 @@ impl Function {
     }
 }
 
-/// What `--function` and `--order` name.
+/// The functions and orders that `--function` and `--order` name.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     activations: Vec<Activation>,
@@ -67,8 +67,8 @@ impl Selection {
         Ok(())
     }
 
-    /// Each activation with each order; all where none is named. A row-wise activation has a function
-    /// but no derivative that is one number.
+    /// Each activation with each order, or all of them if none is named. A row-wise activation has a function, but
+    /// no derivative that is a single number.
     pub fn functions(&self) -> Vec<Function> {
         let activations = match self.activations.as_slice() {
             [] => Activation::all().collect(),
@@ -82,7 +82,7 @@ impl Selection {
     }
 }
 
-/// The parts between commas, those inside parentheses aside.
+/// Splits a text at the commas, except those inside parentheses.
 fn split(text: &str) -> Vec<&str> {
     let mut depth = 0i32;
     let parts = text.split(|character| {

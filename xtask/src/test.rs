@@ -5,10 +5,10 @@ use std::time::Instant;
 use crate::command::{cargo, watch};
 use crate::{adapter, ulp};
 
-/// Pictures of a test run do not replace those of the repository.
+/// Keeps pictures of a test run from replacing those of the repository.
 const PICTURES: &[&str] = &["--out", "target/examples-out"];
 
-/// An example, the environment that it is run in besides the plain one, and its arguments.
+/// An example, the variables that are added to its environment, and its arguments.
 type Example = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
 
 const EXAMPLES: [Example; 6] = [
@@ -17,7 +17,7 @@ const EXAMPLES: [Example; 6] = [
     ("shapes", &[("WGRAD_DEVICE", "gpu")], PICTURES),
     ("digits", &[("WGRAD_DEVICE", "cpu")], PICTURES),
     ("digits", &[("WGRAD_DEVICE", "gpu")], PICTURES),
-    // A software adapter takes most of a minute for one step.
+    // On a software adapter, one step takes most of a minute.
     ("large_vocabulary", &[("WGRAD_DEVICE", "cpu")], &["--steps", "2"]),
 ];
 
@@ -42,7 +42,7 @@ pub fn run() -> Result<(), String> {
     Ok(())
 }
 
-/// N of "test result: ok. N passed; ...".
+/// Returns N from "test result: ok. N passed; ...".
 fn passed_tests(line: &str) -> Option<u32> {
     let counts = line.trim().strip_prefix("test result: ok. ")?;
     counts.split_once(' ')?.0.parse().ok()

@@ -1,5 +1,5 @@
-//! `cargo xtask vocabulary`: the memory and time of one step of an output layer over a large vocabulary,
-//! in tiles and with stored logits.
+//! `cargo xtask vocabulary`: measures the memory and time of one step of an output layer over a large
+//! vocabulary, in tiles and with stored logits.
 
 use std::time::Instant;
 
@@ -41,7 +41,7 @@ pub fn command(words: impl Iterator<Item = String>) -> Result<(), String> {
     options.run().map_err(|error| error.to_string())
 }
 
-/// Nothing where help is asked for.
+/// Returns `None` if help is asked for.
 fn parse(words: impl Iterator<Item = String>) -> Result<Option<Options>, lexopt::Error> {
     let mut options = Options {
         rows: 4096,
@@ -115,7 +115,7 @@ impl Options {
         Ok(())
     }
 
-    /// The peak of the workspace in bytes, the seconds of the fastest step, and the loss.
+    /// Returns the peak of the workspace in bytes, the seconds of the fastest step, and the loss.
     fn measure(
         &self,
         device: &Device,

@@ -1,21 +1,21 @@
-//! The inner loop of a kernel, from the driver's assembly.
+//! Finds the inner loop of a kernel in the driver's assembly.
 
 use serde::{Deserialize, Serialize};
 
-/// The instructions of the loop with the most multiply-adds.
+/// The instruction counts of the loop with the most multiply-adds.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Loop {
     pub instructions: u64,
     pub multiply_adds: u64,
-    /// All instructions on vectors, those among them.
+    /// All instructions on vectors, including the multiply-adds.
     pub vector: u64,
-    /// Bytes that each lane reads or writes: in workgroup memory, and in buffers.
+    /// The bytes that each lane reads or writes in workgroup memory, and in buffers.
     pub shared_bytes: u64,
     pub buffer_bytes: u64,
 }
 
-/// The bytes that a compute unit moves for each lane while it computes on 64 of them, in a cycle: it moves
-/// 128 bytes of its workgroup memory, and 64 of its cache.
+/// The bytes that a compute unit moves for each lane in the cycle in which it computes on 64 lanes: it moves
+/// 128 bytes of its workgroup memory, and 64 bytes of its cache.
 const SHARED: f64 = 2.0;
 const BUFFER: f64 = 1.0;
 
@@ -25,8 +25,8 @@ impl Loop {
         self.multiply_adds as f64 / self.instructions as f64
     }
 
-    /// An estimate of the share of the card's peak: vectors are computed, workgroup memory and buffers
-    /// are read beside one another, and the slowest of them takes all the time.
+    /// An estimate of the share of the card's peak. It assumes that vector instructions and the accesses to workgroup
+    /// memory and to buffers overlap, and that the slowest of them takes all the time.
     pub fn peak_share(&self) -> f64 {
         let shared = self.shared_bytes as f64 / SHARED;
         let buffer = self.buffer_bytes as f64 / BUFFER;
@@ -34,8 +34,8 @@ impl Loop {
     }
 }
 
-/// The blocks of the listing begin with "BB12:"; a loop is what lies between a block and a later branch
-/// back to it, and an inner loop holds no other.
+/// Finds the inner loop of a listing, whose blocks begin like "BB12:". A loop is what lies between a block and a
+/// later branch back to it, and an inner loop contains no other loop.
 pub fn inner_loop(listing: &str) -> Option<Loop> {
     let mut blocks: Vec<(&str, usize)> = Vec::new();
     let mut instructions: Vec<&str> = Vec::new();
@@ -71,14 +71,14 @@ fn count(instructions: &[&str]) -> Loop {
         let name = line.split_whitespace().next().unwrap_or_default();
         let multiply_adds =
             ["v_fma_f32", "v_fmac_f32", "v_mad_f32", "v_mac_f32", "v_fmamk_f32", "v_fmaak_f32"];
-        // A dual instruction is two in one line.
+        // A dual instruction is two instructions in one line.
         let found = line
             .split_whitespace()
             .map(|word| word.replace("v_dual_", "v_"))
             .filter(|word| multiply_adds.iter().any(|name| word.starts_with(name)));
         counts.multiply_adds += found.count() as u64;
         counts.vector += u64::from(name.starts_with("v_"));
-        // "ds_read2_b32" is two accesses, "buffer_load_dwordx4" and "ds_load_b128" 16 bytes.
+        // "ds_read2_b32" is two accesses; "buffer_load_dwordx4" and "ds_load_b128" access 16 bytes.
         let twice = if name.contains("read2")
             || name.contains("load_2")
             || name.contains("write2")
@@ -97,7 +97,7 @@ fn count(instructions: &[&str]) -> Loop {
     counts
 }
 
-/// What an access of this name moves for each lane.
+/// The number of bytes that an instruction of this name moves for each lane.
 fn bytes(name: &str) -> u64 {
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
     match () {

@@ -1,4 +1,4 @@
-//! `cargo xtask isa`: what a real GPU's compiler makes of the kernels, with no GPU.
+//! `cargo xtask isa`: shows what a real GPU's compiler makes of the kernels, without a GPU.
 
 mod assembly;
 mod radv;
@@ -24,10 +24,11 @@ cargo xtask isa [options]   compiles every kernel for AMD cards that are not the
   --write           puts the tables of all kernels into docs/instructions.md
   --check           fails where a kernel spills registers or docs/instructions.md is out of date";
 
-/// GCN 5, RDNA 2 and RDNA 3, as Mesa names their first cards.
+/// The first cards of GCN 5, RDNA 2 and RDNA 3, by the names that Mesa gives them.
 const FAMILIES: [&str; 3] = ["vega10", "navi21", "gfx1100"];
 
-/// The card that Mesa's driver is told to compile for. It reads this only when it is loaded.
+/// The environment variable that tells Mesa's driver which card to compile for. The driver reads it only when it is
+/// loaded.
 const FAMILY: &str = "RADV_FORCE_FAMILY";
 
 #[derive(Clone, Debug, Default)]
@@ -69,7 +70,7 @@ impl Arguments {
     }
 }
 
-/// The command with its arguments.
+/// Runs the command with its arguments.
 pub fn command(words: impl IntoIterator<Item = String>) -> Result<(), String> {
     let words: Vec<String> = words.into_iter().collect();
     let arguments = Arguments::parse(words.iter().cloned())?;
@@ -100,7 +101,7 @@ pub fn command(words: impl IntoIterator<Item = String>) -> Result<(), String> {
     Ok(())
 }
 
-/// This program once more, in an environment in which the driver offers that card.
+/// Runs this program once more, in an environment in which the driver offers that card.
 fn in_environment(family: &str, words: &[String]) -> Result<Card, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut again = Command::new(program);
@@ -113,7 +114,7 @@ fn in_environment(family: &str, words: &[String]) -> Result<Card, String> {
     Card::from_text(family, &String::from_utf8_lossy(&output.stdout))
 }
 
-/// Where the Vulkan loader finds RADV.
+/// The manifest by which the Vulkan loader finds RADV.
 fn manifest() -> Result<PathBuf, String> {
     let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
     let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
@@ -131,7 +132,7 @@ fn manifest() -> Result<PathBuf, String> {
     })
 }
 
-/// Compiles the kernels for the card of the environment.
+/// Compiles the kernels for the card that the environment names.
 fn compile(family: String, arguments: &Arguments) -> Result<Card, String> {
     let compiler = Compiler::open()?;
     let kernels = wgrad::assembled_kernels();
@@ -144,7 +145,7 @@ fn compile(family: String, arguments: &Arguments) -> Result<Card, String> {
             .map(|compiled| Row { name, kind: kernel.kind, compiled })
             .map_err(|error| format!("{}: {error}", kernel.label))
     };
-    // The kernel that needs next to nothing has as many waves as a SIMD unit can hold.
+    // This kernel needs almost nothing, so it has as many waves as a SIMD unit can hold.
     let least = kernels.iter().find(|kernel| kernel.label == "Unary(Forward) identity");
     let full = row(least.ok_or("there is no identity")?)?.compiled.statistics.waves;
     let wanted: Vec<_> = kernels.iter().filter(|kernel| arguments.wants(kernel)).collect();

@@ -1,7 +1,7 @@
-//! Mesa's Vulkan driver for AMD cards, asked for the statistics of what it compiles.
+//! Asks Mesa's Vulkan driver for AMD cards for the statistics of what it compiles.
 //!
-//! With RADV_FORCE_FAMILY in the environment it offers a card that is not there: nothing can run on
-//! it, but it compiles. wgpu opens no such device, hence Vulkan itself.
+//! With RADV_FORCE_FAMILY in the environment the driver offers a card that is not there: nothing can run on
+//! it, but the driver compiles for it. wgpu does not open such a device, so this module uses Vulkan directly.
 #![expect(unsafe_code, reason = "every call of Vulkan is unsafe in Rust")]
 
 use std::ffi::CStr;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::assembly::{self, Loop};
 use super::spirv::{Binding, Module};
 
-/// What the compiler tells about a kernel.
+/// What the compiler reports about a kernel.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Statistics {
     pub instructions: u64,
@@ -21,16 +21,16 @@ pub struct Statistics {
     pub sgprs: u64,
     pub spilled_vgprs: u64,
     pub spilled_sgprs: u64,
-    /// The bytes of workgroup memory.
+    /// The number of bytes of workgroup memory.
     pub shared: u64,
-    /// Waves that a SIMD unit can hold at a time.
+    /// The number of waves that a SIMD unit can hold at a time.
     pub waves: u64,
-    /// Cycles of a wave alone, and cycles a wave where there are many.
+    /// The cycles of a single wave, and the cycles for each wave if there are many.
     pub latency: u64,
     pub inverse_throughput: u64,
 }
 
-/// A kernel, compiled.
+/// A compiled kernel.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Compiled {
     pub statistics: Statistics,
@@ -39,7 +39,7 @@ pub struct Compiled {
 
 /// A compiler for one card. What it creates lives until the process ends.
 pub struct Compiler {
-    // The Vulkan library stays loaded as long as this.
+    // Keeps the Vulkan library loaded.
     _entry: ash::Entry,
     device: ash::Device,
     executables: khr::pipeline_executable_properties::Device,
@@ -61,11 +61,11 @@ fn text(name: &[std::ffi::c_char]) -> String {
 impl Compiler {
     pub fn open() -> Result<Self, String> {
         let missing = |error: &dyn Display| format!("the Vulkan loader cannot be used: {error}");
-        // SAFETY: the loader that is found under its usual name is taken to be one.
+        // SAFETY: the library with the usual name of the loader is assumed to be the loader.
         let entry = unsafe { ash::Entry::load() }.map_err(|error| missing(&error))?;
         let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
         let create = vk::InstanceCreateInfo::default().application_info(&application);
-        // SAFETY: what the structures here and below point to outlives the calls.
+        // SAFETY: everything that the structures here and below point to outlives the calls.
         let instance = unsafe { entry.create_instance(&create, None) }
             .map_err(failed("no Vulkan driver answers"))?;
         // SAFETY: the instance is alive; it is never destroyed.
@@ -75,7 +75,7 @@ impl Compiler {
         for card in cards {
             let mut driver = vk::PhysicalDeviceDriverProperties::default();
             let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut driver);
-            // SAFETY: the card is one of the instance's.
+            // SAFETY: the card belongs to the instance.
             unsafe { instance.get_physical_device_properties2(card, &mut properties) };
             let name = text(&properties.properties.device_name);
             if driver.driver_id == vk::DriverId::MESA_RADV {
@@ -98,13 +98,13 @@ impl Compiler {
             [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
         let extensions = [khr::pipeline_executable_properties::NAME, ext::robustness2::NAME];
         let extensions = extensions.map(CStr::as_ptr);
-        // As wgpu opens a device: buffer accesses are checked by the hardware.
+        // As in a device that wgpu opens, the hardware checks buffer accesses.
         let core = vk::PhysicalDeviceFeatures::default().robust_buffer_access(true);
         let mut robust =
             vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(true);
         let mut statistics = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default()
             .pipeline_executable_info(true);
-        // What kernels may ask for, beside the plainest.
+        // The features that some kernels need.
         let mut halves =
             vk::PhysicalDeviceShaderFloat16Int8Features::default().shader_float16(true);
         let mut half_storage =
@@ -120,18 +120,18 @@ impl Compiler {
             .push_next(&mut halves)
             .push_next(&mut half_storage)
             .push_next(&mut memory_model);
-        // SAFETY: the card is one of the instance's; the pointers outlive the call.
+        // SAFETY: the card belongs to the instance, and the pointers outlive the call.
         let device = unsafe { instance.create_device(card, &create, None) }
             .map_err(failed("the card cannot be opened"))?;
         let executables = khr::pipeline_executable_properties::Device::new(instance, &device);
         Ok(Self { _entry: entry, device, executables, card: name, driver })
     }
 
-    /// Compiles the entry point `main` of a SPIR-V module; with its inner loop where asked to.
+    /// Compiles the entry point `main` of a SPIR-V module. With `with_loop`, also finds its inner loop.
     pub fn compile(&self, module: &Module, with_loop: bool) -> Result<Compiled, String> {
         let layout = self.layout(&module.bindings).map_err(failed("no pipeline layout"))?;
         let create = vk::ShaderModuleCreateInfo::default().code(&module.words);
-        // SAFETY: naga has made the words, and validated what it made them of.
+        // SAFETY: naga has produced the words from a module that it has validated.
         let module = unsafe { self.device.create_shader_module(&create, None) }
             .map_err(failed("the module is not accepted"))?;
         let stage = vk::PipelineShaderStageCreateInfo::default()
@@ -145,13 +145,13 @@ impl Compiler {
         let create =
             vk::ComputePipelineCreateInfo::default().stage(stage).layout(layout).flags(flags);
         let cache = vk::PipelineCache::null();
-        // SAFETY: module and layout are the device's.
+        // SAFETY: the module and the layout belong to the device.
         let pipelines = unsafe { self.device.create_compute_pipelines(cache, &[create], None) }
             .map_err(|(_, error)| failed("the kernel does not compile")(error))?;
         let mut compiled = Compiled::default();
         for &pipeline in &pipelines {
             let executable = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline);
-            // SAFETY: the pipeline was made with its statistics, and is alive.
+            // SAFETY: the pipeline was created with statistics, and is alive.
             let found = unsafe { self.executables.get_pipeline_executable_statistics(&executable) }
                 .map_err(failed("no statistics"))?;
             for statistic in found {
@@ -163,26 +163,26 @@ impl Compiler {
             // SAFETY: nothing uses the pipeline any more.
             unsafe { self.device.destroy_pipeline(pipeline, None) };
         }
-        // SAFETY: nor the module.
+        // SAFETY: nothing uses the module any more.
         unsafe { self.device.destroy_shader_module(module, None) };
         Ok(compiled)
     }
 
     /// The listing of the machine's instructions.
     fn assembly(&self, executable: &vk::PipelineExecutableInfoKHR<'_>) -> Result<String, String> {
-        // SAFETY: the pipeline was made with its representations, and is alive.
+        // SAFETY: the pipeline was created with its representations, and is alive.
         let mut texts = unsafe {
             self.executables.get_pipeline_executable_internal_representations(executable)
         }
         .map_err(failed("no assembly"))?;
-        // They tell their sizes; asked once more, they fill what has room for them.
+        // The first call returns their sizes; the second one fills buffers of these sizes.
         let mut contents: Vec<Vec<u8>> = texts.iter().map(|text| vec![0; text.data_size]).collect();
         for (text, content) in texts.iter_mut().zip(&mut contents) {
             text.p_data = content.as_mut_ptr().cast();
         }
         let get = self.executables.fp().get_pipeline_executable_internal_representations_khr;
         let mut count = texts.len() as u32;
-        // SAFETY: as above; there are as many texts as the count says, each with room for its size.
+        // SAFETY: as above. There are as many texts as the count says, each with room for its size.
         unsafe { get(self.executables.device(), executable, &mut count, texts.as_mut_ptr()) }
             .result()
             .map_err(failed("no assembly"))?;
@@ -207,7 +207,7 @@ impl Compiler {
             })
             .collect();
         let create = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
-        // SAFETY: the device is alive, and what the structure points to outlives the call.
+        // SAFETY: the device is alive, and everything that the structure points to outlives the call.
         let sets = [unsafe { self.device.create_descriptor_set_layout(&create, None) }?];
         let create = vk::PipelineLayoutCreateInfo::default().set_layouts(&sets);
         // SAFETY: the same.

@@ -11,7 +11,7 @@ use crate::command::root;
 
 const PAGE: &str = "docs/instructions.md";
 
-/// The instructions of a kernel up to which a card with 3 TB/s stays bound by its memory.
+/// The number of instructions of a kernel up to which a card with 3 TB/s stays bound by its memory.
 const MEMORY_BOUND: u64 = 280;
 
 /// The least share of multiply-adds in the inner loop of a product with tiles in workgroup memory.
@@ -40,7 +40,7 @@ fn cells(row: &Row) -> [u64; COLUMNS.len()] {
     [instructions, vgprs, sgprs, row.spills(), shared, waves, latency, inverse_throughput]
 }
 
-/// "a / b / c", or a alone where all are the same.
+/// "a / b / c", or only a if all are the same.
 fn together(values: &[String]) -> String {
     match values {
         [first, others @ ..] if others.iter().all(|other| other == first) => first.clone(),
@@ -49,7 +49,7 @@ fn together(values: &[String]) -> String {
 }
 
 impl Report {
-    /// With the kernels of a section together.
+    /// Creates a report in which the kernels of a section are next to each other.
     pub fn new(mut cards: Vec<Card>) -> Result<Self, String> {
         let names = |card: &Card| card.rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
         let same = cards.windows(2).all(|pair| names(&pair[0]) == names(&pair[1]));
@@ -107,14 +107,14 @@ impl Report {
         self.those(|_, row| row.spills() > 0)
     }
 
-    /// Products use their registers for the tile.
+    /// The kernels with less than full occupancy. Products are left out: they use their registers for the tile.
     fn partial(&self) -> Vec<String> {
         self.those(|card, row| {
             row.kind != KernelKind::Product && row.compiled.statistics.waves < card.full
         })
     }
 
-    /// Products with tiles in workgroup memory, whose inner loop does too much else.
+    /// The products with tiles in workgroup memory whose inner loop does too much besides multiply-adds.
     fn distracted(&self) -> Vec<String> {
         self.those(|_, row| {
             let share = row.compiled.inner_loop.map_or(0.0, |inner| inner.multiply_add_share());
@@ -158,7 +158,7 @@ impl Report {
         columns.collect()
     }
 
-    /// The share of multiply-adds and the estimated share of the peak; nothing without such a loop.
+    /// The share of multiply-adds and the estimated share of the peak; `None` without such a loop.
     fn inner_loop(rows: &[&Row]) -> Option<[String; 2]> {
         let loops: Vec<_> =
             rows.iter().map(|row| row.compiled.inner_loop).collect::<Option<_>>()?;
@@ -195,7 +195,7 @@ impl Report {
         Ok(())
     }
 
-    /// An error if a kernel spills registers, or if this compiler would write another page.
+    /// Returns an error if a kernel spills registers, or if this compiler would write another page.
     pub fn check(&self) -> Result<(), String> {
         let mut faults = Vec::new();
         let [spilling, ..] = self.findings();
@@ -217,7 +217,7 @@ impl Report {
         Err(faults.join("\n"))
     }
 
-    /// The lines that only one of the page and what it should be has.
+    /// The lines in which the page differs from what it should be.
     fn differences(&self, page: &str) -> Option<String> {
         let due = self.markdown();
         if due == page {

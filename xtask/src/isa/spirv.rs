@@ -1,4 +1,4 @@
-//! A kernel of wgrad in SPIR-V, as wgpu would hand it to a Vulkan driver.
+//! Translates a kernel of wgrad to SPIR-V, as wgpu would pass it to a Vulkan driver.
 
 use naga::back::pipeline_constants::process_overrides;
 use naga::back::spv;
@@ -33,7 +33,7 @@ pub fn compile(kernel: &AssembledKernel) -> Result<Module, String> {
         let uniform = variable.space == naga::AddressSpace::Uniform;
         variable.binding.map(|binding| Binding { index: binding.binding, uniform })
     });
-    // wgpu's options for Vulkan 1.3 with robust buffer access, and wgrad's own.
+    // wgpu's options for Vulkan 1.3 with robust buffer access, and those of wgrad.
     let options = spv::Options {
         lang_version: (1, 6),
         flags: spv::WriterFlags::empty(),
@@ -62,7 +62,7 @@ mod tests {
             let module =
                 compile(&kernel).unwrap_or_else(|error| panic!("{}: {error}", kernel.label));
             assert_eq!(module.words[0], 0x0723_0203, "{}", kernel.label);
-            // The parameters; probes have none, and their result there.
+            // The parameters. Probes have none, and have their result there instead.
             let is_probe = ["Conversions", "Subgroups"].contains(&&*kernel.label);
             let first = Binding { index: 0, uniform: !is_probe };
             assert!(module.bindings.contains(&first), "{}", kernel.label);

@@ -1,11 +1,11 @@
-//! What the compiler of one card makes of the kernels, and how a process hands that to another.
+//! What the compiler of one card makes of the kernels, in a form that a process can pass to another.
 
 use serde::{Deserialize, Serialize};
 use wgrad::KernelKind;
 
 use super::radv::{Compiled, Statistics};
 
-/// A kernel, and what it compiles to.
+/// A kernel and what it compiles to.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Row {
     pub name: String,
@@ -14,7 +14,7 @@ pub struct Row {
     pub compiled: Compiled,
 }
 
-/// How a kind of the library's is written.
+/// The form in which the library's `KernelKind` is written.
 #[derive(Deserialize, Serialize)]
 #[serde(remote = "KernelKind")]
 enum Kind {
@@ -25,11 +25,11 @@ enum Kind {
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Card {
-    /// What Mesa calls it.
+    /// The name that Mesa gives the card.
     pub family: String,
     pub name: String,
     pub driver: String,
-    /// The waves of full occupancy.
+    /// The number of waves at full occupancy.
     pub full: u64,
     pub rows: Vec<Row>,
 }

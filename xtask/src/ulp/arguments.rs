@@ -13,7 +13,7 @@ cargo xtask ulp [options]   measures every function and derivative against the f
   --device NAME     cpu, gpu (every adapter), all (default), or a part of a device's name, as in llvmpipe
   --write           also puts the results into docs/accuracy.txt and docs/accuracy.md";
 
-/// What to measure, where and how.
+/// What to measure, on which devices, and how.
 #[derive(Clone, Debug)]
 pub struct Arguments {
     pub selection: Selection,
@@ -64,7 +64,7 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// The devices that are meant.
+    /// The devices that the arguments choose.
     pub fn choose(&self, devices: Vec<DeviceInfo>) -> Result<Vec<DeviceInfo>, String> {
         let wanted = self.device.to_lowercase();
         let fits = |info: &DeviceInfo| match &*wanted {
@@ -75,7 +75,7 @@ impl Arguments {
         };
         let names: Vec<String> = devices.iter().map(DeviceInfo::to_string).collect();
         let mut chosen: Vec<DeviceInfo> = devices.into_iter().filter(fits).collect();
-        // OpenGL shows the same hardware once more.
+        // OpenGL would show the same hardware once more.
         let is_modern = |info: &DeviceInfo| info.kind.is_gpu() && !is_opengl(info);
         if chosen.iter().any(is_modern) {
             chosen.retain(|info| !is_opengl(info));

@@ -3,10 +3,10 @@
 /// The distance of a result from the exact value, in units in the last place of the correctly
 /// rounded f32.
 ///
-/// The unit is the distance of the floats in the binade of the correctly rounded result: 2^-23 for
-/// one in [1, 2), 2^-149 for every subnormal one. A result that overflows though the exact value does
-/// not, or the other way round, counts as 2^128. NaN and infinity where the exact value is something
-/// else are infinitely far away.
+/// The unit is the distance between floats in the binade of the correctly rounded result: 2^-23 for a result
+/// in [1, 2), and 2^-149 for every subnormal one. A result that overflows although the exact value does not,
+/// or the other way round, counts as 2^128. NaN and infinity are infinitely far away from any other exact
+/// value.
 #[inline]
 pub fn ulps(found: f32, exact: f64) -> f64 {
     let rounded = exact as f32;
@@ -24,7 +24,7 @@ pub fn ulps(found: f32, exact: f64) -> f64 {
     (found - exact).abs() * inverse_unit(rounded)
 }
 
-/// 1 / the unit in the last place.
+/// The reciprocal of the unit in the last place.
 #[inline]
 fn inverse_unit(rounded: f32) -> f64 {
     let exponent = (u64::from(rounded.to_bits()) >> 23 & 0xff).clamp(1, 254);
@@ -32,7 +32,7 @@ fn inverse_unit(rounded: f32) -> f64 {
     f64::from_bits((1023 + 150 - exponent) << 52)
 }
 
-/// An error and the argument where it is.
+/// An error, and the argument at which it occurs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Worst {
     pub ulps: f64,
@@ -48,24 +48,25 @@ impl Worst {
     }
 }
 
-/// What a sweep has seen of one function on one device.
+/// The results of a sweep for one function on one device.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Among normal arguments with normal (or overflowing) results.
+    /// The worst error among normal arguments with normal (or overflowing) results.
     pub worst: Worst,
-    /// How many of these there were, how many were more than one unit off, and how many were the
-    /// correctly rounded result.
+    /// The number of these results, of those that are off by more than one unit, and of those that are
+    /// correctly rounded.
     pub normal: u64,
     pub above_one: u64,
     pub correct: u64,
-    /// Where the argument or the result is subnormal or zero, flushed results aside.
+    /// The worst error if the argument or the result is subnormal or zero, not counting flushed results.
     pub subnormal: Worst,
-    /// Results that came out as zero because they, or their arguments, are subnormal.
+    /// The number of results that are zero because they, or their arguments, are subnormal.
     pub flushed: u64,
-    /// Infinite arguments whose result is not the limit, and NaN that went in or should have come out.
+    /// The number of wrong results for infinite arguments, which should be the limit, and for NaN, as an argument
+    /// or as the exact result.
     pub wrong: u64,
     pub first_wrong: Option<f32>,
-    /// A unit that no smaller one replaces, for results that are differences of greater numbers.
+    /// The smallest unit to use, for results that are differences of greater numbers.
     pub least_unit: Option<f64>,
 }
 
@@ -77,7 +78,7 @@ impl Tally {
             Some(unit) => ulps(found, exact).min((f64::from(found) - exact).abs() / unit),
             None => ulps(found, exact),
         };
-        // Not of the rounded result: drivers flush what is subnormal before it is rounded.
+        // Not the rounded result, as drivers flush numbers that are subnormal before rounding.
         if is_normal(x) && exact.abs() >= LEAST_NORMAL {
             self.normal += 1;
             self.above_one += u64::from(error > 1.0);
@@ -107,9 +108,9 @@ impl Tally {
         self
     }
 
-    /// What is beyond the bound.
+    /// Describes what is beyond the bound.
     ///
-    /// Where something is subnormal two units are always granted: such numbers have few digits to
+    /// If the argument or the result is subnormal, two units are always allowed, as such numbers have few digits to
     /// lose.
     pub fn faults(&self, bound: f64) -> Vec<String> {
         let mut faults = Vec::new();
@@ -131,7 +132,7 @@ impl Tally {
 
 const LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
 
-/// Whether zero may stand for the result: where it is subnormal, or small because the argument is.
+/// Whether the result may be zero instead: it is subnormal, or small because the argument is subnormal.
 #[inline]
 fn may_be_flushed(x: f32, exact: f64) -> bool {
     exact.abs() < LEAST_NORMAL || (x.is_subnormal() && exact.abs() < 4.0 * LEAST_NORMAL)
@@ -158,7 +159,7 @@ mod tests {
     fn the_unit_is_that_of_the_rounded_results_binade() {
         assert_eq!(ulps(1.5, 1.5), 0.0);
         assert_eq!(ulps(1.0f32.next_up(), 1.0), 1.0);
-        // Below a power of two the floats are closer than the unit.
+        // Below a power of two, floats are closer together than the unit.
         assert_eq!(ulps(1.0f32.next_down(), 1.0), 0.5);
         assert_eq!(ulps(-2.0f32.next_up(), -2.0), 1.0);
         // The error of a correctly rounded result counts too.
@@ -220,12 +221,12 @@ mod tests {
         assert_eq!(near.subnormal.ulps, 2.0);
         assert!(near.faults(1.0).is_empty());
         assert_eq!(of(1.0, f32::from_bits(43), subnormal.into()).faults(1.0).len(), 1);
-        // What is subnormal is so before it is rounded.
+        // Whether a result is subnormal is decided before rounding.
         assert_eq!(of(1.0, 0.0, LEAST_NORMAL * (1.0 - 1e-9)).flushed, 1);
-        // A driver that flushes arguments makes twice a subnormal one zero.
+        // A driver that flushes arguments returns zero for twice a subnormal argument.
         assert!(of(subnormal, 0.0, 2.0 * f64::from(subnormal)).faults(1.0).is_empty());
         assert!(of(LEAST.next_down(), 0.0, 2.0 * f64::from(LEAST)).faults(1.0).is_empty());
-        // It is no excuse where the result is normal, or exactly zero.
+        // That is no excuse if the result is normal, or exactly zero.
         assert_eq!(of(subnormal, 0.0, 1.0).faults(1.0).len(), 1);
         assert_eq!(of(LEAST, 0.0, 2.0 * f64::from(LEAST)).faults(1.0).len(), 1);
         assert_eq!(of(-1.0, 1e-30, 0.0).faults(1.0).len(), 1);

@@ -1,4 +1,4 @@
-//! `cargo xtask ulp`: how far every function is from the exact values, over every float.
+//! `cargo xtask ulp`: measures how far every function is from the exact values, over every float.
 
 mod arguments;
 mod measure;
@@ -23,7 +23,7 @@ use crate::selection::Function;
 /// The stride of a test run: 32 768 floats of every binade.
 const QUICK_STRIDE: u32 = 256;
 
-/// The command with its arguments.
+/// Runs the command with its arguments.
 pub fn command(words: impl IntoIterator<Item = String>) -> Result<(), String> {
     let arguments = Arguments::parse(words)?;
     if arguments.help {
@@ -33,12 +33,12 @@ pub fn command(words: impl IntoIterator<Item = String>) -> Result<(), String> {
     run(&arguments)
 }
 
-/// All functions on all devices, at a stride that takes about a minute.
+/// Measures all functions on all devices, at a stride that takes about a minute.
 pub fn quick() -> Result<(), String> {
     run(&Arguments { stride: QUICK_STRIDE, ..Arguments::default() })
 }
 
-/// Prints a line for each function and device; an error where a bound is exceeded.
+/// Prints a line for each function and device. Returns an error if a bound is exceeded.
 fn run(arguments: &Arguments) -> Result<(), String> {
     let mut devices = Vec::new();
     for info in arguments.choose(Device::enumerate())? {
@@ -125,7 +125,7 @@ impl Session {
         Ok(())
     }
 
-    /// Prints the line, and keeps it with what is wrong.
+    /// Prints the line, and keeps it together with its faults.
     fn finish(
         &mut self,
         function: Function,

@@ -3,23 +3,23 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Names and values, in the order of the line.
+/// The names and values, in the order of the line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record(Vec<(String, String)>);
 
 impl Record {
     pub fn push(&mut self, name: &str, value: impl fmt::Display) {
-        // What would end a value early has no place in it.
+        // A value must not contain anything that would end it early.
         let value = value.to_string().replace(['"', '\n'], "'");
         self.0.push((name.to_owned(), value));
     }
 
-    /// The value of a name; empty where the line does not have it.
+    /// The value of a name; empty if the line does not have it.
     pub fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 
-    /// Whether both measure the same thing, so that the later one counts.
+    /// Whether both records measure the same thing, so that the later one counts.
     pub fn replaces(&self, other: &Self) -> bool {
         ["function", "order", "device", "driver"].iter().all(|key| self.get(key) == other.get(key))
     }
@@ -56,14 +56,14 @@ impl FromStr for Record {
     }
 }
 
-/// A number with all its digits, without a row of zeros.
+/// Formats a number with all its digits, but without a row of zeros.
 pub fn number(value: f32) -> String {
     let magnitude = value.abs();
     let plain = magnitude == 0.0 || !value.is_finite() || (1e-4..1e7).contains(&magnitude);
     if plain { value.to_string() } else { format!("{value:e}") }
 }
 
-/// A share in percent, with digits also where it is tiny; a dash for a share of nothing.
+/// Formats a share in percent, with enough digits even if it is tiny; a dash for a share of nothing.
 pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "-".to_owned();

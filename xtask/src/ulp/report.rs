@@ -1,4 +1,4 @@
-//! docs/accuracy.txt, the lines of all runs, and docs/accuracy.md, the tables made of them.
+//! Writes docs/accuracy.txt, the lines of all runs, and docs/accuracy.md, the tables made from them.
 
 use std::fmt::Write;
 use std::fs;
@@ -38,7 +38,7 @@ What exceeds one is **bold**. On a CPU with AVX-512 sigmoid, tanh, softplus, sil
 and their derivatives are polynomials, on others formulas in f32, within the same bounds.
 ";
 
-/// Adds the records to the data file, in place of older ones of the same things, and renders the page.
+/// Adds the records to the data file, where they replace older ones of the same measurements, and renders the page.
 pub fn write(records: &[Record]) -> Result<(), String> {
     let data = root().join(DATA);
     let old = match fs::read_to_string(&data) {
@@ -53,7 +53,7 @@ pub fn write(records: &[Record]) -> Result<(), String> {
     fs::write(root().join(PAGE), render(&all)).map_err(|error| format!("{PAGE}: {error}"))
 }
 
-/// In the order of devices, the catalogue and the derivatives.
+/// Merges records, and sorts them by device, by the order of the catalogue and by derivative.
 fn merged(mut all: Vec<Record>, new: &[Record]) -> Vec<Record> {
     all.retain(|old| !new.iter().any(|new| new.replaces(old)));
     all.extend_from_slice(new);
@@ -66,7 +66,7 @@ fn merged(mut all: Vec<Record>, new: &[Record]) -> Vec<Record> {
     all
 }
 
-/// A device, and the driver that it was measured with.
+/// The device of a record, and the driver with which it was measured.
 fn device(record: &Record) -> (String, String) {
     (record.get("device").to_owned(), record.get("driver").to_owned())
 }
@@ -137,7 +137,7 @@ fn largest_errors(records: &[Record], devices: &[(String, String)]) -> String {
     text
 }
 
-/// What all devices return there: `cargo xtask ulp` fails where one differs.
+/// The special values that all devices return: `cargo xtask ulp` fails if one of them differs.
 fn special_values(records: &[Record]) -> String {
     let columns = ["function", "", "−∞", "−0", "0", "∞", "NaN"];
     let mut text = format!(

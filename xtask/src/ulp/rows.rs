@@ -1,12 +1,12 @@
-//! Row-wise activations on rows of many lengths and scales.
+//! Measures row-wise activations on rows of many lengths and scales.
 
 use wgrad::{Activation, Device, Result, reference};
 
 use super::measure::Tally;
 use super::sweep::tally_of;
 
-/// The rows' lengths, the standard deviations of their elements, and how many elements there are of
-/// each.
+/// The lengths of the rows, the standard deviations of their elements, and the number of elements of each
+/// combination.
 const LENGTHS: [usize; 18] =
     [1, 2, 3, 4, 7, 8, 10, 16, 31, 64, 100, 127, 256, 257, 500, 777, 1000, 1024];
 const SCALES: [f32; 6] = [1e-3, 0.1, 1.0, 4.0, 20.0, 200.0];
@@ -15,17 +15,17 @@ const ELEMENTS: usize = 1 << 16;
 /// The unit in the last place of the numbers just below 1.
 const LAST_PLACE_OF_ONE: f64 = 1.0 / (1 << 24) as f64;
 
-/// What the sums of a distribution's elements may be off by.
+/// The error that the sum of a distribution's elements may have.
 const SUM_BOUND: f64 = 1e-6;
 
-/// What was seen of one activation on one device.
+/// The results for one activation on one device.
 #[derive(Debug, Default)]
 pub struct RowTally {
     pub tally: Tally,
     pub rows: u64,
-    /// The length of the row with the worst element.
+    /// The length of the row that has the worst element.
     pub length: usize,
-    /// The greatest |Σp − 1|, where rows add up to one.
+    /// The greatest |Σp − 1|, if rows add up to one.
     pub sum_error: Option<f64>,
 }
 
@@ -41,7 +41,7 @@ impl RowTally {
         let found = activation.forward(&device.tensor(z, shape)?)?.to_vec()?;
         let wide: Vec<f64> = z.iter().map(|&z| z.into()).collect();
         let exact = reference::forward(activation, &wide, length);
-        // Sparsemax's outputs are differences of numbers near 1: near its kink nothing relative holds.
+        // Sparsemax's outputs are differences of numbers near 1: near its kink no relative bound holds.
         let least_unit = (*activation == Activation::Sparsemax).then_some(LAST_PLACE_OF_ONE);
         let tally = tally_of(z, &found, &exact, least_unit);
         if tally.worst.ulps > self.tally.worst.ulps {
@@ -68,7 +68,7 @@ impl RowTally {
     }
 }
 
-/// Measures a row-wise activation. `progress` is told of elements done.
+/// Measures a row-wise activation. `progress` is called with the number of elements done.
 pub fn sweep(activation: &Activation, device: &Device, progress: impl Fn(u64)) -> Result<RowTally> {
     let mut tally = RowTally::default();
     let mut random = fastrand::Rng::with_seed(1);
@@ -86,7 +86,7 @@ pub fn sweep(activation: &Activation, device: &Device, progress: impl Fn(u64)) -
     Ok(tally)
 }
 
-/// The elements of a sweep.
+/// The number of elements of a sweep.
 pub const fn elements() -> u64 {
     let mut total = 0;
     let mut i = 0;
@@ -115,7 +115,7 @@ fn special_rows() -> Vec<Vec<f32>> {
     ]
 }
 
-/// Normally distributed around 0: the sum of twelve uniform numbers has the variance 1.
+/// A number that is normally distributed around 0: the sum of twelve uniform numbers has the variance 1.
 fn normal(random: &mut fastrand::Rng) -> f32 {
     (0..12).map(|_| random.f32()).sum::<f32>() - 6.0
 }

@@ -1,10 +1,10 @@
-//! The values at infinity, zero and NaN.
+//! Checks the values at infinity, zero and NaN.
 
 use wgrad::{Device, Result};
 
 use crate::selection::Function;
 
-/// The arguments, with the names that they have in a record.
+/// The arguments, with their names in a record.
 pub const POINTS: [(&str, f32); 5] = [
     ("minus_inf", f32::NEG_INFINITY),
     ("minus_zero", -0.0),
@@ -13,10 +13,10 @@ pub const POINTS: [(&str, f32); 5] = [
     ("nan", f32::NAN),
 ];
 
-/// What a device returns at each point, and what is not the exact value there.
+/// Returns what a device computes at each point, and which of these values are not exact.
 ///
-/// The values have to be the reference's to the last bit, the sign of a zero aside, so they are the
-/// same on all devices.
+/// Apart from the sign of a zero, the values have to equal the reference to the last bit, so they are the same
+/// on all devices.
 pub fn check(function: Function, device: &Device) -> Result<([f32; 5], Vec<String>)> {
     let arguments = POINTS.map(|(_, x)| x);
     let found = function.on_device(device, &arguments)?;

@@ -1,4 +1,4 @@
-//! One function over many floats, on several devices at once.
+//! Measures one function over many floats, on several devices at once.
 
 use std::ops::Range;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -11,14 +11,14 @@ use super::measure::Tally;
 use super::walk::Walk;
 use crate::selection::Function;
 
-/// The arguments that a device is given at a time, and those that a thread compares at a time.
+/// The number of arguments that a device is given at a time, and that a thread compares at a time.
 const CHUNK: usize = 1 << 21;
 const PIECE: usize = 1 << 13;
 
-/// Measures a pointwise function on all devices: a tally each, in their order.
+/// Measures a pointwise function on all devices, and returns a tally for each, in their order.
 ///
-/// Each device works ahead by one chunk in a thread of its own while the exact values of the chunk
-/// before are computed, once for all devices, and compared. `progress` is told of arguments done.
+/// Each device has its own thread, and works one chunk ahead while the exact values of the chunk before are
+/// computed, once for all devices, and compared. `progress` is called with the number of arguments done.
 pub fn sweep(
     function: Function,
     devices: &[Device],
@@ -37,7 +37,7 @@ pub fn sweep(
         let mut tallies = vec![Tally::default(); devices.len()];
         for start in (0..walk.len()).step_by(CHUNK) {
             let values = walk.values(start, CHUNK);
-            // A device that is gone has sent its error before.
+            // If a device is gone, it has sent its error before.
             let found = results.iter().map(|result| result.recv().unwrap_or(Ok(Vec::new())));
             let found = found.collect::<Result<Vec<Vec<f32>>>>()?;
             let of_chunk = compare(function, &values, &found);
@@ -48,7 +48,7 @@ pub fn sweep(
     })
 }
 
-/// Computes every chunk; ends early where it fails or nobody listens any more.
+/// Computes every chunk. Ends early if that fails or the receiver is gone.
 fn produce(function: Function, device: &Device, walk: Walk, sender: &SyncSender<Result<Vec<f32>>>) {
     for start in (0..walk.len()).step_by(CHUNK) {
         let result = function.on_device(device, &walk.values(start, CHUNK));
@@ -59,7 +59,7 @@ fn produce(function: Function, device: &Device, walk: Walk, sender: &SyncSender<
     }
 }
 
-/// A tally for each of the devices' results, on all cores.
+/// Compares the results of each device with the exact values, on all cores. Returns a tally for each device.
 fn compare(function: Function, values: &[f32], found: &[Vec<f32>]) -> Vec<Tally> {
     let pieces: Vec<Range<usize>> = (0..values.len())
         .step_by(PIECE)

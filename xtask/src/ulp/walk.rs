@@ -1,6 +1,6 @@
 //! The arguments of a sweep.
 
-/// The floats: all 2^32, or one of each `stride` neighbours.
+/// The floats of a sweep: all 2^32, or one of each `stride` neighbours.
 #[derive(Clone, Copy, Debug)]
 pub struct Walk {
     stride: u32,
@@ -8,7 +8,7 @@ pub struct Walk {
 
 const ALL: u64 = 1 << 32;
 
-/// The first and the last number of each sign and exponent.
+/// The number of ends: the first and the last float of each sign and exponent.
 const ENDS: u64 = 1024;
 
 impl Walk {
@@ -16,14 +16,14 @@ impl Walk {
         Self { stride: stride.max(1) }
     }
 
-    /// How many arguments there are.
+    /// The number of arguments.
     pub fn len(self) -> u64 {
         let blocks = ALL.div_ceil(self.stride.into());
         if self.stride == 1 { blocks } else { blocks + ENDS }
     }
 
-    /// The i-th argument: from block i of neighbours, at a place that changes from block to block, so
-    /// that all low bits occur; then the ends of the binades, infinities and NaN among them.
+    /// The bits of the i-th argument. It comes from block i of neighbours, at a place that changes from block to
+    /// block so that all low bits occur. The ends of the binades follow, with infinities and NaN among them.
     fn bits(self, i: u64) -> u32 {
         let stride = u64::from(self.stride);
         let blocks = ALL.div_ceil(stride);
@@ -39,7 +39,7 @@ impl Walk {
         (end / 2) << 23 | fraction
     }
 
-    /// Arguments number `start` and following, at most `count`.
+    /// The arguments from number `start` on, at most `count`.
     pub fn values(self, start: u64, count: usize) -> Vec<f32> {
         let end = (start + count as u64).min(self.len());
         (start..end).map(|i| f32::from_bits(self.bits(i))).collect()
