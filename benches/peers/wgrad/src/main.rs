@@ -3,7 +3,7 @@
 use common::{ARGUMENTS, Case, Checksum, Clock, Layer, Work, numbers};
 use wgrad::{Activation, Device, Loss, OutputLayer, Outputs, Result, Tensor};
 
-/// Waits for the device, and reads the results where they are to be summed up.
+/// Waits for the device, and reads the results if they have to be summed up.
 fn finish(device: &Device, checksum: Option<&mut Checksum>, results: &[&Tensor]) -> Result<()> {
     match checksum {
         None => device.synchronize(),
