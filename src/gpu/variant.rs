@@ -174,7 +174,7 @@ impl Variant {
         Self { slices: missing.min(inner / PROCESSOR_SLICE).max(1), ..variant }
     }
 
-    /// For a GPU and few rows: blocks without tiles, as tiles would be mostly empty, and so many slices that enough
+    /// For a GPU and few rows: blocks without tiles, as most tiles would be empty, in slices that let enough
     /// invocations read the second factor. Neighbouring invocations read neighbouring elements.
     fn readers(extent: Extent) -> Self {
         let family = Family::Registers { group: READER_GROUP, blocks: [1, 1] };
