@@ -395,11 +395,19 @@ on_every_device! {
 
     fn a_run_does_not_call_the_work(device) {
         let calls = AtomicUsize::new(0);
-        let plan = device.record(|| device.zeros([1 + calls.fetch_add(1, Ordering::Relaxed)])).unwrap();
-        plan.outputs().write(&[5.0]).unwrap();
+        let z = tensor(device, &[-1.0, 2.0]);
+        let plan = device.record(|| {
+            // Another tensor each time, if it were called.
+            let made = device.zeros([1 + calls.fetch_add(1, Ordering::Relaxed)])?;
+            Ok((made, Activation::Relu.forward(&z)?))
+        }).unwrap();
+        let (made, y) = plan.outputs();
+        made.write(&[5.0]).unwrap();
+        z.write(&[3.0, -4.0]).unwrap();
         plan.run().unwrap();
-        assert_eq!(plan.outputs().to_vec().unwrap(), [0.0]);
-        assert_eq!(calls.into_inner(), 1);
+        assert_eq!(made.to_vec().unwrap(), [0.0]);
+        assert_eq!(y.to_vec().unwrap(), [3.0, 0.0]);
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
     }
 
     fn what_cannot_be_recorded_is_an_error_and_leaves_nothing_behind(device) {
