@@ -43,8 +43,6 @@ use wgrad_formula::formulas::{Function, PointwiseFunction};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gated {
     activation: Activation,
-    /// The same, lowered.
-    function: PointwiseFunction,
     gate_first: bool,
 }
 
@@ -66,42 +64,36 @@ impl Gated {
     /// # Errors
     /// [`Error::Unsupported`] for row-wise activations.
     pub fn new(activation: Activation) -> Result<Self> {
-        match activation.function() {
-            Function::Pointwise(function) => Ok(Self::of(activation, function)),
-            Function::Rows(_) => Err(Error::Unsupported {
-                what: format!("a unit gated by {activation}"),
-                reason: "the gate works element by element".to_owned(),
-            }),
-        }
+        pointwise(activation).map(|_| Self::of(activation))
     }
 
-    const fn of(activation: Activation, function: PointwiseFunction) -> Self {
-        Self { activation, function, gate_first: false }
+    const fn of(activation: Activation) -> Self {
+        Self { activation, gate_first: false }
     }
 
     /// The gated linear unit: g is the sigmoid.
     pub const fn glu() -> Self {
-        Self::of(Activation::Sigmoid, PointwiseFunction::Sigmoid)
+        Self::of(Activation::Sigmoid)
     }
 
     /// g is relu.
     pub const fn reglu() -> Self {
-        Self::of(Activation::Relu, PointwiseFunction::Relu)
+        Self::of(Activation::Relu)
     }
 
     /// g is gelu, by the error function.
     pub const fn geglu() -> Self {
-        Self::of(Activation::Gelu, PointwiseFunction::Gelu)
+        Self::of(Activation::Gelu)
     }
 
     /// g is silu.
     pub const fn swiglu() -> Self {
-        Self::of(Activation::Silu, PointwiseFunction::Silu)
+        Self::of(Activation::Silu)
     }
 
     /// g is the identity: the product of the halves.
     pub const fn bilinear() -> Self {
-        Self::of(Activation::Identity, PointwiseFunction::Identity)
+        Self::of(Activation::Identity)
     }
 
     /// The units that have a name: glu, reglu, geglu, swiglu and bilinear.
@@ -177,7 +169,19 @@ impl Gated {
         check_shape(op, name, output, &output_shape(op, x)?)?;
         let Rows { count, width } = x.rows();
         let rows = Rows { count, width: width / 2 };
-        Ok(GatedCall { function: self.function, gate_first: self.gate_first, rows })
+        let function = pointwise(self.activation)?;
+        Ok(GatedCall { function, gate_first: self.gate_first, rows })
+    }
+}
+
+/// The function of a gate.
+fn pointwise(activation: Activation) -> Result<PointwiseFunction> {
+    match activation.function() {
+        Function::Pointwise(function) => Ok(function),
+        Function::Rows(_) => Err(Error::Unsupported {
+            what: format!("a unit gated by {activation}"),
+            reason: "the gate works element by element".to_owned(),
+        }),
     }
 }
 

@@ -56,7 +56,8 @@ pub fn jacobian(activation: &Activation, z: &[f64]) -> Vec<f64> {
 
 /// `value·g(gate)`, an output of a gated unit with a pointwise activation.
 pub fn gated(activation: &Activation, value: f64, gate: f64) -> f64 {
-    value * at(activation, Map::Forward, gate)
+    let function = activation.function().pointwise();
+    function.map_or(f64::NAN, |function| exact::gated(function, value, gate))
 }
 
 /// What a gated unit gives back for `dE/dy`: dE/dvalue and dE/dgate.

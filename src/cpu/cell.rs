@@ -71,6 +71,12 @@ impl Cell {
         Block::new(&self.pool, self.purpose, self.elements)
     }
 
+    fn copy_of(&self, held: &Block) -> Result<Block> {
+        let mut block = self.new_block()?;
+        block.elements_mut(self.elements).copy_from_slice(held.elements(self.elements));
+        Ok(block)
+    }
+
     /// Takes the block of a workspace that nobody reads. Only one operation knows of it, so
     /// nobody misses it in the meantime.
     fn unread_workspace(&self) -> Option<Block> {
@@ -136,11 +142,7 @@ impl Cell {
         let held = self.lock().take();
         let block = match held.map(Arc::try_unwrap) {
             Some(Ok(block)) => block,
-            Some(Err(held)) => {
-                let mut block = self.new_block()?;
-                block.elements_mut(self.elements).copy_from_slice(held.elements(self.elements));
-                block
-            }
+            Some(Err(held)) => self.copy_of(&held)?,
             None => self.new_block()?,
         };
         Ok(Writing { cell: self, block: Some(block) })
@@ -192,10 +194,10 @@ impl Cell {
         if let Some(block) = held.as_mut().and_then(Arc::get_mut) {
             return Ok(change(block.elements_mut(self.elements)));
         }
-        let mut block = self.new_block()?;
-        if let Some(held) = held.as_ref() {
-            block.elements_mut(self.elements).copy_from_slice(held.elements(self.elements));
-        }
+        let mut block = match held.as_ref() {
+            Some(held) => self.copy_of(held)?,
+            None => self.new_block()?,
+        };
         let result = change(block.elements_mut(self.elements));
         *held = Some(Arc::new(block));
         Ok(result)

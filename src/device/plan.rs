@@ -25,8 +25,8 @@ use crate::error::{Error, Result};
 ///   the step of an optimizer, and work on another device. Return the tensors from the work, and read them
 ///   after the run.
 ///
-/// Apart from that the work should do nothing but call the device: what else it does, and what it does on other
-/// threads, is not done again.
+/// The work should only call the device. A run does not repeat anything else that the work does, or anything
+/// that it does on other threads.
 ///
 /// New inputs come by [`Tensor::write`](crate::Tensor::write) and [`Labels::write`](crate::Labels::write);
 /// the targets of losses are checked before each run as they were at first, those aside that the work

@@ -42,17 +42,6 @@ pub enum Unit {
     Row,
 }
 
-/// The way in which a loss is composed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Structure {
-    /// A sum of terms, one for each output and its target.
-    Terms,
-    /// The log-sum-exp of a row.
-    LogSumExp,
-    /// The differences from the output of the label.
-    Margins,
-}
-
 /// A loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LossFunction {

@@ -15,8 +15,6 @@ pub use activations::{Pointwise, Rowwise};
 pub use function::{
     Function, Map, PointwiseFunction, PointwiseVisitor, RowFunction, RowwiseVisitor,
 };
-pub use loss::{
-    FormsVisitor, Formula, LossFunction, LossVisitor, Structure, TermFunction, Unit, View,
-};
+pub use loss::{FormsVisitor, Formula, LossFunction, LossVisitor, TermFunction, Unit, View};
 pub use losses::{LossOfForms, LossTerm};
 pub use pair::{Argument, Head, Pair};

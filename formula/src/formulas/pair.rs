@@ -2,7 +2,7 @@
 
 use super::activations::{Apart, Forms};
 use super::function::{Function, Map, PointwiseFunction, RowFunction};
-use super::loss::{FormsVisitor, Formula, LossVisitor, Structure, TermFunction, View};
+use super::loss::{FormsVisitor, Formula, LossVisitor, TermFunction, View};
 use super::losses::{LossOfForms, LossTerm};
 
 /// The argument of the formula of a loss on top of a pointwise activation.
@@ -111,15 +111,6 @@ impl Head {
     /// Whether each term depends on its whole row.
     pub const fn is_of_rows(&self) -> bool {
         matches!(self, Self::RowTerms { .. })
-    }
-
-    /// The way in which the loss is composed.
-    pub const fn structure(&self) -> Structure {
-        match self {
-            Self::Terms(_) | Self::RowTerms { .. } => Structure::Terms,
-            Self::LogSumExp { .. } => Structure::LogSumExp,
-            Self::Margins { .. } => Structure::Margins,
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::simplex::{Beside, weighted_terms};
 use super::sum;
 use crate::data::{Error, Reduction, Result};
 use crate::formulas::losses::{times, weigh, weighted};
-use crate::formulas::{Head, LossFunction, Pair, Structure, Unit};
+use crate::formulas::{Head, LossFunction, Pair, Unit};
 
 /// The values with which the outputs are compared.
 #[derive(Clone, Copy, Debug)]
@@ -208,7 +208,7 @@ impl Row<'_> {
     /// Whether the row is compared only with the output of its label, and this is another output.
     /// If so, this output has no effect on the loss, whatever the weights and the divisor are.
     fn is_left_out(&self, column: usize) -> bool {
-        let is_of_terms = self.head.structure() == Structure::Terms;
+        let is_of_terms = matches!(self.head, Head::Terms(_) | Head::RowTerms { .. });
         let is_single = is_of_terms && self.loss.label_smoothing == 0.0;
         is_single && self.label().is_some_and(|label| label as usize != column)
     }
@@ -237,8 +237,8 @@ impl Row<'_> {
             Head::Margins { p, margin } => self.margins(p, margin, y),
         };
         let row_weight = self.spread(self.targets.weights, 0);
-        let weight = match self.head.structure() {
-            Structure::Margins => 1.0,
+        let weight = match self.head {
+            Head::Margins { .. } => 1.0,
             _ => row_weight * self.label_weight(),
         };
         RowLoss { terms, slopes, weight, counts: true }
@@ -283,7 +283,7 @@ impl Row<'_> {
             return (vec![f64::NAN], vec![f64::NAN; z.len()]);
         }
         // The sum without the 1 of the maximum itself: with it, an f64
-        // might keep nothing but the 1.
+        // might keep only the 1.
         let ties = z.iter().filter(|&&z| z == maximum).count();
         let below = z.iter().filter(|&&z| z < maximum);
         let rest = below.map(|z| (z - maximum).exp()).sum::<f64>() + (ties as f64 - 1.0);

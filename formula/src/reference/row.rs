@@ -170,7 +170,7 @@ impl Evaluation<'_> {
         let differences: Vec<f64> =
             z.iter().map(|z| (z - maximum) / self.row.temperature).collect();
         // The sum without the 1 of the maximum itself: with it, an f64
-        // might keep nothing but the 1.
+        // might keep only the 1.
         let ties = z.iter().filter(|&&z| z == maximum).count();
         let below = z.iter().zip(&differences).filter(|&(&z, _)| z < maximum);
         let rest = below.map(|(_, d)| d.exp()).sum::<f64>() + (ties as f64 - 1.0);
