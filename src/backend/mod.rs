@@ -2,6 +2,7 @@
 
 mod bounds;
 mod facts;
+mod operands;
 mod operation;
 mod options;
 pub(crate) mod parallel;
@@ -13,7 +14,8 @@ use std::sync::Arc;
 
 pub(crate) use bounds::{Bounds, Extreme};
 pub use facts::{Counters, DeviceInfo, DeviceKind, Memory, MemoryUse};
-pub(crate) use operation::*;
+pub(crate) use operands::*;
+pub(crate) use operation::{Op, OpOf, Use};
 pub use options::{DeviceOptions, Preference};
 pub(crate) use pool::{Pool, Purpose, class_of, copied, room, with_memory};
 pub(crate) use storage::{Contents, Identity, Storage};

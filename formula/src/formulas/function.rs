@@ -64,14 +64,6 @@ impl Function {
         }
     }
 
-    /// The function of rows; `None` for a pointwise one.
-    pub const fn rows(self) -> Option<RowFunction> {
-        match self {
-            Self::Rows(function) => Some(function),
-            Self::Pointwise(_) => None,
-        }
-    }
-
     /// The canonical name, without parameters.
     pub const fn name(self) -> &'static str {
         match self {
