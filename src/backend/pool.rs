@@ -80,6 +80,12 @@ struct State<B> {
 }
 
 impl<B> State<B> {
+    /// Counts a buffer that is in use from now on.
+    fn count(&mut self, class: u64, purpose: Purpose) {
+        self.memory.add(class, purpose);
+        self.most = self.most.max(self.memory.in_use_bytes);
+    }
+
     /// Removes the oldest buffers until the rest are within the limit.
     fn excess(&mut self) -> Vec<B> {
         let limit = ALWAYS.max(2 * self.most).saturating_sub(self.memory.in_use_bytes);
@@ -121,25 +127,19 @@ impl<B> Pool<B> {
         purpose: Purpose,
         create: impl Fn() -> Result<B, E>,
     ) -> Result<B, E> {
-        let unused = {
-            let mut state = self.state();
-            let unused = state.unused.get_mut(&class).and_then(VecDeque::pop_back);
-            if unused.is_some() {
-                state.memory.pooled_bytes -= class;
-            }
-            unused.map(|(_, buffer)| buffer)
-        };
-        let buffer = match unused {
-            Some(buffer) => buffer,
-            // If there is no memory left, freeing the pool's unused buffers may be enough.
-            None => create().or_else(|_| {
-                self.trim();
-                create()
-            })?,
-        };
         let mut state = self.state();
-        state.memory.add(class, purpose);
-        state.most = state.most.max(state.memory.in_use_bytes);
+        if let Some((_, buffer)) = state.unused.get_mut(&class).and_then(VecDeque::pop_back) {
+            state.memory.pooled_bytes -= class;
+            state.count(class, purpose);
+            return Ok(buffer);
+        }
+        drop(state);
+        // If there is no memory left, freeing the pool's unused buffers may be enough.
+        let buffer = create().or_else(|_| {
+            self.trim();
+            create()
+        })?;
+        self.state().count(class, purpose);
         Ok(buffer)
     }
 

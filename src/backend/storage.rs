@@ -62,8 +62,8 @@ impl Storage {
         let contents: &dyn Any = &*self.contents;
         contents.downcast_ref().ok_or_else(|| Error::DeviceMismatch {
             op: "backend",
-            first: "one of a backend".to_owned(),
-            second: "one of another".to_owned(),
+            first: "the CPU's memory".to_owned(),
+            second: "a GPU's memory".to_owned(),
         })
     }
 

@@ -79,11 +79,8 @@ impl Cell {
 
     /// Takes the block of a workspace that nobody reads. Only one operation knows of it, so
     /// nobody misses it in the meantime.
-    fn unread_workspace(&self) -> Option<Block> {
-        match self.purpose {
-            Purpose::Workspace => self.lock().take().and_then(Arc::into_inner),
-            Purpose::Tensor => None,
-        }
+    fn unread_workspace(&self) -> Option<Arc<Block>> {
+        if self.is_workspace() { unshared(self.lock().take()?).ok() } else { None }
     }
 
     pub(crate) fn elements(&self) -> usize {
@@ -132,7 +129,8 @@ impl Cell {
 
     /// The elements for a writer that writes all of them; their previous contents are arbitrary.
     pub(super) fn new_elements(&self) -> Result<Writing<'_>> {
-        let block = self.unread_workspace().map_or_else(|| self.new_block(), Ok)?;
+        let unread = self.unread_workspace();
+        let block = unread.map_or_else(|| self.new_block().map(Arc::new), Ok)?;
         Ok(Writing { cell: self, block: Some(block) })
     }
 
@@ -140,20 +138,21 @@ impl Cell {
     /// snapshot. No other operation may know of them; nothing is locked in the meantime.
     pub(super) fn own_elements(&self) -> Result<Writing<'_>> {
         let held = self.lock().take();
-        let block = match held.map(Arc::try_unwrap) {
+        let block = match held.map(unshared) {
             Some(Ok(block)) => block,
-            Some(Err(held)) => self.copy_of(&held)?,
-            None => self.new_block()?,
+            Some(Err(held)) => Arc::new(self.copy_of(&held)?),
+            None => Arc::new(self.new_block()?),
         };
         Ok(Writing { cell: self, block: Some(block) })
     }
 
-    /// Releases the memory of a workspace until it is written again.
+    pub(super) fn is_workspace(&self) -> bool {
+        self.purpose == Purpose::Workspace
+    }
+
+    /// Releases the memory until it is written again.
     pub(super) fn release(&self) {
-        let released = match self.purpose {
-            Purpose::Workspace => self.lock().take(),
-            Purpose::Tensor => None,
-        };
+        let released = self.lock().take();
         // This returns to the pool after the lock is released.
         drop(released);
     }
@@ -204,16 +203,25 @@ impl Cell {
     }
 }
 
+/// The block; an error if somebody else holds it too.
+fn unshared(mut block: Arc<Block>) -> Result<Arc<Block>, Arc<Block>> {
+    if Arc::get_mut(&mut block).is_some() { Ok(block) } else { Err(block) }
+}
+
 /// Elements that are being written; dropping this stores them in the cell.
 pub(super) struct Writing<'a> {
     cell: &'a Cell,
-    /// `None` only while it is being dropped.
-    block: Option<Block>,
+    /// Nobody else holds the block; it is `None` only while it is being dropped.
+    block: Option<Arc<Block>>,
 }
 
 impl Writing<'_> {
+    fn block_mut(&mut self) -> Option<&mut Block> {
+        self.block.as_mut().and_then(Arc::get_mut)
+    }
+
     fn set_bounds(&mut self, bounds: Option<OnceLock<Option<Bounds>>>) {
-        if let Some(block) = &mut self.block {
+        if let Some(block) = self.block_mut() {
             block.bounds = bounds;
         }
     }
@@ -229,17 +237,15 @@ impl std::ops::Deref for Writing<'_> {
 
 impl std::ops::DerefMut for Writing<'_> {
     fn deref_mut(&mut self) -> &mut [f32] {
-        match &mut self.block {
-            Some(block) => block.elements_mut(self.cell.elements),
-            None => &mut [],
-        }
+        let elements = self.cell.elements;
+        self.block_mut().map_or(&mut [], |block| block.elements_mut(elements))
     }
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         if let Some(block) = self.block.take() {
-            let replaced = self.cell.lock().replace(Arc::new(block));
+            let replaced = self.cell.lock().replace(block);
             // This returns to the pool after the lock is released.
             drop(replaced);
         }

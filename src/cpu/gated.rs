@@ -4,7 +4,7 @@ use pulp::NullaryFnOnce;
 use wgrad_formula::formulas::{Map, Pointwise, PointwiseFunction, PointwiseVisitor};
 
 use super::parallel::{over_pieces, vectorised};
-use super::pointwise::{Part, times};
+use super::pointwise::{Factors, times};
 use crate::backend::GatedCall;
 
 pub(super) fn forward(call: GatedCall, x: &[f32], y: &mut [f32]) {
@@ -16,14 +16,16 @@ pub(super) fn forward(call: GatedCall, x: &[f32], y: &mut [f32]) {
             let x = &x[2 * row * width + offset..];
             [&x[value..], &x[gate..]]
         };
-        let is_plain = {
-            let mut products = parts(start, y, width).map(|(row, offset, output)| {
-                let [factors, x] = inputs(row, offset).map(|input| &input[..output.len()]);
-                Part { x, factors, output }
-            });
-            times(Map::Forward, function, &mut products)
+        let products = |row: usize, offset: usize, y: &mut [f32]| {
+            let [factors, x] = inputs(row, offset);
+            times(Map::Forward, function, Factors { x, factors, stride: 2 * width, width }, y)
         };
-        if !is_plain {
+        // A piece may begin within a row.
+        let (row, offset) = (start / width, start % width);
+        let (rest, whole) = y.split_at_mut(y.len().min((width - offset) % width));
+        let next = row + usize::from(offset > 0);
+        let is_plain = products(row, offset, rest);
+        if !(is_plain & (whole.is_empty() || products(next, 0, whole))) {
             for (row, offset, y) in parts(start, y, width) {
                 let [values, gates] = inputs(row, offset);
                 amend(y, gates, [values, &[]], Map::Forward, function);

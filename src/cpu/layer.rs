@@ -58,7 +58,7 @@ fn groups(batch: usize) -> usize {
 
 /// The inputs of a layer.
 pub(super) struct Layer<'a> {
-    pub(super) pass: LayerPass<'a>,
+    pub(super) pass: &'a LayerPass<'a>,
     pub(super) x: &'a [f32],
     /// The weights as they are stored.
     pub(super) w: &'a [f32],
@@ -106,7 +106,7 @@ impl<'a> Layer<'a> {
     /// Writes the outputs and returns the sums. Afterwards dE/dw, as [outputs, inputs], is at the
     /// beginning of the scratch memory.
     pub(super) fn run(&self, outputs: Outputs<'_>, scratch: &mut [f32]) -> Sums {
-        let LayerPass { batch, inputs, outputs: width, .. } = self.pass;
+        let &LayerPass { batch, inputs, outputs: width, .. } = self.pass;
         let (groups, weights) = (groups(batch), inputs * width);
         let (dw, packed) = scratch.split_at_mut(groups * weights);
         dw.fill(0.0);
@@ -142,7 +142,7 @@ impl<'a> Layer<'a> {
 
     /// Writes the sums that [`run`](Self::run) left, as [outputs, inputs], to dE/dw.
     pub(super) fn write_weights(&self, sums: &[f32], dw: &mut [f32]) {
-        let LayerPass { inputs, outputs, accumulate, .. } = self.pass;
+        let &LayerPass { inputs, outputs, accumulate, .. } = self.pass;
         match accumulate {
             _ if self.is_packed() => write(sums, dw, accumulate),
             false => transposed(sums, dw, outputs, inputs, |to, from| *to = from),
@@ -177,7 +177,7 @@ impl<'a> Layer<'a> {
         sums: &mut Sums,
         [z, dz]: &mut [ChunkOutputs; 2],
     ) {
-        let LayerPass { inputs, outputs: width, call, head, .. } = self.pass;
+        let &LayerPass { inputs, outputs: width, ref call, head, .. } = self.pass;
         let [wants_loss, wants_dw, wants_db] =
             [self.pass.loss, self.pass.dw, self.pass.db].map(|output| output.is_some());
         let (first, count) = (rows.start, rows.len());

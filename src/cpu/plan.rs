@@ -10,8 +10,8 @@ use crate::error::Result;
 pub(super) struct CpuPlan {
     backend: CpuBackend,
     steps: Vec<Prepared>,
-    /// Every storage that the steps use.
-    storages: Vec<Storage>,
+    /// The workspaces that the steps use.
+    workspaces: Vec<Storage>,
     /// Held while the plan runs, because each run writes to the same tensors.
     running: Mutex<()>,
 }
@@ -24,10 +24,15 @@ enum Prepared {
 
 impl CpuPlan {
     pub(super) fn new(backend: &CpuBackend, steps: &[Step]) -> Result<Self> {
-        let mut storages = Vec::new();
+        let mut workspaces: Vec<Storage> = Vec::new();
         let prepare = |step: &Step| match step {
             Step::Run(op) => {
-                op.map(&mut |storage, _| storages.push(storage.clone()));
+                op.map(&mut |storage, _| {
+                    let is_workspace = storage.cpu_words().is_ok_and(Cell::is_workspace);
+                    if is_workspace && !workspaces.iter().any(|known| known.is(storage)) {
+                        workspaces.push(storage.clone());
+                    }
+                });
                 Ok(Prepared::Run(Arc::clone(op)))
             }
             Step::Write { bytes, contents, output } => {
@@ -38,7 +43,7 @@ impl CpuPlan {
             }
         };
         let steps = steps.iter().map(prepare).collect::<Result<_>>()?;
-        Ok(Self { backend: backend.clone(), steps, storages, running: Mutex::new(()) })
+        Ok(Self { backend: backend.clone(), steps, workspaces, running: Mutex::new(()) })
     }
 
     fn run_steps(&self) -> Result<()> {
@@ -57,8 +62,8 @@ impl Replay for CpuPlan {
         let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let done = self.run_steps();
         // Between two runs, the memory of the workspace is free for other uses.
-        for storage in &self.storages {
-            storage.cpu_words()?.release();
+        for workspace in &self.workspaces {
+            workspace.cpu_words()?.release();
         }
         done
     }

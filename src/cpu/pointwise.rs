@@ -76,8 +76,9 @@ impl Mapping {
         if let Some(polynomials) = self.polynomials {
             return polynomials.map(x, Some(dy), output, &|x, y| self.by_formula(x, y));
         }
-        let mut part = std::iter::once(Part { x, factors: dy, output: &mut *output });
-        if !times(self.map, self.function, &mut part) {
+        let width = output.len();
+        let rows = Factors { x, factors: dy, stride: width, width };
+        if !times(self.map, self.function, rows, output) {
             self.amend(x, dy, output);
         }
     }
@@ -135,36 +136,60 @@ impl PointwiseVisitor<f32> for ByFormula<'_> {
     }
 }
 
-/// Arguments, the other factors, and the destination of the products.
-pub(super) struct Part<'a> {
+/// Arguments and the other factors of products, in rows.
+#[derive(Clone, Copy)]
+pub(super) struct Factors<'a> {
     pub(super) x: &'a [f32],
     pub(super) factors: &'a [f32],
-    pub(super) output: &'a mut [f32],
+    /// The distance between the beginnings of two rows, here; products are stored without gaps.
+    pub(super) stride: usize,
+    /// The number of elements in a row.
+    pub(super) width: usize,
 }
 
-/// The parts of an array, each with one call.
-type Parts<'a, 'b> = &'a mut dyn Iterator<Item = Part<'b>>;
+impl<'a> Factors<'a> {
+    /// The arguments, factors and products of each row.
+    #[inline(always)]
+    fn rows<'b>(
+        self,
+        output: &'b mut [f32],
+    ) -> impl Iterator<Item = (&'a [f32], &'a [f32], &'b mut [f32])> {
+        output.chunks_mut(self.width.max(1)).enumerate().map(move |(row, output)| {
+            let elements = row * self.stride..row * self.stride + output.len();
+            (&self.x[elements.clone()], &self.factors[elements], output)
+        })
+    }
+}
 
 /// Computes `output = f(x) ⊙ factors` for g or a first derivative, by its formula.
 /// Returns whether all products are finite and no x is NaN; if not, the caller has to
 /// look for the elements in question.
-pub(super) fn times(map: Unary, function: PointwiseFunction, parts: Parts<'_, '_>) -> bool {
-    function.visit(Times { map, parts })
-}
-
-struct Times<'a, 'b> {
+pub(super) fn times(
     map: Unary,
-    parts: Parts<'a, 'b>,
+    function: PointwiseFunction,
+    factors: Factors<'_>,
+    output: &mut [f32],
+) -> bool {
+    function.visit(Times { map, factors, output })
 }
 
-impl PointwiseVisitor<f32> for Times<'_, '_> {
+struct Times<'a> {
+    map: Unary,
+    factors: Factors<'a>,
+    output: &'a mut [f32],
+}
+
+impl PointwiseVisitor<f32> for Times<'_> {
     type Output = bool;
 
     fn visit<F: Pointwise<f32>>(self, formula: F) -> bool {
-        match self.map {
-            Unary::Forward => apply_times(Forward(formula), self.parts),
-            Unary::DerivativeFromOutput => apply_times(DerivativeFromOutput(formula), self.parts),
-            _ => apply_times(Derivative(formula), self.parts),
+        let Self { map, factors, output } = self;
+        match map {
+            Unary::Forward => apply_times(Forward(formula), factors, output),
+            Unary::DerivativeFromOutput => {
+                apply_times(DerivativeFromOutput(formula), factors, output)
+            }
+            _ => apply_times(Derivative(formula), factors, output),
         }
     }
 }
@@ -223,9 +248,10 @@ fn apply(f: impl Map, x: &[f32], y: &mut [f32]) {
 }
 
 #[inline(never)]
-fn apply_times(f: impl Map, parts: Parts<'_, '_>) -> bool {
-    vectorised_or_back(MappedTimes { f, parts }).unwrap_or_else(|MappedTimes { f, parts }| {
-        for Part { x, factors, output } in parts {
+fn apply_times(f: impl Map, factors: Factors<'_>, output: &mut [f32]) -> bool {
+    let work = MappedTimes { f, factors, output };
+    vectorised_or_back(work).unwrap_or_else(|MappedTimes { f, factors, output }| {
+        for (x, factors, output) in factors.rows(output) {
             one_by_one(&|x| f.at(x), x, output);
             output.iter_mut().zip(factors).for_each(|(output, factor)| *output *= factor);
         }
@@ -270,19 +296,20 @@ impl<F: Map> NullaryFnOnce for Mapped<'_, F> {
 }
 
 /// Products of the function and other factors.
-struct MappedTimes<'a, 'b, F> {
+struct MappedTimes<'a, F> {
     f: F,
-    parts: Parts<'a, 'b>,
+    factors: Factors<'a>,
+    output: &'a mut [f32],
 }
 
-impl<F: Map> NullaryFnOnce for MappedTimes<'_, '_, F> {
+impl<F: Map> NullaryFnOnce for MappedTimes<'_, F> {
     type Output = bool;
 
     #[inline(always)]
     fn call(self) -> bool {
-        let Self { f, parts } = self;
+        let Self { f, factors, output } = self;
         let mut any_special = false;
-        for Part { x, factors, output } in parts {
+        for (x, factors, output) in factors.rows(output) {
             for ((output, &x), &factor) in output.iter_mut().zip(x).zip(factors) {
                 *output = factor * f.at(x);
                 any_special |= x.is_nan() | !output.is_finite();

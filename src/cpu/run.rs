@@ -24,6 +24,7 @@ pub(super) fn supports(op: &Op<'_>) -> bool {
     }
 }
 
+/// What takes a large stack frame is not inlined, so that small operations do not pay for it.
 pub(super) fn run(backend: &CpuBackend, op: &Op<'_>) -> Result<()> {
     match *op {
         OpOf::Unary { map, function, input, output, .. } => {
@@ -64,8 +65,8 @@ pub(super) fn run(backend: &CpuBackend, op: &Op<'_>) -> Result<()> {
         }
         OpOf::Loss(ref pass) => loss_pass(backend, pass),
         OpOf::Layer(ref pass) => layer_pass(backend, pass),
-        OpOf::Tile(step, pass) => tile(step, pass),
-        OpOf::RowWeights { call, rows, output } => {
+        OpOf::Tile(step, ref pass) => tile(step, pass),
+        OpOf::RowWeights { ref call, rows, output } => {
             let held = HeldTargets::hold(call)?;
             output.cpu()?.overwrite(|output| loss::row_weights(held.targets(rows.width), output))
         }
@@ -122,6 +123,7 @@ fn change(storage: &Storage, accumulate: bool, write: impl FnOnce(&mut [f32])) -
     if accumulate { cell.modify(write) } else { cell.overwrite(write) }
 }
 
+#[inline(never)]
 fn row_forward(call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()> {
     if Storage::common_type([z, y])? == DType::F16 {
         return map_rows([z], y, call.lines, |[z], y, lines| {
@@ -133,6 +135,7 @@ fn row_forward(call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()> {
     y.cpu()?.overwrite(|y| call.forward(&z, y))
 }
 
+#[inline(never)]
 fn row_product(
     product: RowProduct,
     call: RowCall<'_>,
@@ -150,6 +153,7 @@ fn row_product(
     output.cpu()?.overwrite(|output| call.product(product, &y, &vector, output))
 }
 
+#[inline(never)]
 fn prelu_backward(
     backend: &CpuBackend,
     channels: Channels,
@@ -174,7 +178,7 @@ fn strided<'a>(
 
 /// The targets of a loss call, with their weights and options, held while the call runs.
 struct HeldTargets<'a> {
-    call: LossCall<'a>,
+    call: &'a LossCall<'a>,
     values: Snapshot,
     weights: Option<Snapshot>,
     class_weights: Option<Snapshot>,
@@ -183,7 +187,7 @@ struct HeldTargets<'a> {
 }
 
 impl<'a> HeldTargets<'a> {
-    fn hold(call: LossCall<'a>) -> Result<Self> {
+    fn hold(call: &'a LossCall<'a>) -> Result<Self> {
         let (TargetStorage::Dense(values) | TargetStorage::Labels(values)) = call.targets;
         let spread = |spread: Option<Spread<'_>>| spread.map(|s| read(s.storage)).transpose();
         Ok(Self {
@@ -225,22 +229,23 @@ impl<'a> HeldTargets<'a> {
     }
 }
 
+#[inline(never)]
 fn loss_pass(backend: &CpuBackend, pass: &LossPass<'_>) -> Result<()> {
-    let &LossPass { call, head, rows, elements, first_row, outputs, .. } = pass;
-    let held = HeldTargets::hold(call)?;
+    let &LossPass { head, rows, elements, first_row, ref outputs, .. } = pass;
+    let held = HeldTargets::hold(&pass.call)?;
     let z = pass.z.map(read).transpose()?;
     let mut losses = own_elements(outputs.losses)?;
     let mut terms = new_elements(outputs.terms)?;
     let mut y = new_elements(outputs.y)?;
     let mut dz = own_elements(outputs.dz)?;
-    let pass = loss::Pass {
+    let work = loss::Pass {
         head,
         z: z.as_ref().map_or(&[], |z| &z[..elements]),
         rows,
         first_row,
         targets: held.targets(rows.width),
         scale: held.scale(),
-        z_loss: call.z_loss,
+        z_loss: pass.call.z_loss,
         outputs: loss::Outputs {
             losses: slice(&mut losses).get_mut(first_row..).unwrap_or_default(),
             terms: slice(&mut terms),
@@ -248,7 +253,7 @@ fn loss_pass(backend: &CpuBackend, pass: &LossPass<'_>) -> Result<()> {
             dz: slice(&mut dz).get_mut(..elements).unwrap_or_default(),
         },
     };
-    pass.run();
+    work.run();
     drop((losses, terms, y, dz));
     match (outputs.column_sums, outputs.dz) {
         (Some(sums), Some(dz)) => column_sum(backend, dz, rows, (sums.storage, 0), sums.accumulate),
@@ -256,9 +261,10 @@ fn loss_pass(backend: &CpuBackend, pass: &LossPass<'_>) -> Result<()> {
     }
 }
 
+#[inline(never)]
 fn layer_pass(backend: &CpuBackend, pass: &LayerPass<'_>) -> Result<()> {
     let &LayerPass { batch, inputs, outputs, accumulate, .. } = pass;
-    let held = HeldTargets::hold(pass.call)?;
+    let held = HeldTargets::hold(&pass.call)?;
     let (x, w) = (read(pass.x)?, read(pass.w)?);
     let bias = pass.bias.map(read).transpose()?;
     let mut targets = held.targets(outputs);
@@ -266,7 +272,7 @@ fn layer_pass(backend: &CpuBackend, pass: &LayerPass<'_>) -> Result<()> {
         targets = targets.widened(Layer::target_width(outputs));
     }
     let (x, bias) = (&x[..batch * inputs], bias.as_deref());
-    let layer = Layer { pass: *pass, x, w: &w, bias, targets, scale: held.scale() };
+    let layer = Layer { pass, x, w: &w, bias, targets, scale: held.scale() };
     let length = layer::scratch(batch, inputs, outputs);
     let mut scratch = Block::new(backend.pool(), Purpose::Workspace, length)?;
     let scratch = scratch.elements_mut(length);
@@ -290,8 +296,9 @@ fn layer_pass(backend: &CpuBackend, pass: &LayerPass<'_>) -> Result<()> {
     Ok(())
 }
 
-fn tile(step: TileStep<'_>, pass: TilePass<'_>) -> Result<()> {
-    let held = HeldTargets::hold(pass.call)?;
+#[inline(never)]
+fn tile(step: TileStep<'_>, pass: &TilePass<'_>) -> Result<()> {
+    let held = HeldTargets::hold(&pass.call)?;
     let Rows { count, width } = pass.rows;
     let tile = loss::Tile {
         targets: held.targets(pass.classes),
@@ -351,6 +358,7 @@ fn clear_rows(ignored: Ignored<'_>, output: &Storage, first_row: usize, rows: Ro
     })
 }
 
+#[inline(never)]
 fn column_sum(
     backend: &CpuBackend,
     input: &Storage,
@@ -364,6 +372,7 @@ fn column_sum(
     output.cpu()?.modify(|output| matrix::write(&sums, &mut output[place], accumulate))
 }
 
+#[inline(never)]
 fn multiply(backend: &CpuBackend, &product: &Product<'_>) -> Result<()> {
     let Product { a, b, rows, columns, output, accumulate, .. } = product;
     let (a, b) = (Held::new(a.storage)?, Held::new(b.storage)?);
@@ -408,6 +417,7 @@ fn adam(step: AdamStep, update: Update<'_>, [first, second]: [&Storage; 2]) -> R
     Ok(())
 }
 
+#[inline(never)]
 fn clip_norm(
     backend: &CpuBackend,
     gradients: &[(&Storage, usize)],

@@ -75,6 +75,15 @@ pub(super) enum ValuesMut<'a> {
     F16(&'a mut [f16]),
 }
 
+impl ValuesMut<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::F16(values) => values.len(),
+        }
+    }
+}
+
 /// Lets the function write all elements of a tensor.
 pub(super) fn overwrite<T>(storage: &Storage, write: impl FnOnce(ValuesMut<'_>) -> T) -> Result<T> {
     storage.cpu_words()?.overwrite(|words| match storage.dtype() {
@@ -90,7 +99,8 @@ type Run<'a, const N: usize> = &'a (dyn Fn([&[f32]; N], &mut [f32]) + Sync);
 
 /// Writes an output piece by piece, on all cores.
 pub(super) fn map<const N: usize>(inputs: [Values<'_>; N], output: ValuesMut<'_>, run: Run<'_, N>) {
-    let buffers = || [[0.0; BLOCK]; N];
+    let length = BLOCK.min(output.len());
+    let buffers = || vec![0.0; N * length];
     match (output, all_wide(inputs)) {
         (ValuesMut::F32(output), Some(inputs)) => {
             over_pieces(output, |start, output| {
@@ -105,7 +115,7 @@ pub(super) fn map<const N: usize>(inputs: [Values<'_>; N], output: ValuesMut<'_>
             });
         }
         (ValuesMut::F16(output), _) => {
-            let memory = || (buffers(), [0.0; BLOCK]);
+            let memory = || (buffers(), vec![0.0; length]);
             over_pieces_with(output, CHUNK, memory, |(buffers, result), start, output| {
                 for (index, output) in output.chunks_mut(BLOCK).enumerate() {
                     let result = &mut result[..output.len()];
@@ -121,15 +131,12 @@ pub(super) fn map<const N: usize>(inputs: [Values<'_>; N], output: ValuesMut<'_>
 fn block<const N: usize>(
     inputs: [Values<'_>; N],
     start: usize,
-    buffers: &mut [[f32; BLOCK]; N],
+    buffers: &mut [f32],
     output: &mut [f32],
     run: Run<'_, N>,
 ) {
-    let mut buffers = buffers.iter_mut();
-    let inputs = inputs.map(|values| {
-        let buffer = buffers.next().map(|buffer| &mut buffer[..output.len()]);
-        values.wide(start, buffer.unwrap_or_default())
-    });
+    let mut buffers = buffers.chunks_exact_mut(output.len());
+    let inputs = inputs.map(|values| values.wide(start, buffers.next().unwrap_or_default()));
     run(inputs, output);
 }
 

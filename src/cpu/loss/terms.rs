@@ -4,7 +4,7 @@
 use pulp::NullaryFnOnce;
 
 use super::super::halves::{Values, ValuesMut};
-use super::super::parallel::{sum, vectorised, vectorised_or_back};
+use super::super::parallel::{sum, vectorised, vectorised_here, vectorised_or_back};
 use super::super::pointwise;
 use super::forms::{self, Elements as FormsElements, Fill, FormsMemory, Shift};
 use super::{Pass, Row};
@@ -15,34 +15,40 @@ use wgrad_formula::formulas::{LossTerm, LossVisitor, Pair, TermFunction};
 /// The number of elements in a block.
 const BLOCK: usize = 1024;
 
-/// Memory that a thread keeps from one block to the next.
-struct Memory {
-    y: [f32; BLOCK],
-    dy: [f32; BLOCK],
-    targets: [f32; BLOCK],
+/// Memory that a thread keeps from one block to the next: room for a block in each array.
+struct Memory<'a> {
+    y: &'a mut [f32],
+    dy: &'a mut [f32],
+    targets: &'a mut [f32],
     /// Ones, unless each element has an extra input.
-    extra: [f32; BLOCK],
-    weights: [f32; BLOCK],
-    losses: [f32; BLOCK],
+    extra: &'a mut [f32],
+    weights: &'a mut [f32],
+    losses: &'a mut [f32],
     /// g'(z), and the value that is shifted together with y.
-    slopes: [f32; BLOCK],
-    moved: [f32; BLOCK],
+    slopes: &'a mut [f32],
+    moved: &'a mut [f32],
     /// Only for losses that are computed from forms.
     forms: Option<Box<FormsMemory>>,
 }
 
 impl Pass<'_> {
     pub(super) fn terms<'a>(&self, pair: Pair, rows: impl Iterator<Item = Row<'a>>) {
-        let block = [0.0; BLOCK];
+        // No larger than needed: to clear whole blocks takes longer than a small loss.
+        let length = self.rows.width.clamp(1, BLOCK);
+        let mut arrays = vec![0.0; 8 * length];
+        let mut arrays = arrays.chunks_exact_mut(length);
+        let mut array = || arrays.next().unwrap_or_default();
+        let extra = array();
+        extra.fill(1.0);
         let mut memory = Memory {
-            y: block,
-            dy: block,
-            targets: block,
-            extra: [1.0; BLOCK],
-            weights: block,
-            losses: block,
-            slopes: block,
-            moved: block,
+            y: array(),
+            dy: array(),
+            targets: array(),
+            extra,
+            weights: array(),
+            losses: array(),
+            slopes: array(),
+            moved: array(),
             forms: (pair.argument == Argument::Forms).then(FormsMemory::new),
         };
         for row in rows {
@@ -50,7 +56,7 @@ impl Pass<'_> {
         }
     }
 
-    fn term_row(&self, pair: Pair, mut row: Row<'_>, memory: &mut Memory) {
+    fn term_row(&self, pair: Pair, mut row: Row<'_>, memory: &mut Memory<'_>) {
         let counts = self.targets.row(row.number).is_some();
         let mut total = 0.0;
         let block = if memory.forms.is_some() { forms::BLOCK } else { BLOCK };
@@ -70,7 +76,7 @@ impl Pass<'_> {
         pair: Pair,
         row: &mut Row<'_>,
         range: std::ops::Range<usize>,
-        memory: &mut Memory,
+        memory: &mut Memory<'_>,
     ) -> f64 {
         let (start, length) = (range.start, range.len());
         let Memory { y, dy, targets: target, extra, weights, losses, slopes, moved, forms } =
@@ -156,7 +162,8 @@ impl Pass<'_> {
             }
         }
         let terms = row.terms.get_mut(range).unwrap_or_default();
-        if total.is_finite() && vectorised(AllFinite([&*terms, &*dz])) {
+        let is_finite = |values: &[f32]| values.is_empty() || vectorised(AllFinite(values));
+        if total.is_finite() && is_finite(terms) && is_finite(dz) {
             return total;
         }
         self.in_f64(pair, given, [terms, dz], total)
@@ -190,14 +197,14 @@ impl Pass<'_> {
     }
 }
 
-struct AllFinite<'a>([&'a [f32]; 2]);
+struct AllFinite<'a>(&'a [f32]);
 
 impl NullaryFnOnce for AllFinite<'_> {
     type Output = bool;
 
     #[inline(always)]
     fn call(self) -> bool {
-        self.0.iter().all(|values| values.iter().fold(true, |all, value| all & value.is_finite()))
+        self.0.iter().fold(true, |all, value| all & value.is_finite())
     }
 }
 
@@ -231,6 +238,7 @@ pub(super) struct Block<'a> {
 impl Block<'_> {
     /// Writes the terms and slopes, and returns the sum of the terms; NaN if the loss has
     /// no formula for such an input.
+    #[inline(always)]
     pub(super) fn evaluate(self, term: TermFunction) -> f64 {
         let Self { input, weights, scale, wants_total, losses, terms, slopes } = self;
         let compute = |order: Order, output: &mut [f32]| match input {
@@ -247,7 +255,7 @@ impl Block<'_> {
             if compute(Order::Loss, losses).is_none() {
                 return f64::NAN;
             }
-            total = vectorised(Finish { losses, weights, scale, wants_total, terms });
+            total = vectorised_here(Finish { losses, weights, scale, wants_total, terms });
         }
         if !slopes.is_empty() {
             let factor = if weights.is_some() { 1.0 } else { scale };
