@@ -30,6 +30,7 @@ macro_rules! losses {
             formula $formula:literal,
             gradient $gradient:literal,
             y $takes:ident,
+            $( view $view:expr, )?
             special [ $( $special:literal ),* $(,)? ],
             source $source:literal,
             $( note $note:literal, )?

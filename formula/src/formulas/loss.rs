@@ -143,6 +143,7 @@ macro_rules! terms {
                     formula $formula:literal,
                     gradient $gradient:literal,
                     y $takes:ident,
+                    view $view:expr,
                     special $special:tt,
                     source $source:literal,
                     $( note $note:literal, )?
@@ -178,6 +179,17 @@ macro_rules! terms {
                     $( $( Self::$Variant { .. } => Unit::$kind, )+ )+
                     Self::SigmoidBce => Unit::Element,
                     Self::SigmoidCrossEntropy => Unit::Row,
+                }
+            }
+
+            /// The quantity of an output that the loss depends on.
+            pub const fn view(self) -> View {
+                match self {
+                    $( $( Self::$Variant $( { $( $option ),+ } )? => {
+                        $( $( let _ = $option; )+ )?
+                        $view
+                    } )+ )+
+                    Self::SigmoidBce | Self::SigmoidCrossEntropy => View::Output,
                 }
             }
 
@@ -226,25 +238,6 @@ macro_rules! terms {
 crate::losses!(terms);
 
 impl TermFunction {
-    /// The quantity of an output that the loss depends on.
-    pub const fn view(self) -> View {
-        match self {
-            Self::HalfSquaredError
-            | Self::Mse
-            | Self::Mae
-            | Self::Huber { .. }
-            | Self::SmoothL1 { .. }
-            | Self::LogCosh
-            | Self::GaussianNll { .. } => View::Difference,
-            Self::Hinge | Self::SquaredHinge => View::Margin,
-            Self::CrossEntropy { .. }
-            | Self::Bce
-            | Self::Focal { .. }
-            | Self::PoissonNll { log_input: false, .. } => View::Logarithms,
-            _ => View::Output,
-        }
-    }
-
     /// Whether a term is 0 if its target is 0.
     pub const fn is_zero_at_zero(self) -> bool {
         matches!(self, Self::Nll { .. } | Self::CrossEntropy { .. })

@@ -5,8 +5,8 @@
 /// A row has the documentation, the unit and structure of the loss (`Element` and `Row`: a sum of
 /// terms with one value for each element or row; `LogSumExp`, `Margins`), the variant, the
 /// canonical name, and the options with their documentation, type, default and range; then the
-/// formula of the loss and of its gradient, the kind of y that it takes, its values in special
-/// cases, the source of the definition, and the term that it adds up.
+/// formula of the loss and of its gradient, the kind of y that it takes, the quantity of an output that it
+/// depends on (a [`View`](crate::formulas::View)), its values in special cases, the source of the definition, and the term that it adds up.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! losses {
@@ -18,6 +18,7 @@ macro_rules! losses {
                     formula "½(y − t)²",
                     gradient "y − t",
                     y numbers,
+                    view View::Difference,
                     special [],
                     source "Rumelhart, Hinton and Williams 1986",
                     term HalfSquaredError,
@@ -28,6 +29,7 @@ macro_rules! losses {
                     formula "(y − t)²",
                     gradient "2(y − t)",
                     y numbers,
+                    view View::Difference,
                     special [],
                     source "PyTorch's MSELoss",
                     term Mse,
@@ -38,6 +40,7 @@ macro_rules! losses {
                     formula "|y − t|",
                     gradient "sign(y − t)",
                     y numbers,
+                    view View::Difference,
                     special ["The gradient at y = t is 0; where both are infinite NaN"],
                     source "PyTorch's L1Loss",
                     term Mae,
@@ -51,6 +54,7 @@ macro_rules! losses {
                     formula "½e² if |e| < δ, else δ(|e| − ½δ), for e = y − t",
                     gradient "e if |e| < δ, else δ·sign(e)",
                     y numbers,
+                    view View::Difference,
                     special [],
                     source "Huber 1964; PyTorch's HuberLoss",
                     term Huber { delta: number(delta) },
@@ -64,6 +68,7 @@ macro_rules! losses {
                     formula "½e²/β if |e| < β, else |e| − ½β, for e = y − t",
                     gradient "e/β if |e| < β, else sign(e)",
                     y numbers,
+                    view View::Difference,
                     special ["β = 0 is mae, with the gradient 0 at y = t"],
                     source "Girshick 2015; PyTorch's SmoothL1Loss",
                     term SmoothL1 { beta: number(beta) },
@@ -74,6 +79,7 @@ macro_rules! losses {
                     formula "ln cosh(y − t)",
                     gradient "tanh(y − t)",
                     y numbers,
+                    view View::Difference,
                     special ["Large errors e: |e| − ln 2, without overflow"],
                     source "Keras's LogCosh",
                     term LogCosh,
@@ -91,6 +97,7 @@ macro_rules! losses {
                     formula "−Σ_k w_k·t_k·ln y_k",
                     gradient "−w_k·t_k / y_k",
                     y probabilities,
+                    view View::Logarithms,
                     special [
                         "y are probabilities, not logits: PyTorch's cross_entropy is `cross_entropy_with_logits`, or `OutputLayer(Softmax, cross_entropy)`",
                         "A class with t = 0 adds nothing, also at y = 0",
@@ -134,6 +141,7 @@ macro_rules! losses {
                     formula "−Σ_k w_k·t_k·y_k",
                     gradient "−w_k·t_k",
                     y log_probabilities,
+                    view View::Output,
                     special [
                         "y are the logarithms of probabilities, as log_softmax gives them; of probabilities themselves it is −p, without an error",
                         "A class with t = 0 adds nothing, also at y = −∞",
@@ -150,6 +158,7 @@ macro_rules! losses {
                     formula "−(t·ln y + (1 − t)·ln(1 − y))",
                     gradient "(y − t) / (y(1 − y))",
                     y probabilities,
+                    view View::Logarithms,
                     special [
                         "The logarithms are at least −100, the gradient's divisor at least 1e−12",
                         "With sigmoid in an OutputLayer the gradient is y − t, from the logits",
@@ -165,6 +174,7 @@ macro_rules! losses {
                     formula "(1 − t)·ln(1 + e^y) + w·t·ln(1 + e^(−y))",
                     gradient "(1 − t)·p − w·t·(1 − p), p = sigmoid(y)",
                     y logits,
+                    view View::Output,
                     special [
                         "Right at logits of ±1e4; a part with the weight 0 adds nothing at ±∞",
                     ],
@@ -183,6 +193,7 @@ macro_rules! losses {
                     formula "−α_t·(1 − p_t)^γ·(t·ln y + (1 − t)·ln(1 − y)), p_t = t·y + (1 − t)(1 − y), α_t = α·t + (1 − α)(1 − t)",
                     gradient "for t = 1: α(1 − y)^γ·(γ·ln y/(1 − y) − 1/y)",
                     y probabilities,
+                    view View::Logarithms,
                     special [
                         "Powers other than 1, 2 and 3 lose digits where 1 − p_t is small",
                         "y outside of [0, 1] is an error where the host knows it, else NaN",
@@ -203,6 +214,7 @@ macro_rules! losses {
                     formula "focal(p, t), p = sigmoid(y)",
                     gradient "for t = 1: α(1 − p)^γ·(γ·p·ln p − (1 − p))",
                     y logits,
+                    view View::Output,
                     special ["Right at logits of ±1e4"],
                     source "Lin et al. 2017; torchvision's sigmoid_focal_loss",
                     term FocalWithLogits { alpha: number(alpha), gamma: number(gamma) },
@@ -216,6 +228,7 @@ macro_rules! losses {
                     formula "t·(ln t − y); with log_target e^t·(t − y)",
                     gradient "−t; with log_target −e^t",
                     y log_probabilities,
+                    view View::Output,
                     special [
                         "t = 0 (with log_target −∞) adds nothing, also at y = −∞",
                         "Mean divides by all elements as in PyTorch; BatchMean is the divergence for each row",
@@ -236,6 +249,7 @@ macro_rules! losses {
                     formula "e^y − t·y; without log_input y − t·ln(y + ε); full adds t·ln t − t + ½ln(2πt) if t > 1",
                     gradient "e^y − t; without log_input 1 − t/(y + ε)",
                     y numbers,
+                    view if log_input { View::Output } else { View::Logarithms },
                     special [
                         "t = 0 adds no logarithm",
                         "Without log_input a negative y is an error where the host knows it",
@@ -256,6 +270,7 @@ macro_rules! losses {
                     formula "½(ln v + (y − t)²/v); full adds ½ln 2π",
                     gradient "(y − t)/v",
                     y numbers,
+                    view View::Difference,
                     special ["A variance below ε counts as ε; a negative one is an error"],
                     source "Nix and Weigend 1994; PyTorch's GaussianNLLLoss",
                     term GaussianNll { full, eps: number(eps) },
@@ -266,6 +281,7 @@ macro_rules! losses {
                     formula "max(0, 1 − t·y)",
                     gradient "−t if t·y < 1, else 0",
                     y logits,
+                    view View::Margin,
                     special [
                         "The gradient at t·y = 1 is 0",
                         "Targets from 0 to 1 instead of −1 to 1 are an error where the host knows them",
@@ -279,6 +295,7 @@ macro_rules! losses {
                     formula "max(0, 1 − t·y)²",
                     gradient "−2t·max(0, 1 − t·y)",
                     y logits,
+                    view View::Margin,
                     special [
                         "Targets from 0 to 1 instead of −1 to 1 are an error where the host knows them",
                     ],
@@ -291,6 +308,7 @@ macro_rules! losses {
                     formula "ln(1 + e^(−t·y))",
                     gradient "−t·sigmoid(−t·y)",
                     y logits,
+                    view View::Output,
                     special [
                         "Right at logits of ±1e4",
                         "Targets from 0 to 1 instead of −1 to 1 are an error where the host knows them",
@@ -326,6 +344,7 @@ macro_rules! losses {
                     formula "y if t = 1; max(0, margin − y) if t = −1",
                     gradient "1 if t = 1; −1 if t = −1 and y ≤ margin, else 0",
                     y numbers,
+                    view View::Output,
                     special [
                         "Any other target adds both, as in PyTorch",
                         "Targets from 0 to 1 instead of −1 to 1 are an error where the host knows them",
