@@ -151,3 +151,28 @@ fn sin_of(x: Parts) -> f32 {
 fn cos_of(x: Parts) -> f32 {
     return nan_where(is_infinite(x.high), angle_sin(reduce(x, false), 1u).high);
 }
+
+// arctan x
+fn math_atan(x: f32) -> f32 {
+    let a = abs(x);
+    // Above 1, arctan a = pi/2 - arctan(1 / a).
+    let large = a > 1.0;
+    let inverse = math_quotient(1.0, max(a, 1.0));
+    let t = select(a, inverse.high, large);
+    let low = select(0.0, inverse.low, large);
+    let y = t * t;
+    // fit: arctan
+    var p = 0.0011298939;
+    p = p * y + -0.007404107;
+    p = p * y + 0.022737006;
+    p = p * y + -0.044941608;
+    p = p * y + 0.06761187;
+    p = p * y + -0.0882063;
+    p = p * y + 0.11061086;
+    p = p * y + -0.14280333;
+    p = p * y + 0.19999716;
+    p = p * y + -0.33333328;
+    let tail = (t * y) * p + low * (1.0 - 0.5 * y);
+    let far = opaque(1.5707964 - t) - (tail + 4.371139e-08);
+    return with_sign_of(select(t + tail, far, large), x);
+}

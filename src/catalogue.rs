@@ -7,6 +7,8 @@ macro_rules! catalogue {
         $kind:literal
         $(#[$enum_doc:meta])*
         pub enum $Enum:ident {
+            $(#[$custom_doc:meta])*
+            custom $Custom:ty = $of:expr;
             $(
                 $(#[$doc:meta])*
                 $Variant:ident = $name:ident
@@ -26,6 +28,8 @@ macro_rules! catalogue {
                 $(#[$doc])*
                 $Variant $( { $( $(#[$parameter_doc])* $parameter: $Type ),+ } )?,
             )+
+            $(#[$custom_doc])*
+            Custom($Custom),
         }
 
         impl $Enum {
@@ -50,11 +54,14 @@ macro_rules! catalogue {
                 [ $( Self::$name() ),+ ].into_iter()
             }
 
-            /// The place in the catalogue.
-            const fn index(&self) -> usize {
+            /// The place in the catalogue; `None` for a formula of the caller's.
+            const fn index(&self) -> Option<usize> {
                 #[allow(non_camel_case_types, clippy::enum_variant_names)]
                 enum Index { $( $name ),+ }
-                match self { $( Self::$Variant { .. } => Index::$name as usize, )+ }
+                match self {
+                    $( Self::$Variant { .. } => Some(Index::$name as usize), )+
+                    Self::Custom(_) => None,
+                }
             }
 
             /// The values of the parameters.
@@ -63,7 +70,11 @@ macro_rules! catalogue {
                     Self::$Variant { $( $( $parameter ),+ )? } => {
                         vec![ $( $( Parameter::value($parameter) ),+ )? ]
                     }
-                )+ }
+                )+
+                    Self::Custom(ref custom) => {
+                        custom.values().iter().map(|value| Parameter::value(*value)).collect()
+                    }
+                }
             }
 
             /// Sets the parameters to values of their types; others stay.
@@ -73,7 +84,9 @@ macro_rules! catalogue {
                     $( $( if let Some(value) = values.next().and_then(Parameter::of) {
                         *$parameter = value;
                     } )+ )?
-                } )+ }
+                } )+
+                    Self::Custom(_) => {}
+                }
                 debug_assert!(values.next().is_none());
             }
 
@@ -87,31 +100,51 @@ macro_rules! catalogue {
                             return Err($crate::error::Error::parameter("parameters", self, $reason));
                         }
                     )? )?
-                } )+ }
+                } )+
+                    Self::Custom(_) => {}
+                }
                 Ok(())
             }
 
-            /// The canonical name, without parameters.
+            /// The canonical name, without parameters; for a formula the name that it was given, or `formula`.
             pub const fn name(&self) -> &'static str {
-                Self::ENTRIES[self.index()].name
+                match self {
+                    Self::Custom(custom) => custom.name(),
+                    _ => match self.index() {
+                        Some(index) => Self::ENTRIES[index].name,
+                        None => "formula",
+                    },
+                }
             }
 
             /// The names and values of the parameters, as [`Display`](std::fmt::Display) prints them.
             pub fn parameters(&self) -> Vec<(&'static str, String)> {
-                let names = Self::ENTRIES[self.index()].parameters.iter().map(|parameter| parameter.name);
-                names.zip(self.values().iter().map(Value::to_string)).collect()
+                let names: Vec<&'static str> = match (self, self.index()) {
+                    (Self::Custom(custom), _) => custom.parameter_names().to_vec(),
+                    (_, Some(index)) => {
+                        Self::ENTRIES[index].parameters.iter().map(|it| it.name).collect()
+                    }
+                    (_, None) => Vec::new(),
+                };
+                names.into_iter().zip(self.values().iter().map(Value::to_string)).collect()
             }
 
             /// That every parameter is finite and in its range.
             pub(crate) fn validate(&self) -> $crate::error::Result<()> {
-                Self::ENTRIES[self.index()].check(&self.values())?;
+                // The numbers of a formula were checked when it was made.
+                let Some(index) = self.index() else { return Ok(()) };
+                Self::ENTRIES[index].check(&self.values())?;
                 self.check_rule()
             }
         }
 
         impl std::fmt::Display for $Enum {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                Self::ENTRIES[self.index()].print(&self.values(), f)
+                match (self, self.index()) {
+                    (Self::Custom(custom), _) => custom.fmt(f),
+                    (_, Some(index)) => Self::ENTRIES[index].print(&self.values(), f),
+                    (_, None) => Ok(()),
+                }
             }
         }
 
@@ -119,6 +152,9 @@ macro_rules! catalogue {
             type Err = $crate::error::Error;
 
             fn from_str(text: &str) -> $crate::error::Result<Self> {
+                if let Some(custom) = wgrad_formula::expression::parse_call($of, text) {
+                    return custom.map(Self::of_custom);
+                }
                 let defaults: Vec<Self> = Self::all().collect();
                 let values = |index: usize| defaults[index].values();
                 let (index, values) = parameters::parse($kind, Self::ENTRIES, values, text)?;

@@ -16,7 +16,7 @@ pub use wgrad_formula::reference::{
     Gradients, LossGradient, TargetValues, Targets, matmul, prelu, prelu_backward,
 };
 
-use wgrad_formula::formulas::{Function, Head, Map, Pair};
+use wgrad_formula::formulas::{Head, Map, Pair};
 use wgrad_formula::reference as exact;
 
 use crate::activation::Activation;
@@ -93,9 +93,9 @@ pub struct Row<'a> {
 impl<'a> Row<'a> {
     /// At the temperature 1, with nothing excluded.
     pub const fn new(activation: Activation) -> Self {
-        match activation.function() {
-            Function::Rows(function) => Self { row: Some(exact::Row::new(function)) },
-            Function::Pointwise(_) => Self { row: None },
+        match activation.row_function() {
+            Some(function) => Self { row: Some(exact::Row::new(function)) },
+            None => Self { row: None },
         }
     }
 

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | 0 | [`data`] | errors, reductions, names and parameters |
 //! | 1 | [`numbers`] | the precisions, and their elementary functions |
+//! | 2 | [`expression`] | formulas of a user as graphs: parsed, simplified, derived, compiled |
 //! | 2 | [`formulas`] | the functions of the catalogue, and the pairs of them that are one function |
 //! | 3 | [`reference`](mod@reference) | the reference in `f64` |
 //!
@@ -15,6 +16,7 @@
 //! may change with each version.
 
 pub mod data;
+pub mod expression;
 pub mod formulas;
 pub mod numbers;
 pub mod reference;

@@ -1,27 +1,7 @@
 // arctan: g(z) = arctan z
 
 fn forward(z: f32) -> f32 {
-    let a = abs(z);
-    // Above 1, arctan a = pi/2 - arctan(1 / a).
-    let large = a > 1.0;
-    let inverse = math_quotient(1.0, max(a, 1.0));
-    let t = select(a, inverse.high, large);
-    let low = select(0.0, inverse.low, large);
-    let y = t * t;
-    // fit: arctan
-    var p = 0.0011298939;
-    p = p * y + -0.007404107;
-    p = p * y + 0.022737006;
-    p = p * y + -0.044941608;
-    p = p * y + 0.06761187;
-    p = p * y + -0.0882063;
-    p = p * y + 0.11061086;
-    p = p * y + -0.14280333;
-    p = p * y + 0.19999716;
-    p = p * y + -0.33333328;
-    let tail = (t * y) * p + low * (1.0 - 0.5 * y);
-    let far = opaque(1.5707964 - t) - (tail + 4.371139e-08);
-    return with_sign_of(select(t + tail, far, large), z);
+    return math_atan(z);
 }
 
 // Beyond this, the 1 in 1 + z^2 makes no difference.

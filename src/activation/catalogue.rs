@@ -1,6 +1,7 @@
 //! The catalogue of activations, and how it lowers to the functions underneath.
 
 use wgrad_formula::data::parameters::{self, Entry, Parameter, ParameterRow, Value};
+use wgrad_formula::expression::{Custom, Of};
 use wgrad_formula::formulas::{Function, PointwiseFunction, RowFunction};
 
 use crate::catalogue::catalogue;
@@ -69,6 +70,8 @@ macro_rules! activations {
             /// # Ok::<(), wgrad::Error>(())
             /// ```
             pub enum Activation {
+                /// A formula of the caller's: see [`from_formula`](Self::from_formula).
+                custom Custom = Of::Activation;
                 $(
                     $(#[$doc])*
                     ///
@@ -104,18 +107,30 @@ macro_rules! activations {
                 bounds: &[$bound $(, $next_bound)*],
             } ),+ ];
 
+            /// The function of rows that the activation lowers to; `None` for a pointwise one.
+            pub(crate) const fn row_function(&self) -> Option<RowFunction> {
+                match *self {
+                    $( Self::$Variant { .. } => activations!(@row_function $kind $Variant), )+
+                    Self::Custom(_) => None,
+                }
+            }
+
             /// The function that the activation lowers to.
-            pub(crate) const fn function(&self) -> Function {
+            pub(crate) fn function(&self) -> Function {
                 match *self { $(
                     Self::$Variant { $( $( $parameter ),+ )? } => activations!(
                         @function $kind $Variant { $( $( $parameter ),+ )? }
                     ),
-                )+ }
+                )+
+                    Self::Custom(custom) => Function::Pointwise(function_of(custom)),
+                }
             }
         }
     };
     (@optional) => { None };
     (@optional $value:expr) => { Some($value) };
+    (@row_function pointwise $Variant:ident) => { None };
+    (@row_function rowwise $Variant:ident) => { Some(RowFunction::$Variant) };
     (@function pointwise $Variant:ident $parameters:tt) => {
         Function::Pointwise(PointwiseFunction::$Variant $parameters)
     };
@@ -124,9 +139,42 @@ macro_rules! activations {
 
 wgrad_formula::activations!(activations);
 
+/// The function that a formula is computed as.
+fn function_of(custom: Custom) -> PointwiseFunction {
+    let equal = custom.equal().filter(|_| custom.is_of_catalogue());
+    let equal = equal.and_then(|(name, mut values)| PointwiseFunction::of_name(name, &mut values));
+    equal.unwrap_or(PointwiseFunction::Custom(custom))
+}
+
 impl Activation {
+    /// The activation of a formula. If it equals one of the catalogue, it is computed as that.
+    pub(super) fn of_custom(custom: Custom) -> Self {
+        let is_valid = custom.equal().is_some_and(|(name, values)| {
+            let values: Vec<Value> = values.map(Parameter::value).collect();
+            let mut equal = Self::all().find(|activation| activation.name() == name);
+            equal.as_mut().is_some_and(|activation| {
+                activation.set(&values);
+                activation.validate().is_ok()
+            })
+        });
+        Self::Custom(if is_valid { custom.of_catalogue() } else { custom })
+    }
+
+    /// What is known of a formula of the caller's besides its texts.
+    const CUSTOM: Row = Row {
+        formula: "",
+        derivative: "",
+        second: None,
+        range: "(−∞, ∞)",
+        limits: None,
+        bounds: &[],
+    };
+
     const fn row(&self) -> &'static Row {
-        &Self::ROWS[self.index()]
+        match self.index() {
+            Some(index) => &Self::ROWS[index],
+            None => &Self::CUSTOM,
+        }
     }
 
     /// The formula, in terms of the parameters' names.
@@ -135,12 +183,18 @@ impl Activation {
     /// assert_eq!(wgrad::Activation::Relu.formula(), "max(z, 0)");
     /// ```
     pub const fn formula(&self) -> &'static str {
-        self.row().formula
+        match self {
+            Self::Custom(custom) => custom.text(0),
+            _ => self.row().formula,
+        }
     }
 
     /// The formula of the derivative; for row-wise activations, of the Jacobian ∂y_i/∂z_j.
     pub const fn derivative_formula(&self) -> &'static str {
-        self.row().derivative
+        match self {
+            Self::Custom(custom) => custom.text(1),
+            _ => self.row().derivative,
+        }
     }
 
     /// The formula of the second derivative; `None` for row-wise activations.
@@ -152,7 +206,10 @@ impl Activation {
     /// assert_eq!(Activation::Softmax.second_derivative_formula(), None);
     /// ```
     pub const fn second_derivative_formula(&self) -> Option<&'static str> {
-        self.row().second
+        match self {
+            Self::Custom(custom) => Some(custom.text(2)),
+            _ => self.row().second,
+        }
     }
 
     /// The values that g takes for finite arguments, before rounding: a square bracket marks a bound
@@ -198,7 +255,7 @@ impl Activation {
 
     /// Whether each output row depends on a whole input row, as in softmax.
     pub const fn is_rowwise(&self) -> bool {
-        matches!(self.function(), Function::Rows(_))
+        self.row_function().is_some()
     }
 }
 

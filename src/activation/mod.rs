@@ -1,6 +1,7 @@
 //! Activation functions.
 
 mod catalogue;
+mod formula;
 mod rowwise;
 
 pub use catalogue::Activation;

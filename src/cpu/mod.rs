@@ -22,6 +22,7 @@ mod rowwise;
 mod run;
 mod short_forward;
 mod short_rows;
+mod steps;
 mod transpose;
 
 use std::sync::atomic::{AtomicU64, Ordering};

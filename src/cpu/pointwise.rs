@@ -6,9 +6,11 @@
 use pulp::NullaryFnOnce;
 
 use super::halves::{self, Values, ValuesMut};
-use super::parallel::vectorised_or_back;
+use super::parallel::{vectorised, vectorised_or_back};
 use super::piecewise::Evaluator;
+use super::steps::Steps;
 use crate::backend::{Binary, Unary};
+use wgrad_formula::expression::Custom;
 use wgrad_formula::formulas::{Pointwise, PointwiseFunction, PointwiseVisitor};
 
 /// The number of elements that are copied at a time when a function is applied in place.
@@ -76,6 +78,14 @@ impl Mapping {
         if let Some(polynomials) = self.polynomials {
             return polynomials.map(x, Some(dy), output, &|x, y| self.by_formula(x, y));
         }
+        if let PointwiseFunction::Custom(_) = self.function {
+            self.by_formula(x, output);
+            let is_finite = vectorised(Multiplied { factors: dy, output: &mut *output });
+            if !is_finite {
+                self.amend(x, dy, output);
+            }
+            return;
+        }
         let width = output.len();
         let rows = Factors { x, factors: dy, stride: width, width };
         if !times(self.map, self.function, rows, output) {
@@ -111,9 +121,46 @@ impl Mapping {
     }
 }
 
+/// Multiplies the outputs by other factors. Returns whether all products are finite.
+struct Multiplied<'a> {
+    factors: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Multiplied<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn call(self) -> bool {
+        let mut is_finite = true;
+        for (output, &factor) in self.output.iter_mut().zip(self.factors) {
+            *output *= factor;
+            is_finite &= output.is_finite();
+        }
+        is_finite
+    }
+}
+
 /// Computes `y = f(x)`, with NaN if x is NaN.
 fn by_formula(map: Unary, function: PointwiseFunction, x: &[f32], y: &mut [f32]) {
-    function.visit(ByFormula { map, x, y });
+    match function {
+        PointwiseFunction::Custom(custom) => by_steps(map, custom, x, y),
+        _ => function.visit(ByFormula { map, x, y }),
+    }
+}
+
+/// The same for a formula of a user, whose steps are computed one after the other.
+fn by_steps(map: Unary, custom: Custom, x: &[f32], y: &mut [f32]) {
+    let order = match map {
+        Unary::Forward => 0,
+        Unary::Derivative => 1,
+        Unary::SecondDerivative => 2,
+        // No formula is offered as a function of its output.
+        Unary::DerivativeFromOutput => return y.fill(f32::NAN),
+    };
+    if let Some(derived) = custom.derived(order) {
+        Steps::new(&derived.program, custom.values(), y.len()).run(&[x], y);
+    }
 }
 
 struct ByFormula<'a> {

@@ -153,8 +153,11 @@ impl Kernel {
     pub(super) fn wgsl(&self) -> String {
         let row = self.template.row();
         let mut parts = vec![shader!("math"), shader!("trigonometry")];
-        parts.extend(self.activation.map(sources::activation));
-        parts.extend(self.loss.map(sources::loss));
+        let functions = [self.activation.map(sources::activation), self.loss.map(sources::loss)];
+        if functions.iter().flatten().any(|source| source.contains("formula_")) {
+            parts.push(shader!("formulas"));
+        }
+        parts.extend(functions.into_iter().flatten());
         if row.takes_forms {
             parts.extend(self.activation.map(sources::forms));
             parts.extend(self.loss.map(sources::loss_of_forms));

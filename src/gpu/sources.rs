@@ -17,6 +17,7 @@ macro_rules! activation_sources {
                 $( Function::Pointwise(PointwiseFunction::$Variant { .. }) => include_str!(
                     concat!("../../shaders/activations/", stringify!($name), ".wgsl")
                 ), )+
+                Function::Pointwise(PointwiseFunction::Custom(custom)) => custom.wgsl(),
                 $( Function::Rows(RowFunction::$Row) => include_str!(
                     concat!("../../shaders/activations/", stringify!($row), ".wgsl")
                 ), )+
@@ -42,6 +43,7 @@ macro_rules! term_sources {
                 $( $( TermFunction::$Variant { .. } => include_str!(
                     concat!("../../shaders/losses/", stringify!($name), ".wgsl")
                 ), )+ )+
+                TermFunction::Custom(custom) => custom.wgsl(),
                 TermFunction::SigmoidBce => include_str!("../../shaders/losses/sigmoid_bce.wgsl"),
                 TermFunction::SigmoidCrossEntropy => {
                     include_str!("../../shaders/losses/sigmoid_cross_entropy.wgsl")

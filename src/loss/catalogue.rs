@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use wgrad_formula::data::parameters::{self, Entry, Parameter, ParameterRow, Value};
+use wgrad_formula::expression::{Custom, Of};
 use wgrad_formula::formulas::{Formula, LossFunction, TermFunction, Unit};
 
 use crate::catalogue::catalogue;
@@ -63,6 +64,8 @@ macro_rules! losses {
             /// # Ok::<(), wgrad::Error>(())
             /// ```
             pub enum Loss {
+                /// A formula of the caller's: see [`from_formula`](Self::from_formula).
+                custom Custom = Of::Loss;
                 $(
                     $(#[$doc])*
                     ///
@@ -95,7 +98,9 @@ macro_rules! losses {
                     Self::$Variant { $( $( $option ),+ )? } => losses!(
                         @formula $kind $Variant { $( $( $option ),+ )? }
                     ),
-                )+ }
+                )+
+                    Self::Custom(custom) => Formula::Terms(TermFunction::Custom(custom)),
+                }
             }
         }
     };
@@ -117,8 +122,20 @@ macro_rules! losses {
 wgrad_formula::losses!(losses);
 
 impl Loss {
+    /// What is known of a formula of the caller's besides its texts.
+    const CUSTOM: Row = Row {
+        formula: "",
+        gradient: "",
+        takes: losses!(@takes numbers),
+        special: &[],
+        source: "the caller's formula",
+    };
+
     const fn row(&self) -> &'static Row {
-        &Self::ROWS[self.index()]
+        match self.index() {
+            Some(index) => &Self::ROWS[index],
+            None => &Self::CUSTOM,
+        }
     }
 
     /// The function that the loss lowers to.
@@ -140,12 +157,18 @@ impl Loss {
     /// assert_eq!(wgrad::Loss::Mse.formula(), "(y − t)²");
     /// ```
     pub const fn formula(&self) -> &'static str {
-        self.row().formula
+        match self {
+            Self::Custom(custom) => custom.text(0),
+            _ => self.row().formula,
+        }
     }
 
     /// The formula of the gradient with respect to y, before the reduction.
     pub const fn gradient_formula(&self) -> &'static str {
-        self.row().gradient
+        match self {
+            Self::Custom(custom) => custom.text(1),
+            _ => self.row().gradient,
+        }
     }
 
     /// What the loss takes as its y: "numbers", "probabilities", "log-probabilities" or "logits".

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod comparison;
+mod formula;
 mod targets;
 mod values;
 

@@ -110,6 +110,16 @@ pub enum Error {
         /// What it must be.
         reason: String,
     },
+    /// A text that is not a formula.
+    #[error("{}", pointed(formula, *position, reason))]
+    InvalidFormula {
+        /// The formula as given.
+        formula: String,
+        /// The byte at which something is wrong.
+        position: usize,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
     /// A name that is not in the catalogue.
     #[error("unknown {kind} {name:?}; the nearest are: {}", nearest.join(", "))]
     UnknownName {
@@ -158,6 +168,20 @@ pub enum Error {
         /// The reason, and what to use instead.
         reason: String,
     },
+}
+
+/// The reason, and the part of the formula around the place, with a mark below it.
+fn pointed(formula: &str, position: usize, reason: &str) -> String {
+    /// The number of characters that are shown before the place.
+    const BEFORE: usize = 40;
+    let column = formula.get(..position).unwrap_or(formula).chars().count();
+    let characters = || formula.chars().map(|it| if it.is_control() { ' ' } else { it });
+    let skipped = column.saturating_sub(BEFORE);
+    let is_cut = formula.chars().nth(skipped + EXCERPT + BEFORE).is_some();
+    let shown: String = characters().skip(skipped).take(EXCERPT + BEFORE).collect();
+    let (start, end) = (if skipped > 0 { "…" } else { "" }, if is_cut { "…" } else { "" });
+    let indent = " ".repeat(column - skipped + start.chars().count());
+    format!("formula, column {}: {reason}\n  {start}{shown}{end}\n  {indent}^", column + 1)
 }
 
 /// A guess at what the caller meant by an invalid label.

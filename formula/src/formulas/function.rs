@@ -1,7 +1,10 @@
 //! The activations in the form that the backends and the reference take.
 
-use super::activations::{self as formulas, Apart, Forms, Pointwise, Rowwise};
+use super::activations::{
+    self as formulas, Apart, Custom as CustomFormula, Forms, Pointwise, Rowwise,
+};
 use crate::data::parameters::{Constant, Parameter};
+use crate::expression::Custom;
 use crate::numbers::Real;
 
 /// Code that is called with the formula of a pointwise function, in the precision R.
@@ -107,22 +110,37 @@ macro_rules! functions {
             rowwise $Row:ident = $row:ident { $($row_texts:tt)* }
         )+ }
     ) => {
-        /// A pointwise activation of the catalogue, with its parameters.
+        /// A pointwise activation, with its parameters.
         #[derive(Clone, Copy, Debug, PartialEq)]
         pub enum PointwiseFunction {
             $(
                 #[doc = concat!("`", stringify!($name), "`")]
                 $Variant $( { $( $(#[$parameter_doc])* $parameter: f32 ),+ } )?,
             )+
+            /// A function of a user's formula.
+            Custom(Custom),
         }
 
         impl PointwiseFunction {
-            /// Every pointwise function, with its default parameters.
+            /// Every pointwise function of the catalogue, with its default parameters.
             pub const ALL: &[Self] = &[ $( Self::$Variant $( { $( $parameter: $default ),+ } )? ),+ ];
 
-            /// The canonical name, without parameters.
+            /// The canonical name, without parameters; for a formula the text that tells it from others.
             pub const fn name(self) -> &'static str {
-                match self { $( Self::$Variant { .. } => stringify!($name), )+ }
+                match self {
+                    $( Self::$Variant { .. } => stringify!($name), )+
+                    Self::Custom(custom) => custom.label(),
+                }
+            }
+
+            /// The function of the catalogue with this name and these parameters; `None` if there is none.
+            pub fn of_name(name: &str, parameters: &mut dyn Iterator<Item = f32>) -> Option<Self> {
+                Some(match name {
+                    $( stringify!($name) => {
+                        Self::$Variant $( { $( $parameter: parameters.next()? ),+ } )?
+                    } )+
+                    _ => return None,
+                })
             }
 
             /// The parameters as a kernel's constants, whose names begin with `g_`.
@@ -135,7 +153,9 @@ macro_rules! functions {
                             Parameter::value($default),
                         )
                     ),+ )? ],
-                )+ };
+                )+
+                    Self::Custom(custom) => return custom.constants(),
+                };
                 constants.into_iter().flatten().collect()
             }
 
@@ -145,7 +165,9 @@ macro_rules! functions {
                     Self::$Variant { $( $( $parameter ),+ )? } => visitor.visit(
                         formulas::$Variant { $( $( $parameter: R::from_f64($parameter.into()) ),+ )? }
                     ),
-                )+ }
+                )+
+                    Self::Custom(custom) => visitor.visit(CustomFormula(custom)),
+                }
             }
         }
 

@@ -2,6 +2,7 @@
 
 use super::losses::{self as formulas, LossOfForms, LossTerm};
 use crate::data::parameters::{Constant, Parameter};
+use crate::expression::Custom;
 use crate::numbers::Real;
 
 /// Code that is called with the formula of a term, in the precision R.
@@ -165,6 +166,8 @@ macro_rules! terms {
             SigmoidBce,
             /// cross_entropy of sigmoid(z), as a function of z.
             SigmoidCrossEntropy,
+            /// A loss of a user's formula.
+            Custom(Custom),
         }
 
         impl TermFunction {
@@ -177,7 +180,7 @@ macro_rules! terms {
             pub const fn unit(self) -> Unit {
                 match self {
                     $( $( Self::$Variant { .. } => Unit::$kind, )+ )+
-                    Self::SigmoidBce => Unit::Element,
+                    Self::SigmoidBce | Self::Custom(_) => Unit::Element,
                     Self::SigmoidCrossEntropy => Unit::Row,
                 }
             }
@@ -189,7 +192,7 @@ macro_rules! terms {
                         $( $( let _ = $option; )+ )?
                         $view
                     } )+ )+
-                    Self::SigmoidBce | Self::SigmoidCrossEntropy => View::Output,
+                    Self::SigmoidBce | Self::SigmoidCrossEntropy | Self::Custom(_) => View::Output,
                 }
             }
 
@@ -199,6 +202,7 @@ macro_rules! terms {
                     $( $( Self::$Variant { .. } => stringify!($name), )+ )+
                     Self::SigmoidBce => "sigmoid_bce",
                     Self::SigmoidCrossEntropy => "sigmoid_cross_entropy",
+                    Self::Custom(custom) => custom.label(),
                 }
             }
 
@@ -213,6 +217,7 @@ macro_rules! terms {
                         )
                     ),+ )? ], )+ )+
                     Self::SigmoidBce | Self::SigmoidCrossEntropy => Vec::new(),
+                    Self::Custom(custom) => return custom.constants(),
                 };
                 // The smoothing is passed with the targets.
                 let constants = constants.into_iter().flatten();
@@ -229,6 +234,7 @@ macro_rules! terms {
                     } )+ )+
                     Self::SigmoidBce => visitor.visit(SigmoidBce),
                     Self::SigmoidCrossEntropy => visitor.visit(SigmoidCrossEntropy),
+                    Self::Custom(custom) => visitor.visit(CustomTerm(custom)),
                 }
             }
         }

@@ -22,7 +22,13 @@ pub trait Special: Sized {
     fn lisht_derivative(self) -> Self;
     /// `2·(1 − tanh² x)·(1 − x·tanh x)`.
     fn lisht_second(self) -> Self;
-    /// `x·Φ(x)`, Φ being the normal distribution function.
+    /// `Φ(x)`, the normal distribution function.
+    fn normal_cdf_of(x: Sum<Self>) -> Self;
+    /// The error function.
+    fn erf(self) -> Self;
+    /// `self^exponent`, for any exponent.
+    fn power(self, exponent: Self) -> Self;
+    /// `x·Φ(x)`.
     fn gelu(self) -> Self;
     /// `Φ(x) + x·Φ'(x)`.
     fn gelu_derivative(self) -> Self;
@@ -194,6 +200,18 @@ impl Special for f64 {
         let x = bounded(self);
         let formula = 2.0 * x.tanh_derivative() * (1.0 - x * x.tanh());
         LISHT_SECOND.near(x.abs()).unwrap_or(formula)
+    }
+
+    fn normal_cdf_of(x: Sum<Self>) -> Self {
+        distribution(x.value())
+    }
+
+    fn erf(self) -> Self {
+        libm::erf(self)
+    }
+
+    fn power(self, exponent: Self) -> Self {
+        self.powf(exponent)
     }
 
     fn gelu(self) -> Self {

@@ -3,6 +3,7 @@
 //! The functions are never called with NaN: callers make sure that NaN in the input gives NaN in
 //! the output (see [`Pointwise`]). At the kinks the values are the same as PyTorch's.
 
+mod custom;
 mod exponential;
 mod forms;
 mod periodic;
@@ -11,6 +12,7 @@ mod rowwise;
 mod self_gated;
 mod sigmoidal;
 
+pub use custom::Custom;
 pub use exponential::*;
 pub use forms::*;
 pub use periodic::*;

@@ -2,12 +2,14 @@
 
 mod binary;
 mod classification;
+mod custom;
 mod likelihood;
 mod margin;
 mod regression;
 
 pub use binary::*;
 pub use classification::*;
+pub use custom::CustomTerm;
 pub use likelihood::*;
 pub use margin::*;
 pub use regression::*;

@@ -13,6 +13,7 @@ mod gelu_tanh;
 mod logarithm;
 mod logistic;
 mod mish;
+mod normal;
 mod rational;
 mod squareplus;
 mod trigonometry;
@@ -164,6 +165,20 @@ impl Special for f32 {
     #[inline(always)]
     fn lisht_second(self) -> Self {
         logistic::lisht_second(self)
+    }
+
+    #[inline(always)]
+    fn normal_cdf_of(x: Sum<Self>) -> Self {
+        normal::normal_cdf(x)
+    }
+
+    #[inline(always)]
+    fn erf(self) -> Self {
+        normal::erf(self)
+    }
+
+    fn power(self, exponent: Self) -> Self {
+        f64::from(self).powf(exponent.into()) as Self
     }
 
     #[inline(always)]

@@ -1,0 +1,545 @@
+//! Functions that a user defines by a formula.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use super::derivative::{NODES, With};
+use super::graph::{Graph, Id};
+use super::names::{Bound, Named, build, is_taken, recognise};
+use super::parse::{Kind, Trouble, parse};
+use super::print::Names;
+use super::program::{Program, SLOTS};
+use super::wgsl::power;
+use crate::data::error::{Error, Result};
+use crate::data::parameters::{Constant, ConstantKind, Value};
+use crate::numbers::Real;
+
+/// The number of parameters that a formula may have.
+pub const PARAMETERS: usize = 8;
+
+/// The number of bytes that the name of a parameter or of a function may have.
+const NAME: usize = 32;
+
+/// An activation or a loss that is defined by a formula, with the values of its parameters.
+///
+/// A copy is as cheap as one of an activation of the catalogue: formulas are kept for as long as the program runs,
+/// each once, whatever the values of its parameters are.
+#[derive(Clone, Copy)]
+pub struct Custom {
+    definition: &'static Definition,
+    values: [f32; PARAMETERS],
+    /// Whether it is computed as the activation of the catalogue that it equals.
+    is_of_catalogue: bool,
+}
+
+/// What a formula is a formula of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Of {
+    /// An activation g(z).
+    Activation,
+    /// A term of a loss, of an output y and its target t.
+    Loss,
+}
+
+impl Of {
+    const fn variables(self) -> &'static [&'static str] {
+        match self {
+            Self::Activation => &["z"],
+            Self::Loss => &["y", "t"],
+        }
+    }
+
+    /// What the names of its own functions and parameters begin with in WGSL.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Activation => "g_",
+            Self::Loss => "l_",
+        }
+    }
+
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Activation => "formula",
+            Self::Loss => "loss formula",
+        }
+    }
+}
+
+/// A function that is derived from the formula.
+#[derive(Debug)]
+pub struct Derived {
+    /// Its text in LaTeX.
+    pub latex: String,
+    /// The steps that compute it.
+    pub program: Program,
+}
+
+/// What formulas are told apart by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    of: Of,
+    text: String,
+    parameters: Vec<String>,
+    name: Option<String>,
+    /// The parameter with respect to which the function stands for a partial derivative.
+    partial: Option<u8>,
+}
+
+/// A formula with everything that follows from it.
+#[derive(Debug)]
+struct Definition {
+    key: Key,
+    parameters: Vec<&'static str>,
+    /// The names of the parameters in WGSL.
+    constants: Vec<&'static str>,
+    /// The function, its derivative, and for an activation the second one.
+    orders: Vec<Derived>,
+    texts: [String; 3],
+    /// The activation of the catalogue that the formula equals.
+    equal: Option<(&'static Named, Vec<Bound>)>,
+    wgsl: String,
+    /// The name by which the kernels of the formula are told from others.
+    label: String,
+}
+
+static DEFINITIONS: LazyLock<Mutex<HashMap<Key, &'static Definition>>> =
+    LazyLock::new(Mutex::default);
+
+impl Custom {
+    /// The function of this formula, with its parameters and their values.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFormula`] with the place at which the text is not a formula; [`Error::InvalidParameter`] for
+    /// a parameter.
+    pub fn new(of: Of, text: &str, parameters: &[(&str, f32)]) -> Result<Self> {
+        if parameters.len() > PARAMETERS {
+            let reason = format!("a formula has at most {PARAMETERS} parameters");
+            return Err(Error::parameter("parameters", parameters.len(), reason));
+        }
+        let mut values = [0.0; PARAMETERS];
+        for (place, &(name, value)) in parameters.iter().enumerate() {
+            check_name(name, of)?;
+            check_value(name, value)?;
+            if parameters[..place].iter().any(|(known, _)| *known == name) {
+                return Err(Error::parameter(name, value, "is given twice; give it once"));
+            }
+            values[place] = value;
+        }
+        let key = Key {
+            of,
+            text: text.trim().to_owned(),
+            parameters: parameters.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            name: None,
+            partial: None,
+        };
+        Ok(Self { definition: define(key)?, values, is_of_catalogue: false })
+    }
+
+    /// The same function under a name of its own.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] if the name is not an identifier.
+    pub fn named(&self, name: &str) -> Result<Self> {
+        check_identifier("name", name)?;
+        let key = Key { name: Some(name.to_owned()), ..self.definition.key.clone() };
+        Ok(Self { definition: define(key)?, ..*self })
+    }
+
+    /// The same formula with another value for a parameter.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] if there is no such parameter, or the value is not finite.
+    pub fn with(&self, parameter: &str, value: f32) -> Result<Self> {
+        let place = self.definition.parameters.iter().position(|name| *name == parameter);
+        let Some(place) = place else {
+            let reason = match self.definition.parameters[..] {
+                [] => "the formula has no parameters".to_owned(),
+                _ => format!("the parameters are: {}", self.definition.parameters.join(", ")),
+            };
+            return Err(Error::parameter(parameter, value, reason));
+        };
+        check_value(parameter, value)?;
+        let mut values = self.values;
+        values[place] = value;
+        Ok(Self { values, is_of_catalogue: false, ..*self })
+    }
+
+    /// The partial derivative with respect to a parameter, as a function whose derivative it is too: a product with
+    /// it is what a backward pass computes.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if it is too large.
+    pub fn partial(&self, place: u8) -> Result<Self> {
+        let key = Key { partial: Some(place), ..self.definition.key.clone() };
+        Ok(Self { definition: define(key)?, is_of_catalogue: false, ..*self })
+    }
+
+    /// The name and the parameters of the activation of the catalogue that the formula equals.
+    pub fn equal(&self) -> Option<(&'static str, impl Iterator<Item = f32>)> {
+        let (activation, bound) = self.definition.equal.as_ref()?;
+        let values = self.values;
+        let value = move |bound: &Bound| match *bound {
+            Bound::Parameter(place) => values[usize::from(place)],
+            Bound::Number(value) => value as f32,
+        };
+        Some((activation.name, bound.iter().map(value)))
+    }
+
+    /// The same formula, computed as the activation of the catalogue that it [equals](Self::equal).
+    pub fn of_catalogue(self) -> Self {
+        Self { is_of_catalogue: true, ..self }
+    }
+
+    /// Whether it is computed as an activation of the catalogue.
+    pub fn is_of_catalogue(&self) -> bool {
+        self.is_of_catalogue
+    }
+
+    /// The name that it was given, or `formula`.
+    pub const fn name(&self) -> &'static str {
+        match &self.definition.key.name {
+            Some(name) => name.as_str(),
+            None => "formula",
+        }
+    }
+
+    /// The text that tells the kernels of this formula from others.
+    pub const fn label(&self) -> &'static str {
+        self.definition.label.as_str()
+    }
+
+    /// What the formula is a formula of.
+    pub fn of(&self) -> Of {
+        self.definition.key.of
+    }
+
+    /// The names of the parameters.
+    pub fn parameter_names(&self) -> &'static [&'static str] {
+        &self.definition.parameters
+    }
+
+    /// The values of the parameters.
+    pub fn values(&self) -> &[f32] {
+        &self.values[..self.definition.parameters.len()]
+    }
+
+    /// The function itself for order 0, the derivative for order 1, and for an activation the second derivative
+    /// for order 2; `None` for another order.
+    pub fn derived(&self, order: usize) -> Option<&'static Derived> {
+        self.definition.orders.get(order)
+    }
+
+    /// The simplified text of the function or a derivative; empty if there is no such function.
+    pub const fn text(&self, order: usize) -> &'static str {
+        self.definition.texts[order].as_str()
+    }
+
+    /// The WGSL functions.
+    pub const fn wgsl(&self) -> &'static str {
+        self.definition.wgsl.as_str()
+    }
+
+    /// The parameters as a kernel's constants.
+    pub fn constants(&self) -> Vec<Constant> {
+        let constants = self.definition.constants.iter().zip(self.values);
+        let kind = ConstantKind::Number { is_default: false };
+        constants.map(|(name, value)| Constant { name, value: value.into(), kind }).collect()
+    }
+
+    /// The value of a function that is derived from the formula; NaN if there is no such function.
+    pub fn at<R: Real>(&self, order: usize, variables: &[R]) -> R {
+        let parameters = self.values.map(|value| R::from_f64(value.into()));
+        match self.derived(order) {
+            Some(derived) => derived.program.evaluate(variables, &parameters),
+            None => R::from_f64(f64::NAN),
+        }
+    }
+
+    /// What is doubtful about the formula with these values: arguments for which it is not defined, and those at which
+    /// its derivative is not the slope of its values.
+    ///
+    /// The arguments are those between −20 and 20, at which the formula's f64 reference is compared with its
+    /// derivatives.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.of() != Of::Activation {
+            return warnings;
+        }
+        let points = (-400..=400).map(|step| f64::from(step) * 0.05);
+        let at = |order: usize, z: f64| self.at(order, &[z]);
+        let undefined = points.clone().find(|&z| at(0, z).is_nan());
+        if let Some(z) = undefined {
+            warnings.push(format!("g(z) is not defined at z = {z}"));
+        }
+        for order in 0..2 {
+            let step = 1e-5;
+            let is_off = |z: f64| {
+                // A kink lies within the step, or beside the point.
+                let (low, high) = (at(order, z - step), at(order, z + step));
+                let estimate = (high - low) / (2.0 * step);
+                let (slope, before, after) =
+                    (at(order + 1, z), at(order + 1, z - step), at(order + 1, z + step));
+                let bend = (before - after).abs().max((slope - before).abs());
+                // A kink of g is a jump of g', at which g'' has a value by convention.
+                if order == 1 && (high - low).abs() > 1e-3 * (1.0 + low.abs()) {
+                    return false;
+                }
+                let tolerance = 1e-4 * (1.0 + slope.abs() + low.abs() + high.abs()) + 2.0 * bend;
+                (slope - estimate).abs() > tolerance
+            };
+            // Off the grid too, on which kinks usually lie.
+            let off = points.clone().flat_map(|z| [z, z + 0.0171]).find(|&z| is_off(z));
+            if let Some(z) = off {
+                let [function, slope] = [["g", "g'"], ["g'", "g''"]][order];
+                let reason = format!(
+                    "{slope}(z) is not the slope of {function} near z = {z}: it jumps there"
+                );
+                warnings.push(reason);
+            }
+        }
+        warnings
+    }
+}
+
+fn check_value(name: &str, value: f32) -> Result<()> {
+    if value.is_finite() { Ok(()) } else { Err(Error::parameter(name, value, "must be finite")) }
+}
+
+fn check_identifier(what: &str, name: &str) -> Result<()> {
+    let mut characters = name.chars();
+    let begins = characters.next().is_some_and(|it| it.is_ascii_alphabetic());
+    let is_identifier = begins && characters.all(|it| it.is_ascii_alphanumeric() || it == '_');
+    if is_identifier && name.len() <= NAME {
+        return Ok(());
+    }
+    let reason = format!(
+        "must be a letter and then letters, digits and underscores of ASCII, {NAME} characters at most"
+    );
+    Err(Error::parameter(what, name, reason))
+}
+
+fn check_name(name: &str, of: Of) -> Result<()> {
+    check_identifier("parameter", name)?;
+    let taken = |reason: &str| Err(Error::parameter("parameter", name, reason));
+    if name == "name" || is_taken(name) || of.variables().contains(&name) {
+        return taken("this name has a meaning in formulas; take another");
+    }
+    let is_prefixed = name.starts_with("g_") || name.starts_with("l_");
+    if is_prefixed || WGSL_WORDS.contains(&name) {
+        return taken("this name has a meaning in shaders; take another");
+    }
+    Ok(())
+}
+
+/// Words of WGSL that somebody might take for a parameter.
+const WGSL_WORDS: &[&str] = &[
+    "alias",
+    "array",
+    "atomic",
+    "bitcast",
+    "bool",
+    "break",
+    "case",
+    "const",
+    "const_assert",
+    "continue",
+    "continuing",
+    "default",
+    "diagnostic",
+    "discard",
+    "else",
+    "enable",
+    "f16",
+    "f32",
+    "false",
+    "fn",
+    "for",
+    "i32",
+    "if",
+    "let",
+    "loop",
+    "override",
+    "private",
+    "ptr",
+    "requires",
+    "return",
+    "self",
+    "storage",
+    "struct",
+    "switch",
+    "true",
+    "u32",
+    "uniform",
+    "var",
+    "vec2",
+    "vec3",
+    "vec4",
+    "while",
+    "workgroup",
+];
+
+/// The formula with everything that follows from it, found or made.
+fn define(key: Key) -> Result<&'static Definition> {
+    let known = || DEFINITIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(definition) = known().get(&key) {
+        return Ok(definition);
+    }
+    let definition = Definition::new(key.clone())?;
+    Ok(*known().entry(key).or_insert_with(|| Box::leak(Box::new(definition))))
+}
+
+impl Definition {
+    fn new(key: Key) -> Result<Self> {
+        let variables = key.of.variables();
+        let parameters: Vec<&'static str> =
+            key.parameters.iter().map(|name| &*name.clone().leak()).collect();
+        let mut graph = Graph::default();
+        let broken = |trouble: Trouble| Error::InvalidFormula {
+            formula: key.text.clone(),
+            position: trouble.at,
+            reason: trouble.reason,
+        };
+        let root = build(&mut graph, &key.text, variables, &parameters).map_err(broken)?;
+        // In the text, not in the graph: a parameter may cancel out.
+        let parts = parse(&key.text).map_err(broken)?.parts;
+        let is_named = |name: &str| {
+            parts.iter().any(|part| matches!(&part.kind, Kind::Name(known) if known == name))
+        };
+        let unused = parameters.iter().find(|name| !is_named(name));
+        if let Some(name) = unused {
+            let reason = "the formula does not contain this parameter; leave it out";
+            return Err(Error::parameter("parameter", *name, reason));
+        }
+        let too_large = |what: String| Error::InvalidFormula {
+            formula: key.text.clone(),
+            position: 0,
+            reason: what,
+        };
+        let slope = |graph: &mut Graph, of: Id, with: With| {
+            graph.derivative(of, with).ok_or_else(|| {
+                too_large(format!(
+                    "a derivative has more than {NODES} parts; take a shorter formula"
+                ))
+            })
+        };
+        let ids = match (key.of, key.partial) {
+            (_, Some(place)) => {
+                let partial = slope(&mut graph, root, With::Parameter(place))?;
+                vec![partial; 3]
+            }
+            (Of::Activation, None) => {
+                let first = slope(&mut graph, root, With::Variable(0))?;
+                let second = slope(&mut graph, first, With::Variable(0))?;
+                vec![root, first, second]
+            }
+            (Of::Loss, None) => vec![root, slope(&mut graph, root, With::Variable(0))?],
+        };
+        let is_activation = key.of == Of::Activation && key.partial.is_none();
+        let equal = is_activation.then(|| recognise(&mut graph, root)).flatten();
+        let names = Names { variables, parameters: &parameters };
+        let orders = ids
+            .iter()
+            .map(|&id| {
+                let program = Program::new(&graph, id).ok_or_else(|| {
+                    too_large(format!(
+                        "a derivative needs more than {SLOTS} intermediate values; take a shorter formula"
+                    ))
+                })?;
+                Ok(Derived { latex: graph.latex(id, names), program })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let text = |order: usize| ids.get(order).map(|&id| graph.text(id, names));
+        let texts = [0, 1, 2].map(|order| text(order).unwrap_or_default());
+        let constants: Vec<&'static str> =
+            parameters.iter().map(|name| &*format!("{}{name}", key.of.prefix()).leak()).collect();
+        let wgsl = wgsl(key.of, &orders, &constants);
+        let partial = key.partial.map(|place| format!(" by {}", parameters[usize::from(place)]));
+        let label = format!("{} {:?}{}", key.of.noun(), key.text, partial.unwrap_or_default());
+        Ok(Self { key, parameters, constants, orders, texts, equal, wgsl, label })
+    }
+}
+
+fn wgsl(of: Of, orders: &[Derived], constants: &[&str]) -> String {
+    let (names, variables): (&[&str], &[&str]) = match of {
+        Of::Activation => (&["forward", "derivative", "second_derivative"], &["z"]),
+        Of::Loss => (&["loss", "gradient"], &["y", "t", "extra"]),
+    };
+    let prefix = of.prefix();
+    let mut text = String::new();
+    for constant in constants {
+        text += &format!("override {constant}: f32 = 0.0;\n");
+    }
+    let mut powers: Vec<u32> = orders.iter().flat_map(|it| it.program.powers()).collect();
+    powers.sort_unstable();
+    powers.dedup();
+    for n in powers {
+        text += &power(prefix, n);
+    }
+    for (name, derived) in names.iter().zip(orders) {
+        text += &derived.program.wgsl(name, prefix, variables, constants);
+    }
+    text
+}
+
+impl PartialEq for Custom {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.definition, other.definition) && self.values() == other.values()
+    }
+}
+
+impl fmt::Debug for Custom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Custom({self})")
+    }
+}
+
+/// The form that [`parse_call`] reads: `formula("z * sigmoid(beta * z)", beta=1.702)`.
+impl fmt::Display for Custom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "formula(\"{}\"", self.definition.key.text)?;
+        for (name, value) in self.definition.parameters.iter().zip(self.values) {
+            write!(f, ", {name}={}", Value::Number(value))?;
+        }
+        if let Some(name) = &self.definition.key.name {
+            write!(f, ", name={name}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// Reads what [`Display`](fmt::Display) prints; `None` for a text that does not begin with `formula("`.
+///
+/// # Errors
+/// As [`Custom::new`].
+pub fn parse_call(of: Of, text: &str) -> Option<Result<Custom>> {
+    let inside = text.trim().strip_prefix("formula")?.trim_start().strip_prefix('(')?.trim_start();
+    let inside = inside.strip_prefix('"')?;
+    let read = || {
+        let malformed = |reason: &str| Error::text(text, reason);
+        let (formula, rest) = inside
+            .split_once('"')
+            .ok_or_else(|| malformed("the formula's quotation mark is not closed"))?;
+        let rest = rest
+            .trim_end()
+            .strip_suffix(')')
+            .ok_or_else(|| malformed("the opening parenthesis is not closed"))?;
+        let (mut parameters, mut name) = (Vec::new(), None);
+        for argument in rest.split(',').map(str::trim).filter(|argument| !argument.is_empty()) {
+            let (key, value) = argument
+                .split_once('=')
+                .map(|(key, value)| (key.trim(), value.trim()))
+                .ok_or_else(|| malformed("parameters are written name=value"))?;
+            if key == "name" {
+                name = Some(value);
+                continue;
+            }
+            let value: f32 =
+                value.parse().map_err(|_| Error::parameter(key, value, "must be a number"))?;
+            parameters.push((key, value));
+        }
+        let custom = Custom::new(of, formula, &parameters)?;
+        name.map_or(Ok(custom), |name| custom.named(name))
+    };
+    Some(read())
+}

@@ -1,0 +1,21 @@
+//! Expressions: formulas of a user, their derivatives, and the code that computes them.
+
+mod custom;
+mod derivative;
+mod graph;
+mod names;
+mod parse;
+mod print;
+mod program;
+mod wgsl;
+
+pub use custom::{Custom, Derived, Of, PARAMETERS, parse_call};
+pub use derivative::{NODES, With};
+pub use graph::{Binary, Comparison, Graph, Id, Node, Unary};
+pub use names::{ACTIVATIONS, Bound, Named, build};
+pub use parse::{BYTES, Compare, Kind, NESTING, PARTS, Part, Syntax, Trouble, parse};
+pub use print::Names;
+pub use program::{
+    Operand, Operation, Program, SLOTS, Step, binary_value, integer_power, unary_value,
+};
+pub use wgsl::power as power_wgsl;
