@@ -1,5 +1,24 @@
 // Functions that formulas of a user call, besides those of math.wgsl and trigonometry.wgsl.
 
+// (high + low)·x for a constant in two parts.
+fn formula_scaled(high: f32, low: f32, x: f32) -> Parts {
+    let product = math_product(high, x);
+    return Parts(product.high, product.low + select(0.0, low * x, is_finite(product.high)));
+}
+
+fn formula_tanh_slope_of(x: Parts) -> f32 {
+    return tanh_slope(1.0, x);
+}
+
+// tanh_slope takes four times the factor, which must not overflow.
+fn formula_times_tanh_slope(factor: f32, x: Parts) -> f32 {
+    return 4.0 * tanh_slope(0.25 * factor, x);
+}
+
+fn formula_sigmoid_slope_of(x: Parts) -> f32 {
+    return sigmoid_slope(1.0, x);
+}
+
 // ln(1 + x) for any x.
 fn formula_log1p(x: f32) -> f32 {
     let u = opaque(1.0 + x);

@@ -2,8 +2,8 @@
 
 use pulp::NullaryFnOnce;
 use wgrad_formula::expression::{
-    Binary, Comparison, Operand, Operation, Program, Unary, binary_value, integer_power,
-    unary_value,
+    Binary, Comparison, Operand, Operation, Program, Sign, Unary, binary_value, integer_power,
+    parts_value, signed_product, times_value, unary_value,
 };
 
 use super::parallel::vectorised;
@@ -26,7 +26,7 @@ impl<'a> Steps<'a> {
         let length = elements.min(BLOCK);
         let mut scalars: Vec<Operand> = Vec::new();
         for step in &program.steps {
-            for operand in operands(step.operation).into_iter().flatten() {
+            for operand in step.operation.operands() {
                 let is_scalar = matches!(operand, Operand::Number(_) | Operand::Parameter(_));
                 if is_scalar && !scalars.contains(&operand) {
                     scalars.push(operand);
@@ -80,14 +80,6 @@ impl<'a> Steps<'a> {
     }
 }
 
-fn operands(operation: Operation) -> [Option<Operand>; 4] {
-    match operation {
-        Operation::Unary(_, x) | Operation::Power(x, _) => [Some(x), None, None, None],
-        Operation::Binary(_, [a, b]) => [Some(a), Some(b), None, None],
-        Operation::Select(_, operands) => operands.map(Some),
-    }
-}
-
 fn value(scalar: Operand, parameters: &[f32]) -> f32 {
     match scalar {
         Operand::Number(value) => value as f32,
@@ -103,6 +95,21 @@ fn apply<'a>(operation: Operation, of: &dyn Fn(Operand) -> &'a [f32], output: &m
             vectorised(Zip { function, inputs: [of(a), of(b)], output });
         }
         Operation::Power(x, n) => vectorised(Power { x: of(x), n, output }),
+        Operation::OfProduct(function, [a, b], sign) => vectorised(OfProduct {
+            function,
+            constant: a.number(),
+            factors: [of(a), of(b)],
+            sign,
+            output,
+        }),
+        Operation::Times(factor, function, [a, b], sign) => vectorised(Times {
+            factor: of(factor),
+            function,
+            constant: a.number(),
+            factors: [of(a), of(b)],
+            sign,
+            output,
+        }),
         Operation::Select(comparison, operands) => {
             vectorised(Select { comparison, operands: operands.map(of), output });
         }
@@ -164,6 +171,71 @@ impl NullaryFnOnce for Zip<'_> {
             };
         }
         each!(Add Subtract Multiply Divide Power Min Max);
+    }
+}
+
+/// f of a product, which is not rounded.
+struct OfProduct<'a> {
+    function: Unary,
+    constant: Option<f64>,
+    factors: [&'a [f32]; 2],
+    sign: Sign,
+    output: &'a mut [f32],
+}
+
+impl NullaryFnOnce for OfProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { function, constant, factors: [a, b], sign, output } = self;
+        macro_rules! each {
+            ($($Function:ident)+) => {
+                match function {
+                    $( Unary::$Function => {
+                        for ((output, &a), &b) in output.iter_mut().zip(a).zip(b) {
+                            let product = signed_product(a, constant, b, sign);
+                            *output = parts_value(Unary::$Function, product);
+                        }
+                    } )+
+                    _ => output.fill(f32::NAN),
+                }
+            };
+        }
+        each!(Exp Expm1 Tanh TanhSlope Sigmoid SigmoidSlope SiluSlope Softplus NormalCdf Sin Cos);
+    }
+}
+
+/// A factor times f of a product.
+struct Times<'a> {
+    factor: &'a [f32],
+    function: Unary,
+    constant: Option<f64>,
+    factors: [&'a [f32]; 2],
+    sign: Sign,
+    output: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Times<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { factor, function, constant, factors: [a, b], sign, output } = self;
+        macro_rules! each {
+            ($($Function:ident)+) => {
+                match function {
+                    $( Unary::$Function => {
+                        for (((output, &factor), &a), &b) in output.iter_mut().zip(factor).zip(a).zip(b) {
+                            let product = signed_product(a, constant, b, sign);
+                            *output = times_value(factor, Unary::$Function, product);
+                        }
+                    } )+
+                    _ => output.fill(f32::NAN),
+                }
+            };
+        }
+        each!(Exp TanhSlope Sigmoid SigmoidSlope);
     }
 }
 

@@ -400,6 +400,8 @@ impl Definition {
             position: trouble.at,
             reason: trouble.reason,
         };
+        // Programs use this constant.
+        graph.number(1.0);
         let root = build(&mut graph, &key.text, variables, &parameters).map_err(broken)?;
         // In the text, not in the graph: a parameter may cancel out.
         let parts = parse(&key.text).map_err(broken)?.parts;

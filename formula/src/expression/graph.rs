@@ -176,6 +176,11 @@ impl Graph {
         }
     }
 
+    /// The constant 1, if the graph has it.
+    pub(super) fn one(&self) -> Option<Id> {
+        self.known.get(&Node::Number(1.0_f64.to_bits())).copied()
+    }
+
     fn is(&self, id: Id, value: f64) -> bool {
         self.value(id) == Some(value)
     }

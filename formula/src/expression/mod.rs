@@ -16,6 +16,7 @@ pub use names::{ACTIVATIONS, Bound, Named, build};
 pub use parse::{BYTES, Compare, Kind, NESTING, PARTS, Part, Syntax, Trouble, parse};
 pub use print::Names;
 pub use program::{
-    Operand, Operation, Program, SLOTS, Step, binary_value, integer_power, unary_value,
+    Operand, Operation, Program, SLOTS, Sign, Step, binary_value, integer_power, parts_value,
+    signed_product, times_value, unary_value,
 };
 pub use wgsl::power as power_wgsl;

@@ -131,11 +131,12 @@ fn functions() -> Vec<&'static str> {
     names
 }
 
-/// Whether the name has a meaning in formulas that a parameter must not take.
+/// Whether the name has a meaning in formulas that a parameter must not take. Functions are only known by the
+/// parenthesis after their names, so min and max may be parameters, as they are of hard_tanh.
 pub(super) fn is_taken(name: &str) -> bool {
     CONSTANTS.iter().any(|(known, _)| *known == name)
         || UNARY.iter().any(|(known, _)| *known == name)
-        || ["min", "max", "pow", "select"].contains(&name)
+        || ["pow", "select"].contains(&name)
 }
 
 /// The three nearest of the names.

@@ -1,7 +1,7 @@
 //! An expression as a list of steps, which is evaluated in any precision.
 
 use super::graph::{Binary, Comparison, Graph, Id, Node, Unary};
-use crate::numbers::Real;
+use crate::numbers::{Real, Sum};
 
 /// The number of intermediate values that a program may hold at a time.
 pub const SLOTS: usize = 48;
@@ -132,17 +132,200 @@ pub enum Operand {
     Number(f64),
 }
 
-/// What a step computes.
+impl Operand {
+    /// The constant, if it is one.
+    pub fn number(self) -> Option<f64> {
+        match self {
+            Self::Number(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// What a step computes from its operands.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Operation {
+pub enum Operation<T = Operand> {
     /// A function of one number.
-    Unary(Unary, Operand),
+    Unary(Unary, T),
     /// A function of two numbers.
-    Binary(Binary, [Operand; 2]),
+    Binary(Binary, [T; 2]),
     /// The power with a positive integer.
-    Power(Operand, u32),
+    Power(T, u32),
     /// `if a ? b { c } else { d }`
-    Select(Comparison, [Operand; 4]),
+    Select(Comparison, [T; 4]),
+    /// `f(±a·b)`, with the digits that rounding the product would lose.
+    OfProduct(Unary, [T; 2], Sign),
+    /// `factor·f(±a·b)`, rounded once even if f is subnormal: see [`has_factor`].
+    Times(T, Unary, [T; 2], Sign),
+}
+
+/// The sign of an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It stays.
+    Plus,
+    /// It is changed.
+    Minus,
+}
+
+impl<T: Copy> Operation<T> {
+    /// The operands, in order.
+    pub fn operands(&self) -> impl Iterator<Item = T> {
+        let operands: [Option<T>; 4] = match *self {
+            Self::Unary(_, x) | Self::Power(x, _) => [Some(x), None, None, None],
+            Self::Binary(_, [a, b]) | Self::OfProduct(_, [a, b], _) => {
+                [Some(a), Some(b), None, None]
+            }
+            Self::Times(factor, _, [a, b], _) => [Some(factor), Some(a), Some(b), None],
+            Self::Select(_, operands) => operands.map(Some),
+        };
+        operands.into_iter().flatten()
+    }
+
+    fn map<U>(self, to: impl Fn(T) -> U) -> Operation<U> {
+        match self {
+            Self::Unary(function, x) => Operation::Unary(function, to(x)),
+            Self::Power(x, n) => Operation::Power(to(x), n),
+            Self::Binary(function, operands) => Operation::Binary(function, operands.map(to)),
+            Self::OfProduct(function, operands, sign) => {
+                Operation::OfProduct(function, operands.map(to), sign)
+            }
+            Self::Times(factor, function, operands, sign) => {
+                Operation::Times(to(factor), function, operands.map(to), sign)
+            }
+            Self::Select(comparison, operands) => Operation::Select(comparison, operands.map(to)),
+        }
+    }
+}
+
+/// Whether the function takes its argument in two parts.
+const fn takes_parts(function: Unary) -> bool {
+    matches!(
+        function,
+        Unary::Exp
+            | Unary::Expm1
+            | Unary::Tanh
+            | Unary::TanhSlope
+            | Unary::Sigmoid
+            | Unary::SigmoidSlope
+            | Unary::SiluSlope
+            | Unary::Softplus
+            | Unary::NormalCdf
+            | Unary::Sin
+            | Unary::Cos
+    )
+}
+
+/// Whether the function can be multiplied by a factor before it is rounded.
+pub const fn has_factor(function: Unary) -> bool {
+    matches!(function, Unary::Exp | Unary::TanhSlope | Unary::Sigmoid | Unary::SigmoidSlope)
+}
+
+/// `f(x)` for an argument in two parts.
+#[inline(always)]
+pub fn parts_value<R: Real>(function: Unary, x: Sum<R>) -> R {
+    let one = R::from_f64(1.0);
+    match function {
+        Unary::Exp => R::exp_of(x),
+        Unary::Expm1 => R::exp_m1_of(x),
+        Unary::Tanh => R::tanh_of(x),
+        Unary::TanhSlope => one.tanh_slope(x),
+        Unary::Sigmoid => R::sigmoid_of(x),
+        Unary::SigmoidSlope => one.sigmoid_slope(x),
+        Unary::SiluSlope => R::silu_derivative(x),
+        Unary::Softplus => R::softplus_of(x),
+        Unary::NormalCdf => R::normal_cdf_of(x),
+        Unary::Sin => R::sin_of(x),
+        Unary::Cos => R::cos_of(x),
+        _ => unary_value(function, x.high),
+    }
+}
+
+/// `factor·f(x)` for an argument in two parts.
+#[inline(always)]
+pub fn times_value<R: Real>(factor: R, function: Unary, x: Sum<R>) -> R {
+    match function {
+        Unary::Exp => factor.exp_times(x),
+        // It is computed with four times the factor, which must not overflow.
+        Unary::TanhSlope => R::from_f64(4.0) * (R::from_f64(0.25) * factor).tanh_slope(x),
+        Unary::Sigmoid => factor.times_sigmoid(x),
+        Unary::SigmoidSlope => factor.sigmoid_slope(x),
+        _ => factor * parts_value(function, x),
+    }
+}
+
+/// `±a·b` in two parts. If a is a constant, all its digits count.
+#[inline(always)]
+pub fn signed_product<R: Real>(a: R, constant: Option<f64>, b: R, sign: Sign) -> Sum<R> {
+    let product = match constant {
+        Some(1.0) => Sum::from(b),
+        Some(constant) => b.times_constant(constant),
+        None => a.product(b),
+    };
+    match sign {
+        Sign::Plus => product,
+        Sign::Minus => -product,
+    }
+}
+
+impl Graph {
+    /// What computes a node; `None` for a leaf.
+    fn operation(&self, id: Id, uses: &[u32]) -> Option<Operation<Id>> {
+        Some(match self.node(id) {
+            Node::Variable(_) | Node::Parameter(_) | Node::Number(_) => return None,
+            Node::Unary(function, x) if takes_parts(function) => match self.product(x) {
+                Some((operands, sign)) => Operation::OfProduct(function, operands, sign),
+                None => Operation::Unary(function, x),
+            },
+            Node::Unary(function, x) => Operation::Unary(function, x),
+            Node::Binary(Binary::Power, [base, exponent]) => match self.value(exponent) {
+                Some(n) if n.fract() == 0.0 && (1.0..=64.0).contains(&n) => {
+                    Operation::Power(base, n as u32)
+                }
+                _ => Operation::Binary(Binary::Power, [base, exponent]),
+            },
+            Node::Binary(Binary::Multiply, [a, b]) => {
+                let fused = [[a, b], [b, a]].into_iter().find_map(|[factor, of]| {
+                    // A function that is used elsewhere too is computed once.
+                    let Node::Unary(function, x) = self.node(of) else { return None };
+                    if !has_factor(function) || uses[of.index()] > 1 {
+                        return None;
+                    }
+                    let (operands, sign) = self.argument(x);
+                    Some(Operation::Times(factor, function, operands?, sign))
+                });
+                fused.unwrap_or(Operation::Binary(Binary::Multiply, [a, b]))
+            }
+            Node::Binary(function, operands) => Operation::Binary(function, operands),
+            Node::Select(comparison, operands) => Operation::Select(comparison, operands),
+        })
+    }
+
+    /// The factors of a product or square, and its sign; a constant factor is the first.
+    fn product(&self, x: Id) -> Option<([Id; 2], Sign)> {
+        match self.node(x) {
+            Node::Unary(Unary::Negate, inner) => {
+                self.product(inner).map(|(operands, _)| (operands, Sign::Minus))
+            }
+            Node::Binary(Binary::Multiply, operands) => Some((operands, Sign::Plus)),
+            Node::Binary(Binary::Power, [base, exponent]) if self.value(exponent) == Some(2.0) => {
+                Some(([base, base], Sign::Plus))
+            }
+            _ => None,
+        }
+    }
+
+    /// An argument as a product; with the constant 1 if it is none, and if the graph has that constant.
+    fn argument(&self, x: Id) -> (Option<[Id; 2]>, Sign) {
+        if let Some((operands, sign)) = self.product(x) {
+            return (Some(operands), sign);
+        }
+        let (x, sign) = match self.node(x) {
+            Node::Unary(Unary::Negate, inner) => (inner, Sign::Minus),
+            _ => (x, Sign::Plus),
+        };
+        (self.one().map(|one| [one, x]), sign)
+    }
 }
 
 /// An operation, and the slot for its result.
@@ -150,7 +333,7 @@ pub enum Operation {
 pub struct Step {
     /// What is computed.
     pub operation: Operation,
-    /// Where the result goes.
+    /// Where the result goes; none of the operands is there.
     pub slot: u8,
 }
 
@@ -168,49 +351,50 @@ pub struct Program {
 impl Program {
     /// The program that computes the node; `None` if it needs more than [`SLOTS`] slots.
     pub fn new(graph: &Graph, output: Id) -> Option<Self> {
-        let live = graph.live(&[output]);
+        // What each node is computed from, and what that leaves to be computed.
+        let mut uses = vec![0; graph.size()];
+        for id in graph.live(&[output]) {
+            graph.node(id).operands().for_each(|operand| uses[operand.index()] += 1);
+        }
+        let mut operations: Vec<Option<Operation<Id>>> = vec![None; graph.size()];
+        let mut is_live = vec![false; graph.size()];
+        is_live[output.index()] = true;
+        let ids = graph.live(&[output]);
+        for &id in ids.iter().rev() {
+            if !is_live[id.index()] {
+                continue;
+            }
+            operations[id.index()] = graph.operation(id, &uses);
+            for operand in operations[id.index()].iter().flat_map(Operation::operands) {
+                is_live[operand.index()] = true;
+            }
+        }
         let mut last_use = vec![usize::MAX; graph.size()];
-        for (place, &id) in live.iter().enumerate() {
-            for operand in graph.node(id).operands() {
+        for (place, &id) in ids.iter().enumerate() {
+            for operand in operations[id.index()].iter().flat_map(Operation::operands) {
                 last_use[operand.index()] = place;
             }
         }
+        let leaf = |id: Id| match graph.node(id) {
+            Node::Variable(place) => Some(Operand::Variable(place)),
+            Node::Parameter(place) => Some(Operand::Parameter(place)),
+            Node::Number(bits) => Some(Operand::Number(f64::from_bits(bits))),
+            _ => None,
+        };
         let mut places = vec![None; graph.size()];
         let mut free: Vec<u8> = (0..SLOTS as u8).rev().collect();
         let mut steps = Vec::new();
         let mut slots = 0;
-        for (place, &id) in live.iter().enumerate() {
-            let of = |id: Id| places[id.index()].unwrap_or(Operand::Number(f64::NAN));
-            let node = graph.node(id);
-            let operation = match node {
-                Node::Variable(variable) => {
-                    places[id.index()] = Some(Operand::Variable(variable));
-                    continue;
-                }
-                Node::Parameter(parameter) => {
-                    places[id.index()] = Some(Operand::Parameter(parameter));
-                    continue;
-                }
-                Node::Number(bits) => {
-                    places[id.index()] = Some(Operand::Number(f64::from_bits(bits)));
-                    continue;
-                }
-                Node::Unary(function, x) => Operation::Unary(function, of(x)),
-                Node::Binary(Binary::Power, [base, exponent]) => match graph.value(exponent) {
-                    Some(n) if n.fract() == 0.0 && (1.0..=64.0).contains(&n) => {
-                        Operation::Power(of(base), n as u32)
-                    }
-                    _ => Operation::Binary(Binary::Power, [of(base), of(exponent)]),
-                },
-                Node::Binary(function, operands) => Operation::Binary(function, operands.map(of)),
-                Node::Select(comparison, operands) => {
-                    Operation::Select(comparison, operands.map(of))
-                }
+        for (place, &id) in ids.iter().enumerate() {
+            let Some(operation) = operations[id.index()] else {
+                places[id.index()] = leaf(id);
+                continue;
             };
             // The result never goes where an operand is: it can be written while they are read.
             let slot = free.pop()?;
+            slots = slots.max(usize::from(slot) + 1);
             let mut ending: Vec<Id> =
-                node.operands().filter(|operand| last_use[operand.index()] == place).collect();
+                operation.operands().filter(|operand| last_use[operand.index()] == place).collect();
             ending.sort();
             ending.dedup();
             for operand in ending {
@@ -218,7 +402,8 @@ impl Program {
                     free.push(slot);
                 }
             }
-            slots = slots.max(usize::from(slot) + 1);
+            let operation = operation
+                .map(|id| leaf(id).or(places[id.index()]).unwrap_or(Operand::Number(f64::NAN)));
             places[id.index()] = Some(Operand::Slot(slot));
             steps.push(Step { operation, slot });
         }
@@ -240,6 +425,13 @@ impl Program {
                     Operation::Unary(function, x) => unary_value(function, of(x)),
                     Operation::Binary(function, [a, b]) => binary_value(function, of(a), of(b)),
                     Operation::Power(x, n) => integer_power(of(x), n),
+                    Operation::OfProduct(function, [a, b], sign) => {
+                        parts_value(function, signed_product(of(a), a.number(), of(b), sign))
+                    }
+                    Operation::Times(factor, function, [a, b], sign) => {
+                        let product = signed_product(of(a), a.number(), of(b), sign);
+                        times_value(of(factor), function, product)
+                    }
                     Operation::Select(comparison, [a, b, c, d]) => {
                         if comparison.holds(of(a), of(b)) { of(c) } else { of(d) }
                     }

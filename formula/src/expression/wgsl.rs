@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::graph::{Binary, Comparison, Unary};
-use super::program::{Operand, Operation, Program};
+use super::program::{Operand, Operation, Program, Sign};
 
 impl Program {
     /// A function of f32 that computes the program. Its text has the names that are given here, and numbers; nothing
@@ -33,6 +33,18 @@ impl Program {
                 Operation::Unary(function, x) => unary(function, &of(x)),
                 Operation::Binary(function, [a, b]) => binary(function, &of(a), &of(b)),
                 Operation::Power(x, n) => format!("{prefix}power_{n}({})", of(x)),
+                Operation::OfProduct(function, [a, b], sign) => {
+                    format!("{}({})", parts_name(function), product(a, &of(a), &of(b), sign))
+                }
+                Operation::Times(factor, function, [a, b], sign) => {
+                    let name = match function {
+                        Unary::Exp => "exp_times",
+                        Unary::TanhSlope => "formula_times_tanh_slope",
+                        Unary::Sigmoid => "times_sigmoid",
+                        _ => "sigmoid_slope",
+                    };
+                    format!("{name}({}, {})", of(factor), product(a, &of(a), &of(b), sign))
+                }
                 Operation::Select(comparison, [a, b, c, d]) => {
                     let sign = match comparison {
                         Comparison::Less => "<",
@@ -82,6 +94,40 @@ pub fn power(prefix: &str, n: u32) -> String {
 fn literal(value: f64) -> String {
     let single = value as f32;
     if single == 0.0 { "0.0".to_owned() } else { format!("{single:?}f") }.replace(".0f", ".0")
+}
+
+/// The function of an argument in two parts.
+fn parts_name(function: Unary) -> &'static str {
+    match function {
+        Unary::Exp => "exp_of",
+        Unary::Expm1 => "expm1_of",
+        Unary::Tanh => "tanh_of",
+        Unary::TanhSlope => "formula_tanh_slope_of",
+        Unary::Sigmoid => "sigmoid_of",
+        Unary::SigmoidSlope => "formula_sigmoid_slope_of",
+        Unary::SiluSlope => "silu_derivative",
+        Unary::Softplus => "softplus_of",
+        Unary::NormalCdf => "formula_normal_cdf_of",
+        Unary::Sin => "sin_of",
+        _ => "cos_of",
+    }
+}
+
+/// A product in two parts; a constant as the first factor keeps all its digits.
+fn product(first: Operand, a: &str, b: &str, sign: Sign) -> String {
+    let product = match first {
+        Operand::Number(1.0) => format!("Parts({b}, 0.0)"),
+        Operand::Number(value) => {
+            let high = value as f32;
+            let low = (value - f64::from(high)) as f32;
+            format!("formula_scaled({}, {}, {b})", literal(high.into()), literal(low.into()))
+        }
+        _ => format!("math_product({a}, {b})"),
+    };
+    match sign {
+        Sign::Plus => product,
+        Sign::Minus => format!("negative({product})"),
+    }
 }
 
 fn unary(function: Unary, x: &str) -> String {
