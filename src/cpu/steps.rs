@@ -3,8 +3,10 @@
 use pulp::NullaryFnOnce;
 use wgrad_formula::expression::{
     Binary, Comparison, Operand, Operation, Program, Sign, Unary, binary_value, integer_power,
-    parts_value, signed_product, times_value, unary_value,
+    parts_value, times_value, unary_value,
 };
+
+use wgrad_formula::numbers::{Real, Sum};
 
 use super::parallel::vectorised;
 
@@ -48,7 +50,11 @@ impl<'a> Steps<'a> {
 
     fn block(&mut self, inputs: &[&[f32]], start: usize, output: &mut [f32]) {
         let length = output.len();
-        for step in &self.program.steps {
+        let last = match self.program.output {
+            Operand::Slot(_) => self.program.steps.len().checked_sub(1),
+            _ => None,
+        };
+        for (place, step) in self.program.steps.iter().enumerate() {
             let target = usize::from(step.slot);
             // The block is taken out, so that the others can be read: no step reads what it overwrites.
             let mut result = std::mem::take(&mut self.blocks[target]);
@@ -57,13 +63,16 @@ impl<'a> Steps<'a> {
                 Operand::Variable(place) => &inputs[usize::from(place)][start..start + length],
                 scalar => self.scalar(scalar, length),
             };
-            apply(step.operation, &of, &mut result[..length]);
+            if last == Some(place) {
+                apply(step.operation, &of, output);
+            } else {
+                apply(step.operation, &of, &mut result[..length]);
+            }
             self.blocks[target] = result;
         }
         match self.program.output {
-            Operand::Slot(slot) => {
-                output.copy_from_slice(&self.blocks[usize::from(slot)][..length])
-            }
+            // The last step has written it.
+            Operand::Slot(_) => {}
             Operand::Variable(place) => {
                 output.copy_from_slice(&inputs[usize::from(place)][start..start + length]);
             }
@@ -95,21 +104,14 @@ fn apply<'a>(operation: Operation, of: &dyn Fn(Operand) -> &'a [f32], output: &m
             vectorised(Zip { function, inputs: [of(a), of(b)], output });
         }
         Operation::Power(x, n) => vectorised(Power { x: of(x), n, output }),
-        Operation::OfProduct(function, [a, b], sign) => vectorised(OfProduct {
-            function,
-            constant: a.number(),
-            factors: [of(a), of(b)],
-            sign,
-            output,
-        }),
-        Operation::Times(factor, function, [a, b], sign) => vectorised(Times {
-            factor: of(factor),
-            function,
-            constant: a.number(),
-            factors: [of(a), of(b)],
-            sign,
-            output,
-        }),
+        Operation::OfProduct(function, factors, sign) => {
+            let product = Product::new(factors, factors.map(of), sign);
+            vectorised(OfProduct { function, factor: None, product, output });
+        }
+        Operation::Times(factor, function, factors, sign) => {
+            let product = Product::new(factors, factors.map(of), sign);
+            vectorised(OfProduct { function, factor: Some(of(factor)), product, output });
+        }
         Operation::Select(comparison, operands) => {
             vectorised(Select { comparison, operands: operands.map(of), output });
         }
@@ -174,68 +176,81 @@ impl NullaryFnOnce for Zip<'_> {
     }
 }
 
-/// f of a product, which is not rounded.
-struct OfProduct<'a> {
-    function: Unary,
+/// The product that a function is applied to, in two parts.
+#[derive(Clone, Copy)]
+struct Product<'a> {
+    /// The first factor, if it is a constant: all its digits count.
     constant: Option<f64>,
     factors: [&'a [f32]; 2],
-    sign: Sign,
+    /// 1, or −1 to change the product's sign.
+    sign: f32,
+}
+
+impl<'a> Product<'a> {
+    fn new([first, _]: [Operand; 2], factors: [&'a [f32]; 2], sign: Sign) -> Self {
+        let sign = if sign == Sign::Minus { -1.0 } else { 1.0 };
+        Self { constant: first.number(), factors, sign }
+    }
+}
+
+/// f of a product, or a factor times f of it.
+struct OfProduct<'a> {
+    function: Unary,
+    factor: Option<&'a [f32]>,
+    product: Product<'a>,
     output: &'a mut [f32],
 }
 
 impl NullaryFnOnce for OfProduct<'_> {
     type Output = ();
 
+    /// One loop for each function and kind of product: a choice within a loop would keep it from being vectorised.
     #[inline(always)]
     fn call(self) {
-        let Self { function, constant, factors: [a, b], sign, output } = self;
+        let Self { function, factor, product: Product { constant, factors: [a, b], sign }, output } =
+            self;
         macro_rules! each {
-            ($($Function:ident)+) => {
+            ($x:ident = $first:ident, $second:ident: $product:expr) => {
+                match factor {
+                    None => each!(
+                        @functions
+                        [Exp Expm1 Tanh TanhSlope Sigmoid SigmoidSlope SiluSlope Softplus NormalCdf Sin Cos]
+                        Function => {
+                            for ((output, &$first), &$second) in output.iter_mut().zip(a).zip(b) {
+                                let $x = $product;
+                                *output = parts_value(Function, $x);
+                            }
+                        }
+                    ),
+                    Some(factor) => each!(
+                        @functions [Exp TanhSlope Sigmoid SigmoidSlope]
+                        Function => {
+                            let elements = output.iter_mut().zip(factor).zip(a).zip(b);
+                            for (((output, &factor), &$first), &$second) in elements {
+                                let $x = $product;
+                                *output = times_value(factor, Function, $x);
+                            }
+                        }
+                    ),
+                }
+            };
+            (@functions [$($Function:ident)+] $name:ident => $loop:block) => {
                 match function {
                     $( Unary::$Function => {
-                        for ((output, &a), &b) in output.iter_mut().zip(a).zip(b) {
-                            let product = signed_product(a, constant, b, sign);
-                            *output = parts_value(Unary::$Function, product);
-                        }
+                        #[allow(non_upper_case_globals)]
+                        const $name: Unary = Unary::$Function;
+                        $loop
                     } )+
+                    // Programs apply no other function to a product.
                     _ => output.fill(f32::NAN),
                 }
             };
         }
-        each!(Exp Expm1 Tanh TanhSlope Sigmoid SigmoidSlope SiluSlope Softplus NormalCdf Sin Cos);
-    }
-}
-
-/// A factor times f of a product.
-struct Times<'a> {
-    factor: &'a [f32],
-    function: Unary,
-    constant: Option<f64>,
-    factors: [&'a [f32]; 2],
-    sign: Sign,
-    output: &'a mut [f32],
-}
-
-impl NullaryFnOnce for Times<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self { factor, function, constant, factors: [a, b], sign, output } = self;
-        macro_rules! each {
-            ($($Function:ident)+) => {
-                match function {
-                    $( Unary::$Function => {
-                        for (((output, &factor), &a), &b) in output.iter_mut().zip(factor).zip(a).zip(b) {
-                            let product = signed_product(a, constant, b, sign);
-                            *output = times_value(factor, Unary::$Function, product);
-                        }
-                    } )+
-                    _ => output.fill(f32::NAN),
-                }
-            };
+        match constant {
+            Some(1.0) => each!(x = _a, b: Sum::from(sign * b)),
+            Some(constant) => each!(x = _a, b: (sign * b).times_constant(constant)),
+            None => each!(x = a, b: a.product(sign * b)),
         }
-        each!(Exp TanhSlope Sigmoid SigmoidSlope);
     }
 }
 
@@ -251,12 +266,23 @@ impl NullaryFnOnce for Power<'_> {
     #[inline(always)]
     fn call(self) {
         let Self { x, n, output } = self;
-        match n {
-            2 => output.iter_mut().zip(x).for_each(|(output, &x)| *output = x * x),
-            _ => {
-                output.iter_mut().zip(x).for_each(|(output, &x)| *output = integer_power(x, n));
-            }
+        macro_rules! each {
+            ($($N:literal)+) => {
+                match n {
+                    $( $N => {
+                        for (output, &x) in output.iter_mut().zip(x) {
+                            *output = integer_power(x, $N);
+                        }
+                    } )+
+                    _ => {
+                        for (output, &x) in output.iter_mut().zip(x) {
+                            *output = integer_power(x, n);
+                        }
+                    }
+                }
+            };
         }
+        each!(2 3 4 5 6 8);
     }
 }
 

@@ -439,6 +439,14 @@ impl Definition {
         };
         let is_activation = key.of == Of::Activation && key.partial.is_none();
         let equal = is_activation.then(|| recognise(&mut graph, root)).flatten();
+        let is_too_large =
+            |id: &Id| graph.value(*id).is_some_and(|value| value.abs() > f64::from(f32::MAX));
+        if let Some(value) = graph.live(&ids).into_iter().find(is_too_large) {
+            let value = graph.value(value).unwrap_or_default();
+            return Err(too_large(format!(
+                "a constant of the formula or of its derivatives is {value:e}, more than f32 can hold"
+            )));
+        }
         let names = Names { variables, parameters: &parameters };
         let orders = ids
             .iter()
@@ -544,4 +552,120 @@ pub fn parse_call(of: Of, text: &str) -> Option<Result<Custom>> {
         name.map_or(Ok(custom), |name| custom.named(name))
     };
     Some(read())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A generator of texts that are mostly formulas.
+    struct Texts(u64);
+
+    impl Texts {
+        fn next(&mut self, most: u64) -> u64 {
+            // Knuth's linear congruential generator; the upper bits are random enough.
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) % most
+        }
+
+        fn text(&mut self, depth: u64) -> String {
+            const CALLS: [&str; 20] = [
+                "exp",
+                "expm1",
+                "log",
+                "log1p",
+                "tanh",
+                "sigmoid",
+                "softplus",
+                "erf",
+                "erfc",
+                "normal_cdf",
+                "sin",
+                "cos",
+                "atan",
+                "sqrt",
+                "abs",
+                "sign",
+                "relu",
+                "step",
+                "gelu",
+                "elu",
+            ];
+            const LEAVES: [&str; 12] =
+                ["z", "a", "b", "z", "1", "2", "0.5", "-3", "0", "pi", "1e-3", "7"];
+            if depth == 0 {
+                return LEAVES[self.next(12) as usize].to_owned();
+            }
+            let choice = self.next(12);
+            let (function, extreme) = (self.next(20) as usize, self.next(2) as usize);
+            let exponent = self.next(5) as usize;
+            let mut part = || self.text(depth - 1);
+            match choice {
+                0..=5 => {
+                    let (a, b) = (part(), part());
+                    format!("({a} {} {b})", ["+", "-", "*", "/", "*", "+"][choice as usize])
+                }
+                6 => {
+                    format!("({})^{}", part(), ["2", "3", "0.5", "-1", "b"][exponent])
+                }
+                7 => format!("-{}", part()),
+                8 => format!("select({} < {}, {}, {})", part(), part(), part(), part()),
+                9 => format!("{}({}, {})", ["min", "max"][extreme], part(), part()),
+                _ => format!("{}({})", CALLS[function], part()),
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_parsed_is_derived_in_bounded_time() {
+        let mut texts = Texts(1);
+        let (mut parsed, mut compared) = (0, 0);
+        for number in 0..3000 {
+            let depth = 1 + number % 5;
+            let mut text = texts.text(depth);
+            if number % 7 == 0 {
+                // Broken somewhere.
+                let place = texts.next(text.len() as u64) as usize;
+                text.replace_range(
+                    place..=place,
+                    ["(", ")", "^", ",", "", "<", "9"][texts.next(7) as usize],
+                );
+            }
+            let start = std::time::Instant::now();
+            let parameters: Vec<(&str, f32)> = [("a", 0.7), ("b", 1.3)]
+                .into_iter()
+                .filter(|(name, _)| text.contains(name))
+                .collect();
+            let custom = Custom::new(Of::Activation, &text, &parameters);
+            let seconds = start.elapsed().as_secs_f64();
+            assert!(seconds < 2.0, "{seconds} s for {text}");
+            let Ok(custom) = custom else { continue };
+            parsed += 1;
+            let g = |z: f64| custom.at(0, &[z]);
+            for z in [0.31, -0.77, 1.9] {
+                let step = 1e-6;
+                let (low, high, slope) = (g(z - step), g(z + step), custom.at(1, &[z]));
+                let estimate = (high - low) / (2.0 * step);
+                let bend = (custom.at(1, &[z + step]) - custom.at(1, &[z - step])).abs();
+                let size = 1.0 + g(z).abs() + slope.abs();
+                // Where finite differences say anything.
+                let is_smooth =
+                    bend < 1e-3 * size && size < 1e4 && (high - low).abs() < 1e-3 * size;
+                if is_smooth && estimate.is_finite() && slope.is_finite() {
+                    compared += 1;
+                    assert!(
+                        (slope - estimate).abs() < 1e-3 * size + bend,
+                        "{text} at {z}: {slope} {estimate}"
+                    );
+                }
+            }
+            custom.warnings();
+            assert_eq!(parse_call(Of::Activation, &custom.to_string()).unwrap().unwrap(), custom);
+        }
+        println!("{parsed} parsed, {compared} slopes compared");
+        assert!(parsed > 1500 && compared > 2000, "{parsed} {compared}");
+    }
 }

@@ -184,9 +184,13 @@ fn push(input: &mut Input<'_, '_>, kind: Kind, at: usize) -> Place {
     input.state.parts.len() - 1
 }
 
-fn pair(input: &mut Input<'_, '_>, kind: Kind, first: Place) -> Place {
+/// Adds an operator; the parser looks at each more than once before that.
+fn pair(input: &mut Input<'_, '_>, kind: Kind, first: Place) -> Parsed<Place> {
+    if !matches!(kind, Kind::Negate(_)) {
+        count(input)?;
+    }
     let at = input.state.parts[first].at;
-    push(input, kind, at)
+    Ok(push(input, kind, at))
 }
 
 fn sum(input: &mut Input<'_, '_>) -> Parsed<Place> {
@@ -198,7 +202,7 @@ fn prefix<'a, 's>(
 ) -> Parsed<Prefix<Input<'a, 's>, Place, ErrMode<Trouble>>> {
     preceded(spaces, literal("-")).parse_next(input)?;
     count(input)?;
-    Ok(Prefix(25, |input, x| Ok(pair(input, Kind::Negate(x), x))))
+    Ok(Prefix(25, |input, x| pair(input, Kind::Negate(x), x)))
 }
 
 fn infix<'a, 's>(
@@ -206,12 +210,12 @@ fn infix<'a, 's>(
 ) -> Parsed<Infix<Input<'a, 's>, Place, ErrMode<Trouble>>> {
     macro_rules! binary {
         ($function:ident) => {
-            |input, a, b| Ok(pair(input, Kind::Binary(Binary::$function, [a, b]), a))
+            |input, a, b| pair(input, Kind::Binary(Binary::$function, [a, b]), a)
         };
     }
     macro_rules! compare {
         ($comparison:expr) => {
-            |input, a, b| Ok(pair(input, Kind::Compare($comparison, [a, b]), a))
+            |input, a, b| pair(input, Kind::Compare($comparison, [a, b]), a)
         };
     }
     use Comparison::{Equal, Less, LessOrEqual};
@@ -246,7 +250,6 @@ fn infix<'a, 's>(
             return fail.parse_next(input);
         }
     };
-    count(input)?;
     Ok(operator)
 }
 

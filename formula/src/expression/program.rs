@@ -102,6 +102,18 @@ pub fn binary_value<R: Real>(function: Binary, a: R, b: R) -> R {
 /// x to the power n > 0.
 #[inline(always)]
 pub fn integer_power<R: Real>(x: R, n: u32) -> R {
+    // Without a loop where n is a constant, as small ones are in loops that have to be vectorised.
+    let y = x * x;
+    match n {
+        1 => return x,
+        2 => return y,
+        3 => return x * y,
+        4 => return y * y,
+        5 => return x * (y * y),
+        6 => return y * (y * y),
+        8 => return (y * y) * (y * y),
+        _ => {}
+    }
     let (mut result, mut square, mut rest) = (None, x, n);
     loop {
         if rest & 1 == 1 {
@@ -348,6 +360,29 @@ pub struct Program {
     pub slots: usize,
 }
 
+/// The nodes that are computed, each after its operands and soon before it is needed, so that few are held at a time.
+fn in_order(output: Id, operations: &[Option<Operation<Id>>]) -> Vec<Id> {
+    let mut order = Vec::new();
+    let mut is_done = vec![false; operations.len()];
+    // Whether the operands of a node are on the stack above it, or done.
+    let mut stack = vec![(output, false)];
+    while let Some((id, is_ready)) = stack.pop() {
+        if is_done.get(id.index()).is_none_or(|is_done| *is_done) {
+            continue;
+        }
+        if is_ready {
+            is_done[id.index()] = true;
+            order.push(id);
+            continue;
+        }
+        stack.push((id, true));
+        let operands: Vec<Id> =
+            operations[id.index()].iter().flat_map(Operation::operands).collect();
+        stack.extend(operands.into_iter().rev().map(|operand| (operand, false)));
+    }
+    order
+}
+
 impl Program {
     /// The program that computes the node; `None` if it needs more than [`SLOTS`] slots.
     pub fn new(graph: &Graph, output: Id) -> Option<Self> {
@@ -369,6 +404,7 @@ impl Program {
                 is_live[operand.index()] = true;
             }
         }
+        let ids = in_order(output, &operations);
         let mut last_use = vec![usize::MAX; graph.size()];
         for (place, &id) in ids.iter().enumerate() {
             for operand in operations[id.index()].iter().flat_map(Operation::operands) {
