@@ -167,7 +167,7 @@ pub enum Operation<T = Operand> {
     Select(Comparison, [T; 4]),
     /// `f(±a·b)`, with the digits that rounding the product would lose.
     OfProduct(Unary, [T; 2], Sign),
-    /// `factor·f(±a·b)`, rounded once even if f is subnormal: see [`has_factor`].
+    /// `factor·f(±a·b)`, rounded once even if f is subnormal.
     Times(T, Unary, [T; 2], Sign),
 }
 
@@ -229,7 +229,7 @@ const fn takes_parts(function: Unary) -> bool {
 }
 
 /// Whether the function can be multiplied by a factor before it is rounded.
-pub const fn has_factor(function: Unary) -> bool {
+const fn has_factor(function: Unary) -> bool {
     matches!(function, Unary::Exp | Unary::TanhSlope | Unary::Sigmoid | Unary::SigmoidSlope)
 }
 
