@@ -84,20 +84,35 @@ fn formula_cos(x: f32) -> f32 {
 }
 
 fn formula_relu(x: f32) -> f32 {
-    return select(select(0.0, x, x > 0.0), x, is_nan(x));
+    return select(select(0.0, x, is_positive(x)), x, is_nan(x));
 }
 
 fn formula_step(x: f32) -> f32 {
-    return select(select(0.0, 1.0, x > 0.0), x, is_nan(x));
+    return select(select(0.0, 1.0, is_positive(x)), x, is_nan(x));
+}
+
+// Comparisons, correct for subnormal numbers too; false if a number is NaN.
+fn formula_less(a: f32, b: f32) -> bool {
+    return is_less(a, b) && !is_nan(a) && !is_nan(b);
+}
+
+fn formula_equal(a: f32, b: f32) -> bool {
+    return order(a) == order(b) && !is_nan(a) && !is_nan(b);
+}
+
+fn formula_less_or_equal(a: f32, b: f32) -> bool {
+    return formula_less(a, b) || formula_equal(a, b);
 }
 
 // The smaller number; NaN if one is NaN.
 fn formula_min(a: f32, b: f32) -> f32 {
-    return select(select(b, a, a < b), a, is_nan(a));
+    let least = select(b, a, is_less(a, b));
+    return select(select(least, a, is_nan(a)), b, is_nan(b));
 }
 
 fn formula_max(a: f32, b: f32) -> f32 {
-    return select(select(b, a, a > b), a, is_nan(a));
+    let greatest = select(b, a, is_less(b, a));
+    return select(select(greatest, a, is_nan(a)), b, is_nan(b));
 }
 
 // a^b for any numbers.

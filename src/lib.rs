@@ -125,6 +125,7 @@ pub use output_layer::{Logits, OutputGradients, OutputLayer, Outputs};
 pub use prelu::{Prelu, PreluGradients};
 pub use reduction::Reduction;
 pub use shape::Shape;
+pub use wgrad_formula::expression::{Custom, Expression};
 
 /// 16-bit floating-point numbers, for tensors of [`f16`](half::f16).
 pub use half;

@@ -4,7 +4,8 @@ mod common;
 
 use common::{EXTREMES, normal, ulps};
 use wgrad::{
-    Activation, DType, Dense, Device, Error, Gated, Loss, OutputLayer, Reduction, Tensor, reference,
+    Activation, DType, Dense, Device, DeviceKind, Error, Gated, Loss, OutputLayer, Reduction,
+    Tensor, reference,
 };
 use wgrad_formula::expression::{ACTIVATIONS, Custom, Of};
 
@@ -115,7 +116,6 @@ const EXEMPT: &[(&str, &[usize])] = &[
     ("hard_sigmoid", &[0]),
     ("hard_swish", &[0, 1]),
     ("gaussian", &[2]),
-    ("logit", &[0]),
     ("silu", &[2]),
     ("swish", &[2]),
     ("quick_gelu", &[2]),
@@ -128,6 +128,8 @@ const EXEMPT: &[(&str, &[usize])] = &[
     ("tanhshrink", &[0]),
     // The sum cancels for negative z; the square overflows.
     ("squareplus", &[0, 1]),
+    // Around the root 0.5 the logarithm cancels; some drivers flush the square of a small argument.
+    ("logit", &[0, 2]),
     // The fourth power overflows.
     ("arctan", &[2]),
 ];
@@ -144,8 +146,8 @@ fn worst_errors(device: &Device, derived: Activation, known: Activation) -> [(f6
     for (order, found) in found.into_iter().enumerate() {
         for (&z, found) in z.iter().zip(found.unwrap().to_vec().unwrap()) {
             let exact = exact(known, z)[order];
-            // Subnormal results are flushed by some drivers.
-            if exact.abs() < f64::from(f32::MIN_POSITIVE) || exact.is_nan() {
+            // At the ends of the range, drivers that flush subnormal numbers lose an intermediate result.
+            if !(1e-36..1e38).contains(&exact.abs()) {
                 continue;
             }
             let error = ulps(found, exact);
@@ -300,6 +302,11 @@ on_every_device! {
     }
 
     fn another_value_compiles_nothing(device) {
+        // A device of its own: other tests compile at the same time.
+        let device = match device.info().kind {
+            DeviceKind::Cpu => Device::cpu(),
+            _ => Device::open(device.info()).unwrap(),
+        };
         let g = Activation::from_formula("z * tanh(a * z)", &[("a", 0.5)]).unwrap();
         let z = device.tensor(&[1.0, -2.0], [2]).unwrap();
         g.forward(&z).unwrap().to_vec().unwrap();
@@ -389,6 +396,28 @@ fn hostile_texts_are_errors_that_point_at_the_place() {
         ("1.2.3 * z", "expected an operator"),
         ("z ** ", "the formula ends here"),
         ("z\0", "expected an operator"),
+        ("z ×2", "write *"),
+        ("z²", "write ^2"),
+        ("√z", "write sqrt"),
+        ("z ≤ 1", "write <="),
+        ("σ(z)", "write sigmoid"),
+        ("zеta", "is not a character of formulas"),
+        ("z ^", "the formula ends here"),
+        ("* z", "expected a number, a name or '('"),
+        ("z,", "expected an operator"),
+        ("max(z,, 1)", "expected a number, a name or '('"),
+        ("max(z; 1)", "expected an operator or ')'"),
+        ("select(z > 0 > 1, z, 1)", ""),
+        ("z & 1", "expected an operator"),
+        ("z % 2", "expected an operator"),
+        ("\"z\"", "expected a number, a name or '('"),
+        ("0x10 * z", "write * for a product"),
+        ("1e * z", "expected a number such as"),
+        ("let x = 2; x * z", "expected an operator"),
+        ("z -> f32", "expected a number, a name or '('"),
+        ("@compute fn main() {}", "expected a number, a name or '('"),
+        ("z * inf", "unknown name"),
+        ("nan", "unknown name"),
         (&deep, "parentheses are open"),
         (&long, "bytes; at most"),
         (&minus, "which is the most"),

@@ -21,7 +21,8 @@ pub const PARAMETERS: usize = 8;
 /// The number of bytes that the name of a parameter or of a function may have.
 const NAME: usize = 32;
 
-/// An activation or a loss that is defined by a formula, with the values of its parameters.
+/// An activation or a loss that is defined by a formula, with the values of its parameters: what
+/// `Activation::from_formula` and `Loss::from_formula` make.
 ///
 /// A copy is as cheap as one of an activation of the catalogue: formulas are kept for as long as the program runs,
 /// each once, whatever the values of its parameters are.
@@ -170,12 +171,14 @@ impl Custom {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if it is too large.
+    #[doc(hidden)]
     pub fn partial(&self, place: u8) -> Result<Self> {
         let key = Key { partial: Some(place), ..self.definition.key.clone() };
         Ok(Self { definition: define(key)?, is_of_catalogue: false, ..*self })
     }
 
     /// The name and the parameters of the activation of the catalogue that the formula equals.
+    #[doc(hidden)]
     pub fn equal(&self) -> Option<(&'static str, impl Iterator<Item = f32>)> {
         let (activation, bound) = self.definition.equal.as_ref()?;
         let values = self.values;
@@ -187,11 +190,13 @@ impl Custom {
     }
 
     /// The same formula, computed as the activation of the catalogue that it [equals](Self::equal).
+    #[doc(hidden)]
     pub fn of_catalogue(self) -> Self {
         Self { is_of_catalogue: true, ..self }
     }
 
     /// Whether it is computed as an activation of the catalogue.
+    #[doc(hidden)]
     pub fn is_of_catalogue(&self) -> bool {
         self.is_of_catalogue
     }
@@ -205,11 +210,13 @@ impl Custom {
     }
 
     /// The text that tells the kernels of this formula from others.
+    #[doc(hidden)]
     pub const fn label(&self) -> &'static str {
         self.definition.label.as_str()
     }
 
     /// What the formula is a formula of.
+    #[doc(hidden)]
     pub fn of(&self) -> Of {
         self.definition.key.of
     }
@@ -226,21 +233,25 @@ impl Custom {
 
     /// The function itself for order 0, the derivative for order 1, and for an activation the second derivative
     /// for order 2; `None` for another order.
+    #[doc(hidden)]
     pub fn derived(&self, order: usize) -> Option<&'static Derived> {
         self.definition.orders.get(order)
     }
 
     /// The simplified text of the function or a derivative; empty if there is no such function.
+    #[doc(hidden)]
     pub const fn text(&self, order: usize) -> &'static str {
         self.definition.texts[order].as_str()
     }
 
     /// The WGSL functions.
+    #[doc(hidden)]
     pub const fn wgsl(&self) -> &'static str {
         self.definition.wgsl.as_str()
     }
 
     /// The parameters as a kernel's constants.
+    #[doc(hidden)]
     pub fn constants(&self) -> Vec<Constant> {
         let constants = self.definition.constants.iter().zip(self.values);
         let kind = ConstantKind::Number { is_default: false };
@@ -248,6 +259,7 @@ impl Custom {
     }
 
     /// The value of a function that is derived from the formula; NaN if there is no such function.
+    #[doc(hidden)]
     pub fn at<R: Real>(&self, order: usize, variables: &[R]) -> R {
         let parameters = self.values.map(|value| R::from_f64(value.into()));
         match self.derived(order) {

@@ -1,5 +1,6 @@
 //! Expressions: formulas of a user, their derivatives, and the code that computes them.
 
+mod builder;
 mod custom;
 mod derivative;
 mod graph;
@@ -9,6 +10,7 @@ mod print;
 mod program;
 mod wgsl;
 
+pub use builder::Expression;
 pub use custom::{Custom, Derived, Of, PARAMETERS, parse_call};
 pub use derivative::{NODES, With};
 pub use graph::{Binary, Comparison, Graph, Id, Node, Unary};

@@ -46,12 +46,12 @@ impl Program {
                     format!("{name}({}, {})", of(factor), product(a, &of(a), &of(b), sign))
                 }
                 Operation::Select(comparison, [a, b, c, d]) => {
-                    let sign = match comparison {
-                        Comparison::Less => "<",
-                        Comparison::LessOrEqual => "<=",
-                        Comparison::Equal => "==",
+                    let name = match comparison {
+                        Comparison::Less => "formula_less",
+                        Comparison::LessOrEqual => "formula_less_or_equal",
+                        Comparison::Equal => "formula_equal",
                     };
-                    format!("select({}, {}, {} {sign} {})", of(d), of(c), of(a), of(b))
+                    format!("select({}, {}, {name}({}, {}))", of(d), of(c), of(a), of(b))
                 }
             };
             let _ = writeln!(text, "    v{} = {value};", step.slot);
