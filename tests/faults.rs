@@ -225,6 +225,8 @@ fn a_device_that_its_owner_destroys_is_lost_at_every_call() {
                     _ => plan.run().unwrap(),
                 }
                 raw.destroy();
+                // The device is asked at most every 10 µs.
+                std::thread::sleep(std::time::Duration::from_micros(50));
                 let mut results = calls(&device, &z, &plan);
                 results.rotate_left(first);
                 let results = results.into_iter().chain(calls(&device, &z, &plan));
