@@ -4,8 +4,7 @@ mod common;
 
 use common::{EXTREMES, normal, ulps};
 use wgrad::{
-    Activation, DType, Dense, Device, DeviceKind, Error, Gated, Loss, OutputLayer, Reduction,
-    Tensor, reference,
+    Activation, DType, Dense, Device, Error, Gated, Loss, OutputLayer, Reduction, Tensor, reference,
 };
 use wgrad_formula::expression::{ACTIVATIONS, Custom, Of};
 
@@ -301,24 +300,6 @@ on_every_device! {
         assert!(broken.is_empty(), "on {device:?}: {broken:#?}");
     }
 
-    fn another_value_compiles_nothing(device) {
-        // A device of its own: other tests compile at the same time.
-        let device = match device.info().kind {
-            DeviceKind::Cpu => Device::cpu(),
-            _ => Device::open(device.info()).unwrap(),
-        };
-        let g = Activation::from_formula("z * tanh(a * z)", &[("a", 0.5)]).unwrap();
-        let z = device.tensor(&[1.0, -2.0], [2]).unwrap();
-        g.forward(&z).unwrap().to_vec().unwrap();
-        let before = device.counters();
-        for step in 0..200 {
-            let a = 0.5 + step as f32 * 0.01;
-            let y = g.with_parameter("a", a).unwrap().forward(&z).unwrap().to_vec().unwrap();
-            assert!((y[0] - a.tanh()).abs() < 1e-6 && (y[1] + 2.0 * (-2.0 * a).tanh()).abs() < 1e-6);
-        }
-        assert_eq!(device.counters().pipelines, before.pipelines);
-    }
-
     fn losses_are_sums_of_their_terms(device) {
         let (y, t) = (normal(777, 1.5, 1), normal(777, 1.0, 2));
         let [ty, tt] = [&y, &t].map(|it| device.tensor(it, [111, 7]).unwrap());
@@ -343,6 +324,29 @@ on_every_device! {
             let exact: f64 = terms.iter().map(|term| f64::from(*term)).sum();
             assert!((f64::from(sum) - exact).abs() < 1e-4 * (1.0 + exact.abs()), "{text}: {sum} {exact}");
         }
+    }
+}
+
+#[test]
+fn another_value_compiles_nothing() {
+    // Devices of its own: other tests compile at the same time.
+    for info in Device::enumerate() {
+        let device = Device::open(&info).unwrap();
+        let g = Activation::from_formula("z * tanh(a * z)", &[("a", 0.5)]).unwrap();
+        let z = device.tensor(&[1.0, -2.0], [2]).unwrap();
+        g.forward(&z).unwrap().to_vec().unwrap();
+        let before = device.counters();
+        for step in 0..200 {
+            let a = 0.5 + step as f32 * 0.01;
+            let y = g.with_parameter("a", a).unwrap().forward(&z).unwrap().to_vec().unwrap();
+            let exact = [a.tanh(), -2.0 * (-2.0 * a).tanh()];
+            assert!(
+                (y[0] - exact[0]).abs() < 1e-6 && (y[1] - exact[1]).abs() < 1e-6,
+                "{info} {a}: {y:?}"
+            );
+        }
+        assert_eq!(device.counters().pipelines, before.pipelines, "{info}");
+        assert!(device.counters().dispatches >= before.dispatches + 200, "{info}");
     }
 }
 
