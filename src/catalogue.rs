@@ -54,6 +54,20 @@ macro_rules! catalogue {
                 [ $( Self::$name() ),+ ].into_iter()
             }
 
+            /// The formula of the caller's; an error for an entry of the catalogue, which does not have what is asked
+            /// for.
+            pub(crate) fn custom(&self, what: &str) -> $crate::error::Result<&$Custom> {
+                match self {
+                    Self::Custom(custom) => Ok(custom),
+                    _ => Err($crate::error::Error::Unsupported {
+                        what: format!("{what} for {self}"),
+                        reason: concat!(
+                            "only formulas have this; see ", stringify!($Enum), "::from_formula"
+                        ).to_owned(),
+                    }),
+                }
+            }
+
             /// The place in the catalogue; `None` for a formula of the caller's.
             const fn index(&self) -> Option<usize> {
                 #[allow(non_camel_case_types, clippy::enum_variant_names)]

@@ -6,7 +6,7 @@ use wgrad_formula::formulas::PointwiseFunction;
 use super::Activation;
 use crate::backend::{Binary, OpOf};
 use crate::device::tensor::{Tensor, check_devices};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::shape::Shape;
 
 impl Activation {
@@ -47,12 +47,15 @@ impl Activation {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidFormula`] points at the place at which the text is not a formula;
-    /// [`Error::InvalidParameter`] if a parameter is not an identifier, not finite, or not in the formula.
+    /// [`Error::InvalidFormula`](crate::Error::InvalidFormula) points at the place at which the text is not a formula;
+    /// [`Error::InvalidParameter`](crate::Error::InvalidParameter) if a parameter is not an identifier, not finite, or not in the formula.
     pub fn from_formula(formula: &str, parameters: &[(&str, f32)]) -> Result<Self> {
         let custom = Custom::new(Of::Activation, formula, parameters)?;
-        for warning in custom.warnings() {
-            log::warn!("{custom}: {warning}");
+        // Looking for them takes longer than a small operation.
+        if log::log_enabled!(log::Level::Warn) {
+            for warning in custom.warnings() {
+                log::warn!("{custom}: {warning}");
+            }
         }
         Ok(Self::of_custom(custom))
     }
@@ -68,7 +71,7 @@ impl Activation {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for an activation of the catalogue; [`Error::InvalidParameter`] if the name is not an
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for an activation of the catalogue; [`Error::InvalidParameter`](crate::Error::InvalidParameter) if the name is not an
     /// identifier.
     pub fn named(&self, name: &str) -> Result<Self> {
         self.custom("another name")?.named(name).map(Self::of_custom)
@@ -85,8 +88,8 @@ impl Activation {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for an activation of the catalogue, whose parameters are fields;
-    /// [`Error::InvalidParameter`] if the formula has no such parameter or the value is not finite.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for an activation of the catalogue, whose parameters are fields;
+    /// [`Error::InvalidParameter`](crate::Error::InvalidParameter) if the formula has no such parameter or the value is not finite.
     pub fn with_parameter(&self, name: &str, value: f32) -> Result<Self> {
         self.custom("a parameter by its name")?.with(name, value).map(Self::of_custom)
     }
@@ -141,8 +144,8 @@ impl Activation {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for an activation of the catalogue; [`Error::ShapeMismatch`] or
-    /// [`Error::DeviceMismatch`] if z and dy do not match.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for an activation of the catalogue; [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) or
+    /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) if z and dy do not match.
     pub fn parameter_gradients(&self, z: &Tensor, dy: &Tensor) -> Result<Vec<Tensor>> {
         let custom = self.custom("a gradient for its parameters")?;
         check_devices("parameter_gradients", [z.device(), dy.device()])?;
@@ -162,15 +165,5 @@ impl Activation {
                 Ok(total)
             })
             .collect()
-    }
-
-    fn custom(&self, what: &str) -> Result<&Custom> {
-        match self {
-            Self::Custom(custom) => Ok(custom),
-            _ => Err(Error::Unsupported {
-                what: format!("{what} for {self}"),
-                reason: "only formulas have this; see Activation::from_formula".to_owned(),
-            }),
-        }
     }
 }

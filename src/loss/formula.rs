@@ -3,7 +3,7 @@
 use wgrad_formula::expression::{Custom, Of};
 
 use super::Loss;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 impl Loss {
     /// The loss whose term for each element is a formula in the output `y`, the target `t` and the named parameters.
@@ -24,8 +24,8 @@ impl Loss {
     /// ```
     ///
     /// # Errors
-    /// [`Error::InvalidFormula`] points at the place at which the text is not a formula;
-    /// [`Error::InvalidParameter`] if a parameter is not an identifier, not finite, or not in the formula.
+    /// [`Error::InvalidFormula`](crate::Error::InvalidFormula) points at the place at which the text is not a formula;
+    /// [`Error::InvalidParameter`](crate::Error::InvalidParameter) if a parameter is not an identifier, not finite, or not in the formula.
     pub fn from_formula(formula: &str, parameters: &[(&str, f32)]) -> Result<Self> {
         Custom::new(Of::Loss, formula, parameters).map(Self::Custom)
     }
@@ -33,7 +33,7 @@ impl Loss {
     /// The same formula under a name of its own, which [`name`](Self::name) returns.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a loss of the catalogue; [`Error::InvalidParameter`] if the name is not an
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a loss of the catalogue; [`Error::InvalidParameter`](crate::Error::InvalidParameter) if the name is not an
     /// identifier.
     pub fn named(&self, name: &str) -> Result<Self> {
         self.custom("another name")?.named(name).map(Self::Custom)
@@ -42,8 +42,8 @@ impl Loss {
     /// The same formula with another value for one of its parameters.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a loss of the catalogue, whose options are fields;
-    /// [`Error::InvalidParameter`] if the formula has no such parameter or the value is not finite.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a loss of the catalogue, whose options are fields;
+    /// [`Error::InvalidParameter`](crate::Error::InvalidParameter) if the formula has no such parameter or the value is not finite.
     pub fn with_parameter(&self, name: &str, value: f32) -> Result<Self> {
         self.custom("a parameter by its name")?.with(name, value).map(Self::Custom)
     }
@@ -59,15 +59,5 @@ impl Loss {
 
     pub(super) fn of_custom(custom: Custom) -> Self {
         Self::Custom(custom)
-    }
-
-    fn custom(&self, what: &str) -> Result<&Custom> {
-        match self {
-            Self::Custom(custom) => Ok(custom),
-            _ => Err(Error::Unsupported {
-                what: format!("{what} for {self}"),
-                reason: "only formulas have this; see Loss::from_formula".to_owned(),
-            }),
-        }
     }
 }

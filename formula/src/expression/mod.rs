@@ -15,10 +15,9 @@ pub use custom::{Custom, Derived, Of, PARAMETERS, parse_call};
 pub use derivative::{NODES, With};
 pub use graph::{Binary, Comparison, Graph, Id, Node, Unary};
 pub use names::{ACTIVATIONS, Bound, Named, build};
-pub use parse::{BYTES, Compare, Kind, NESTING, PARTS, Part, Syntax, Trouble, parse};
+pub use parse::Trouble;
 pub use print::Names;
 pub use program::{
     Operand, Operation, Program, SLOTS, Sign, Step, binary_value, integer_power, parts_value,
-    signed_product, times_value, unary_value,
+    times_value, unary_value,
 };
-pub use wgsl::power as power_wgsl;

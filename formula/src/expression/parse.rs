@@ -1,7 +1,5 @@
 //! Formulas as text.
 
-use std::fmt;
-
 use winnow::ascii::float;
 use winnow::combinator::{Infix, Prefix, expression, fail, opt, preceded, separated};
 use winnow::error::{ErrMode, ParserError};
@@ -365,10 +363,4 @@ fn argument(input: &mut Input<'_, '_>) -> Parsed<(Option<String>, Place)> {
     }
     input.reset(&start);
     Ok((None, sum(input)?))
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
 }

@@ -189,16 +189,13 @@ impl Style<'_> {
     }
 
     fn call(&self, function: Unary, x: &str) -> (Binding, String) {
-        let minus = match x.strip_prefix('-') {
-            Some(rest) if rest.chars().all(|c| c.is_ascii_alphanumeric() || "_.".contains(c)) => {
-                rest.to_owned()
-            }
-            _ => format!("-{}", self.in_parentheses(x)),
+        let is_word = |text: &str| {
+            text.chars().all(|it| it.is_ascii_alphanumeric() || it == '_' || it == '.')
         };
-        let minus = if x.chars().all(|c| c.is_ascii_alphanumeric() || "_.".contains(c)) {
-            format!("-{x}")
-        } else {
-            minus
+        let minus = match x.strip_prefix('-') {
+            Some(rest) if is_word(rest) => rest.to_owned(),
+            _ if is_word(x) => format!("-{x}"),
+            _ => format!("-{}", self.in_parentheses(x)),
         };
         let latex = self.is_latex;
         let (open, close) = if latex { ("\\left(", "\\right)") } else { ("(", ")") };

@@ -1,6 +1,7 @@
 //! An expression as a list of steps, which is evaluated in any precision.
 
 use super::graph::{Binary, Comparison, Graph, Id, Node, Unary};
+use super::wgsl::{parts_name, times_name};
 use crate::numbers::{Real, Sum};
 
 /// The number of intermediate values that a program may hold at a time.
@@ -210,29 +211,6 @@ impl<T: Copy> Operation<T> {
     }
 }
 
-/// Whether the function takes its argument in two parts.
-const fn takes_parts(function: Unary) -> bool {
-    matches!(
-        function,
-        Unary::Exp
-            | Unary::Expm1
-            | Unary::Tanh
-            | Unary::TanhSlope
-            | Unary::Sigmoid
-            | Unary::SigmoidSlope
-            | Unary::SiluSlope
-            | Unary::Softplus
-            | Unary::NormalCdf
-            | Unary::Sin
-            | Unary::Cos
-    )
-}
-
-/// Whether the function can be multiplied by a factor before it is rounded.
-const fn has_factor(function: Unary) -> bool {
-    matches!(function, Unary::Exp | Unary::TanhSlope | Unary::Sigmoid | Unary::SigmoidSlope)
-}
-
 /// `f(x)` for an argument in two parts.
 #[inline(always)]
 pub fn parts_value<R: Real>(function: Unary, x: Sum<R>) -> R {
@@ -285,7 +263,7 @@ impl Graph {
     fn operation(&self, id: Id, uses: &[u32]) -> Option<Operation<Id>> {
         Some(match self.node(id) {
             Node::Variable(_) | Node::Parameter(_) | Node::Number(_) => return None,
-            Node::Unary(function, x) if takes_parts(function) => match self.product(x) {
+            Node::Unary(function, x) if parts_name(function).is_some() => match self.product(x) {
                 Some((operands, sign)) => Operation::OfProduct(function, operands, sign),
                 None => Operation::Unary(function, x),
             },
@@ -300,7 +278,7 @@ impl Graph {
                 let fused = [[a, b], [b, a]].into_iter().find_map(|[factor, of]| {
                     // A function that is used elsewhere too is computed once.
                     let Node::Unary(function, x) = self.node(of) else { return None };
-                    if !has_factor(function) || uses[of.index()] > 1 {
+                    if times_name(function).is_none() || uses[of.index()] > 1 {
                         return None;
                     }
                     let (operands, sign) = self.argument(x);
@@ -360,14 +338,20 @@ pub struct Program {
     pub slots: usize,
 }
 
-/// The nodes that are computed, each after its operands and soon before it is needed, so that few are held at a time.
-fn in_order(output: Id, operations: &[Option<Operation<Id>>]) -> Vec<Id> {
+/// What computes each node of the output, and the nodes in order: each after its operands and soon before it is
+/// needed, so that few are held at a time.
+fn in_order(graph: &Graph, output: Id) -> (Vec<Id>, Vec<Option<Operation<Id>>>) {
+    let mut uses = vec![0; graph.size()];
+    for id in graph.live(&[output]) {
+        graph.node(id).operands().for_each(|operand| uses[operand.index()] += 1);
+    }
     let mut order = Vec::new();
-    let mut is_done = vec![false; operations.len()];
+    let mut operations = vec![None; graph.size()];
+    let mut is_done = vec![false; graph.size()];
     // Whether the operands of a node are on the stack above it, or done.
     let mut stack = vec![(output, false)];
     while let Some((id, is_ready)) = stack.pop() {
-        if is_done.get(id.index()).is_none_or(|is_done| *is_done) {
+        if is_done[id.index()] {
             continue;
         }
         if is_ready {
@@ -376,35 +360,18 @@ fn in_order(output: Id, operations: &[Option<Operation<Id>>]) -> Vec<Id> {
             continue;
         }
         stack.push((id, true));
+        operations[id.index()] = graph.operation(id, &uses);
         let operands: Vec<Id> =
             operations[id.index()].iter().flat_map(Operation::operands).collect();
         stack.extend(operands.into_iter().rev().map(|operand| (operand, false)));
     }
-    order
+    (order, operations)
 }
 
 impl Program {
     /// The program that computes the node; `None` if it needs more than [`SLOTS`] slots.
     pub fn new(graph: &Graph, output: Id) -> Option<Self> {
-        // What each node is computed from, and what that leaves to be computed.
-        let mut uses = vec![0; graph.size()];
-        for id in graph.live(&[output]) {
-            graph.node(id).operands().for_each(|operand| uses[operand.index()] += 1);
-        }
-        let mut operations: Vec<Option<Operation<Id>>> = vec![None; graph.size()];
-        let mut is_live = vec![false; graph.size()];
-        is_live[output.index()] = true;
-        let ids = graph.live(&[output]);
-        for &id in ids.iter().rev() {
-            if !is_live[id.index()] {
-                continue;
-            }
-            operations[id.index()] = graph.operation(id, &uses);
-            for operand in operations[id.index()].iter().flat_map(Operation::operands) {
-                is_live[operand.index()] = true;
-            }
-        }
-        let ids = in_order(output, &operations);
+        let (ids, operations) = in_order(graph, output);
         let mut last_use = vec![usize::MAX; graph.size()];
         for (place, &id) in ids.iter().enumerate() {
             for operand in operations[id.index()].iter().flat_map(Operation::operands) {

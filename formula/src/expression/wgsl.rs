@@ -34,16 +34,21 @@ impl Program {
                 Operation::Binary(function, [a, b]) => binary(function, &of(a), &of(b)),
                 Operation::Power(x, n) => format!("{prefix}power_{n}({})", of(x)),
                 Operation::OfProduct(function, [a, b], sign) => {
-                    format!("{}({})", parts_name(function), product(a, &of(a), &of(b), sign))
+                    let product = product(a, &of(a), &of(b), sign);
+                    match parts_name(function) {
+                        Some(name) => format!("{name}({product})"),
+                        None => unary(function, &format!("{product}.high")),
+                    }
                 }
                 Operation::Times(factor, function, [a, b], sign) => {
-                    let name = match function {
-                        Unary::Exp => "exp_times",
-                        Unary::TanhSlope => "formula_times_tanh_slope",
-                        Unary::Sigmoid => "times_sigmoid",
-                        _ => "sigmoid_slope",
-                    };
-                    format!("{name}({}, {})", of(factor), product(a, &of(a), &of(b), sign))
+                    let product = product(a, &of(a), &of(b), sign);
+                    match times_name(function) {
+                        Some(name) => format!("{name}({}, {product})", of(factor)),
+                        None => {
+                            let value = unary(function, &format!("{product}.high"));
+                            format!("{} * {value}", of(factor))
+                        }
+                    }
                 }
                 Operation::Select(comparison, [a, b, c, d]) => {
                     let name = match comparison {
@@ -96,9 +101,9 @@ fn literal(value: f64) -> String {
     if single == 0.0 { "0.0".to_owned() } else { format!("{single:?}f") }.replace(".0f", ".0")
 }
 
-/// The function of an argument in two parts.
-fn parts_name(function: Unary) -> &'static str {
-    match function {
+/// The function of an argument in two parts; `None` if there is no such function.
+pub(super) const fn parts_name(function: Unary) -> Option<&'static str> {
+    Some(match function {
         Unary::Exp => "exp_of",
         Unary::Expm1 => "expm1_of",
         Unary::Tanh => "tanh_of",
@@ -109,8 +114,20 @@ fn parts_name(function: Unary) -> &'static str {
         Unary::Softplus => "softplus_of",
         Unary::NormalCdf => "formula_normal_cdf_of",
         Unary::Sin => "sin_of",
-        _ => "cos_of",
-    }
+        Unary::Cos => "cos_of",
+        _ => return None,
+    })
+}
+
+/// A factor times the function, rounded once, for an argument in two parts; `None` if there is no such function.
+pub(super) const fn times_name(function: Unary) -> Option<&'static str> {
+    Some(match function {
+        Unary::Exp => "exp_times",
+        Unary::TanhSlope => "formula_times_tanh_slope",
+        Unary::Sigmoid => "times_sigmoid",
+        Unary::SigmoidSlope => "sigmoid_slope",
+        _ => return None,
+    })
 }
 
 /// A product in two parts; a constant as the first factor keeps all its digits.

@@ -5,8 +5,9 @@
 /// A row has the documentation, the unit and structure of the loss (`Element` and `Row`: a sum of
 /// terms with one value for each element or row; `LogSumExp`, `Margins`), the variant, the
 /// canonical name, and the options with their documentation, type, default and range; then the
-/// formula of the loss and of its gradient, the kind of y that it takes, the quantity of an output that it
-/// depends on (a [`View`](crate::formulas::View)), its values in special cases, the source of the definition, and the term that it adds up.
+/// formula of the loss and of its gradient, the kind of y that it takes, the quantity of an output
+/// that it depends on (a [`View`](crate::formulas::View)), its values in special cases, the source of
+/// the definition, and the term that it adds up.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! losses {

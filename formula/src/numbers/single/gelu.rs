@@ -2,26 +2,20 @@
 
 use super::bits::{fma, greatest, least_magnitude, polynomial, select};
 use super::exponential::{exponential, negative_half_square};
+use super::normal::mills;
 use crate::numbers::Sum;
 
-/// √(π/2) and 1/√(2π).
-const ROOT_HALF_PI: f32 = 1.253_314_1;
+/// 1/√(2π)
 const DENSITY: f32 = 0.398_942_3;
 
 /// a·Φ(−a) for a in [0, 15]: the density's exponential times Mills' ratio.
 #[inline(always)]
 fn tail(a: f32) -> f32 {
-    // fit: mills_numerator
-    let numerator = polynomial(a, [-0.999874, -8.153037, -28.974915, -47.235207]);
-    // fit: mills_denominator
-    let denominator = polynomial(a, [1.0, 9.400609, 40.867664, 94.73179, 103.71588]);
-    // ½ / (1 + a·(√(π/2) + N/D)): errors of D hardly matter, nor do errors
-    // of N if a is small or large.
-    let rest = fma(ROOT_HALF_PI, denominator, numerator);
+    // ½ / (1 + a·(√(π/2) + N/D))
+    let (denominator, sum) = mills(a);
     // The product is negative, like the exponential's argument, which has the same factor.
     let product = (-0.5 * a) * denominator;
     let product_lost = fma(-0.5 * a, denominator, -product);
-    let sum = fma(a, rest, denominator);
     let inverse = -1.0 / sum;
     let high = product * inverse;
     let low = (fma(high, sum, product) + product_lost) * inverse;

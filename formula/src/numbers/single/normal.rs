@@ -7,20 +7,28 @@ use crate::numbers::Sum;
 /// √(π/2)
 const ROOT_HALF_PI: f32 = 1.253_314_1;
 
-/// Φ(x) for x = high + low.
+/// The denominator D of Mills' ratio N/D at a, and the sum `D + a·(√(π/2)·D + N)`: the density's exponential times
+/// `½·D` over this sum is Φ(−a), for a in [0, 15].
 #[inline(always)]
-pub(super) fn normal_cdf(x: Sum<f32>) -> f32 {
-    let a = least_magnitude(x.high, 15.0);
-    // Φ(−a) is the density times Mills' ratio, as in gelu.
+pub(super) fn mills(a: f32) -> (f32, f32) {
     // fit: mills_numerator
     let numerator = polynomial(a, [-0.999874, -8.153037, -28.974915, -47.235207]);
     // fit: mills_denominator
     let denominator = polynomial(a, [1.0, 9.400609, 40.867664, 94.73179, 103.71588]);
+    // Errors of D hardly matter, nor do errors of N if a is small or large.
     let rest = fma(ROOT_HALF_PI, denominator, numerator);
+    (denominator, fma(a, rest, denominator))
+}
+
+/// Φ(x) for x = high + low.
+#[inline(always)]
+pub(super) fn normal_cdf(x: Sum<f32>) -> f32 {
+    let a = least_magnitude(x.high, 15.0);
+    let (denominator, sum) = mills(a);
     let product = 0.5 * denominator;
-    let inverse = 1.0 / fma(a, rest, denominator);
+    let inverse = 1.0 / sum;
     let ratio = product * inverse;
-    let lost = fma(-ratio, fma(a, rest, denominator), product) * inverse;
+    let lost = fma(-ratio, sum, product) * inverse;
     // e^(−(a + l)²/2) = e^(−a²/2)·(1 − a·l)
     let low = select(x.high < 0.0, -x.low, x.low);
     let power = negative_half_square(a);
