@@ -162,6 +162,8 @@ macro_rules! catalogue {
             }
         }
 
+        wgrad_formula::as_text!($Enum, $kind);
+
         impl std::str::FromStr for $Enum {
             type Err = $crate::error::Error;
 

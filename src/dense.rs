@@ -32,8 +32,14 @@ use crate::linear::Linear;
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Dense {
     activation: Activation,
+    #[cfg_attr(feature = "serde", serde(default))]
     transposed_weights: bool,
 }
 

@@ -206,6 +206,8 @@ impl fmt::Display for Gated {
     }
 }
 
+wgrad_formula::as_text!(Gated, "a gated unit");
+
 impl FromStr for Gated {
     type Err = Error;
 

@@ -60,6 +60,25 @@
 //! * Find mistakes: on a [checked](DeviceOptions::checked) device, losses and masks also check values that
 //!   were computed on the device.
 //!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! * `serde`: [`Activation`], [`Loss`], [`Gated`], [`Reduction`] and [`Outputs`] are serialized as their text, also with
+//!   formulas of your own; [`Dense`], [`OutputLayer`] and [`Prelu`] as records, of which settings that have a default
+//!   may be left out:
+//!
+//! ```
+//! # #[cfg(feature = "serde")] {
+//! use wgrad::{Activation, Loss, OutputLayer};
+//!
+//! let text = r#"{"activation": "formula(\"z^3\")", "loss": "mse"}"#;
+//! let layer: OutputLayer = serde_json::from_str(text).unwrap();
+//! let cube = Activation::from_formula("z^3", &[]).unwrap();
+//! assert_eq!(layer, OutputLayer::new(cube, Loss::Mse));
+//! # }
+//! ```
+//!
 //! # Environment variables
 //!
 //! [`DeviceOptions`] takes precedence over them.

@@ -26,6 +26,7 @@ bitflags::bitflags! {
     /// assert!(!outputs.contains(Outputs::DX));
     /// ```
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
     pub struct Outputs: u32 {
         /// The loss E.
         const LOSS = 1;
@@ -80,15 +81,31 @@ bitflags::bitflags! {
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct OutputLayer {
     activation: Activation,
     loss: Loss,
+    #[cfg_attr(feature = "serde", serde(default))]
     reduction: Reduction,
+    #[cfg_attr(feature = "serde", serde(default = "Outputs::all"))]
     outputs: Outputs,
+    #[cfg_attr(feature = "serde", serde(default))]
     z_loss: f32,
+    #[cfg_attr(feature = "serde", serde(default))]
     transposed_weights: bool,
+    #[cfg_attr(feature = "serde", serde(default))]
     logits: Logits,
+    #[cfg_attr(feature = "serde", serde(default = "default_tile_bytes"))]
     tile_bytes: usize,
+}
+
+#[cfg(feature = "serde")]
+const fn default_tile_bytes() -> usize {
+    tiled::TILE_BYTES
 }
 
 /// Whether an [`OutputLayer`] stores its logits, [B, K].
@@ -101,6 +118,11 @@ pub struct OutputLayer {
 /// The gradients of operands of f16 are summed in f32, in tensors besides the workspace, which are dropped
 /// after rounding: in total this never takes more memory than operands of f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Logits {
     /// In tiles if that is possible and the logits are larger than a tile.
     #[default]

@@ -1,5 +1,6 @@
 //! Floor 0: plain data.
 
+mod as_text;
 pub mod error;
 pub mod names;
 pub mod parameters;

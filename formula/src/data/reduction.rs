@@ -33,6 +33,8 @@ impl fmt::Display for Reduction {
     }
 }
 
+crate::as_text!(Reduction, "a reduction");
+
 impl FromStr for Reduction {
     type Err = Error;
 
