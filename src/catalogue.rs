@@ -8,7 +8,7 @@ macro_rules! catalogue {
         $(#[$enum_doc:meta])*
         pub enum $Enum:ident {
             $(#[$custom_doc:meta])*
-            custom $Custom:ty = $of:expr;
+            custom $Custom:ty;
             $(
                 $(#[$doc:meta])*
                 $Variant:ident = $name:ident
@@ -168,8 +168,8 @@ macro_rules! catalogue {
             type Err = $crate::error::Error;
 
             fn from_str(text: &str) -> $crate::error::Result<Self> {
-                if let Some(custom) = wgrad_formula::expression::parse_call($of, text) {
-                    return custom.map(Self::of_custom);
+                if let Some(custom) = Self::parse_custom(text) {
+                    return custom;
                 }
                 let defaults: Vec<Self> = Self::all().collect();
                 let values = |index: usize| defaults[index].values();

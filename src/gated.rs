@@ -219,7 +219,9 @@ impl FromStr for Gated {
                 .strip_suffix(')')
                 .ok_or_else(|| Error::text(text, "the opening parenthesis is not closed"))?;
             return match inside.rsplit_once(',').map(|(unit, last)| (unit, last.split_once('='))) {
-                Some((activation, Some((key, side)))) if same_name(key, "gate") => {
+                Some((activation, Some((key, side))))
+                    if same_name(key, "gate") && !side.ends_with(')') =>
+                {
                     let before = activation.rsplit_once(',').and_then(|it| it.1.split_once('='));
                     if before.is_some_and(|(key, _)| same_name(key, "gate")) {
                         return Err(given_twice("gate", side.trim()));

@@ -1,7 +1,7 @@
 //! The catalogue of activations, and how it lowers to the functions underneath.
 
 use wgrad_formula::data::parameters::{self, Entry, Parameter, ParameterRow, Value};
-use wgrad_formula::expression::{Custom, Of};
+use wgrad_formula::expression::Custom;
 use wgrad_formula::formulas::{Function, PointwiseFunction, RowFunction};
 
 use crate::catalogue::catalogue;
@@ -70,8 +70,9 @@ macro_rules! activations {
             /// # Ok::<(), wgrad::Error>(())
             /// ```
             pub enum Activation {
-                /// A formula of the caller's: see [`from_formula`](Self::from_formula).
-                custom Custom = Of::Activation;
+                /// A function of the caller's: see [`from_formula`](Self::from_formula) and
+                /// [`from_wgsl`](Self::from_wgsl).
+                custom Custom;
                 $(
                     $(#[$doc])*
                     ///
@@ -177,7 +178,7 @@ impl Activation {
         }
     }
 
-    /// The formula, in terms of the parameters' names.
+    /// The formula, in terms of the parameters' names; for WGSL its text.
     ///
     /// ```
     /// assert_eq!(wgrad::Activation::Relu.formula(), "max(z, 0)");
@@ -189,7 +190,7 @@ impl Activation {
         }
     }
 
-    /// The formula of the derivative; for row-wise activations, of the Jacobian ∂y_i/∂z_j.
+    /// The formula of the derivative; for row-wise activations, of the Jacobian ∂y_i/∂z_j. Empty for WGSL.
     pub const fn derivative_formula(&self) -> &'static str {
         match self {
             Self::Custom(custom) => custom.text(1),
@@ -197,7 +198,7 @@ impl Activation {
         }
     }
 
-    /// The formula of the second derivative; `None` for row-wise activations.
+    /// The formula of the second derivative; `None` for row-wise activations and for WGSL.
     ///
     /// ```
     /// use wgrad::Activation;
@@ -207,6 +208,7 @@ impl Activation {
     /// ```
     pub const fn second_derivative_formula(&self) -> Option<&'static str> {
         match self {
+            Self::Custom(custom) if custom.is_wgsl() => None,
             Self::Custom(custom) => Some(custom.text(2)),
             _ => self.row().second,
         }

@@ -1,6 +1,6 @@
 //! Activations that are defined by a formula.
 
-use wgrad_formula::expression::{Custom, Of};
+use wgrad_formula::expression::{Custom, Of, parse_call};
 use wgrad_formula::formulas::PointwiseFunction;
 
 use super::Activation;
@@ -58,6 +58,12 @@ impl Activation {
             }
         }
         Ok(Self::of_custom(custom))
+    }
+
+    /// Reads what `Display` prints for a function of the caller's; `None` for another text.
+    pub(super) fn parse_custom(text: &str) -> Option<Result<Self>> {
+        let formula = || parse_call(Of::Activation, text);
+        Self::parse_wgsl(text).or_else(|| Some(formula()?.map(Self::of_custom)))
     }
 
     /// The same formula under a name of its own, which [`name`](Self::name) returns.

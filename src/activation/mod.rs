@@ -3,6 +3,7 @@
 mod catalogue;
 mod formula;
 mod rowwise;
+mod wgsl;
 
 pub use catalogue::Activation;
 pub use rowwise::Rowwise;
@@ -84,7 +85,7 @@ impl Activation {
     /// `g''(z)`, element by element.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for row-wise activations.
+    /// [`Error::Unsupported`] for row-wise activations, and for WGSL without a `second_derivative`.
     pub fn second_derivative(&self, z: &Tensor) -> Result<Tensor> {
         let d = z.like()?;
         self.second_derivative_into(z, &d)?;
@@ -96,7 +97,14 @@ impl Activation {
     /// # Errors
     /// As [`second_derivative`](Self::second_derivative), and if d does not match z.
     pub fn second_derivative_into(&self, z: &Tensor, d: &Tensor) -> Result<()> {
-        self.unary(self.pointwise("second_derivative")?, Unary::SecondDerivative, z, d)
+        let function = self.pointwise("second_derivative")?;
+        if !function.has_second_derivative() {
+            return Err(Error::Unsupported {
+                what: format!("second_derivative of {}", self.name()),
+                reason: "its WGSL has no fn second_derivative(z: f32) -> f32".to_owned(),
+            });
+        }
+        self.unary(function, Unary::SecondDerivative, z, d)
     }
 
     /// `dE/dz` from z and `dy = dE/dy`: dy ⊙ g'(z), or the product with the Jacobian along each row. A product
@@ -202,7 +210,8 @@ impl Activation {
             2 => Unary::SecondDerivative,
             _ => return None,
         };
-        self.function().pointwise().map(|function| kernel_source(map, function))
+        let function = self.function().pointwise()?;
+        (order < 2 || function.has_second_derivative()).then(|| kernel_source(map, function))
     }
 
     /// The pointwise function of an operation that functions of rows do not have.

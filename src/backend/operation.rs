@@ -3,7 +3,7 @@
 //! An operation is generic over how it refers to its tensors' storages: by reference while
 //! it runs, by value in a plan.
 
-use wgrad_formula::formulas::{Map, PointwiseFunction};
+use wgrad_formula::formulas::{Head, Map, PointwiseFunction};
 
 use super::operands::*;
 use super::storage::Storage;
@@ -166,6 +166,24 @@ pub(crate) enum Use {
 }
 
 impl<S> OpOf<S> {
+    /// The pointwise function that the operation computes; `None` if there is none.
+    pub(crate) fn function(&self) -> Option<&PointwiseFunction> {
+        match self {
+            Self::Unary { function, .. } | Self::Binary { function, .. } => Some(function),
+            Self::GatedForward { call, .. } | Self::GatedBackward { call, .. } => {
+                Some(&call.function)
+            }
+            Self::Loss(LossPassOf { head, .. }) | Self::Layer(LayerPassOf { head, .. }) => {
+                match head {
+                    Head::Terms(pair) => Some(&pair.activation),
+                    _ => None,
+                }
+            }
+            Self::Product(product) => Some(&product.epilogue.function),
+            _ => None,
+        }
+    }
+
     /// The operation with each storage converted by the function, which is also told how
     /// the operation uses the storage.
     pub(crate) fn map<'s, T>(&'s self, to: &mut dyn FnMut(&'s S, Use) -> T) -> OpOf<T> {

@@ -35,7 +35,8 @@ use crate::backend::{
     Backend, Counters, DeviceInfo, DeviceKind, Memory, Op, OpOf, Pool, Preparation, Purpose,
     Reading, Replay, Step, Storage, Update, Wgpu, Written, copied, parallel, room, with_memory,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
+use wgrad_formula::formulas::PointwiseFunction;
 
 /// The number of elements of a tensor for which every machine has the memory.
 const SMALL: usize = 1 << 20;
@@ -157,6 +158,14 @@ impl Backend for CpuBackend {
     }
 
     fn run(&self, op: &Op<'_>) -> Result<()> {
+        if let Some(PointwiseFunction::Custom(custom)) = op.function()
+            && custom.is_wgsl()
+        {
+            return Err(Error::Unsupported {
+                what: format!("the activation {custom} on the CPU"),
+                reason: "WGSL runs on GPUs; Activation::from_formula runs on both".to_owned(),
+            });
+        }
         if !matches!(op, OpOf::Zero { .. }) {
             self.0.executed.fetch_add(1, Ordering::Relaxed);
         }

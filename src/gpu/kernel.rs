@@ -8,7 +8,7 @@ pub(super) use super::table::{Access, HELD, MatMul, TargetKind, Template};
 use super::table::{Products, Row, Tensors, shader};
 use crate::dtype::DType;
 use wgrad_formula::data::parameters::{Constant, ConstantKind};
-use wgrad_formula::formulas::{Formula, Function};
+use wgrad_formula::formulas::{Formula, Function, PointwiseFunction};
 
 /// The features of a device that a kernel compiled for it relies on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,6 +92,12 @@ impl Kernel {
         let subgroups = uses.subgroups.filter(|_| self.template.row().reduces_rows);
         self.constants.extend(subgroups.map(Subgroups::constant));
         Self { uses: Uses { subgroups, ..uses }, ..self }
+    }
+
+    /// Whether it has WGSL of the caller's.
+    pub(super) fn has_code_of_the_caller(&self) -> bool {
+        let is_wgsl = |function| matches!(function, PointwiseFunction::Custom(it) if it.is_wgsl());
+        self.activation.and_then(Function::pointwise).is_some_and(is_wgsl)
     }
 
     /// Whether the kernel reads or writes tensors of f16.

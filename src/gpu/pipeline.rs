@@ -104,10 +104,10 @@ impl Pipeline {
             source: wgpu::ShaderSource::Wgsl(self.kernel.source().into()),
         };
         let checks = wgpu::ShaderRuntimeChecks {
-            force_loop_bounding: false,
+            force_loop_bounding: self.kernel.has_code_of_the_caller(),
             ..wgpu::ShaderRuntimeChecks::checked()
         };
-        // SAFETY: every loop of the kernels, which are all in shaders/, counts up or down to a bound.
+        // SAFETY: every loop of the kernels in shaders/ counts up or down to a bound, and formulas have none.
         unsafe { self.device.create_shader_module_trusted(descriptor, checks) }
     }
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use wgrad_formula::data::parameters::{self, Entry, Parameter, ParameterRow, Value};
-use wgrad_formula::expression::{Custom, Of};
+use wgrad_formula::expression::Custom;
 use wgrad_formula::formulas::{Formula, LossFunction, TermFunction, Unit};
 
 use crate::catalogue::catalogue;
@@ -65,7 +65,7 @@ macro_rules! losses {
             /// ```
             pub enum Loss {
                 /// A formula of the caller's: see [`from_formula`](Self::from_formula).
-                custom Custom = Of::Loss;
+                custom Custom;
                 $(
                     $(#[$doc])*
                     ///

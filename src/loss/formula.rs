@@ -1,6 +1,6 @@
 //! Losses that are defined by a formula.
 
-use wgrad_formula::expression::{Custom, Of};
+use wgrad_formula::expression::{Custom, Of, parse_call};
 
 use super::Loss;
 use crate::error::Result;
@@ -57,7 +57,8 @@ impl Loss {
         }
     }
 
-    pub(super) fn of_custom(custom: Custom) -> Self {
-        Self::Custom(custom)
+    /// Reads what `Display` prints for a formula; `None` for another text.
+    pub(super) fn parse_custom(text: &str) -> Option<Result<Self>> {
+        parse_call(Of::Loss, text).map(|custom| custom.map(Self::Custom))
     }
 }

@@ -120,6 +120,18 @@ pub enum Error {
         /// What is wrong, and what was expected.
         reason: String,
     },
+    /// WGSL that is not valid, or does more than the functions of an activation may.
+    #[error("{}", in_wgsl(*line, *column, excerpt, reason))]
+    InvalidWgsl {
+        /// The line, from 1 on.
+        line: usize,
+        /// The character in the line, from 1 on.
+        column: usize,
+        /// The line's text.
+        excerpt: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A name that is not in the catalogue.
     #[error("unknown {kind} {name:?}; the nearest are: {}", nearest.join(", "))]
     UnknownName {
@@ -172,16 +184,26 @@ pub enum Error {
 
 /// The reason, and the part of the formula around the place, with a mark below it.
 fn pointed(formula: &str, position: usize, reason: &str) -> String {
+    let column = formula.get(..position).unwrap_or(formula).chars().count();
+    format!("formula, column {}: {reason}\n{}", column + 1, marked(formula, column))
+}
+
+fn in_wgsl(line: usize, column: usize, text: &str, reason: &str) -> String {
+    let mark = marked(text, column.saturating_sub(1));
+    format!("WGSL, line {line}, column {column}: {reason}\n{mark}")
+}
+
+/// The part of a line around a character, with a mark below it.
+fn marked(line: &str, column: usize) -> String {
     /// The number of characters that are shown before the place.
     const BEFORE: usize = 40;
-    let column = formula.get(..position).unwrap_or(formula).chars().count();
-    let characters = || formula.chars().map(|it| if it.is_control() { ' ' } else { it });
+    let characters = || line.chars().map(|it| if it.is_control() { ' ' } else { it });
     let skipped = column.saturating_sub(BEFORE);
-    let is_cut = formula.chars().nth(skipped + EXCERPT + BEFORE).is_some();
+    let is_cut = line.chars().nth(skipped + EXCERPT + BEFORE).is_some();
     let shown: String = characters().skip(skipped).take(EXCERPT + BEFORE).collect();
     let (start, end) = (if skipped > 0 { "…" } else { "" }, if is_cut { "…" } else { "" });
     let indent = " ".repeat(column - skipped + start.chars().count());
-    format!("formula, column {}: {reason}\n  {start}{shown}{end}\n  {indent}^", column + 1)
+    format!("  {start}{shown}{end}\n  {indent}^")
 }
 
 /// A guess at what the caller meant by an invalid label.

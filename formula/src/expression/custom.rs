@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use super::derivative::{NODES, With};
@@ -68,7 +69,7 @@ impl Of {
 }
 
 /// A function that is derived from the formula.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Derived {
     /// Its text in LaTeX.
     pub latex: String,
@@ -76,9 +77,28 @@ pub struct Derived {
     pub program: Program,
 }
 
+/// What a function is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Language {
+    Formula,
+    /// Only GPUs compute it.
+    Wgsl,
+}
+
+impl Language {
+    /// What its texts are called in.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Formula => "formula",
+            Self::Wgsl => "wgsl",
+        }
+    }
+}
+
 /// What formulas are told apart by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
+    language: Language,
     of: Of,
     text: String,
     parameters: Vec<String>,
@@ -88,7 +108,7 @@ struct Key {
 }
 
 /// A formula with everything that follows from it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Definition {
     key: Key,
     parameters: Vec<&'static str>,
@@ -100,6 +120,7 @@ struct Definition {
     /// The activation of the catalogue that the formula equals.
     equal: Option<(&'static Named, Vec<Bound>)>,
     wgsl: String,
+    has_second_derivative: bool,
     /// The name by which the kernels of the formula are told from others.
     label: String,
 }
@@ -128,13 +149,58 @@ impl Custom {
             values[place] = value;
         }
         let key = Key {
+            language: Language::Formula,
             of,
             text: text.trim().to_owned(),
             parameters: parameters.iter().map(|(name, _)| (*name).to_owned()).collect(),
             name: None,
             partial: None,
         };
-        Ok(Self { definition: define(key)?, values, is_of_catalogue: false })
+        let definition = define(key)?;
+        Ok(Self { definition, values, is_of_catalogue: false })
+    }
+
+    /// An activation that is given in WGSL, with the functions that kernels call: a text that has been checked.
+    #[doc(hidden)]
+    pub fn of_wgsl(text: &str, functions: &str, has_second_derivative: bool) -> Self {
+        let key = Key {
+            language: Language::Wgsl,
+            of: Of::Activation,
+            text: text.trim().to_owned(),
+            parameters: Vec::new(),
+            name: None,
+            partial: None,
+        };
+        let make = |key: Key| {
+            // Kernels are told apart by a number rather than by a long text.
+            static NUMBER: AtomicU64 = AtomicU64::new(1);
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            Definition {
+                parameters: Vec::new(),
+                constants: Vec::new(),
+                orders: Vec::new(),
+                texts: [key.text.clone(), String::new(), String::new()],
+                equal: None,
+                wgsl: functions.to_owned(),
+                has_second_derivative,
+                label: format!("wgsl {number}"),
+                key,
+            }
+        };
+        let definition = intern(key, make);
+        Self { definition, values: [0.0; PARAMETERS], is_of_catalogue: false }
+    }
+
+    /// Whether it is given in WGSL, so that only GPUs compute it.
+    #[doc(hidden)]
+    pub const fn is_wgsl(&self) -> bool {
+        matches!(self.definition.key.language, Language::Wgsl)
+    }
+
+    /// Whether kernels can compute the second derivative.
+    #[doc(hidden)]
+    pub const fn has_second_derivative(&self) -> bool {
+        self.definition.has_second_derivative
     }
 
     /// The same function under a name of its own.
@@ -144,7 +210,8 @@ impl Custom {
     pub fn named(&self, name: &str) -> Result<Self> {
         check_identifier("name", name)?;
         let key = Key { name: Some(name.to_owned()), ..self.definition.key.clone() };
-        Ok(Self { definition: define(key)?, ..*self })
+        let definition = intern(key, |key| Definition { key, ..self.definition.clone() });
+        Ok(Self { definition, ..*self })
     }
 
     /// The same formula with another value for a parameter.
@@ -174,7 +241,8 @@ impl Custom {
     #[doc(hidden)]
     pub fn partial(&self, place: u8) -> Result<Self> {
         let key = Key { partial: Some(place), ..self.definition.key.clone() };
-        Ok(Self { definition: define(key)?, is_of_catalogue: false, ..*self })
+        let definition = define(key)?;
+        Ok(Self { definition, is_of_catalogue: false, ..*self })
     }
 
     /// The name and the parameters of the activation of the catalogue that the formula equals.
@@ -201,11 +269,11 @@ impl Custom {
         self.is_of_catalogue
     }
 
-    /// The name that it was given, or `formula`.
+    /// The name that it was given, or `formula` or `wgsl`.
     pub const fn name(&self) -> &'static str {
         match &self.definition.key.name {
             Some(name) => name.as_str(),
-            None => "formula",
+            None => self.definition.key.language.name(),
         }
     }
 
@@ -275,7 +343,7 @@ impl Custom {
     /// derivatives.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.of() != Of::Activation {
+        if self.of() != Of::Activation || self.is_wgsl() {
             return warnings;
         }
         let points = (-400..=400).map(|step| f64::from(step) * 0.05);
@@ -391,14 +459,27 @@ const WGSL_WORDS: &[&str] = &[
     "workgroup",
 ];
 
+fn known(key: &Key) -> Option<&'static Definition> {
+    DEFINITIONS.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
+}
+
+/// The definition of this key, found or made.
+fn intern(key: Key, make: impl FnOnce(Key) -> Definition) -> &'static Definition {
+    known(&key).unwrap_or_else(|| {
+        // Another thread may do the same meanwhile: the first one's is kept.
+        let definition = make(key.clone());
+        let mut definitions = DEFINITIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        definitions.entry(key).or_insert_with(|| Box::leak(Box::new(definition)))
+    })
+}
+
 /// The formula with everything that follows from it, found or made.
 fn define(key: Key) -> Result<&'static Definition> {
-    let known = || DEFINITIONS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(definition) = known().get(&key) {
+    if let Some(definition) = known(&key) {
         return Ok(definition);
     }
     let definition = Definition::new(key.clone())?;
-    Ok(*known().entry(key).or_insert_with(|| Box::leak(Box::new(definition))))
+    Ok(intern(key, |_| definition))
 }
 
 impl Definition {
@@ -478,7 +559,18 @@ impl Definition {
         let wgsl = wgsl(key.of, &orders, &constants);
         let partial = key.partial.map(|place| format!(" by {}", parameters[usize::from(place)]));
         let label = format!("{} {:?}{}", key.of.noun(), key.text, partial.unwrap_or_default());
-        Ok(Self { key, parameters, constants, orders, texts, equal, wgsl, label })
+        let has_second_derivative = key.of == Of::Activation;
+        Ok(Self {
+            key,
+            parameters,
+            constants,
+            orders,
+            texts,
+            equal,
+            wgsl,
+            has_second_derivative,
+            label,
+        })
     }
 }
 
@@ -519,7 +611,8 @@ impl fmt::Debug for Custom {
 /// The form that [`parse_call`] reads: `formula("z * sigmoid(beta * z)", beta=1.702)`.
 impl fmt::Display for Custom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "formula(\"{}\"", self.definition.key.text)?;
+        let Key { language, text, .. } = &self.definition.key;
+        write!(f, "{}(\"{text}\"", language.name())?;
         for (name, value) in self.definition.parameters.iter().zip(self.values) {
             write!(f, ", {name}={}", Value::Number(value))?;
         }
@@ -530,18 +623,28 @@ impl fmt::Display for Custom {
     }
 }
 
-/// Reads what [`Display`](fmt::Display) prints; `None` for a text that does not begin with `formula("`.
+/// A text of the form `formula("...", a=1, name=b)`, split into its parts.
+pub struct QuotedCall<'a> {
+    /// What stands between the quotation marks.
+    pub quoted: &'a str,
+    /// Parameters and their values, without the name.
+    pub parameters: Vec<(&'a str, &'a str)>,
+    /// The name, if one is given.
+    pub name: Option<&'a str>,
+}
+
+/// Splits a text of this form; `None` for one that does not begin with `function("`.
 ///
 /// # Errors
-/// As [`Custom::new`].
-pub fn parse_call(of: Of, text: &str) -> Option<Result<Custom>> {
-    let inside = text.trim().strip_prefix("formula")?.trim_start().strip_prefix('(')?.trim_start();
+/// [`Error::InvalidParameter`] if it is not closed, or an argument has no `=`.
+pub fn parse_quoted<'a>(function: &str, text: &'a str) -> Option<Result<QuotedCall<'a>>> {
+    let inside = text.trim().strip_prefix(function)?.trim_start().strip_prefix('(')?.trim_start();
     let inside = inside.strip_prefix('"')?;
     let read = || {
         let malformed = |reason: &str| Error::text(text, reason);
-        let (formula, rest) = inside
-            .split_once('"')
-            .ok_or_else(|| malformed("the formula's quotation mark is not closed"))?;
+        // Comments in WGSL may contain quotation marks; names and numbers do not.
+        let (quoted, rest) =
+            inside.rsplit_once('"').ok_or_else(|| malformed("the quotation mark is not closed"))?;
         let rest = rest
             .trim_end()
             .strip_suffix(')')
@@ -554,16 +657,31 @@ pub fn parse_call(of: Of, text: &str) -> Option<Result<Custom>> {
                 .ok_or_else(|| malformed("parameters are written name=value"))?;
             if key == "name" {
                 name = Some(value);
-                continue;
+            } else {
+                parameters.push((key, value));
             }
-            let value: f32 =
-                value.parse().map_err(|_| Error::parameter(key, value, "must be a number"))?;
-            parameters.push((key, value));
         }
-        let custom = Custom::new(of, formula, &parameters)?;
-        name.map_or(Ok(custom), |name| custom.named(name))
+        Ok(QuotedCall { quoted, parameters, name })
     };
     Some(read())
+}
+
+/// Reads the [`Display`](fmt::Display) form of a formula; `None` for a text that does not begin with `formula("`.
+///
+/// # Errors
+/// As [`Custom::new`].
+pub fn parse_call(of: Of, text: &str) -> Option<Result<Custom>> {
+    let call = parse_quoted("formula", text)?;
+    Some(call.and_then(|QuotedCall { quoted, parameters, name }| {
+        let number = |(key, value): (_, &str)| match value.parse() {
+            Ok(number) => Ok((key, number)),
+            Err(_) => Err(Error::parameter(key, value, "must be a number")),
+        };
+        let parameters =
+            parameters.into_iter().map(number).collect::<Result<Vec<(&str, f32)>>>()?;
+        let custom = Custom::new(of, quoted, &parameters)?;
+        name.map_or(Ok(custom), |name| custom.named(name))
+    }))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod program;
 mod wgsl;
 
 pub use builder::Expression;
-pub use custom::{Custom, Derived, Of, PARAMETERS, parse_call};
+pub use custom::{Custom, Derived, Of, PARAMETERS, QuotedCall, parse_call, parse_quoted};
 pub use derivative::{NODES, With};
 pub use graph::{Binary, Comparison, Graph, Id, Node, Unary};
 pub use names::{ACTIVATIONS, Bound, Named, build};

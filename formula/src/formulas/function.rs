@@ -205,6 +205,11 @@ impl PointwiseFunction {
         self.visit(At { map, x })
     }
 
+    /// Whether g'' can be computed: for all but the WGSL of a user that lacks it.
+    pub fn has_second_derivative(self) -> bool {
+        !matches!(self, Self::Custom(custom) if !custom.has_second_derivative())
+    }
+
     /// Whether g' is a function of g's value, and is offered as such.
     pub fn has_derivative_from_output(self) -> bool {
         self.visit(HasDerivativeFromOutput)
