@@ -20,7 +20,6 @@ use wgrad::{Activation, Dense, Device, Loss, OutputLayer, Result, Sgd, Tensor};
 const EPOCHS: usize = 20;
 const BATCH: usize = 32;
 const HIDDEN: usize = 64;
-const RATE: f32 = 0.02;
 
 /// The formula of swish, whose beta starts at gelu's: Ramachandran, Zoph and Le 2017.
 const DEFAULT: (&str, &[(&str, f32)]) = ("z * sigmoid(beta * z)", &[("beta", 1.702)]);
@@ -108,7 +107,7 @@ fn train(
     };
     let (w1, w2) = (weights(PIXELS, HIDDEN)?, weights(HIDDEN, CLASSES)?);
     let (b1, b2) = (device.zeros([HIDDEN])?, device.zeros([CLASSES])?);
-    let linear = Dense::new(Activation::Identity);
+    let parameters = activation.parameter_tensors(device)?;
     let output = OutputLayer::new(Activation::Softmax, Loss::cross_entropy());
     let mut sgd = Sgd::new(0.05).momentum(0.9).weight_decay(1e-4);
     let mut order: Vec<usize> = (0..training.len()).collect();
@@ -118,26 +117,19 @@ fn train(
             let images = training.select(batch);
             let x = device.tensor(&images.pixels, [images.len(), PIXELS])?;
             let labels = device.labels(&images.labels)?;
-            let hidden = linear.forward(&x, &w1, Some(&b1))?;
-            let y = activation.forward(&hidden.y)?;
-            let top = output.gradients(&y, &w2, Some(&b2), &labels)?;
-            let dz = activation.backward(&hidden.y, &top.dx)?;
-            let bottom = linear.backward(&x, &w1, &hidden, &dz)?;
-            // The values of a formula's parameters are the host's; another value compiles nothing.
-            if matches!(activation, Activation::Custom(_)) {
-                let gradients = activation.parameter_gradients(&hidden.y, &top.dx)?;
-                for ((name, value), gradient) in activation.parameters().iter().zip(&gradients) {
-                    let value: f32 = value.parse().unwrap_or_default();
-                    activation =
-                        activation.with_parameter(name, value - RATE * gradient.item()?)?;
-                }
-            }
+            let layer = Dense::new(activation);
+            let hidden = layer.forward(&x, &w1, Some(&b1))?;
+            let top = output.gradients(&hidden.y, &w2, Some(&b2), &labels)?;
+            let bottom = layer.backward(&x, &w1, &hidden, &top.dx)?;
             sgd.step(&[(&w1, &bottom.dw), (&b1, &bottom.db), (&w2, &top.dw), (&b2, &top.db)])?;
+            let learned: Vec<_> = parameters.iter().zip(&bottom.parameters).collect();
+            sgd.step(&learned)?;
+            activation = activation.with_parameter_tensors(&parameters)?;
         }
     }
     let x = device.tensor(&held_out.pixels, [held_out.len(), PIXELS])?;
-    let y = activation.forward(&linear.forward(&x, &w1, Some(&b1))?.y)?;
-    let p = output.forward(&y, &w2, Some(&b2))?.to_vec()?;
+    let hidden = Dense::new(activation).forward(&x, &w1, Some(&b1))?;
+    let p = output.forward(&hidden.y, &w2, Some(&b2))?.to_vec()?;
     let best = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
     let right =
         p.chunks(CLASSES).zip(&held_out.labels).filter(|(row, label)| best(row) as i32 == **label);

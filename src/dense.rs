@@ -71,6 +71,9 @@ pub struct DenseGradients {
     pub dw: Tensor,
     /// dE/db, `[K]`, of w's type; computed even without a bias.
     pub db: Tensor,
+    /// dE/dβ for each parameter β of a [formula](Activation::from_formula), in the order of
+    /// [`Activation::parameters`]; empty for an activation of the catalogue.
+    pub parameters: Vec<Tensor>,
 }
 
 impl Dense {
@@ -108,7 +111,11 @@ impl Dense {
         let (dtype, b) = (x.dtype(), b.map(Tensor::wide).transpose()?);
         let linear = Linear::new("dense forward", x, w, b.as_deref(), self.transposed_weights)?;
         let function = self.activation.function().pointwise();
-        if let Some(function) = function.filter(|it| it.output_determines_derivative()) {
+        // What a parameter learns from is z.
+        let keeps_output = |it: &PointwiseFunction| {
+            it.output_determines_derivative() && !self.activation.has_parameters_to_learn()
+        };
+        if let Some(function) = function.filter(keeps_output) {
             let wide = linear.forward(function)?;
             let y = wide.to_dtype(dtype)?;
             let is_identity = function == PointwiseFunction::Identity;
@@ -131,18 +138,20 @@ impl Dense {
         forward: &DenseForward,
         dy: &Tensor,
     ) -> Result<DenseGradients> {
-        let (linear, dz) = self.logit_gradient("dense backward", x, w, forward, dy)?;
+        const OP: &str = "dense backward";
+        let (linear, dz) = self.logit_gradient(OP, x, w, forward, dy)?;
         Ok(DenseGradients {
+            parameters: self.parameter_gradients(forward, dy, None)?,
             dx: linear.input_gradient(&dz)?.to_dtype(x.dtype())?,
             dw: linear.weight_gradient(&dz)?.to_dtype(w.dtype())?,
             db: linear.bias_gradient(&dz)?.to_dtype(w.dtype())?,
         })
     }
 
-    /// [`backward`](Self::backward) that adds dw and db to those of `gradients`, in place, to compute the
-    /// gradients of a batch in parts, one after the other.
+    /// [`backward`](Self::backward) that adds dw, db and the gradients of parameters to those of `gradients`, in
+    /// place, to compute the gradients of a batch in parts, one after the other.
     ///
-    /// The result has the dx of this part, and the dw and db of `gradients` with the sums. The dx of
+    /// The result has the dx of this part, and the other tensors of `gradients` with the sums. The dx of
     /// `gradients` is not used.
     ///
     /// ```
@@ -175,7 +184,7 @@ impl Dense {
         gradients: &DenseGradients,
     ) -> Result<DenseGradients> {
         const OP: &str = "dense backward";
-        let DenseGradients { dw, db, .. } = gradients;
+        let DenseGradients { dw, db, parameters, .. } = gradients;
         check_devices(OP, [x.device(), dw.device(), db.device()])?;
         check_shape(OP, "dw", dw, w.shape())?;
         let kept = match &forward.kept {
@@ -184,14 +193,30 @@ impl Dense {
         };
         let operands =
             [("x", x), ("w", w), ("dy", dy), ("y", &forward.y), ("what forward kept", kept)];
-        check_sums(&[("dw", dw), ("db", db)], &operands)?;
+        let sums = [("dw", dw), ("db", db)].into_iter();
+        let sums: Vec<_> = sums.chain(parameters.iter().map(|sum| ("a parameter", sum))).collect();
+        check_sums(&sums, &operands)?;
+        check_devices(OP, [x.device()].into_iter().chain(parameters.iter().map(Tensor::device)))?;
+        self.activation.check_parameter_sums(OP, parameters)?;
         let (linear, dz) = self.logit_gradient(OP, x, w, forward, dy)?;
         check_shape(OP, "db", db, &[linear.outputs])?;
         let dx = linear.input_gradient(&dz)?.to_dtype(x.dtype())?;
         let (tile, dz) = (linear.whole(), dz.storage());
         change_in_f32(dw, |dw| linear.weight_gradient_into(&tile, dz, dw.storage(), true))?;
         change_in_f32(db, |db| linear.bias_gradient_into(&tile, dz, db.storage(), true))?;
-        Ok(DenseGradients { dx, dw: dw.clone(), db: db.clone() })
+        let parameters = self.parameter_gradients(forward, dy, Some(parameters))?;
+        Ok(DenseGradients { dx, dw: dw.clone(), db: db.clone(), parameters })
+    }
+
+    /// The gradients of a formula's parameters.
+    fn parameter_gradients(
+        &self,
+        forward: &DenseForward,
+        dy: &Tensor,
+        before: Option<&[Tensor]>,
+    ) -> Result<Vec<Tensor>> {
+        let Some(Kept::Logits(z)) = &forward.kept else { return Ok(Vec::new()) };
+        self.activation.parameter_sums(z, &*dy.wide()?, before, |_| Ok(()))
     }
 
     /// Checks the operands; returns them with dE/dz, [B, K].

@@ -4,7 +4,8 @@ mod common;
 
 use common::{EXTREMES, normal, ulps};
 use wgrad::{
-    Activation, DType, Dense, Device, Error, Gated, Loss, OutputLayer, Reduction, Tensor, reference,
+    Activation, DType, Dense, Device, Error, Gated, Loss, OutputLayer, Outputs, Reduction, Sgd,
+    Tensor, reference,
 };
 use wgrad_formula::expression::{ACTIVATIONS, Custom, Of};
 
@@ -280,6 +281,113 @@ on_every_device! {
             let error = (f64::from(found[place]) - estimate).abs() / (1.0 + estimate.abs());
             assert!(error < 1e-3, "{name}: {} {estimate}", found[place]);
         }
+    }
+
+    fn parameters_learn_in_layers(device) {
+        let shapes = [[9, 4], [4, 3], [1, 3], [9, 3]];
+        let random = |place: usize| normal(shapes[place][0] * shapes[place][1], 0.8, place as u64);
+        let tensor = |place: usize| device.tensor(&random(place), shapes[place]).unwrap();
+        let [x, w, t] = [tensor(0), tensor(1), tensor(3)];
+        let b = tensor(2).reshape([3]).unwrap();
+        let layer = |it| OutputLayer::new(it, Loss::Mse).reduction(Reduction::Sum);
+        let items = |tensors: &[Tensor]| -> Vec<f32> {
+            tensors.iter().map(|it| { assert!(it.shape().is_empty()); it.item().unwrap() }).collect()
+        };
+        let close = |what: &str, found: &[f32], exact: &[f32]| {
+            assert_eq!(found.len(), exact.len(), "{what}");
+            for (found, exact) in found.iter().zip(exact) {
+                let error = (found - exact).abs() / (1.0 + exact.abs());
+                assert!(error < 2e-3, "{what} on {device:?}: {found} {exact}");
+            }
+        };
+        for (text, parameters) in [
+            ("a * z * sigmoid(beta * z)", &[("a", 1.5), ("beta", 0.7)][..]),
+            // Equal to one of the catalogue whose output determines its derivative.
+            ("select(z > 0, z, slope * z)", &[("slope", 0.2)]),
+            ("a * z / a", &[("a", 0.5)]),
+        ] {
+            let g = Activation::from_formula(text, parameters).unwrap();
+            // The slope of the loss of the f64 reference.
+            let exact: Vec<f32> = parameters.iter().map(|&(name, value)| {
+                let at = |value: f32| -> f64 {
+                    let g = g.with_parameter(name, value).unwrap();
+                    let (x, w, b, t) = (random(0), random(1), random(2), random(3));
+                    let mut total = 0.0;
+                    for row in 0..9 {
+                        for column in 0..3 {
+                            let z: f64 = (0..4).map(|i| f64::from(x[row * 4 + i]) * f64::from(w[i * 3 + column])).sum();
+                            let z = z + f64::from(b[column]);
+                            total += (reference_value(&g, z) - f64::from(t[row * 3 + column])).powi(2);
+                        }
+                    }
+                    total
+                };
+                let step = 1.0 / 64.0;
+                ((at(value + step) - at(value - step)) / (2.0 * f64::from(step))) as f32
+            }).collect();
+            let gradients = layer(g).gradients(&x, &w, Some(&b), &t).unwrap();
+            close(text, &items(&gradients.parameters), &exact);
+            let only = layer(g).outputs(Outputs::PARAMETERS).gradients(&x, &w, Some(&b), &t).unwrap();
+            assert_eq!(items(&only.parameters), items(&gradients.parameters));
+            assert!(only.y.is_empty() && only.dw.is_empty());
+            let none = layer(g).outputs(Outputs::all() - Outputs::PARAMETERS).gradients(&x, &w, Some(&b), &t).unwrap();
+            assert!(none.parameters.is_empty());
+            assert_eq!(none.dw.to_vec().unwrap(), gradients.dw.to_vec().unwrap());
+
+            // The same through a hidden layer, whose dE/dy is that of the loss.
+            let dense = Dense::new(g);
+            let forward = dense.forward(&x, &w, Some(&b)).unwrap();
+            let dy = Loss::Mse.gradient(&forward.y, &t, Reduction::Sum).unwrap();
+            let backward = dense.backward(&x, &w, &forward, &dy).unwrap();
+            close(text, &items(&backward.parameters), &exact);
+            let half = |tensor: &Tensor| tensor.to_dtype(DType::F16).unwrap();
+            let halves = dense.backward(&half(&x), &half(&w), &dense.forward(&half(&x), &half(&w), Some(&b)).unwrap(), &dy).unwrap();
+            for (found, exact) in items(&halves.parameters).iter().zip(&exact) {
+                assert!((found - exact).abs() < 0.02 * (1.0 + exact.abs()), "{text}: {found} {exact}");
+            }
+
+            // In parts.
+            let twice: Vec<f32> = exact.iter().map(|it| 2.0 * it).collect();
+            let sum = dense.accumulate_backward(&x, &w, &forward, &dy, &backward).unwrap();
+            close(text, &items(&sum.parameters), &twice);
+            close(text, &items(&backward.parameters), &twice);
+            let sum = layer(g).accumulate_gradients(&x, &w, Some(&b), &t, &gradients).unwrap();
+            close(text, &items(&sum.parameters), &twice);
+            let error = layer(g).accumulate_gradients(&x, &w, Some(&b), &t, &none).unwrap_err();
+            assert!(error.to_string().contains("gradients of parameters"), "{error}");
+            assert_eq!(items(&sum.parameters), items(&gradients.parameters), "nothing is added");
+
+            // An optimizer takes them.
+            let learned = g.parameter_tensors(device).unwrap();
+            let pairs: Vec<_> = learned.iter().zip(&backward.parameters).collect();
+            Sgd::new(0.01).step(&pairs).unwrap();
+            let stepped = g.with_parameter_tensors(&learned).unwrap();
+            for (((_, after), (_, before)), slope) in stepped.parameters().iter().zip(g.parameters()).zip(&twice) {
+                let (after, before): (f32, f32) = (after.parse().unwrap(), before.parse().unwrap());
+                assert!((after - (before - 0.01 * slope)).abs() < 1e-3, "{after} {before} {slope}");
+            }
+            assert!(g.with_parameter_tensors(&[]).is_err());
+        }
+        // Ignored rows add nothing, whatever x holds there.
+        let g = Activation::from_formula("a * sigmoid(z)", &[("a", 0.9)]).unwrap();
+        let layer = OutputLayer::new(g, Loss::CrossEntropy { label_smoothing: 0.0, ignore_index: Some(-1) });
+        let labels = [0, 1, -1, 2, -1, 0, 1, 2, -1];
+        let mut with_nan = random(0);
+        for (row, label) in labels.iter().enumerate() {
+            if *label < 0 {
+                with_nan[row * 4..row * 4 + 4].fill(f32::NAN);
+            }
+        }
+        let labels = device.labels(&labels).unwrap();
+        let with_nan = device.tensor(&with_nan, shapes[0]).unwrap();
+        let [clean, dirty] = [&x, &with_nan].map(|x| layer.gradients(x, &w, Some(&b), &labels).unwrap());
+        assert_eq!(items(&clean.parameters), items(&dirty.parameters));
+        assert!(clean.parameters[0].item().unwrap() < 0.0);
+        // The catalogue has no such gradients.
+        let silu = Dense::new(Activation::Silu);
+        let dy = device.zeros([9, 3]).unwrap();
+        let backward = silu.backward(&x, &w, &silu.forward(&x, &w, None).unwrap(), &dy).unwrap();
+        assert!(backward.parameters.is_empty());
     }
 
     fn the_catalogue_is_derived_from_its_formulas(device) {

@@ -5,8 +5,10 @@ use wgrad_formula::formulas::PointwiseFunction;
 
 use super::Activation;
 use crate::backend::{Binary, OpOf};
-use crate::device::tensor::{Tensor, check_devices};
-use crate::error::Result;
+use crate::device::Device;
+use crate::device::tensor::{Tensor, check_devices, check_shape};
+use crate::error::{Error, Result};
+use crate::lines::Rows;
 use crate::shape::Shape;
 
 impl Activation {
@@ -83,7 +85,8 @@ impl Activation {
         self.custom("another name")?.named(name).map(Self::of_custom)
     }
 
-    /// The same formula with another value for one of its parameters.
+    /// The same formula with another value for one of its parameters. A [plan](crate::Plan) keeps the values that it
+    /// was recorded with.
     ///
     /// ```
     /// use wgrad::Activation;
@@ -153,23 +156,113 @@ impl Activation {
     /// [`Error::Unsupported`](crate::Error::Unsupported) for an activation of the catalogue; [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) or
     /// [`Error::DeviceMismatch`](crate::Error::DeviceMismatch) if z and dy do not match.
     pub fn parameter_gradients(&self, z: &Tensor, dy: &Tensor) -> Result<Vec<Tensor>> {
-        let custom = self.custom("a gradient for its parameters")?;
+        self.custom("a gradient for its parameters")?;
         check_devices("parameter_gradients", [z.device(), dy.device()])?;
-        let (z, dy) = (z.wide()?, dy.wide()?);
-        let places = 0..custom.parameter_names().len() as u8;
-        places
-            .map(|place| {
-                let partial = PointwiseFunction::Custom(custom.partial(place)?);
-                let products = z.device().workspace(z.dimensions().clone())?;
-                self.binary(partial, Binary::Backward, [&z, &dy], &products)?;
-                let total = z.device().allocate(Shape::default())?;
-                z.device().run(OpOf::Sum {
-                    input: products.storage(),
-                    output: total.storage(),
-                    elements: z.len(),
-                })?;
-                Ok(total)
-            })
-            .collect()
+        self.parameter_sums(&*z.wide()?, &*dy.wide()?, None, |_| Ok(()))
+    }
+
+    /// The gradients of the parameters, added to those of another part of the batch, if there is one. `clear` removes
+    /// the elements of a tensor that have no effect. Empty for an activation of the catalogue.
+    pub(crate) fn parameter_sums(
+        &self,
+        z: &Tensor,
+        dy: &Tensor,
+        before: Option<&[Tensor]>,
+        clear: impl Fn(&Tensor) -> Result<()>,
+    ) -> Result<Vec<Tensor>> {
+        let Self::Custom(custom) = self else { return Ok(Vec::new()) };
+        let (device, count) = (z.device(), custom.parameter_names().len());
+        let sum = |place: usize| {
+            let partial = PointwiseFunction::Custom(custom.partial(place as u8)?);
+            let products = device.workspace(z.dimensions().clone())?;
+            self.binary(partial, Binary::Backward, [z, dy], &products)?;
+            clear(&products)?;
+            let total = device.allocate(Shape::default())?;
+            device.run(OpOf::Sum {
+                input: products.storage(),
+                output: total.storage(),
+                elements: z.len(),
+            })?;
+            let Some(before) = before else { return Ok(total) };
+            let sum = &before[place];
+            let one = Rows { count: 1, width: 1 };
+            let (input, output) = (total.storage(), sum.storage());
+            device.run(OpOf::ColumnSum {
+                input,
+                rows: one,
+                output,
+                offset: 0,
+                accumulate: true,
+            })?;
+            Ok(sum.clone())
+        };
+        (0..count).map(sum).collect()
+    }
+
+    /// Checks that there is one number for each parameter, to add its gradient to.
+    pub(crate) fn check_parameter_sums(&self, op: &'static str, sums: &[Tensor]) -> Result<()> {
+        let count = if self.has_parameters_to_learn() { self.parameters().len() } else { 0 };
+        if sums.len() != count {
+            let expected = format!("{count} gradients of parameters to add to");
+            return Err(Error::shape(op, expected, sums.len()));
+        }
+        sums.iter().try_for_each(|sum| check_shape(op, "the gradient of a parameter", sum, &[]))
+    }
+
+    /// Whether it has [`parameter_gradients`](Self::parameter_gradients).
+    pub(crate) fn has_parameters_to_learn(&self) -> bool {
+        matches!(self, Self::Custom(custom) if !custom.parameter_names().is_empty())
+    }
+
+    /// The values of a formula's parameters as tensors of one number, for an optimizer to step;
+    /// [`with_parameter_tensors`](Self::with_parameter_tensors) takes them back. Empty for an activation of the
+    /// catalogue.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Dense, Device, Sgd};
+    ///
+    /// let device = Device::cpu();
+    /// let x = device.tensor(&[1.0, -1.0], [1, 2])?;
+    /// let w = device.tensor(&[0.5, 0.0, 0.0, 0.5], [2, 2])?;
+    /// let dy = device.tensor(&[1.0, 1.0], [1, 2])?;
+    /// let mut swish = Activation::from_formula("z * sigmoid(beta * z)", &[("beta", 1.0)])?;
+    ///
+    /// let learned = swish.parameter_tensors(&device)?;
+    /// let layer = Dense::new(swish);
+    /// let forward = layer.forward(&x, &w, None)?;
+    /// let gradients = layer.backward(&x, &w, &forward, &dy)?;
+    /// Sgd::new(1.0).step(&[(&w, &gradients.dw), (&learned[0], &gradients.parameters[0])])?;
+    /// swish = swish.with_parameter_tensors(&learned)?;
+    /// assert_eq!(swish.parameters()[0].1, "0.88249815");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Device::tensor`].
+    pub fn parameter_tensors(&self, device: &Device) -> Result<Vec<Tensor>> {
+        let Self::Custom(custom) = self else { return Ok(Vec::new()) };
+        custom.values().iter().map(|&value| device.tensor(&[value], [])).collect()
+    }
+
+    /// The same formula with the values that the tensors have, one for each parameter, in the order of
+    /// [`parameters`](Self::parameters). Reads them.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) if the number of tensors is not that of the parameters, or
+    /// a tensor has not one element; [`Error::InvalidParameter`](crate::Error::InvalidParameter) if a value is not finite.
+    pub fn with_parameter_tensors(&self, tensors: &[Tensor]) -> Result<Self> {
+        let names = match self {
+            Self::Custom(custom) => custom.parameter_names(),
+            _ => &[],
+        };
+        if tensors.len() != names.len() {
+            let expected = format!("{} tensors, one for each parameter", names.len());
+            return Err(Error::shape("with_parameter_tensors", expected, tensors.len()));
+        }
+        let mut activation = *self;
+        for (name, tensor) in names.iter().zip(tensors) {
+            activation = activation.with_parameter(name, tensor.item()?)?;
+        }
+        Ok(activation)
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Head {
     pub(super) loss: Option<Tensor>,
     pub(super) y: Option<Tensor>,
     pub(super) dz: Option<Tensor>,
+    /// The gradients of a formula's parameters.
+    pub(super) parameters: Vec<Tensor>,
 }
 
 impl OutputLayer {
@@ -44,7 +46,8 @@ impl OutputLayer {
         parts: &Parts,
     ) -> Result<Option<Head>> {
         let device = linear.x.device();
-        let Some(head) = self.head() else { return Ok(None) };
+        let head = self.head().filter(|_| !self.wants_parameters());
+        let Some(head) = head else { return Ok(None) };
         let mut call = comparison.call();
         call.z_loss = self.z_loss;
         let pass = LayerPass {
@@ -95,7 +98,38 @@ impl OutputLayer {
             None => comparison.sum(device, None, 0)?,
             loss => loss,
         };
-        Ok(Some(Head { loss, y, dz }))
+        Ok(Some(Head { loss, y, dz, parameters: Vec::new() }))
+    }
+
+    /// Whether there are gradients of parameters to compute.
+    pub(super) fn wants_parameters(&self) -> bool {
+        self.outputs.contains(Outputs::PARAMETERS) && self.activation.has_parameters_to_learn()
+    }
+
+    /// The gradients of a formula's parameters, from z and y, which is computed if it is not given.
+    fn parameters(
+        &self,
+        linear: &Linear<'_>,
+        comparison: &Comparison<'_>,
+        parts: &Parts,
+        [z, y]: [Option<&Tensor>; 2],
+    ) -> Result<Vec<Tensor>> {
+        let Some(z) = z.filter(|_| self.wants_parameters()) else { return Ok(Vec::new()) };
+        let device = z.device();
+        let y = match y {
+            Some(y) => y.clone(),
+            None => {
+                let y = device.workspace(z.dimensions().clone())?;
+                self.activation.forward_into(z, &y)?;
+                y
+            }
+        };
+        let dy = device.workspace(z.dimensions().clone())?;
+        comparison.gradient(&y, &dy)?;
+        let rows = Rows { count: linear.batch, width: linear.outputs };
+        // In ignored rows z may be NaN.
+        let clear = |products: &Tensor| linear.clear_ignored(products.storage(), 0, rows);
+        self.activation.parameter_sums(z, &dy, parts.parameters.as_deref(), clear)
     }
 
     /// The pair of the activation and the loss, if it is one function of z.
@@ -140,7 +174,7 @@ impl OutputLayer {
         let y = y.then(|| device.allocate(shape.clone())).transpose()?;
         let dz = self.wants_dz().then(|| self.dz_of(device, &shape)).transpose()?;
         let has_log_sum_exp = head.has_log_sum_exp();
-        let in_place = has_log_sum_exp && !(wants_y && is_identity);
+        let in_place = has_log_sum_exp && !(wants_y && is_identity) && !self.wants_parameters();
         let z = match &dz {
             // The logits are stored where dE/dz will replace them.
             Some(dz) if in_place => {
@@ -176,8 +210,10 @@ impl OutputLayer {
             parts.write_bias(linear, dz)?;
         }
         let loss = comparison.sum(device, losses.as_ref(), rows.count)?;
+        let operands = [z.as_ref(), y.as_ref()];
+        let parameters = self.parameters(linear, comparison, parts, operands)?;
         let y = if is_identity { z } else { y };
-        Ok(Head { loss, y, dz })
+        Ok(Head { loss, y, dz, parameters })
     }
 
     /// The tensor for dE/dz, which is workspace if it is not returned.
@@ -221,6 +257,7 @@ impl OutputLayer {
         } else {
             None
         };
-        Ok(Head { loss, y: Some(y), dz })
+        let parameters = self.parameters(linear, comparison, parts, [Some(&z), Some(&y)])?;
+        Ok(Head { loss, y: Some(y), dz, parameters })
     }
 }

@@ -40,6 +40,9 @@ bitflags::bitflags! {
         const DB = 1 << 4;
         /// dE/dx.
         const DX = 1 << 5;
+        /// dE/dβ for each parameter β of a formula, in a pass over the logits for each. If the activation has
+        /// none, this adds nothing.
+        const PARAMETERS = 1 << 6;
     }
 }
 
@@ -149,6 +152,10 @@ pub struct OutputGradients {
     pub db: Tensor,
     /// dE/dx = dz·wᵀ, [B, M].
     pub dx: Tensor,
+    /// dE/dβ for each parameter β of a [formula](Activation::from_formula), in the order of
+    /// [`Activation::parameters`], each a scalar; empty for an activation of the catalogue, and without
+    /// [`Outputs::PARAMETERS`].
+    pub parameters: Vec<Tensor>,
 }
 
 impl OutputLayer {
@@ -303,7 +310,8 @@ impl OutputLayer {
             let operands: Vec<_> = operands.chain(targets.tensors()).collect();
             let sums = [(Outputs::DW, "dw", &before.dw), (Outputs::DB, "db", &before.db)];
             let asked = sums.iter().filter(|(output, ..)| self.outputs.contains(*output));
-            let sums: Vec<_> = asked.map(|&(_, name, sum)| (name, sum)).collect();
+            let parameters = before.parameters.iter().map(|sum| ("a parameter", sum));
+            let sums: Vec<_> = asked.map(|&(_, name, sum)| (name, sum)).chain(parameters).collect();
             check_sums(&sums, &operands)?;
         }
         let wide_before = |before: &OutputGradients| -> Result<_> {
@@ -328,6 +336,7 @@ impl OutputLayer {
             dw: sum(Outputs::DW, found.dw, before.map(|before| &before.dw), w.dtype())?,
             db: sum(Outputs::DB, found.db, before.map(|before| &before.db), bias.dtype())?,
             dx: found.dx.to_dtype(x.dtype())?,
+            parameters: found.parameters,
         })
     }
 
@@ -358,10 +367,17 @@ impl OutputLayer {
             self.check_y([x, w], b, given)?;
         }
         let is_tiled = self.is_tiled(&linear, &comparison)?;
+        if self.wants_parameters()
+            && let Some(before) = before
+        {
+            let devices = before.parameters.iter().map(Tensor::device);
+            check_devices(OP, [device].into_iter().chain(devices))?;
+            self.activation.check_parameter_sums(OP, &before.parameters)?;
+        }
         let parts = Parts::new(OP, self.outputs, &linear, before)?;
         let head = if is_tiled {
             let loss = self.tiled(&linear, &comparison, &parts)?;
-            Head { loss, y: None, dz: None }
+            Head { loss, y: None, dz: None, parameters: Vec::new() }
         } else {
             match self.fused(&linear, &comparison, &parts)? {
                 Some(head) => head,
@@ -380,6 +396,7 @@ impl OutputLayer {
             dw: or_absent(parts.dw),
             db: or_absent(parts.db),
             dx: or_absent(parts.dx),
+            parameters: head.parameters,
         })
     }
 
@@ -397,7 +414,8 @@ impl OutputLayer {
         let has_log_sum_exp = self.head().is_some_and(|head| head.has_log_sum_exp());
         let is_possible = has_log_sum_exp
             && comparison.has_labels()
-            && !self.outputs.intersects(Outputs::Y | Outputs::DZ);
+            && !self.outputs.intersects(Outputs::Y | Outputs::DZ)
+            && !self.wants_parameters();
         let is_large = linear.batch * linear.outputs > self.tile_bytes / size_of::<f32>();
         match self.logits {
             Logits::Full => Ok(false),
@@ -420,6 +438,8 @@ struct Parts {
     dw: Option<Tensor>,
     db: Option<Tensor>,
     dx: Option<Tensor>,
+    /// The gradients of parameters to add to.
+    parameters: Option<Vec<Tensor>>,
     /// Whether to add to dw and db, which are those of another part of the batch.
     accumulate: bool,
 }
@@ -447,6 +467,7 @@ impl Parts {
             dw: sum(Outputs::DW, linear.w.dimensions(), dw)?,
             db: sum(Outputs::DB, &Shape::from([linear.outputs]), db)?,
             dx: sum(Outputs::DX, linear.x.dimensions(), None)?,
+            parameters: before.map(|before| before.parameters.clone()),
             accumulate: before.is_some(),
         })
     }
@@ -491,7 +512,7 @@ mod tests {
     const PARTS: [&str; 6] = ["loss", "y", "dz", "dw", "db", "dx"];
 
     fn values(gradients: &OutputGradients) -> [Vec<f32>; 6] {
-        let OutputGradients { loss, y, dz, dw, db, dx } = gradients;
+        let OutputGradients { loss, y, dz, dw, db, dx, .. } = gradients;
         [loss, y, dz, dw, db, dx].map(|tensor| tensor.to_vec().unwrap())
     }
 
