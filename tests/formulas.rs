@@ -1,11 +1,13 @@
 //! Activations and losses that are defined by a formula.
 
 mod common;
+#[path = "../examples/digits/data.rs"]
+mod digits;
 
 use common::{EXTREMES, normal, ulps};
 use wgrad::{
-    Activation, DType, Dense, Device, Error, Gated, Loss, OutputLayer, Outputs, Reduction, Sgd,
-    Tensor, reference,
+    Activation, Adam, DType, Dense, Device, Error, Gated, Loss, OutputLayer, Outputs, Reduction,
+    Sgd, Tensor, reference,
 };
 use wgrad_formula::expression::{ACTIVATIONS, Custom, Of};
 
@@ -436,6 +438,29 @@ on_every_device! {
 }
 
 #[test]
+fn warnings_name_an_argument() {
+    for (text, warning) in [
+        ("log(z)", "g(z) is not defined at z = -20"),
+        ("sin(z) / z", "g(z) is not defined at z = 0"),
+        ("sqrt(z + 500)", "g(z) is not defined at z = -1000"),
+        (
+            "(exp(z) + 2) / (exp(z) + 1)",
+            "g'(z) is NaN at z = 100, where a part of the formula is more",
+        ),
+        ("exp(z) / (exp(z) + 2)", "g(z) is NaN at z = 100"),
+        ("(z^10 + 1) / (z^10 + 2)", "g(z) is NaN at z = 10000, where a part"),
+        ("sign(z) * z^2 + step(z - 3)", "g'(z) is not the slope of g near z = 3"),
+    ] {
+        let warnings = Activation::from_formula(text, &[]).unwrap().warnings();
+        let found = warnings.first().map_or("no warning", String::as_str);
+        assert!(found.starts_with(warning), "{text}: {found}");
+    }
+    for text in ["z * tanh(exp(z))", "exp(-z^2)", "1 / (1 + exp(-z))"] {
+        assert!(Activation::from_formula(text, &[]).unwrap().warnings().is_empty(), "{text}");
+    }
+}
+
+#[test]
 fn another_value_compiles_nothing() {
     // Devices of its own: other tests compile at the same time.
     for info in Device::enumerate() {
@@ -444,8 +469,8 @@ fn another_value_compiles_nothing() {
         let z = device.tensor(&[1.0, -2.0], [2]).unwrap();
         g.forward(&z).unwrap().to_vec().unwrap();
         let before = device.counters();
-        for step in 0..200 {
-            let a = 0.5 + step as f32 * 0.01;
+        for step in 0..2000 {
+            let a = 0.5 + step as f32 * 0.001;
             let y = g.with_parameter("a", a).unwrap().forward(&z).unwrap().to_vec().unwrap();
             let exact = [a.tanh(), -2.0 * (-2.0 * a).tanh()];
             assert!(
@@ -454,7 +479,53 @@ fn another_value_compiles_nothing() {
             );
         }
         assert_eq!(device.counters().pipelines, before.pipelines, "{info}");
-        assert!(device.counters().dispatches >= before.dispatches + 200, "{info}");
+        assert!(device.counters().dispatches >= before.dispatches + 2000, "{info}");
+    }
+}
+
+/// Trains 64-32-10 for one epoch, with the parameters of the formula; returns the accuracy on the rest of the digits.
+fn trained(device: &Device, mut activation: Activation) -> f64 {
+    let mut random = fastrand::Rng::with_seed(1);
+    let (training, held_out) = digits::load(&mut random).unwrap();
+    let weights = |inputs: usize, outputs: usize| {
+        let values = normal(inputs * outputs, (2.0 / inputs as f32).sqrt(), 7);
+        device.tensor(&values, [inputs, outputs]).unwrap()
+    };
+    let (w1, w2) = (weights(digits::PIXELS, 32), weights(32, digits::CLASSES));
+    let (b1, b2) = (device.zeros([32]).unwrap(), device.zeros([digits::CLASSES]).unwrap());
+    let top = OutputLayer::new(Activation::Softmax, Loss::cross_entropy());
+    let mut adam = Adam::new(0.01);
+    let learned = activation.parameter_tensors(device).unwrap();
+    let images =
+        |of: &digits::Images| device.tensor(&of.pixels, [of.len(), digits::PIXELS]).unwrap();
+    let order: Vec<usize> = (0..training.len()).collect();
+    for batch in order.chunks(16) {
+        let batch = training.select(batch);
+        let (x, labels) = (images(&batch), device.labels(&batch.labels).unwrap());
+        let layer = Dense::new(activation);
+        let hidden = layer.forward(&x, &w1, Some(&b1)).unwrap();
+        let end = top.gradients(&hidden.y, &w2, Some(&b2), &labels).unwrap();
+        let start = layer.backward(&x, &w1, &hidden, &end.dx).unwrap();
+        let mut pairs = vec![(&w1, &start.dw), (&b1, &start.db), (&w2, &end.dw), (&b2, &end.db)];
+        pairs.extend(learned.iter().zip(&start.parameters));
+        adam.step(&pairs).unwrap();
+        activation = activation.with_parameter_tensors(&learned).unwrap();
+    }
+    let hidden = Dense::new(activation).forward(&images(&held_out), &w1, Some(&b1)).unwrap();
+    let p = top.forward(&hidden.y, &w2, Some(&b2)).unwrap().to_vec().unwrap();
+    let right = p.chunks(digits::CLASSES).zip(&held_out.labels).filter(|(row, label)| {
+        let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+        best == usize::try_from(**label).ok()
+    });
+    right.count() as f64 / held_out.len() as f64
+}
+
+#[test]
+fn each_formula_trains_for_an_epoch_of_digits() {
+    for case in PUBLISHED {
+        let accuracy = trained(common::cpu(), activation(case));
+        println!("{accuracy:.3} {}", case.0);
+        assert!(accuracy > 0.8, "{}: {accuracy}", case.0);
     }
 }
 

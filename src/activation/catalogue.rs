@@ -162,14 +162,8 @@ impl Activation {
     }
 
     /// What is known of a formula of the caller's besides its texts.
-    const CUSTOM: Row = Row {
-        formula: "",
-        derivative: "",
-        second: None,
-        range: "(−∞, ∞)",
-        limits: None,
-        bounds: &[],
-    };
+    const CUSTOM: Row =
+        Row { formula: "", derivative: "", second: None, range: "", limits: None, bounds: &[] };
 
     const fn row(&self) -> &'static Row {
         match self.index() {
@@ -218,7 +212,7 @@ impl Activation {
     /// that is reached, a round one a bound that is not. Decimals are rounded to eight digits.
     ///
     /// The range is for positive slopes, scales, α and b. A rounded result may reach a bound that g
-    /// does not reach: sigmoid(200) is 1.
+    /// does not reach: sigmoid(200) is 1. Empty for a function of the caller's.
     ///
     /// ```
     /// use wgrad::Activation;

@@ -53,13 +53,14 @@ impl Activation {
     /// [`Error::InvalidParameter`](crate::Error::InvalidParameter) if a parameter is not an identifier, not finite, or not in the formula.
     pub fn from_formula(formula: &str, parameters: &[(&str, f32)]) -> Result<Self> {
         let custom = Custom::new(Of::Activation, formula, parameters)?;
+        let activation = Self::of_custom(custom);
         // Looking for them takes longer than a small operation.
         if log::log_enabled!(log::Level::Warn) {
-            for warning in custom.warnings() {
+            for warning in activation.warnings() {
                 log::warn!("{custom}: {warning}");
             }
         }
-        Ok(Self::of_custom(custom))
+        Ok(activation)
     }
 
     /// Reads what `Display` prints for a function of the caller's; `None` for another text.
@@ -120,8 +121,8 @@ impl Activation {
         }
     }
 
-    /// What is doubtful about a formula: an argument between −20 and 20 for which it is not defined, or at which it
-    /// jumps, so that its derivative is not the slope of its values. [`from_formula`](Self::from_formula) logs the same.
+    /// What is doubtful about a formula: an argument up to ±10 000 for which it has no value, or one between −20 and 20
+    /// at which it jumps, so that its derivative is not the slope of its values. [`from_formula`](Self::from_formula) logs the same.
     ///
     /// ```
     /// use wgrad::Activation;

@@ -339,8 +339,8 @@ impl Custom {
     /// What is doubtful about the formula with these values: arguments for which it is not defined, and those at which
     /// its derivative is not the slope of its values.
     ///
-    /// The arguments are those between −20 and 20, at which the formula's f64 reference is compared with its
-    /// derivatives.
+    /// Derivatives are compared with differences of the f64 reference between −20 and 20; arguments for which there is
+    /// no value are looked for up to ±10 000.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.of() != Of::Activation || self.is_wgsl() {
@@ -348,9 +348,20 @@ impl Custom {
         }
         let points = (-400..=400).map(|step| f64::from(step) * 0.05);
         let at = |order: usize, z: f64| self.at(order, &[z]);
-        let undefined = points.clone().find(|&z| at(0, z).is_nan());
-        if let Some(z) = undefined {
-            warnings.push(format!("g(z) is not defined at z = {z}"));
+        let far = [50.0, -50.0, 100.0, -100.0, 1e3, -1e3, 1e4, -1e4];
+        for (order, function) in ["g", "g'"].into_iter().enumerate() {
+            let undefined = |z: f64| at(order, z).is_nan();
+            // What is computed as an activation of the catalogue has its limits.
+            let overflows = |z: f64| !self.is_of_catalogue && self.at(order, &[z as f32]).is_nan();
+            let without = points.clone().chain(far).find(|&z| undefined(z) || overflows(z));
+            let Some(z) = without else { continue };
+            warnings.push(match undefined(z) {
+                true => format!("{function}(z) is not defined at z = {z}"),
+                false => format!(
+                    "{function}(z) is NaN at z = {z}, where a part of the formula is more than f32 can hold"
+                ),
+            });
+            break;
         }
         for order in 0..2 {
             let step = 1e-5;

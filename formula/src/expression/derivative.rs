@@ -33,8 +33,11 @@ impl Graph {
                 node if node.operands().all(|it| slopes[it.index()] == zero) => zero,
                 Node::Unary(function, x) => {
                     let inner = slopes[x.index()];
-                    match function {
-                        Unary::Negate => self.negate(inner),
+                    match (function, self.node(x)) {
+                        (Unary::Negate, _) => self.negate(inner),
+                        (Unary::Atan, Node::Unary(Unary::Exp, exponent)) => {
+                            self.slope_of_atan_exp(exponent, slopes[exponent.index()])
+                        }
                         _ => {
                             let outer = self.slope(function, x, id);
                             self.multiply(outer, inner)
@@ -116,6 +119,15 @@ impl Graph {
             Unary::Relu => self.unary(Unary::Step, x),
             Unary::Sign | Unary::Step => self.number(0.0),
         }
+    }
+
+    /// The derivative of atan(e^x), `e^x / (1 + e^2x)` = `e^−|x|·σ(2|x|)`, in which nothing overflows.
+    fn slope_of_atan_exp(&mut self, x: Id, inner: Id) -> Id {
+        let size = self.unary(Unary::Abs, x);
+        let (minus, twice) = (self.negate(size), self.times(2.0, size));
+        let (falling, rising) = (self.unary(Unary::Exp, minus), self.unary(Unary::Sigmoid, twice));
+        let outer = self.multiply(falling, rising);
+        self.multiply(outer, inner)
     }
 
     fn binary_slope(&mut self, function: Binary, id: Id, [a, b]: [Id; 2], [da, db]: [Id; 2]) -> Id {

@@ -14,7 +14,7 @@ pub use builder::Expression;
 pub use custom::{Custom, Derived, Of, PARAMETERS, QuotedCall, parse_call, parse_quoted};
 pub use derivative::{NODES, With};
 pub use graph::{Binary, Comparison, Graph, Id, Node, Unary};
-pub use names::{ACTIVATIONS, Bound, Named, build};
+pub use names::{ACTIVATIONS, Bound, Named, build, recognise};
 pub use parse::Trouble;
 pub use print::Names;
 pub use program::{

@@ -158,7 +158,7 @@ pub enum Bound {
 
 /// The activation of the catalogue that the node is, with what stands for its parameters: those of the formula, the
 /// constants in it, and the activation's defaults are tried.
-pub(super) fn recognise(graph: &mut Graph, root: Id) -> Option<(&'static Named, Vec<Bound>)> {
+pub fn recognise(graph: &mut Graph, root: Id) -> Option<(&'static Named, Vec<Bound>)> {
     /// The number of parameters and constants of a formula beyond which it is no activation of the catalogue.
     const MOST: usize = 6;
     let mut known: Vec<(Bound, Id)> = Vec::new();
