@@ -6,8 +6,8 @@
 use pulp::NullaryFnOnce;
 
 use super::halves::{self, Values, ValuesMut};
-use super::parallel::{vectorised, vectorised_or_back};
-use super::piecewise::Evaluator;
+use super::parallel::vectorised_or_back;
+use super::piecewise::{Evaluator, Tabulated};
 use super::steps::Steps;
 use crate::backend::{Binary, Unary};
 use wgrad_formula::expression::Custom;
@@ -63,7 +63,7 @@ struct Mapping {
 
 impl Mapping {
     fn new(map: Unary, function: PointwiseFunction) -> Self {
-        Self { map, function, polynomials: Evaluator::new(function, map) }
+        Self { map, function, polynomials: Evaluator::new(Tabulated::Activation(function, map)) }
     }
 
     fn apply(&self, x: &[f32], y: &mut [f32]) {
@@ -78,10 +78,11 @@ impl Mapping {
         if let Some(polynomials) = self.polynomials {
             return polynomials.map(x, Some(dy), output, &|x, y| self.by_formula(x, y));
         }
-        if let PointwiseFunction::Custom(_) = self.function {
-            self.by_formula(x, output);
-            let is_finite = vectorised(Multiplied { factors: dy, output: &mut *output });
-            if !is_finite {
+        if let PointwiseFunction::Custom(custom) = self.function {
+            let Some(mut steps) = steps(self.map, &custom, output.len()) else {
+                return output.fill(f32::NAN);
+            };
+            if !steps.run_times(&[x], dy, output) {
                 self.amend(x, dy, output);
             }
             return;
@@ -121,10 +122,10 @@ impl Mapping {
     }
 }
 
-/// Multiplies the outputs by other factors. Returns whether all products are finite.
-struct Multiplied<'a> {
-    factors: &'a [f32],
-    output: &'a mut [f32],
+/// Multiplies the output by factors, and returns whether all products are finite.
+pub(super) struct Multiplied<'a> {
+    pub(super) factors: &'a [f32],
+    pub(super) output: &'a mut [f32],
 }
 
 impl NullaryFnOnce for Multiplied<'_> {
@@ -144,23 +145,25 @@ impl NullaryFnOnce for Multiplied<'_> {
 /// Computes `y = f(x)`, with NaN if x is NaN.
 fn by_formula(map: Unary, function: PointwiseFunction, x: &[f32], y: &mut [f32]) {
     match function {
-        PointwiseFunction::Custom(custom) => by_steps(map, custom, x, y),
+        PointwiseFunction::Custom(custom) => match steps(map, &custom, y.len()) {
+            Some(mut steps) => steps.run(&[x], y),
+            None => y.fill(f32::NAN),
+        },
         _ => function.visit(ByFormula { map, x, y }),
     }
 }
 
-/// The same for a formula of a user, whose steps are computed one after the other.
-fn by_steps(map: Unary, custom: Custom, x: &[f32], y: &mut [f32]) {
+/// The steps of a formula of a user; `None` if it has no such function.
+fn steps(map: Unary, custom: &Custom, elements: usize) -> Option<Steps<'_>> {
     let order = match map {
         Unary::Forward => 0,
         Unary::Derivative => 1,
         Unary::SecondDerivative => 2,
         // No formula is offered as a function of its output.
-        Unary::DerivativeFromOutput => return y.fill(f32::NAN),
+        Unary::DerivativeFromOutput => return None,
     };
-    if let Some(derived) = custom.derived(order) {
-        Steps::new(&derived.program, custom.values(), y.len()).run(&[x], y);
-    }
+    let derived = custom.derived(order)?;
+    Some(Steps::new(&derived.program, custom.values(), elements))
 }
 
 struct ByFormula<'a> {

@@ -1,5 +1,7 @@
 //! Formulas of a user: their steps one after the other, each over a block that stays in the first-level cache.
 
+use std::f32::consts::PI;
+
 use pulp::NullaryFnOnce;
 use wgrad_formula::expression::{
     Binary, Comparison, Operand, Operation, Program, Sign, Unary, binary_value, integer_power,
@@ -9,17 +11,24 @@ use wgrad_formula::expression::{
 use wgrad_formula::numbers::{Real, Sum};
 
 use super::parallel::vectorised;
+use super::piecewise::{Evaluator, Tabulated};
+use super::pointwise::Multiplied;
+use wgrad_formula::formulas::{Map, PointwiseFunction};
 
 /// The number of elements in a block.
-const BLOCK: usize = 512;
+const BLOCK: usize = 1024;
 
 /// Memory for the intermediate values of programs, which a thread keeps.
 pub(super) struct Steps<'a> {
     program: &'a Program,
     parameters: &'a [f32],
+    /// The polynomials of each step's function, if it has them.
+    polynomials: Vec<Option<Evaluator>>,
     /// A block for each slot, then one for each constant and parameter that a step reads.
     blocks: Vec<Vec<f32>>,
     scalars: Vec<Operand>,
+    /// The two parts of a product.
+    parts: [Vec<f32>; 2],
 }
 
 impl<'a> Steps<'a> {
@@ -37,7 +46,9 @@ impl<'a> Steps<'a> {
         }
         let mut blocks = vec![vec![0.0; length]; program.slots];
         blocks.extend(scalars.iter().map(|&scalar| vec![value(scalar, parameters); length]));
-        Self { program, parameters, blocks, scalars }
+        let polynomials = program.steps.iter().map(|step| polynomials(step.operation)).collect();
+        let parts = [const { Vec::new() }; 2].map(|_: Vec<f32>| vec![0.0; length]);
+        Self { program, parameters, polynomials, blocks, scalars, parts }
     }
 
     /// Writes the function of each element; the inputs are its arguments. NaN in one of them is NaN in the output.
@@ -48,12 +59,30 @@ impl<'a> Steps<'a> {
         }
     }
 
+    /// Writes the products of the function with factors, and returns whether all are finite.
+    pub(super) fn run_times(
+        &mut self,
+        inputs: &[&[f32]],
+        factors: &[f32],
+        output: &mut [f32],
+    ) -> bool {
+        let mut is_finite = true;
+        for start in (0..output.len()).step_by(BLOCK) {
+            let end = output.len().min(start + BLOCK);
+            let output = &mut output[start..end];
+            self.block(inputs, start, output);
+            is_finite &= vectorised(Multiplied { factors: &factors[start..end], output });
+        }
+        is_finite
+    }
+
     fn block(&mut self, inputs: &[&[f32]], start: usize, output: &mut [f32]) {
         let length = output.len();
         let last = match self.program.output {
             Operand::Slot(_) => self.program.steps.len().checked_sub(1),
             _ => None,
         };
+        let mut parts = std::mem::take(&mut self.parts);
         for (place, step) in self.program.steps.iter().enumerate() {
             let target = usize::from(step.slot);
             // The block is taken out, so that the others can be read: no step reads what it overwrites.
@@ -63,13 +92,17 @@ impl<'a> Steps<'a> {
                 Operand::Variable(place) => &inputs[usize::from(place)][start..start + length],
                 scalar => self.scalar(scalar, length),
             };
-            if last == Some(place) {
+            let output = if last == Some(place) { &mut *output } else { &mut result[..length] };
+            let is_done = self.polynomials[place].is_some_and(|polynomials| {
+                let parts = parts.each_mut().map(|part| &mut part[..length]);
+                by_polynomials(polynomials, step.operation, &of, parts, output)
+            });
+            if !is_done {
                 apply(step.operation, &of, output);
-            } else {
-                apply(step.operation, &of, &mut result[..length]);
             }
             self.blocks[target] = result;
         }
+        self.parts = parts;
         match self.program.output {
             // The last step has written it.
             Operand::Slot(_) => {}
@@ -79,7 +112,10 @@ impl<'a> Steps<'a> {
             scalar => output.fill(value(scalar, self.parameters)),
         }
         for input in inputs {
-            vectorised(Spread { input: &input[start..start + length], output: &mut *output });
+            let input = &input[start..start + length];
+            if vectorised(Farthest(input)) > f32::INFINITY.to_bits() {
+                vectorised(Spread { input, output: &mut *output });
+            }
         }
     }
 
@@ -99,7 +135,7 @@ fn value(scalar: Operand, parameters: &[f32]) -> f32 {
 
 fn apply<'a>(operation: Operation, of: &dyn Fn(Operand) -> &'a [f32], output: &mut [f32]) {
     match operation {
-        Operation::Unary(function, x) => vectorised(Map { function, x: of(x), output }),
+        Operation::Unary(function, x) => vectorised(Each { function, x: of(x), output }),
         Operation::Binary(function, [a, b]) => {
             vectorised(Zip { function, inputs: [of(a), of(b)], output });
         }
@@ -118,13 +154,166 @@ fn apply<'a>(operation: Operation, of: &dyn Fn(Operand) -> &'a [f32], output: &m
     }
 }
 
-struct Map<'a> {
+/// The polynomials of the operation's function; `None` if it has none.
+fn polynomials(operation: Operation) -> Option<Evaluator> {
+    use PointwiseFunction::{Sigmoid, Silu, Softplus, Tanh};
+    let (function, is_rounded) = match operation {
+        Operation::Unary(function, _) => (function, false),
+        Operation::OfProduct(function, [first, _], _)
+        | Operation::Times(_, function, [first, _], _) => (function, first != Operand::Number(1.0)),
+        _ => return None,
+    };
+    let (activation, map) = match function {
+        Unary::Sigmoid => (Sigmoid, Map::Forward),
+        Unary::SigmoidSlope => (Sigmoid, Map::Derivative),
+        Unary::Tanh => (Tanh, Map::Forward),
+        Unary::TanhSlope => (Tanh, Map::Derivative),
+        Unary::Softplus => (Softplus { beta: 1.0, threshold: 20.0 }, Map::Forward),
+        // What the rounding of a product does to it is not easily told.
+        Unary::SiluSlope if !is_rounded => (Silu, Map::Derivative),
+        Unary::NormalCdf => return Evaluator::new(Tabulated::NormalCdf),
+        _ => return None,
+    };
+    Evaluator::new(Tabulated::Activation(activation, map))
+}
+
+/// Computes a step by polynomials; false if an argument is beyond them, so that nothing is computed.
+fn by_polynomials<'a>(
+    polynomials: Evaluator,
+    operation: Operation,
+    of: &dyn Fn(Operand) -> &'a [f32],
+    [high, low]: [&mut [f32]; 2],
+    output: &mut [f32],
+) -> bool {
+    let (factor, function, operands, sign) = match operation {
+        Operation::Unary(function, x) => {
+            let elsewhere = |x: &[f32], output: &mut [f32]| {
+                vectorised(Each { function, x, output });
+            };
+            polynomials.map(of(x), None, output, &elsewhere);
+            return true;
+        }
+        Operation::OfProduct(function, operands, sign) => (None, function, operands, sign),
+        Operation::Times(factor, function, operands, sign) => {
+            (Some(of(factor)), function, operands, sign)
+        }
+        _ => return false,
+    };
+    let is_exact = operands[0] == Operand::Number(1.0);
+    let x = if is_exact && sign == Sign::Plus {
+        of(operands[1])
+    } else {
+        let product = Product::new(operands, operands.map(of), sign);
+        vectorised(Split { product, high: &mut *high, low: &mut *low });
+        high
+    };
+    if vectorised(Farthest(x)) > polynomials.farthest().to_bits() {
+        return false;
+    }
+    // No argument is beyond them.
+    polynomials.map(x, factor.filter(|_| is_exact), output, &|_, _| {});
+    if !is_exact {
+        vectorised(Corrected { function, factor, high: x, low, output });
+    }
+    true
+}
+
+/// The bits of the greatest magnitude, to which any NaN contributes more than infinity.
+struct Farthest<'a>(&'a [f32]);
+
+impl NullaryFnOnce for Farthest<'_> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn call(self) -> u32 {
+        self.0.iter().fold(0, |farthest, x| farthest.max(x.abs().to_bits()))
+    }
+}
+
+/// Writes the two parts of products.
+struct Split<'a> {
+    product: Product<'a>,
+    high: &'a mut [f32],
+    low: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Split<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { product: Product { constant, factors: [a, b], sign }, high, low } = self;
+        let parts = high.iter_mut().zip(low).zip(a.iter().zip(b));
+        match constant {
+            Some(constant) => parts.for_each(|((high, low), (_, b))| {
+                Sum { high: *high, low: *low } = (sign * b).times_constant(constant);
+            }),
+            None => parts.for_each(|((high, low), (a, b))| {
+                Sum { high: *high, low: *low } = a.product(sign * b);
+            }),
+        }
+    }
+}
+
+/// Adds what the low part of an argument does to a function's value, `f(high + low)` = `f(high) + low·f'(high)`, and
+/// multiplies by a factor, if there is one. The low part is so small that two digits of f' are enough.
+struct Corrected<'a> {
+    function: Unary,
+    factor: Option<&'a [f32]>,
+    high: &'a [f32],
+    low: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Corrected<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { function, factor, high, low, output } = self;
+        macro_rules! each {
+            ($y:ident, $x:ident: $slope:expr) => {{
+                let elements = output.iter_mut().zip(high).zip(low);
+                match factor {
+                    None => elements.for_each(|((output, &$x), &low)| {
+                        let $y = *output;
+                        *output = low.mul_add($slope, $y);
+                    }),
+                    Some(factor) => {
+                        elements.zip(factor).for_each(|(((output, &$x), &low), factor)| {
+                            let $y = *output;
+                            *output = factor * low.mul_add($slope, $y);
+                        })
+                    }
+                }
+            }};
+        }
+        match function {
+            Unary::Sigmoid => each!(y, _x: y * (1.0 - y)),
+            Unary::Tanh => each!(y, _x: 1.0 - y * y),
+            // σ = 1 − e^−y
+            Unary::Softplus => each!(y, _x: y / (1.0 + y)),
+            // −y·tanh(x/2)
+            Unary::SigmoidSlope => each!(y, x: -y * (0.4 * x).clamp(-1.0, 1.0)),
+            // −2·y·tanh(x)
+            Unary::TanhSlope => each!(y, x: -2.0 * y * (0.8 * x).clamp(-1.0, 1.0)),
+            // The density is y times the inverse of Mills' ratio of −x, about (√(x² + 8/π) − x)/2.
+            Unary::NormalCdf => {
+                each!(y, x: 0.5 * y * (x.mul_add(x, 8.0 / PI).sqrt() - x));
+            }
+            // The others have no polynomials for a rounded argument.
+            _ => output.fill(f32::NAN),
+        }
+    }
+}
+
+struct Each<'a> {
     function: Unary,
     x: &'a [f32],
     output: &'a mut [f32],
 }
 
-impl NullaryFnOnce for Map<'_> {
+impl NullaryFnOnce for Each<'_> {
     type Output = ();
 
     /// One loop for each function, with the match outside.

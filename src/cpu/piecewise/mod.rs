@@ -17,6 +17,8 @@ mod table;
 mod vectors;
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) use absent::Evaluator;
+pub(super) use absent::{Evaluator, Tabulated};
+#[cfg(target_arch = "x86_64")]
+pub(super) use table::Tabulated;
 #[cfg(target_arch = "x86_64")]
 pub(super) use vectors::Evaluator;

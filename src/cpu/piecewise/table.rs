@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use super::fit;
 use crate::backend::Unary;
+use wgrad_formula::expression::{self, unary_value};
 use wgrad_formula::formulas::PointwiseFunction;
 
 /// The number of intervals. One instruction looks up in a table of this many
@@ -34,10 +35,17 @@ impl Symmetry {
     }
 }
 
+/// What can be computed by polynomials.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::cpu) enum Tabulated {
+    Activation(PointwiseFunction, Unary),
+    /// The distribution function of the standard normal distribution.
+    NormalCdf,
+}
+
 /// A function that is computed by polynomials.
 pub(super) struct Function {
-    pub(super) function: PointwiseFunction,
-    pub(super) map: Unary,
+    pub(super) of: Tabulated,
     pub(super) symmetry: Symmetry,
     /// The interval of a = |x| is the integer nearest to a·(rate + growth·a). The intervals are
     /// narrow where the function falls fast.
@@ -51,10 +59,10 @@ const fn function(
     symmetry: Symmetry,
     [rate, growth]: [f64; 2],
 ) -> Function {
-    Function { function, map, symmetry, rate, growth }
+    Function { of: Tabulated::Activation(function, map), symmetry, rate, growth }
 }
 
-pub(super) const FUNCTIONS: [Function; 14] = {
+pub(super) const FUNCTIONS: [Function; 15] = {
     use PointwiseFunction::{Gelu, GeluTanh, QuickGelu, Sigmoid, Silu, Tanh};
     use Symmetry::{Complement, Even, Odd, Ramp, RampOfProduct};
     use Unary::{Derivative, Forward};
@@ -75,6 +83,7 @@ pub(super) const FUNCTIONS: [Function; 14] = {
         function(Gelu, Derivative, Complement, [2.322, 0.45]),
         function(GeluTanh, Forward, RampOfProduct, [1.8, 0.8]),
         function(GeluTanh, Derivative, Complement, [2.206_6, 0.6]),
+        Function { of: Tabulated::NormalCdf, symmetry: Complement, rate: 1.8, growth: 0.45 },
     ]
 };
 
@@ -103,16 +112,18 @@ pub(super) struct Table {
 }
 
 /// The polynomials of the function, computed on first use; `None` if it has none.
-pub(super) fn table(wanted: PointwiseFunction, map: Unary) -> Option<&'static Table> {
+pub(super) fn table(wanted: Tabulated) -> Option<&'static Table> {
     static TABLES: [OnceLock<Table>; FUNCTIONS.len()] = [const { OnceLock::new() }; _];
-    let is_wanted = |function: &Function| function.map == map && function.function == wanted;
-    let index = FUNCTIONS.iter().position(is_wanted)?;
+    let index = FUNCTIONS.iter().position(|function| function.of == wanted)?;
     Some(TABLES[index].get_or_init(|| fit::table(&FUNCTIONS[index])))
 }
 
 impl Function {
     /// f(x)
     pub(super) fn at(&self, x: f64) -> f64 {
-        self.function.at(self.map, x)
+        match self.of {
+            Tabulated::Activation(function, map) => function.at(map, x),
+            Tabulated::NormalCdf => unary_value(expression::Unary::NormalCdf, x),
+        }
     }
 }

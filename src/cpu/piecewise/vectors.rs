@@ -3,9 +3,7 @@
 use pulp::x86::V4;
 use pulp::{NullaryFnOnce, Simd, cast, f32x16, u32x16};
 
-use super::table::{Column, DEGREE, INTERVALS, Symmetry, Table, table};
-use crate::backend::Unary;
-use wgrad_formula::formulas::PointwiseFunction;
+use super::table::{Column, DEGREE, INTERVALS, Symmetry, Table, Tabulated, table};
 
 const LANES: usize = 16;
 
@@ -23,9 +21,14 @@ pub(in crate::cpu) struct Evaluator {
 
 impl Evaluator {
     /// Returns `None` if the function has no polynomials, or the processor lacks the instructions.
-    pub(in crate::cpu) fn new(function: PointwiseFunction, map: Unary) -> Option<Self> {
+    pub(in crate::cpu) fn new(function: Tabulated) -> Option<Self> {
         let simd = V4::try_new()?;
-        table(function, map).map(|table| Self { simd, table })
+        table(function).map(|table| Self { simd, table })
+    }
+
+    /// The polynomials cover all arguments whose size is at most this.
+    pub(in crate::cpu) fn farthest(self) -> f32 {
+        self.table.farthest
     }
 
     /// Computes `output = f(x)`, times a factor if there is one. `elsewhere` computes f for
@@ -235,7 +238,7 @@ mod tests {
 
     /// All functions with polynomials, or none if the processor lacks the instructions.
     fn evaluators() -> Vec<Evaluator> {
-        let evaluator = |f: &Function| Evaluator::new(f.function, f.map);
+        let evaluator = |f: &Function| Evaluator::new(f.of);
         FUNCTIONS.iter().filter_map(evaluator).collect()
     }
 
