@@ -4,7 +4,7 @@
 /// constructors, `all`, `name`, `parameters`, `validate`, `Display` and `FromStr`.
 macro_rules! catalogue {
     (
-        $kind:literal
+        $kind:literal, with the names of other libraries in $names:expr;
         $(#[$enum_doc:meta])*
         pub enum $Enum:ident {
             $(#[$custom_doc:meta])*
@@ -171,6 +171,8 @@ macro_rules! catalogue {
                 if let Some(custom) = Self::parse_custom(text) {
                     return custom;
                 }
+                let translated = $crate::names::resolve($kind, $names, text).transpose()?;
+                let text = translated.as_deref().unwrap_or(text);
                 let defaults: Vec<Self> = Self::all().collect();
                 let values = |index: usize| defaults[index].values();
                 let (index, values) = parameters::parse($kind, Self::ENTRIES, values, text)?;

@@ -124,6 +124,7 @@ mod linear;
 mod loss;
 #[cfg(test)]
 mod matrix_tests;
+mod names;
 mod optimizer;
 mod output_layer;
 mod prelu;
@@ -139,6 +140,8 @@ pub use gated::Gated;
 #[doc(hidden)]
 pub use gpu::{AssembledKernel, KernelKind, assembled_kernels};
 pub use loss::{Loss, Targets};
+#[doc(hidden)]
+pub use names::{OtherNames, other_names};
 pub use optimizer::{Adam, AdamW, Sgd, clip_gradient_norm, clip_gradient_value};
 pub use output_layer::{Logits, OutputGradients, OutputLayer, Outputs};
 pub use prelu::{Prelu, PreluGradients};

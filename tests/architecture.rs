@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 /// The floor of each module of the library.
 ///
 /// Floors 0 to 3 are also the crate formula/, where the compiler keeps the direction.
-const FLOORS: [(&str, usize); 15] = [
+const FLOORS: [(&str, usize); 16] = [
     ("data", 0),
     ("backend", 4),
     ("cpu", 5),
     ("gpu", 5),
     ("device", 6),
     ("catalogue", 7),
+    ("names", 7),
     ("activation", 7),
     ("loss", 7),
     ("linear", 7),

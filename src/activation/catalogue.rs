@@ -41,11 +41,13 @@ macro_rules! activations {
         }
     )+) => {
         catalogue! {
-            "activation"
+            "activation", with the names of other libraries in crate::names::ACTIVATIONS;
             /// An activation function g, with its derivative.
             ///
             /// Each variant carries its parameters; the function of the same name returns the activation with the
-            /// usual defaults. `Display` and `FromStr` round-trip; capitals and hyphens are accepted on input.
+            /// usual defaults. `Display` and `FromStr` round-trip; capitals and hyphens are accepted on input, and so
+            /// are the names and arguments of PyTorch, Hugging Face, Keras, JAX and ONNX: `gelu_new`,
+            /// `GELU(approximate='tanh')`. `docs/names.md` in the repository lists them.
             ///
             /// At the kinks, the derivatives are PyTorch's: relu'(0) = 0, leaky_relu'(0) = slope, the others 0 or
             /// as their formula says. At ±∞ every function gives its limit, or NaN if it has none. NaN in gives NaN

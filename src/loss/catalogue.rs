@@ -39,11 +39,12 @@ macro_rules! losses {
         }
     )+) => {
         catalogue! {
-            "loss"
+            "loss", with the names of other libraries in crate::names::LOSSES;
             /// A loss E(y, t), with its gradient dE/dy.
             ///
             /// Each variant carries its options; the function of the same name returns the loss with the defaults.
-            /// `Display` and `FromStr` round-trip; capitals and hyphens are accepted on input. Class weights and
+            /// `Display` and `FromStr` round-trip; capitals and hyphens are accepted on input, and so
+            /// are other libraries' names, as `CrossEntropyLoss(label_smoothing=0.1)`: docs/names.md. Class weights and
             /// other weights are given with [`Targets`](crate::Targets). docs/losses.md shows the same catalogue as
             /// a table.
             ///

@@ -6,6 +6,7 @@ mod dependencies;
 mod isa;
 mod losses;
 mod mutants;
+mod names;
 mod readme;
 mod selection;
 mod test;
@@ -22,7 +23,7 @@ cargo xtask ulp           measures the error of every function over every float;
 cargo xtask isa           compiles every kernel for AMD cards that are not there; --help tells more
 cargo xtask vocabulary    measures an output layer over a large vocabulary; --help tells more
 cargo xtask dependencies  checks the licences and sources of all dependencies, and that each is used
-cargo xtask readme        writes the README's lists of what the catalogue holds, and docs/losses.md";
+cargo xtask readme        writes the README's lists of what the catalogue holds, docs/losses.md, docs/names.md";
 
 fn main() -> ExitCode {
     env_logger::init();
@@ -34,7 +35,9 @@ fn main() -> ExitCode {
         Some("isa") => isa::command(words),
         Some("vocabulary") => vocabulary::command(words),
         Some("dependencies") => dependencies::check(),
-        Some("readme") => readme::write().and_then(|()| losses::write()),
+        Some("readme") => {
+            readme::write().and_then(|()| losses::write()).and_then(|()| names::write())
+        }
         Some("help" | "--help" | "-h") => {
             println!("{USAGE}");
             Ok(())
