@@ -7,6 +7,7 @@ use crate::device::halves::change_in_f32;
 use crate::device::tensor::{Tensor, check_devices, check_shape, check_sums};
 use crate::error::Result;
 use crate::linear::Linear;
+use crate::shape::Shape;
 
 /// A hidden layer, `y = g(x·w + b)`, with its backward pass.
 ///
@@ -51,6 +52,8 @@ pub struct DenseForward {
     pub y: Tensor,
     /// The values from which the backward pass computes the derivative, as f32; `None` if it is always 1.
     kept: Option<Kept>,
+    /// The shape of the bias, or `[K]` without one.
+    bias: Shape,
 }
 
 #[derive(Clone, Debug)]
@@ -69,7 +72,7 @@ pub struct DenseGradients {
     pub dx: Tensor,
     /// dE/dw, of w's shape.
     pub dw: Tensor,
-    /// dE/db, `[K]`, of w's type; computed even without a bias.
+    /// dE/db, of the bias's shape and of w's type; computed even without a bias, then `[K]`.
     pub db: Tensor,
     /// dE/dβ for each parameter β of a [formula](Activation::from_formula), in the order of
     /// [`Activation::parameters`]; empty for an activation of the catalogue.
@@ -101,7 +104,8 @@ impl Dense {
         self
     }
 
-    /// `g(x·w + b)` for x of shape [B, M], w of shape [M, K] and b of shape `[K]`.
+    /// `g(x·w + b)` for x of shape [B, M], w of shape [M, K] and b of shape `[K]` or [1, K]. x may have more outer
+    /// axes, such as [B, T, M] for batch and time, which y has too.
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch) or
@@ -110,6 +114,7 @@ impl Dense {
         self.activation.validate()?;
         let (dtype, b) = (x.dtype(), b.map(Tensor::wide).transpose()?);
         let linear = Linear::new("dense forward", x, w, b.as_deref(), self.transposed_weights)?;
+        let bias = linear.bias_shape();
         let function = self.activation.function().pointwise();
         // What a parameter learns from is z.
         let keeps_output = |it: &PointwiseFunction| {
@@ -119,12 +124,13 @@ impl Dense {
             let wide = linear.forward(function)?;
             let y = wide.to_dtype(dtype)?;
             let is_identity = function == PointwiseFunction::Identity;
-            return Ok(DenseForward { y, kept: (!is_identity).then_some(Kept::Output(wide)) });
+            let kept = (!is_identity).then_some(Kept::Output(wide));
+            return Ok(DenseForward { y, kept, bias });
         }
         let z = linear.forward(PointwiseFunction::Identity)?;
         let y = z.device().allocate_of(dtype, z.dimensions().clone())?;
         self.activation.forward_into(&z, &y)?;
-        Ok(DenseForward { y, kept: Some(Kept::Logits(z)) })
+        Ok(DenseForward { y, kept: Some(Kept::Logits(z)), bias })
     }
 
     /// The gradients from `dy = dE/dy`, [B, K], and the result of [`forward`](Self::forward).
@@ -144,7 +150,7 @@ impl Dense {
             parameters: self.parameter_gradients(forward, dy, None)?,
             dx: linear.input_gradient(&dz)?.to_dtype(x.dtype())?,
             dw: linear.weight_gradient(&dz)?.to_dtype(w.dtype())?,
-            db: linear.bias_gradient(&dz)?.to_dtype(w.dtype())?,
+            db: linear.bias_gradient(&dz, &forward.bias)?.to_dtype(w.dtype())?,
         })
     }
 
@@ -199,7 +205,7 @@ impl Dense {
         check_devices(OP, [x.device()].into_iter().chain(parameters.iter().map(Tensor::device)))?;
         self.activation.check_parameter_sums(OP, parameters)?;
         let (linear, dz) = self.logit_gradient(OP, x, w, forward, dy)?;
-        check_shape(OP, "db", db, &[linear.outputs])?;
+        check_shape(OP, "db", db, &forward.bias)?;
         let dx = linear.input_gradient(&dz)?.to_dtype(x.dtype())?;
         let (tile, dz) = (linear.whole(), dz.storage());
         change_in_f32(dw, |dw| linear.weight_gradient_into(&tile, dz, dw.storage(), true))?;
@@ -230,7 +236,7 @@ impl Dense {
     ) -> Result<(Linear<'a>, Tensor)> {
         let linear = Linear::new(op, x, w, None, self.transposed_weights)?;
         check_devices(op, [x.device(), forward.y.device(), dy.device()])?;
-        let shape = [linear.batch, linear.outputs];
+        let shape = linear.output_shape();
         check_shape(op, "the forward pass's y", &forward.y, &shape)?;
         check_shape(op, "dy", dy, &shape)?;
         let dy = dy.wide()?;

@@ -41,9 +41,9 @@ impl Tile {
     }
 }
 
-/// Checks that a bias has one number for each output.
+/// Checks that a bias has one number for each output: as a row or as a batch of one row.
 fn check_bias(op: &'static str, b: &Tensor, outputs: usize) -> Result<()> {
-    if b.shape() == [outputs] {
+    if b.shape() == [outputs] || b.shape() == [1, outputs] {
         return Ok(());
     }
     let hint = match b.len() == outputs {
@@ -55,7 +55,7 @@ fn check_bias(op: &'static str, b: &Tensor, outputs: usize) -> Result<()> {
 }
 
 impl<'a> Linear<'a> {
-    /// Checks x [B, M], w [M, K] or, `transposed`, [K, M], and b `[K]`.
+    /// Checks x [..., M], w [M, K] or, `transposed`, [K, M], and b `[K]` or [1, K].
     pub(crate) fn new(
         op: &'static str,
         x: &'a Tensor,
@@ -65,16 +65,16 @@ impl<'a> Linear<'a> {
     ) -> Result<Self> {
         let tensors = [Some(x), Some(w), b];
         check_devices(op, tensors.into_iter().flatten().map(Tensor::device))?;
-        let &[batch, inputs] = x.shape() else {
-            let hint = match x.shape() {
-                [inputs] => format!("; one row of inputs is x.reshape([1, {inputs}])"),
-                [.., inputs] => {
-                    format!("; x.reshape([rows, {inputs}]) makes one axis of the outer ones")
-                }
-                [] => String::new(),
-            };
-            let found = format!("{}{hint}", x.dimensions());
-            return Err(Error::shape(op, "x of shape [batch, inputs]", found));
+        let (batch, inputs) = match x.shape() {
+            [outer @ .., inputs] if !outer.is_empty() => (outer.iter().product(), *inputs),
+            shape => {
+                let hint = match shape {
+                    [inputs] => format!("; one row of inputs is x.reshape([1, {inputs}])"),
+                    _ => String::new(),
+                };
+                let found = format!("{}{hint}", x.dimensions());
+                return Err(Error::shape(op, "x of shape [batch, inputs]", found));
+            }
         };
         let order = |inputs: String| {
             if transposed { format!("[outputs, {inputs}]") } else { format!("[{inputs}, outputs]") }
@@ -132,8 +132,18 @@ impl<'a> Linear<'a> {
         Ok(z)
     }
 
+    /// [..., K], with the outer axes of x.
     pub(crate) fn output_shape(&self) -> Shape {
-        Shape::from([self.batch, self.outputs])
+        let mut axes = self.x.shape().to_vec();
+        if let Some(last) = axes.last_mut() {
+            *last = self.outputs;
+        }
+        Shape::from(axes)
+    }
+
+    /// The shape of the bias, or `[K]` without one.
+    pub(crate) fn bias_shape(&self) -> Shape {
+        self.b.map_or_else(|| Shape::from([self.outputs]), |b| b.dimensions().clone())
     }
 
     /// `dE/dw = xᵀ·dz`, stored as w is.
@@ -143,9 +153,9 @@ impl<'a> Linear<'a> {
         Ok(dw)
     }
 
-    /// `dE/db = Σ_batch dz`.
-    pub(crate) fn bias_gradient(&self, dz: &Tensor) -> Result<Tensor> {
-        let db = self.w.device().allocate(Shape::from([self.outputs]))?;
+    /// `dE/db = Σ_batch dz`, of the bias's shape.
+    pub(crate) fn bias_gradient(&self, dz: &Tensor, shape: &Shape) -> Result<Tensor> {
+        let db = self.w.device().allocate(shape.clone())?;
         self.bias_gradient_into(&self.whole(), dz.storage(), db.storage(), false)?;
         Ok(db)
     }
@@ -361,7 +371,7 @@ mod tests {
         let whole = [
             linear.forward(PointwiseFunction::Identity),
             linear.weight_gradient(&dz_tensor),
-            linear.bias_gradient(&dz_tensor),
+            linear.bias_gradient(&dz_tensor, &linear.bias_shape()),
             linear.input_gradient(&dz_tensor),
         ]
         .map(|tensor| wide(&tensor.unwrap().to_vec().unwrap()));

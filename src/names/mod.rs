@@ -268,8 +268,8 @@ fn translate(
 }
 
 fn push<'a>(given: &mut Vec<(&'a str, String)>, name: &'a str, value: &str) -> Result<()> {
-    if given.iter().any(|(known, _)| same_name(known, name)) {
-        return Err(given_twice(name, value));
+    if let Some((known, _)) = given.iter().find(|(known, _)| same_name(known, name)) {
+        return Err(given_twice(known, value));
     }
     given.push((name, value.to_owned()));
     Ok(())

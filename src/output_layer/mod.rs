@@ -148,7 +148,7 @@ pub struct OutputGradients {
     pub dz: Tensor,
     /// dE/dw = xᵀ·dz, [M, K].
     pub dw: Tensor,
-    /// dE/db = Σ_batch dz, `[K]`, of the type of the bias; computed even without a bias, then of w's type.
+    /// dE/db = Σ_batch dz, of the bias's shape and type; computed even without a bias, then `[K]` and of w's type.
     pub db: Tensor,
     /// dE/dx = dz·wᵀ, [B, M].
     pub dx: Tensor,
@@ -221,7 +221,8 @@ impl OutputLayer {
     }
 
     /// `y = g(x·w + b)` for x of shape [B, M], w of shape [M, K] (see
-    /// [`transposed_weights`](Self::transposed_weights)) and b of shape `[K]`.
+    /// [`transposed_weights`](Self::transposed_weights)) and b of shape `[K]`. x may have more outer axes, such as
+    /// [B, T, M] for batch and time, which y has too, and b may be [1, K].
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if the tensors do not match, or K is 0.
@@ -239,7 +240,8 @@ impl OutputLayer {
 
     /// The loss, the output and every gradient, recorded for one submission.
     ///
-    /// The targets are dense, [B, K], or, for losses on rows, labels, `[B]`.
+    /// The targets are dense, [B, K], or, for losses on rows, labels, `[B]`. If x has more outer axes, y, dz and dense
+    /// targets have them too, and there is a label for each row of y, B·T for [B, T, K].
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if the tensors do not match, or K is 0;
@@ -465,7 +467,7 @@ impl Parts {
         let db = before.map(|before| ("the db to add to", &before.db));
         Ok(Self {
             dw: sum(Outputs::DW, linear.w.dimensions(), dw)?,
-            db: sum(Outputs::DB, &Shape::from([linear.outputs]), db)?,
+            db: sum(Outputs::DB, &linear.bias_shape(), db)?,
             dx: sum(Outputs::DX, linear.x.dimensions(), None)?,
             parameters: before.map(|before| before.parameters.clone()),
             accumulate: before.is_some(),
