@@ -1,16 +1,13 @@
 // A step of stochastic gradient descent, in place, with four elements for each invocation:
 //   g = gradient + weight_decay * p;  p = p - learning_rate * v
-// where sgd_momentum.wgsl or sgd_plain.wgsl defines v.
+// where sgd_momentum.wgsl or sgd_plain.wgsl defines v, and sgd_host.wgsl or sgd_device.wgsl has the factors.
 
-struct Parameters {
-    vectors: u32,
-    zero: u32,
+struct Factors {
     learning_rate: f32,
     momentum: f32,
     weight_decay: f32,
 }
 
-@group(0) @binding(0) var<uniform> parameters: Parameters;
 @group(0) @binding(1) var<storage, read> gradients: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> weights: array<vec4<f32>>;
 
@@ -26,6 +23,7 @@ fn main(
         return;
     }
     let weight = weights[index];
-    let slope = gradients[index] + parts(parameters.weight_decay, weight);
-    weights[index] = weight - parts(parameters.learning_rate, velocity_of(index, slope));
+    let by = factors();
+    let slope = gradients[index] + parts(by.weight_decay, weight);
+    weights[index] = weight - parts(by.learning_rate, velocity_of(index, slope, by.momentum));
 }

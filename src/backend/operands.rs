@@ -26,6 +26,7 @@ pub(crate) type Product<'a> = ProductOf<&'a Storage>;
 pub(crate) type Epilogue<'a> = EpilogueOf<&'a Storage>;
 pub(crate) type Bias<'a> = BiasOf<&'a Storage>;
 pub(crate) type Update<'a> = UpdateOf<&'a Storage>;
+pub(crate) type Advance<'a> = AdvanceOf<&'a Storage>;
 
 /// Element-wise functions of two inputs: an activation's z or y, and dE/dy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -358,6 +359,18 @@ pub(crate) struct UpdateOf<S> {
     pub(crate) elements: usize,
 }
 
+/// What a step of Adam on the device begins with.
+#[derive(Clone)]
+pub(crate) struct AdvanceOf<S> {
+    /// The settings of [`AdamStep::settings`].
+    pub(crate) settings: S,
+    /// 1 / (1 − β1^t) for each t up to `entries`, from which on it is 1, then 1 / √(1 − β2^t).
+    pub(crate) corrections: S,
+    pub(crate) entries: usize,
+    /// Three words: the number of steps, the step size and the root scale.
+    pub(crate) progress: S,
+}
+
 /// A step of gradient descent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SgdStep {
@@ -383,6 +396,55 @@ pub(crate) struct AdamStep {
     /// 1 / √(1 − β2^t)
     pub(crate) root_scale: f32,
     pub(crate) epsilon: f32,
+}
+
+impl SgdStep {
+    /// The factors, as a device keeps them.
+    pub(crate) const fn settings(&self) -> [f32; 3] {
+        [self.learning_rate, self.momentum, self.weight_decay]
+    }
+
+    /// The step of factors that a device has kept.
+    pub(crate) fn of_settings(settings: &[f32]) -> Option<Self> {
+        let &[learning_rate, momentum, weight_decay] = settings.first_chunk()?;
+        Some(Self { learning_rate, momentum, weight_decay })
+    }
+}
+
+impl AdamStep {
+    /// The learning rate and the factors that do not depend on the number of steps, as a device keeps them.
+    pub(crate) const fn settings(&self, learning_rate: f32) -> [f32; 9] {
+        let Self { betas, one_minus_betas, .. } = self;
+        [
+            learning_rate,
+            self.weight_decay,
+            self.decoupled_decay,
+            self.kept,
+            betas[0],
+            one_minus_betas[0],
+            betas[1],
+            one_minus_betas[1],
+            self.epsilon,
+        ]
+    }
+
+    /// The step of factors that a device has kept.
+    pub(crate) fn of_settings(settings: &[f32], progress: &[f32]) -> Option<Self> {
+        let &[_, weight_decay, decoupled_decay, kept, beta1, rest1, beta2, rest2, epsilon] =
+            settings.first_chunk()?;
+        let &[_, step_size, root_scale] = progress.first_chunk()?;
+        let (betas, one_minus_betas) = ([beta1, beta2], [rest1, rest2]);
+        Some(Self {
+            weight_decay,
+            decoupled_decay,
+            kept,
+            betas,
+            one_minus_betas,
+            step_size,
+            root_scale,
+            epsilon,
+        })
+    }
 }
 
 type To<'t, 's, S, T> = &'t mut dyn FnMut(&'s S, Use) -> T;

@@ -128,16 +128,21 @@ pub(crate) enum OpOf<S> {
         output: S,
         words: usize,
     },
+    /// Counts a step of Adam, and computes what depends on the number of steps.
+    Advance(AdvanceOf<S>),
     /// The velocity belongs to the optimizer, and nothing else reads it.
-    /// It is `None` without momentum.
+    /// It is `None` without momentum. With `settings`, these take the place of the step's factors.
     Sgd {
         step: SgdStep,
+        settings: Option<S>,
         update: UpdateOf<S>,
         velocity: Option<S>,
     },
-    /// The moments, too, belong to the optimizer.
+    /// The moments, too, belong to the optimizer. With `settings` and `progress`, these take the place of the step's
+    /// factors.
     Adam {
         step: AdamStep,
+        settings: Option<[S; 2]>,
         update: UpdateOf<S>,
         moments: [S; 2],
     },
@@ -265,13 +270,23 @@ impl<S> OpOf<S> {
             },
             Self::Product(product) => OpOf::Product(product.map(to)),
             Self::Zero { output, words } => OpOf::Zero { output: to(output, W), words: *words },
-            Self::Sgd { step, update, velocity } => OpOf::Sgd {
+            Self::Advance(AdvanceOf { settings, corrections, entries, progress }) => {
+                OpOf::Advance(AdvanceOf {
+                    settings: to(settings, R),
+                    corrections: to(corrections, R),
+                    entries: *entries,
+                    progress: to(progress, W),
+                })
+            }
+            Self::Sgd { step, settings, update, velocity } => OpOf::Sgd {
                 step: *step,
+                settings: settings.as_ref().map(|settings| to(settings, R)),
                 update: update.map(to),
                 velocity: velocity.as_ref().map(|velocity| to(velocity, W)),
             },
-            Self::Adam { step, update, moments } => OpOf::Adam {
+            Self::Adam { step, settings, update, moments } => OpOf::Adam {
                 step: *step,
+                settings: settings.as_ref().map(|it| it.each_ref().map(|it| to(it, R))),
                 update: update.map(to),
                 moments: moments.each_ref().map(|moments| to(moments, W)),
             },

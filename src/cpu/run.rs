@@ -6,9 +6,9 @@ use super::layer::{self, Layer};
 use super::product::Multiplication;
 use super::{CpuBackend, clip, gated, ignored, loss, matrix, optimizer, pointwise, prelu, rowwise};
 use crate::backend::{
-    AdamStep, Channels, Ignored, LayerPass, LossCall, LossPass, Op, OpOf, Product, Purpose,
-    RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage, TargetStorage, TilePass, TileStep,
-    Update,
+    AdamStep, Advance, Channels, Ignored, LayerPass, LossCall, LossPass, Op, OpOf, Product,
+    Purpose, RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage, TargetStorage, TilePass,
+    TileStep, Update,
 };
 use crate::dtype::DType;
 use crate::error::Result;
@@ -85,8 +85,21 @@ pub(super) fn run(backend: &CpuBackend, op: &Op<'_>) -> Result<()> {
         }
         OpOf::Product(ref product) => multiply(backend, product),
         OpOf::Zero { output, .. } => output.cpu_words()?.zero(),
-        OpOf::Sgd { step, update, velocity } => sgd(step, update, velocity),
-        OpOf::Adam { step, update, moments } => adam(step, update, moments),
+        OpOf::Advance(ref advance) => self::advance(advance),
+        OpOf::Sgd { step, settings, update, velocity } => {
+            let settings = settings.map(read).transpose()?;
+            let kept = settings.as_deref().and_then(SgdStep::of_settings);
+            sgd(kept.unwrap_or(step), update, velocity)
+        }
+        OpOf::Adam { step, settings, update, moments } => {
+            let kept = match settings {
+                Some([settings, progress]) => {
+                    AdamStep::of_settings(&read(settings)?, &read(progress)?)
+                }
+                None => None,
+            };
+            adam(kept.unwrap_or(step), update, moments)
+        }
         OpOf::ClipNorm { ref gradients, max_norm, norm } => {
             clip_norm(backend, gradients, max_norm, norm)
         }
@@ -393,6 +406,20 @@ fn multiply(backend: &CpuBackend, &product: &Product<'_>) -> Result<()> {
     } else {
         cell.overwrite(run)
     }
+}
+
+fn advance(advance: &Advance<'_>) -> Result<()> {
+    let (settings, corrections) = (read(advance.settings)?, read(advance.corrections)?);
+    advance.progress.cpu()?.modify(|progress| {
+        // The words of an integer and two numbers.
+        if let [steps, step_size, root_scale, ..] = progress {
+            let count = steps.to_bits() + 1;
+            let entry = advance.entries.min(count as usize) - 1;
+            *steps = f32::from_bits(count);
+            *step_size = settings[0] * corrections[entry];
+            *root_scale = corrections[advance.entries + entry];
+        }
+    })
 }
 
 fn sgd(step: SgdStep, update: Update<'_>, velocity: Option<&Storage>) -> Result<()> {

@@ -231,10 +231,7 @@ impl Device {
     /// # Errors
     /// The error that the work returns; [`Error::Unsupported`] if this thread is already recording, if the
     /// work cannot be repeated (see [`Plan`](crate::Plan)), and, on the CPU, on a rayon thread.
-    pub fn record<'a, T>(
-        &self,
-        work: impl Fn() -> Result<T> + Send + Sync + 'a,
-    ) -> Result<Plan<'a, T>> {
+    pub fn record<'a, T>(&self, work: impl FnOnce() -> Result<T>) -> Result<Plan<'a, T>> {
         Plan::record(self, work)
     }
 

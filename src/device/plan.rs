@@ -21,34 +21,42 @@ use crate::error::{Error, Result};
 ///   run: the values of the recording, whatever the host has by then.
 /// * Labels and ignored rows count anew at each run, also in a mean.
 /// * A plan may run others of its device, and repeats what they do.
-/// * What cannot be repeated is an [`Error::Unsupported`] while it is recorded: to read a tensor or labels,
-///   the step of an optimizer, and work on another device. Return the tensors from the work, and read them
-///   after the run.
+/// * The step of an optimizer is one at each run, with the learning rate and the weight decay that the optimizer has
+///   by then: [`Adam::set_learning_rate`](crate::Adam::set_learning_rate) needs no new plan. The device counts the
+///   steps, so that steps in plans and others may follow each other in any order.
+/// * What cannot be repeated is an [`Error::Unsupported`] while it is recorded: to read a tensor or labels, and work
+///   on another device. Return the tensors from the work, and read them after the run.
 ///
 /// The work should only call the device. A run does not repeat anything else that the work does, or anything
 /// that it does on other threads.
 ///
 /// New inputs come by [`Tensor::write`](crate::Tensor::write) and [`Labels::write`](crate::Labels::write);
 /// the targets of losses are checked before each run as they were at first, those aside that the work
-/// itself makes. All buffers that take part are kept for as long as the plan is.
+/// itself makes. All buffers that take part are kept for as long as the plan is. A plan borrows nothing, and may be
+/// kept in a struct beside the tensors and the optimizer that it uses.
 ///
 /// ```
 /// use wgrad::{Activation, Device, Loss, OutputLayer, Sgd};
 ///
 /// let device = Device::cpu();
-/// let (x, w) = (device.zeros([2, 2])?, device.zeros([2, 2])?);
+/// let (x, w) = (device.tensor(&[1.0, 0.0, 0.0, 1.0], [2, 2])?, device.zeros([2, 2])?);
 /// let labels = device.labels(&[0, 0])?;
 /// let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy());
-///
-/// let step = device.record(|| layer.gradients(&x, &w, None, &labels))?;
 /// let mut sgd = Sgd::new(1.0);
-/// for _ in 0..20 {
+///
+/// // A whole training step, done once here.
+/// let step = device.record(|| {
+///     let gradients = layer.gradients(&x, &w, None, &labels)?;
+///     sgd.step(&[(&w, &gradients.dw)])?;
+///     Ok(gradients.loss)
+/// })?;
+/// for epoch in 0..20 {
 ///     x.write(&[1.0, 0.0, 0.0, 1.0])?; // the next batch
 ///     labels.write(&[1, 0])?;
+///     sgd.set_learning_rate(1.0 / (1.0 + 0.1 * epoch as f32));
 ///     step.run()?;
-///     sgd.step(&[(&w, &step.outputs().dw)])?;
 /// }
-/// assert!(step.outputs().loss.item()? < 0.1);
+/// assert!(step.outputs().item()? < 0.2);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 pub struct Plan<'a, T> {
@@ -57,7 +65,7 @@ pub struct Plan<'a, T> {
     recorded: Recorded,
     replay: Box<dyn Replay>,
     outputs: T,
-    /// The work may borrow what it works on, which is kept as long as the plan.
+    /// Nothing is borrowed: the lifetime may be any, such as `'static`.
     work: PhantomData<&'a ()>,
 }
 
@@ -194,6 +202,21 @@ fn with_recording_of(device: &Device, of: impl FnOnce(&mut Recorded)) {
             of(&mut working.recorded);
         }
     });
+}
+
+/// Does work that is no part of the plan that this thread may record.
+pub(crate) fn unrecorded<T>(work: impl FnOnce() -> T) -> T {
+    /// Goes on with the recording also if the work panics.
+    struct Pause(bool);
+
+    impl Drop for Pause {
+        fn drop(&mut self) {
+            RECORDS.set(self.0);
+        }
+    }
+
+    let _pause = Pause(RECORDS.replace(false));
+    work()
 }
 
 /// A thread of rayon's takes up other work while it waits, which would become a part of the plan.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::buffer::{Buffer, OnGpu};
 use super::context::Context;
 use super::kernel::{Kernel, Template};
-use super::operand::{groups, pieces, vector_input, vector_output, vector_window};
+use super::operand::{groups, pieces, vector_input, vector_output, vector_window, window};
 use super::operations::{WORKGROUP, ZERO, run};
 use super::parameters::{Parameters, parameters};
-use crate::backend::{AdamStep, SgdStep, Update};
+use crate::backend::{AdamStep, Advance, AdvanceOf, SgdStep, Update};
 use crate::error::Result;
 
 /// Makes sure that there is memory for the copies that these updates work on, one update after the other.
@@ -54,13 +54,40 @@ parameters! {
     }
 }
 
-/// Runs a kernel on the gradient, the weights and the state that goes with them. `parameters` returns the
-/// parameters for a number of vec4s.
+parameters! {
+    /// Those of kernels whose factors the device keeps.
+    struct KeptParameters { vectors: u32, zero: u32, }
+}
+
+parameters! {
+    struct AdvanceParameters { entries: u32, zero: u32, }
+}
+
+/// Counts a step of Adam.
+pub(super) fn advance(context: &Arc<Context>, advance: &Advance<'_>) -> Result<()> {
+    let AdvanceOf { settings, corrections, entries, progress } = advance;
+    let buffers = [(settings, SETTINGS), (corrections, 2 * entries), (progress, PROGRESS)];
+    let bindings = buffers.map(|(storage, words)| Ok(window(storage.gpu()?, 0, words).binding));
+    let bindings = bindings.into_iter().collect::<Result<Vec<_>>>()?;
+    let parameters = AdvanceParameters { entries: *entries as u32, zero: ZERO };
+    run(context, &Kernel::new(Template::Advance), &bindings, &parameters, [1, 1, 1])
+}
+
+/// The words of Adam's settings and of its progress.
+const SETTINGS: usize = 9;
+const PROGRESS: usize = 3;
+
+/// The words of the settings of gradient descent.
+const SGD_SETTINGS: usize = 3;
+
+/// Runs a kernel on the gradient, the weights, the state that goes with them and whole buffers of settings.
+/// `parameters` returns the parameters for a number of vec4s.
 fn step<const N: usize, P: Parameters>(
     context: &Arc<Context>,
     kernel: &Kernel,
     update: Update<'_>,
     state: [&Arc<Buffer>; N],
+    settings: &[(&Arc<Buffer>, usize)],
     parameters: impl Fn(u32) -> P,
 ) -> Result<()> {
     let elements = update.elements;
@@ -68,7 +95,9 @@ fn step<const N: usize, P: Parameters>(
     let gradient = vector_input(context, update.gradient.gpu()?, &[&weights], elements)?;
     for (start, length) in pieces(elements, context.window_elements()) {
         let buffers = [&gradient, &weights].into_iter().chain(state);
-        let bindings: Vec<_> = buffers.map(|buffer| vector_window(buffer, start, length)).collect();
+        let whole = settings.iter().map(|&(buffer, words)| window(buffer, 0, words).binding);
+        let bindings: Vec<_> =
+            buffers.map(|buffer| vector_window(buffer, start, length)).chain(whole).collect();
         let vectors = length.div_ceil(4);
         let parameters = parameters(vectors as u32);
         run(context, kernel, &bindings, &parameters, groups(vectors.div_ceil(WORKGROUP)))?;
@@ -79,25 +108,42 @@ fn step<const N: usize, P: Parameters>(
 pub(super) fn sgd(
     context: &Arc<Context>,
     parameters: SgdStep,
+    settings: Option<&Arc<Buffer>>,
     update: Update<'_>,
     velocity: Option<&Arc<Buffer>>,
 ) -> Result<()> {
     let SgdStep { learning_rate, momentum, weight_decay } = parameters;
-    let kernel = Kernel::new(Template::Sgd { momentum: velocity.is_some() });
+    let on_device = settings.is_some();
+    let kernel = Kernel::new(Template::Sgd { momentum: velocity.is_some(), on_device });
+    if let Some(settings) = settings {
+        let settings = [(settings, SGD_SETTINGS)];
+        let parameters = |vectors| KeptParameters { vectors, zero: ZERO };
+        return match velocity {
+            Some(velocity) => step(context, &kernel, update, [velocity], &settings, parameters),
+            None => step(context, &kernel, update, [], &settings, parameters),
+        };
+    }
     let parameters =
         |vectors| SgdParameters { vectors, zero: ZERO, learning_rate, momentum, weight_decay };
     match velocity {
-        Some(velocity) => step(context, &kernel, update, [velocity], parameters),
-        None => step(context, &kernel, update, [], parameters),
+        Some(velocity) => step(context, &kernel, update, [velocity], &[], parameters),
+        None => step(context, &kernel, update, [], &[], parameters),
     }
 }
 
 pub(super) fn adam(
     context: &Arc<Context>,
     parameters: AdamStep,
+    settings: Option<[&Arc<Buffer>; 2]>,
     update: Update<'_>,
     moments: [&Arc<Buffer>; 2],
 ) -> Result<()> {
+    let kernel = Kernel::new(Template::Adam { on_device: settings.is_some() });
+    if let Some([settings, progress]) = settings {
+        let settings = [(settings, SETTINGS), (progress, PROGRESS)];
+        let parameters = |vectors| KeptParameters { vectors, zero: ZERO };
+        return step(context, &kernel, update, moments, &settings, parameters);
+    }
     let AdamStep { weight_decay, decoupled_decay, kept, betas, one_minus_betas, .. } = parameters;
     let AdamStep { step_size, root_scale, epsilon, .. } = parameters;
     let parameters = |vectors| AdamParameters {
@@ -114,5 +160,5 @@ pub(super) fn adam(
         root_scale,
         epsilon,
     };
-    step(context, &Kernel::new(Template::Adam), update, moments, parameters)
+    step(context, &kernel, update, moments, &[], parameters)
 }

@@ -82,11 +82,18 @@ pub(super) fn run(context: &Arc<Context>, op: &Op<'_>) -> Result<()> {
         }
         OpOf::Product(product) => matrix::matmul(context, product),
         OpOf::Zero { output, words } => zero(context, output.gpu_words()?, words),
-        OpOf::Sgd { step, update, velocity } => {
-            optimizer::sgd(context, step, update, velocity.map(OnGpu::gpu).transpose()?)
+        OpOf::Advance(ref advance) => optimizer::advance(context, advance),
+        OpOf::Sgd { step, settings, update, velocity } => {
+            let [settings, velocity] =
+                [settings, velocity].map(|it| it.map(OnGpu::gpu).transpose());
+            optimizer::sgd(context, step, settings?, update, velocity?)
         }
-        OpOf::Adam { step, update, moments: [first, second] } => {
-            optimizer::adam(context, step, update, [first.gpu()?, second.gpu()?])
+        OpOf::Adam { step, settings, update, moments: [first, second] } => {
+            let settings = match settings {
+                Some([settings, progress]) => Some([settings.gpu()?, progress.gpu()?]),
+                None => None,
+            };
+            optimizer::adam(context, step, settings, update, [first.gpu()?, second.gpu()?])
         }
         OpOf::ClipNorm { ref gradients, max_norm, norm } => {
             clip::norm(context, gradients, max_norm, norm.gpu()?)

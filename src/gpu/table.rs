@@ -12,7 +12,7 @@ use super::ignored::IgnoredRowsParameters;
 use super::loss::LossParameters;
 use super::matrix::{ProductParameters, SlicesParameters};
 use super::operations::{PointwiseParameters, SumParameters};
-use super::optimizer::{AdamParameters, SgdParameters};
+use super::optimizer::{AdamParameters, AdvanceParameters, KeptParameters, SgdParameters};
 use super::parameters::{Layout, Parameters};
 use super::prelu::{PreluParameters, RowSumParameters};
 use super::rowwise::RowParameters;
@@ -111,10 +111,15 @@ pub(super) enum Template {
     },
     MatMulSlices,
     LastHalf,
+    /// With `on_device`, here and below, the device keeps the factors of a step.
     Sgd {
         momentum: bool,
+        on_device: bool,
     },
-    Adam,
+    Adam {
+        on_device: bool,
+    },
+    Advance,
     SquareSums,
     ClipFactor,
     ClipNorm,
@@ -502,17 +507,40 @@ impl Template {
                 let files = vec![shader!("kernels/last_half")];
                 Row::new::<LastHalfParameters>(Pointwise, &[R, C], files).alone()
             }
-            Self::Sgd { momentum: false } => {
-                let files = vec![PART, shader!("kernels/sgd_plain"), shader!("kernels/sgd")];
-                Row::new::<SgdParameters>(Pointwise, &[R, C], files).alone()
+            Self::Sgd { momentum, on_device } => {
+                let velocity = match momentum {
+                    true => shader!("kernels/sgd_momentum"),
+                    false => shader!("kernels/sgd_plain"),
+                };
+                let mut files = vec![PART, velocity, shader!("kernels/sgd")];
+                let row = match (momentum, on_device) {
+                    (false, false) => Row::new::<SgdParameters>(Pointwise, &[R, C], vec![]),
+                    (true, false) => Row::new::<SgdParameters>(Pointwise, &[R, C, C], vec![]),
+                    (false, true) => Row::new::<KeptParameters>(Pointwise, &[R, C, R], vec![]),
+                    (true, true) => Row::new::<KeptParameters>(Pointwise, &[R, C, C, R], vec![]),
+                };
+                files.extend(match (momentum, on_device) {
+                    (_, false) => vec![shader!("kernels/sgd_host")],
+                    (false, true) => {
+                        vec![shader!("kernels/settings_third"), shader!("kernels/sgd_device")]
+                    }
+                    (true, true) => {
+                        vec![shader!("kernels/settings_fourth"), shader!("kernels/sgd_device")]
+                    }
+                });
+                Row { files, ..row }.alone()
             }
-            Self::Sgd { momentum: true } => {
-                let files = vec![PART, shader!("kernels/sgd_momentum"), shader!("kernels/sgd")];
-                Row::new::<SgdParameters>(Pointwise, &[R, C, C], files).alone()
-            }
-            Self::Adam => {
-                let files = vec![PART, shader!("kernels/adam")];
+            Self::Adam { on_device: false } => {
+                let files = vec![PART, shader!("kernels/adam_host"), shader!("kernels/adam")];
                 Row::new::<AdamParameters>(Pointwise, &[R, C, C, C], files).alone()
+            }
+            Self::Adam { on_device: true } => {
+                let files = vec![PART, shader!("kernels/adam_device"), shader!("kernels/adam")];
+                Row::new::<KeptParameters>(Pointwise, &[R, C, C, C, R, R], files).alone()
+            }
+            Self::Advance => {
+                let files = vec![shader!("kernels/advance")];
+                Row::new::<AdvanceParameters>(Pointwise, &[R, R, C], files).alone()
             }
             Self::SquareSums => {
                 let files = vec![ROWS, SQUARES, shader!("kernels/square_sums")];
@@ -541,9 +569,9 @@ impl Template {
             Self::Sum,
             Self::ColumnSum,
             Self::LastHalf,
-            Self::Sgd { momentum: false },
-            Self::Sgd { momentum: true },
-            Self::Adam,
+            Self::Adam { on_device: false },
+            Self::Adam { on_device: true },
+            Self::Advance,
             Self::SquareSums,
             Self::ClipFactor,
             Self::ClipNorm,
@@ -564,6 +592,7 @@ impl Template {
             Self::Binary(Binary::BackwardFromOutput),
         ];
         let bits = [[false, false], [false, true], [true, false], [true, true]];
+        all.extend(bits.map(|[momentum, on_device]| Self::Sgd { momentum, on_device }));
         all.extend(bits.map(|[vectors, held]| Self::RowForward { vectors, held }));
         for product in [RowProduct::Backward, RowProduct::Jvp] {
             all.extend([false, true].map(|vectors| Self::RowProduct { product, vectors }));

@@ -1,7 +1,11 @@
 //! Adam, and its form with decoupled weight decay.
 
-use super::{States, check_not_negative};
-use crate::backend::{AdamStep, OpOf};
+use std::fmt;
+
+use super::kept::{Corrections, Kept, KeptSettings, stored};
+use super::{States, check_not_negative, devices};
+use crate::backend::{AdamStep, AdvanceOf, OpOf, Storage};
+use crate::device::Device;
 use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
 
@@ -41,11 +45,14 @@ pub struct Adam {
     /// Whether the decay bypasses the moments and applies to the weights directly.
     decoupled: bool,
     states: States<Moments>,
+    kept: KeptSettings,
 }
 
-#[derive(Debug)]
 struct Moments {
+    /// The number of steps, until the device counts them.
     steps: u64,
+    /// The number of steps and what depends on it, on the device: from the first step in a plan on.
+    progress: Option<Storage>,
     first: Tensor,
     second: Tensor,
 }
@@ -53,7 +60,23 @@ struct Moments {
 impl Moments {
     fn start(weights: &Tensor) -> Result<Self> {
         let zeros = || weights.device().zeros(weights.shape());
-        Ok(Self { steps: 0, first: zeros()?, second: zeros()? })
+        Ok(Self { steps: 0, progress: None, first: zeros()?, second: zeros()? })
+    }
+
+    /// What the device has counted; `None` as long as the host counts.
+    fn progress(&mut self, device: &Device) -> Result<Option<&Storage>> {
+        if self.progress.is_none() && device.is_recording() {
+            let steps = u32::try_from(self.steps).unwrap_or(u32::MAX);
+            self.progress = Some(stored(device, &[steps, 0, 0])?);
+        }
+        Ok(self.progress.as_ref())
+    }
+}
+
+impl fmt::Debug for Moments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut moments = f.debug_struct("Moments");
+        moments.field("first", &self.first).field("second", &self.second).finish_non_exhaustive()
     }
 }
 
@@ -67,6 +90,7 @@ impl Adam {
             weight_decay: 0.0,
             decoupled: false,
             states: States::new(),
+            kept: KeptSettings::new(),
         }
     }
 
@@ -92,50 +116,124 @@ impl Adam {
         self
     }
 
-    /// Changes the learning rate, for a schedule. The moments stay.
+    /// Changes the learning rate, for a schedule, also that of [plans](crate::Plan) with steps of this optimizer. The
+    /// moments stay.
     pub fn set_learning_rate(&mut self, learning_rate: f32) {
         self.learning_rate = learning_rate;
+        self.kept.set(self.settings());
     }
 
-    /// One step: pairs of weights, changed in place, and their gradients.
-    ///
-    /// # Errors
-    /// [`Error::InvalidParameter`] if the learning rate, eps or the weight decay is negative or not
-    /// finite, or a β is not in [0, 1); [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if a pair
-    /// does not match; [`Error::OutOfMemory`]. No weight is changed then.
-    pub fn step(&mut self, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
+    /// Changes the weight decay, also that of [plans](crate::Plan) with steps of this optimizer.
+    pub fn set_weight_decay(&mut self, weight_decay: f32) {
+        self.weight_decay = weight_decay;
+        self.kept.set(self.settings());
+    }
+
+    /// What is wrong with the settings.
+    fn check(&self) -> Result<()> {
         check_not_negative("learning_rate", self.learning_rate)?;
         check_beta("beta1", self.betas[0])?;
         check_beta("beta2", self.betas[1])?;
         check_not_negative("eps", self.epsilon)?;
-        check_not_negative("weight_decay", self.weight_decay)?;
+        check_not_negative("weight_decay", self.weight_decay)
+    }
+
+    /// A step without bias corrections.
+    fn uncorrected(&self) -> AdamStep {
         let Self { learning_rate, betas, epsilon, weight_decay, decoupled, .. } = *self;
-        let op = if decoupled { "adamw step" } else { "adam step" };
         let (weight_decay, decoupled_decay) =
             if decoupled { (0.0, weight_decay) } else { (weight_decay, 0.0) };
+        AdamStep {
+            weight_decay,
+            decoupled_decay: learning_rate * decoupled_decay,
+            kept: kept(learning_rate, decoupled_decay),
+            betas,
+            one_minus_betas: betas.map(|beta| 1.0 - beta),
+            step_size: learning_rate,
+            root_scale: 1.0,
+            epsilon,
+        }
+    }
+
+    /// The settings as a device keeps them.
+    fn settings(&self) -> Result<Vec<f32>> {
+        self.check()?;
+        Ok(self.uncorrected().settings(self.learning_rate).to_vec())
+    }
+
+    /// One step: pairs of weights, changed in place, and their gradients. In the work of a [`Plan`](crate::Plan) it is
+    /// repeated by each run, with the learning rate and the weight decay that the optimizer has by then; the device
+    /// counts the steps.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] if the learning rate, eps or the weight decay is negative or not
+    /// finite, or a β is not in [0, 1); [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if a pair
+    /// does not match; [`Error::OutOfMemory`]; [`Error::Unsupported`] in a plan if a β is so close to 1 that its
+    /// correction lasts longer than a million steps. No weight is changed then.
+    pub fn step(&mut self, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
+        let settings = self.settings()?;
+        for device in devices(pairs) {
+            self.kept.prepare(device, &settings, Some(self.betas), corrections)?;
+        }
+        let op = if self.decoupled { "adamw step" } else { "adam step" };
+        let (uncorrected, kept) = (self.uncorrected(), &self.kept);
         self.states.step(op, pairs, Moments::start, |device, update, moments| {
             let steps = moments.steps + 1;
-            let step = AdamStep {
-                weight_decay,
-                decoupled_decay: learning_rate * decoupled_decay,
-                kept: kept(learning_rate, decoupled_decay),
-                betas,
-                one_minus_betas: betas.map(|beta| 1.0 - beta),
-                step_size: (f64::from(learning_rate) / correction(betas[0], steps)) as f32,
-                root_scale: correction(betas[1], steps).sqrt().recip() as f32,
-                epsilon,
-            };
-            let storages = [moments.first.storage(), moments.second.storage()];
-            device.run(OpOf::Adam { step, update, moments: storages })?;
+            let moments_of = [moments.first.storage().clone(), moments.second.storage().clone()];
+            let moments_of = moments_of.each_ref();
+            let on_device = moments.progress(device)?.zip(kept.on(device));
+            if let Some((progress, Kept { settings, corrections: Some(table), .. })) = on_device {
+                let Corrections { storage: corrections, entries, .. } = table;
+                let entries = *entries;
+                device.run(OpOf::Advance(AdvanceOf {
+                    settings,
+                    corrections,
+                    entries,
+                    progress,
+                }))?;
+                let settings = Some([settings, progress]);
+                let step = uncorrected;
+                return device.run(OpOf::Adam { step, settings, update, moments: moments_of });
+            }
+            let [step_size, root_scale] = correction(uncorrected.betas, steps);
+            let step_size = uncorrected.step_size * step_size;
+            let step = AdamStep { step_size, root_scale, ..uncorrected };
+            device.run(OpOf::Adam { step, settings: None, update, moments: moments_of })?;
             moments.steps = steps;
             Ok(())
         })
     }
 }
 
-/// 1 − β^t, the bias correction of moments that start at 0. In f64, because the difference is small at first.
-fn correction(beta: f32, steps: u64) -> f64 {
-    1.0 - f64::from(beta).powf(steps as f64)
+/// The factors of the step size and of √v that correct moments which start at 0: 1 / (1 − β1^t) and 1 / √(1 − β2^t). In
+/// f64, because the differences are small at first.
+fn correction(betas: [f32; 2], steps: u64) -> [f32; 2] {
+    let [first, second] = betas.map(|beta| 1.0 - f64::from(beta).powf(steps as f64));
+    [first.recip() as f32, second.sqrt().recip() as f32]
+}
+
+/// The table of the corrections on a device, up to the step from which on both are 1.
+fn corrections(device: &Device, betas: [f32; 2]) -> Result<Corrections> {
+    const MOST: usize = 1 << 20;
+    let mut columns = [Vec::new(), Vec::new()];
+    for steps in 1.. {
+        let factors = correction(betas, steps);
+        columns.iter_mut().zip(factors).for_each(|(column, it)| column.push(it.to_bits()));
+        if factors == [1.0, 1.0] {
+            break;
+        }
+        if columns[0].len() == MOST {
+            return Err(Error::Unsupported {
+                what: format!(
+                    "a step of Adam with β1 = {} and β2 = {} in a plan",
+                    betas[0], betas[1]
+                ),
+                reason: format!("a β so close to 1 needs corrections for more than {MOST} steps"),
+            });
+        }
+    }
+    let entries = columns[0].len();
+    Ok(Corrections { of: betas, storage: stored(device, &columns.concat())?, entries })
 }
 
 /// 1 − learning_rate·decay, the factor of a weight. In f64, as PyTorch computes it.
@@ -202,9 +300,15 @@ impl AdamW {
         Self(self.0.weight_decay(weight_decay))
     }
 
-    /// Changes the learning rate, for a schedule. The moments stay.
+    /// Changes the learning rate, for a schedule, also that of [plans](crate::Plan) with steps of this optimizer. The
+    /// moments stay.
     pub fn set_learning_rate(&mut self, learning_rate: f32) {
         self.0.set_learning_rate(learning_rate);
+    }
+
+    /// Changes the weight decay, also that of [plans](crate::Plan) with steps of this optimizer.
+    pub fn set_weight_decay(&mut self, weight_decay: f32) {
+        self.0.set_weight_decay(weight_decay);
     }
 
     /// One step: pairs of weights, changed in place, and their gradients.

@@ -2,6 +2,7 @@
 
 mod adam;
 mod clip;
+mod kept;
 mod sgd;
 
 pub use adam::{Adam, AdamW};
@@ -11,6 +12,7 @@ pub use sgd::Sgd;
 use crate::backend::{Identity, Update};
 use crate::device::Device;
 use crate::device::halves::change_in_f32;
+use crate::device::plan::unrecorded;
 use crate::device::tensor::{Tensor, check_devices, check_shape};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -87,7 +89,8 @@ impl<S> States<S> {
             let place = match self.known.iter().position(|known| known.is(weights)) {
                 Some(place) => place,
                 None => {
-                    let state = create(weights)?;
+                    // A plan does not start anew at each run.
+                    let state = unrecorded(|| create(weights))?;
                     let (weights, elements) = (Identity::of(weights.storage()), weights.len());
                     self.known.push(Known { weights, elements, state });
                     self.known.len() - 1
@@ -99,19 +102,24 @@ impl<S> States<S> {
     }
 }
 
-/// Checks that each pair of weights and gradient matches, and that no plan is being recorded.
+/// Checks that each pair of weights and gradient matches.
 fn check_pairs(op: &'static str, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
     for (weights, gradient) in pairs {
-        if weights.device().is_recording() {
-            return Err(Error::Unsupported {
-                what: format!("an {op} in a plan"),
-                reason: "its factors change from step to step; take it after Plan::run".into(),
-            });
-        }
         check_devices(op, [weights.device(), gradient.device()])?;
         check_shape(op, "a gradient", gradient, weights.shape())?;
     }
     Ok(())
+}
+
+/// The devices of the weights, each once.
+fn devices<'a>(pairs: &[(&'a Tensor, &Tensor)]) -> Vec<&'a Device> {
+    let mut devices: Vec<&Device> = Vec::new();
+    for (weights, _) in pairs {
+        if !devices.contains(&weights.device()) {
+            devices.push(weights.device());
+        }
+    }
+    devices
 }
 
 /// Makes sure that there is enough memory for the steps of all pairs, one after the other.

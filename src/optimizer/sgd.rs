@@ -1,6 +1,7 @@
 //! Gradient descent with momentum.
 
-use super::{States, check_not_negative};
+use super::kept::KeptSettings;
+use super::{States, check_not_negative, devices};
 use crate::backend::{OpOf, SgdStep, Update};
 use crate::device::Device;
 use crate::device::tensor::Tensor;
@@ -35,13 +36,14 @@ use crate::error::Result;
 pub struct Sgd {
     step: SgdStep,
     velocities: States<Tensor>,
+    kept: KeptSettings,
 }
 
 impl Sgd {
     /// Plain gradient descent with this learning rate.
     pub const fn new(learning_rate: f32) -> Self {
         let step = SgdStep { learning_rate, momentum: 0.0, weight_decay: 0.0 };
-        Self { step, velocities: States::new() }
+        Self { step, velocities: States::new(), kept: KeptSettings::new() }
     }
 
     /// The fraction of the velocity that is kept from step to step; 0 by default.
@@ -58,12 +60,28 @@ impl Sgd {
         self
     }
 
-    /// Changes the learning rate, for a schedule. The velocities stay.
+    /// Changes the learning rate, for a schedule, also that of [plans](crate::Plan) with steps of this optimizer. The
+    /// velocities stay.
     pub fn set_learning_rate(&mut self, learning_rate: f32) {
         self.step.learning_rate = learning_rate;
+        self.kept.set(self.settings());
     }
 
-    /// One step: pairs of weights, changed in place, and their gradients.
+    /// Changes the weight decay, also that of [plans](crate::Plan) with steps of this optimizer.
+    pub fn set_weight_decay(&mut self, weight_decay: f32) {
+        self.step.weight_decay = weight_decay;
+        self.kept.set(self.settings());
+    }
+
+    fn settings(&self) -> Result<Vec<f32>> {
+        check_not_negative("learning_rate", self.step.learning_rate)?;
+        check_not_negative("momentum", self.step.momentum)?;
+        check_not_negative("weight_decay", self.step.weight_decay)?;
+        Ok(self.step.settings().to_vec())
+    }
+
+    /// One step: pairs of weights, changed in place, and their gradients. In the work of a [`Plan`](crate::Plan) it is
+    /// repeated by each run, with the settings that the optimizer has by then.
     ///
     /// # Errors
     /// [`Error::InvalidParameter`](crate::Error::InvalidParameter) if the learning rate, the momentum or
@@ -73,19 +91,29 @@ impl Sgd {
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory). No weight is changed then.
     pub fn step(&mut self, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
         const OP: &str = "sgd step";
-        let step = self.step;
-        check_not_negative("learning_rate", step.learning_rate)?;
-        check_not_negative("momentum", step.momentum)?;
-        check_not_negative("weight_decay", step.weight_decay)?;
+        let (step, settings) = (self.step, self.settings()?);
+        for device in devices(pairs) {
+            // Gradient descent counts nothing, so only plans read what the device keeps.
+            if device.is_recording() {
+                self.kept.prepare_alone(device, &settings)?;
+            }
+        }
+        let kept = &self.kept;
+        let settings_on = |device: &Device| {
+            let kept = device.is_recording().then(|| kept.on(device)).flatten();
+            kept.map(|kept| &kept.settings)
+        };
         if step.momentum == 0.0 {
             let run = |device: &Device, update: Update<'_>| {
-                device.run(OpOf::Sgd { step, update, velocity: None })
+                let settings = settings_on(device);
+                device.run(OpOf::Sgd { step, settings, update, velocity: None })
             };
             return self.velocities.step_without(OP, pairs, run);
         }
         let start = |weights: &Tensor| weights.device().zeros(weights.shape());
         self.velocities.step(OP, pairs, start, |device, update, velocity| {
-            device.run(OpOf::Sgd { step, update, velocity: Some(velocity.storage()) })
+            let settings = settings_on(device);
+            device.run(OpOf::Sgd { step, settings, update, velocity: Some(velocity.storage()) })
         })
     }
 }

@@ -1,0 +1,133 @@
+//! The settings of an optimizer that plans read: they are kept on the device, and may change between two runs.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::backend::{Purpose, Storage, Written};
+use crate::device::Device;
+use crate::device::plan::Check;
+use crate::error::Result;
+
+/// The settings on each device on which the optimizer has taken part in a plan.
+#[derive(Default)]
+pub(super) struct KeptSettings {
+    devices: Vec<Kept>,
+}
+
+/// The settings on a device.
+pub(super) struct Kept {
+    device: Device,
+    pub(super) settings: Storage,
+    pub(super) corrections: Option<Corrections>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// A table for the bias corrections of Adam.
+pub(super) struct Corrections {
+    pub(super) of: [f32; 2],
+    pub(super) storage: Storage,
+    pub(super) entries: usize,
+}
+
+/// What the optimizer and its plans share.
+struct Shared {
+    /// The settings, or what is wrong with them.
+    values: Result<Vec<f32>>,
+    /// Whether the device has them.
+    is_written: bool,
+}
+
+fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes settings that have changed.
+fn write(device: &Device, settings: &Storage, shared: &Mutex<Shared>) -> Result<()> {
+    let mut shared = locked(shared);
+    let values = shared.values.clone()?;
+    if !shared.is_written {
+        // Not a part of the plan that may be recorded.
+        device.backend.write(bytemuck::cast_slice(&values), Written::Labels, settings)?;
+        shared.is_written = true;
+    }
+    Ok(())
+}
+
+/// A storage with these words, which no plan writes.
+pub(super) fn stored(device: &Device, words: &[u32]) -> Result<Storage> {
+    let storage = device.backend.allocate(words.len(), Purpose::Tensor)?;
+    device.backend.write(bytemuck::cast_slice(words), Written::Labels, &storage)?;
+    Ok(storage)
+}
+
+impl KeptSettings {
+    pub(super) const fn new() -> Self {
+        Self { devices: Vec::new() }
+    }
+
+    /// The settings on a device; `None` if the optimizer has taken part in no plan there.
+    pub(super) fn on(&self, device: &Device) -> Option<&Kept> {
+        self.devices.iter().find(|kept| kept.device == *device)
+    }
+
+    /// Makes sure that a device has the settings, if they are on it or a plan is being recorded, which then begins each
+    /// run by writing what has changed. `corrections` makes the table for the bias corrections of these βs.
+    pub(super) fn prepare(
+        &mut self,
+        device: &Device,
+        values: &[f32],
+        betas: Option<[f32; 2]>,
+        corrections: impl FnOnce(&Device, [f32; 2]) -> Result<Corrections>,
+    ) -> Result<()> {
+        let is_recording = device.is_recording();
+        if !is_recording && self.on(device).is_none() {
+            return Ok(());
+        }
+        // Plans keep the table that they were recorded with.
+        let is_of_others = |kept: &Kept| kept.corrections.as_ref().map(|it| it.of) != betas;
+        self.devices.retain(|kept| kept.device != *device || !is_of_others(kept));
+        if self.on(device).is_none() {
+            let words: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
+            let shared = Shared { values: Ok(values.to_vec()), is_written: true };
+            self.devices.push(Kept {
+                device: device.clone(),
+                settings: stored(device, &words)?,
+                corrections: betas.map(|betas| corrections(device, betas)).transpose()?,
+                shared: Arc::new(Mutex::new(shared)),
+            });
+        }
+        self.set(Ok(values.to_vec()));
+        let Some(kept) = self.on(device) else { return Ok(()) };
+        write(device, &kept.settings, &kept.shared)?;
+        if is_recording {
+            let (settings, shared) = (kept.settings.clone(), Arc::clone(&kept.shared));
+            let device = device.clone();
+            let of = settings.clone();
+            let run = move || write(&device, &settings, &shared);
+            kept.device.keep_check(Check { of, run: Arc::new(run) });
+        }
+        Ok(())
+    }
+
+    /// The same for settings without corrections.
+    pub(super) fn prepare_alone(&mut self, device: &Device, values: &[f32]) -> Result<()> {
+        let none =
+            |_: &Device, of| Ok(Corrections { of, storage: stored(device, &[0])?, entries: 0 });
+        self.prepare(device, values, None, none)
+    }
+
+    /// Changes the settings for the next steps, also for those of plans.
+    pub(super) fn set(&self, values: Result<Vec<f32>>) {
+        for kept in &self.devices {
+            let mut shared = locked(&kept.shared);
+            shared.is_written &= shared.values == values;
+            shared.values.clone_from(&values);
+        }
+    }
+}
+
+impl fmt::Debug for KeptSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.devices.iter().map(|kept| &kept.device)).finish()
+    }
+}
