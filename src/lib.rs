@@ -48,6 +48,7 @@
 //! # How to
 //!
 //! * Repeat a step with little overhead: [`Device::record`] keeps it as a [`Plan`].
+//! * Put a step into a host application's frame: [`Plan::encode`], [`Device::encode`].
 //! * Compute on a host application's device and in its buffers: [`Device::from_wgpu`],
 //!   [`Device::tensor_from_buffer`], [`Tensor::buffer`], [`Device::wgpu`]. [`wgrad::wgpu`](wgpu) is the
 //!   matching version of wgpu.

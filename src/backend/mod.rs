@@ -75,6 +75,10 @@ pub(crate) enum Written {
 pub(crate) trait Wgpu {
     /// The device and its queue, which the caller can use from then on.
     fn expose(&self) -> (&wgpu::Device, &wgpu::Queue);
+    /// Keeps recorded work from being submitted, until it is [encoded](Self::encode) or let go.
+    fn hold(&self, hold: bool);
+    /// Writes all recorded work into an encoder of the caller's.
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()>;
     /// Makes a storage from a buffer that the caller owns.
     fn adopt(&self, buffer: wgpu::Buffer, words: usize) -> Result<Storage>;
 }
@@ -138,4 +142,6 @@ impl Step {
 pub(crate) trait Replay: Send + Sync {
     /// Runs the steps once more, writing to the same storages.
     fn run(&self) -> Result<()>;
+    /// Writes the steps, after all recorded work, into an encoder of the caller's.
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()>;
 }

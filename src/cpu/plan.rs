@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::cell::{Cell, OnCpu, Snapshot};
 use super::{CpuBackend, write};
 use crate::backend::{Backend, OpOf, Purpose, Replay, Step, Storage};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub(super) struct CpuPlan {
     backend: CpuBackend,
@@ -58,6 +58,13 @@ impl CpuPlan {
 }
 
 impl Replay for CpuPlan {
+    fn encode(&self, _encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        Err(Error::Unsupported {
+            what: "a plan of the CPU in a command encoder".to_owned(),
+            reason: "encoders are of a GPU; Plan::run does the work".to_owned(),
+        })
+    }
+
     fn run(&self) -> Result<()> {
         let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let done = self.run_steps();

@@ -235,6 +235,44 @@ impl Device {
         Plan::record(self, work)
     }
 
+    /// Does work whose commands go into a command encoder of the host's, with all recorded work that is still open: what
+    /// [`Plan::encode`](crate::Plan::encode) does, for work that is not a plan. wgrad submits nothing, unless the work
+    /// or another thread reads a tensor meanwhile.
+    ///
+    /// # Errors
+    /// The error that the work returns, and nothing is encoded then; [`Error::Unsupported`] on the CPU, while a plan is
+    /// recorded, and for more work than one submission takes.
+    pub fn encode<T>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        /// Lets recorded work go also if the work panics.
+        struct Hold<'a>(&'a dyn Wgpu);
+
+        impl Drop for Hold<'_> {
+            fn drop(&mut self) {
+                self.0.hold(false);
+            }
+        }
+
+        let unsupported = |reason: &str| Error::Unsupported {
+            what: "work in a command encoder".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let wgpu = self.backend.wgpu();
+        let wgpu = wgpu.ok_or_else(|| unsupported("encoders are of a GPU, and this is the CPU"))?;
+        if self.is_recording() {
+            return Err(unsupported("a plan is being recorded; encode the plan"));
+        }
+        wgpu.hold(true);
+        let hold = Hold(wgpu);
+        let done = work()?;
+        wgpu.encode(encoder)?;
+        drop(hold);
+        Ok(done)
+    }
+
     /// The wgpu device and queue behind this device; `None` on the CPU.
     pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
         self.backend.wgpu().map(Wgpu::expose)

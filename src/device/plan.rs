@@ -114,6 +114,50 @@ impl<T> Plan<'_, T> {
         Ok(())
     }
 
+    /// Writes the work into a command encoder of the host's, which submits it: no submission and no wait of wgrad's own.
+    /// What the encoder has before sees nothing of it, what comes after sees its results; a tensor's
+    /// [`buffer`](crate::Tensor::buffer) is read and written there as any other.
+    ///
+    /// The order is that of the calls, and then that of the submissions:
+    ///
+    /// ```text
+    /// x.write(…)            ─┐ recorded work of wgrad's that is still open goes into the encoder, too,
+    /// another.run()         ─┤ before the plan: writes and uploads travel with the frame
+    /// host's own passes     ─┤ (what the encoder has already comes first)
+    /// plan.encode(encoder)  ─┘
+    /// host's own passes        see the results
+    /// queue.submit(encoder)    before wgrad reads or submits what follows on the same tensors
+    /// ```
+    ///
+    /// An encoder may take a plan more than once, and plans may be encoded into several encoders, which are submitted
+    /// in the order in which they were encoded. If an encoder is dropped without being submitted, its work is lost.
+    ///
+    /// ```no_run
+    /// # fn frame(device: &wgrad::Device, plan: &wgrad::Plan<'_, wgrad::Tensor>) -> wgrad::Result<()> {
+    /// if let Some((host, queue)) = device.wgpu() {
+    ///     let mut encoder = host.create_command_encoder(&Default::default());
+    ///     plan.encode(&mut encoder)?;
+    ///     queue.submit([encoder.finish()]);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), before anything is encoded; [`Error::Unsupported`] on the CPU, and in the work of a plan.
+    /// wgpu reports an encoder of another device when it is finished.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        check_thread(&self.device)?;
+        check_device(&self.device)?;
+        if self.device.is_recording() {
+            return refuse("a plan that is encoded", "encode it after the recording");
+        }
+        self.recorded.checks.iter().try_for_each(|check| (check.run)())?;
+        self.replay.encode(encoder)?;
+        self.recorded.effects.iter().for_each(|effect| effect());
+        Ok(())
+    }
+
     /// What the work returned when it was recorded. Each [`run`](Self::run) writes to its tensors.
     pub const fn outputs(&self) -> &T {
         &self.outputs

@@ -212,6 +212,16 @@ impl Wgpu for GpuBackend {
         (&self.context.device, &self.context.queue)
     }
 
+    fn hold(&self, hold: bool) {
+        let mut recorder = self.context.recorder();
+        if hold { recorder.hold() } else { recorder.let_go() }
+    }
+
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        self.context.expose();
+        self.context.record(|recorder| recorder.encode(&self.context, encoder))
+    }
+
     fn adopt(&self, buffer: wgpu::Buffer, words: usize) -> Result<Storage> {
         const OP: &str = "tensor_from_buffer";
         let bytes = (words * size_of::<f32>()) as u64;

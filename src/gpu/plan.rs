@@ -171,12 +171,29 @@ impl GpuPlan {
     }
 }
 
+impl GpuPlan {
+    /// Fails if the caller has destroyed a buffer: wgpu reports too late that a group has one.
+    fn check_buffers(&self) -> Result<()> {
+        let check = |buffer: &Buffer| self.context.check_shared(buffer);
+        self.commands.iter().try_for_each(|command| command.check_buffers(check))
+    }
+}
+
 impl Replay for GpuPlan {
     fn run(&self) -> Result<()> {
-        // wgpu reports too late that a group has a buffer which the caller has destroyed.
-        for command in &self.commands {
-            command.check_buffers(|buffer| self.context.check_shared(buffer))?;
-        }
+        self.check_buffers()?;
         self.context.record(|recorder| recorder.replay(&self.context, self))
+    }
+
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        self.check_buffers()?;
+        let context = &self.context;
+        context.record(|recorder| {
+            recorder.hold();
+            let replayed = recorder.replay(context, self);
+            recorder.let_go();
+            replayed?;
+            recorder.encode(context, encoder)
+        })
     }
 }

@@ -92,6 +92,8 @@ pub(super) struct Recorder {
     untold: Option<Error>,
     /// Counts what has been recorded so far; pipelines are counted where they are created.
     counters: Counters,
+    /// The number of calls that will encode the open batch for the caller, which is not submitted until then.
+    held: usize,
     pub(super) preparing: Preparing,
 }
 
@@ -116,6 +118,7 @@ impl Recorder {
             failed: VecDeque::new(),
             untold: None,
             counters: Counters::default(),
+            held: 0,
             preparing: Preparing::default(),
         }
     }
@@ -147,6 +150,10 @@ impl Recorder {
 
     /// Whether the open batch should be submitted: the next piece of work needs some room in the arena.
     pub(super) fn is_full(&self) -> bool {
+        self.held == 0 && self.is_long()
+    }
+
+    fn is_long(&self) -> bool {
         self.work.len() >= BATCH || self.arena.len() > ARENA - 2 * SMALL_UPLOAD
     }
 
@@ -330,7 +337,7 @@ impl Recorder {
             self.uploads.push(upload);
             let bytes = piece.len() as u64;
             self.push(Work::Copy { from, offset: 0, to, to_offset, bytes }, [0; BINDINGS]);
-            if self.uploads.len() >= PENDING_UPLOADS {
+            if self.held == 0 && self.uploads.len() >= PENDING_UPLOADS {
                 self.submit(context)?;
             }
         }
@@ -382,6 +389,47 @@ impl Recorder {
                 Err(error)
             }
         }
+    }
+
+    /// Lets the open batch wait for [`encode`](Self::encode).
+    pub(super) fn hold(&mut self) {
+        self.held += 1;
+    }
+
+    /// Ends a [`hold`](Self::hold).
+    pub(super) fn let_go(&mut self) {
+        self.held = self.held.saturating_sub(1);
+    }
+
+    /// Writes the open batch into the encoder of a caller, who submits it. It is as good as done from then on.
+    pub(super) fn encode(
+        &mut self,
+        context: &Context,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<()> {
+        if self.work.is_empty() {
+            return Ok(());
+        }
+        // What can fail comes before the first command.
+        for piece in &self.work {
+            if let Work::Kernel { pipeline, .. } = &piece.work {
+                pipeline.compiled()?;
+            }
+        }
+        let arena = match self.arena.is_empty() {
+            true => None,
+            false => Some(Upload::new(context, &self.arena)?),
+        };
+        if let Some(arena) = &arena {
+            let (from, to) = (arena.buffer(), &self.arena_buffer);
+            encoder.copy_buffer_to_buffer(from, 0, to, 0, self.arena.len() as u64);
+        }
+        encode(encoder, &self.work)?;
+        // Nobody knows when the GPU has read them.
+        arena.into_iter().chain(self.uploads.drain(..)).for_each(Upload::release);
+        self.work.clear();
+        self.arena.clear();
+        Ok(())
     }
 
     /// Submits pieces of the batch, after the arena.
@@ -458,6 +506,14 @@ impl Recorder {
     /// Reserves a place in the arena; submits the open batch if there is no room left.
     fn reserve(&mut self, context: &Context, alignment: usize, bytes: usize) -> Result<usize> {
         if self.arena.len().next_multiple_of(alignment) + bytes > ARENA {
+            if self.held > 0 {
+                return Err(Error::Unsupported {
+                    what: format!("{} pieces of work in one call of encode", self.work.len()),
+                    reason: format!(
+                        "their parameters and uploads take more than {ARENA} bytes; record a plan, or                          encode in parts"
+                    ),
+                });
+            }
             self.submit(context)?;
         }
         let offset = self.arena.len().next_multiple_of(alignment);

@@ -42,6 +42,11 @@ impl Upload {
         &self.buffer
     }
 
+    /// Gives the buffer up: the caller may submit the work that reads it at any time.
+    pub(super) fn release(self) {
+        self.pool.lose(self.class, Purpose::Workspace);
+    }
+
     /// Returns the buffer to the pool once the GPU has read it. The work that reads it has been submitted.
     pub(super) fn reclaim(self) {
         let Self { pool, class, buffer } = self;
