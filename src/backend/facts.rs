@@ -235,6 +235,8 @@ impl fmt::Display for Memory {
 pub struct Counters {
     /// The number of batches of work submitted to the GPU. 0 on the CPU.
     pub submissions: u64,
+    /// The number of times that a call waited for the GPU. 0 on the CPU.
+    pub waits: u64,
     /// The number of kernels run; on the CPU, the number of primitives executed.
     pub dispatches: u64,
     /// The number of kernels compiled. 0 on the CPU.

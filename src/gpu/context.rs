@@ -1,6 +1,6 @@
 //! What the parts of the GPU backend share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,7 @@ pub(super) struct Context {
     /// Set when the first kernel that works on rows is compiled.
     subgroups: OnceLock<Option<Subgroups>>,
     recorder: Mutex<Recorder>,
+    waits: AtomicU64,
     /// Whether the application has access to the wgpu device, and may destroy it.
     exposed: AtomicBool,
     /// When the device was last seen to exist, or was about to be checked.
@@ -72,6 +73,7 @@ impl Context {
             conversions: OnceLock::new(),
             subgroups: OnceLock::new(),
             recorder,
+            waits: AtomicU64::new(0),
             exposed: AtomicBool::new(false),
             seen: Mutex::default(),
             alone: OnceLock::new(),
@@ -116,6 +118,11 @@ impl Context {
     /// Whether cooperative matrices can compute products of halves: they need subgroups of the usual kind.
     pub(super) fn cooperates(&self) -> bool {
         self.cooperative_matrices && self.subgroups() == Some(Subgroups::usual())
+    }
+
+    /// How often a call has waited for the GPU.
+    pub(super) fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
     }
 
     pub(super) fn recorder(&self) -> MutexGuard<'_, Recorder> {
@@ -299,6 +306,7 @@ impl Context {
 
     /// Blocks until a submission is done, or the last one if `submission_index` is `None`.
     pub(super) fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        self.waits.fetch_add(1, Ordering::Relaxed);
         if !self.is_soon_done(&submission_index) {
             self.poll(wgpu::PollType::Wait { submission_index, timeout: None })?;
         }

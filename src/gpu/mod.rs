@@ -132,7 +132,7 @@ impl Backend for GpuBackend {
 
     fn counters(&self) -> Counters {
         let pipelines = self.context.pipelines.count();
-        Counters { pipelines, ..self.context.recorder().counters() }
+        Counters { pipelines, waits: self.context.waits(), ..self.context.recorder().counters() }
     }
 
     fn trim(&self) {
