@@ -65,6 +65,9 @@
 //!
 //! None is on by default.
 //!
+//! * `safetensors`: `save`, `load` and `load_into` for named tensors in files that PyTorch, candle and burn read and write;
+//!   with [`Adam::state`] a run that was stopped goes on with the same bits.
+//! * `ndarray`: `Device::tensor_from_array`, `Tensor::to_array`.
 //! * `serde`: [`Activation`], [`Loss`], [`Gated`], [`Reduction`] and [`Outputs`] are serialized as their text, also with
 //!   formulas of your own; [`Dense`], [`OutputLayer`] and [`Prelu`] as records, of which settings that have a default
 //!   may be left out:
@@ -117,6 +120,8 @@ mod cpu;
 mod data;
 mod dense;
 mod device;
+#[cfg(feature = "safetensors")]
+mod files;
 mod gated;
 mod gpu;
 #[cfg(test)]
@@ -137,6 +142,8 @@ pub use dense::{Dense, DenseForward, DenseGradients};
 pub use device::{Device, Labels, Plan, Tensor};
 pub use dtype::DType;
 pub use error::{Error, Result};
+#[cfg(feature = "safetensors")]
+pub use files::{load, load_into, save};
 pub use gated::Gated;
 #[doc(hidden)]
 pub use gpu::{AssembledKernel, KernelKind, assembled_kernels};

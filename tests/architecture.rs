@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The floor of each module of the library.
 ///
 /// Floors 0 to 3 are also the crate formula/, where the compiler keeps the direction.
-const FLOORS: [(&str, usize); 16] = [
+const FLOORS: [(&str, usize); 17] = [
     ("data", 0),
     ("backend", 4),
     ("cpu", 5),
@@ -19,6 +19,7 @@ const FLOORS: [(&str, usize); 16] = [
     ("loss", 7),
     ("linear", 7),
     ("dense", 7),
+    ("files", 7),
     ("gated", 7),
     ("prelu", 7),
     ("optimizer", 7),

@@ -1,5 +1,7 @@
 //! Floor 6: places to compute, and the tensors and plans on them. Only here the two backends have names.
 
+#[cfg(feature = "ndarray")]
+mod arrays;
 pub(crate) mod halves;
 pub(crate) mod labels;
 pub(crate) mod plan;

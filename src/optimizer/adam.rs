@@ -1,8 +1,10 @@
 //! Adam, and its form with decoupled weight decay.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use super::kept::{Corrections, Kept, KeptSettings, stored};
+use super::kept::{Corrections, Kept, KeptSettings, set, stored};
+use super::state::parts;
 use super::{States, check_not_negative, devices};
 use crate::backend::{AdamStep, AdvanceOf, OpOf, Storage};
 use crate::device::Device;
@@ -61,6 +63,13 @@ impl Moments {
     fn start(weights: &Tensor) -> Result<Self> {
         let zeros = || weights.device().zeros(weights.shape());
         Ok(Self { steps: 0, progress: None, first: zeros()?, second: zeros()? })
+    }
+
+    /// The number of steps so far.
+    fn count(&self, device: &Device) -> Result<u64> {
+        let Some(progress) = &self.progress else { return Ok(self.steps) };
+        let words = device.backend.read(progress, 3)?.wait()?;
+        Ok(words.first().map_or(0, |steps| steps.to_bits().into()))
     }
 
     /// What the device has counted; `None` as long as the host counts.
@@ -205,6 +214,99 @@ impl Adam {
     }
 }
 
+impl Adam {
+    /// The moments and numbers of steps of these weights, which have been stepped, as named tensors: `w.exp_avg`,
+    /// `w.exp_avg_sq` and `w.step` for a weight of the name `w`, as PyTorch has them. Reads the number of steps if a
+    /// plan has counted it. With the weights themselves, that is all that training needs to go on with the same bits.
+    ///
+    /// ```
+    /// use wgrad::{Adam, Device};
+    ///
+    /// let device = Device::cpu();
+    /// let (w, dw) = (device.tensor(&[1.0, 2.0], [2])?, device.tensor(&[0.5, -0.5], [2])?);
+    /// let mut adam = Adam::new(0.1);
+    /// adam.step(&[(&w, &dw)])?;
+    /// let state = adam.state(&[("w", &w)])?;
+    ///
+    /// let mut later = Adam::new(0.1);
+    /// later.set_state(&[("w", &w)], &state)?;
+    /// let copy = device.tensor(&w.to_vec()?, [2])?;
+    /// adam.step(&[(&w, &dw)])?;
+    /// let after = w.to_vec()?;
+    /// w.write(&copy.to_vec()?)?;
+    /// later.step(&[(&w, &dw)])?;
+    /// assert_eq!(w.to_vec()?, after);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] after more than 2²⁴ steps, which f32 does not count; those of [`Tensor::to_vec`].
+    pub fn state(&self, weights: &[(&str, &Tensor)]) -> Result<BTreeMap<String, Tensor>> {
+        let mut named = BTreeMap::new();
+        for &(name, weights) in weights {
+            let Some(moments) = self.states.of(weights) else { continue };
+            let device = weights.device();
+            let steps = moments.count(device)?;
+            if steps > MOST_STEPS {
+                return Err(Error::Unsupported {
+                    what: format!("the state of {name:?} after {steps} steps"),
+                    reason: format!("it counts up to {MOST_STEPS} steps"),
+                });
+            }
+            let parts = [
+                moments.first.clone(),
+                moments.second.clone(),
+                device.tensor(&[steps as f32], [])?,
+            ];
+            named.extend(PARTS.iter().zip(parts).map(|(part, it)| (format!("{name}.{part}"), it)));
+        }
+        Ok(named)
+    }
+
+    /// Sets the moments and numbers of steps of these weights to those of a [`state`](Self::state), which may be on
+    /// another device. Weights that it does not have begin anew. Plans with steps of this optimizer go on from there.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`], [`Error::Unsupported`] if the state of a weight is not complete,
+    /// [`Error::InvalidParameter`] for a number of steps that is none, and then nothing is changed; the errors of
+    /// [`Tensor::to_vec`] and [`Tensor::write`].
+    pub fn set_state(
+        &mut self,
+        weights: &[(&str, &Tensor)],
+        state: &BTreeMap<String, Tensor>,
+    ) -> Result<()> {
+        const OP: &str = "adam state";
+        let read = |name: &str, weights: &Tensor| {
+            let shapes: [&[usize]; 3] = [weights.shape(), weights.shape(), &[]];
+            let named = [(PARTS[0], shapes[0]), (PARTS[1], shapes[1]), (PARTS[2], shapes[2])];
+            let Some([first, second, steps]) = parts(OP, state, name, named)? else {
+                return Ok(None);
+            };
+            let steps = steps.first().copied().unwrap_or(f32::NAN);
+            if !(0.0..=MOST_STEPS as f32).contains(&steps) || steps.fract() != 0.0 {
+                let reason = format!("must be a whole number from 0 to {MOST_STEPS}");
+                return Err(Error::parameter(format!("{name}.{}", PARTS[2]), steps, reason));
+            }
+            Ok(Some((first, second, steps as u32)))
+        };
+        self.states.restore(weights, read, Moments::start, |moments, (first, second, steps)| {
+            moments.first.write(&first)?;
+            moments.second.write(&second)?;
+            moments.steps = steps.into();
+            match &moments.progress {
+                Some(progress) => set(moments.first.device(), progress, &[steps, 0, 0]),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// What the parts of a state are called, as in PyTorch.
+const PARTS: [&str; 3] = ["exp_avg", "exp_avg_sq", "step"];
+
+/// The number of steps up to which f32 counts.
+const MOST_STEPS: u64 = 1 << 24;
+
 /// The factors of the step size and of √v that correct moments which start at 0: 1 / (1 − β1^t) and 1 / √(1 − β2^t). In
 /// f64, because the differences are small at first.
 fn correction(betas: [f32; 2], steps: u64) -> [f32; 2] {
@@ -317,5 +419,25 @@ impl AdamW {
     /// As [`Adam::step`]. No weight is changed then.
     pub fn step(&mut self, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
         self.0.step(pairs)
+    }
+
+    /// The moments and numbers of steps of these weights as named tensors: see [`Adam::state`].
+    ///
+    /// # Errors
+    /// As [`Adam::state`].
+    pub fn state(&self, weights: &[(&str, &Tensor)]) -> Result<BTreeMap<String, Tensor>> {
+        self.0.state(weights)
+    }
+
+    /// Sets the moments and numbers of steps of these weights: see [`Adam::set_state`].
+    ///
+    /// # Errors
+    /// As [`Adam::set_state`].
+    pub fn set_state(
+        &mut self,
+        weights: &[(&str, &Tensor)],
+        state: &BTreeMap<String, Tensor>,
+    ) -> Result<()> {
+        self.0.set_state(weights, state)
     }
 }

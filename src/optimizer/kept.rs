@@ -46,8 +46,8 @@ fn write(device: &Device, settings: &Storage, shared: &Mutex<Shared>) -> Result<
     let mut shared = locked(shared);
     let values = shared.values.clone()?;
     if !shared.is_written {
-        // Not a part of the plan that may be recorded.
-        device.backend.write(bytemuck::cast_slice(&values), Written::Labels, settings)?;
+        let words: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
+        set(device, settings, &words)?;
         shared.is_written = true;
     }
     Ok(())
@@ -56,8 +56,13 @@ fn write(device: &Device, settings: &Storage, shared: &Mutex<Shared>) -> Result<
 /// A storage with these words, which no plan writes.
 pub(super) fn stored(device: &Device, words: &[u32]) -> Result<Storage> {
     let storage = device.backend.allocate(words.len(), Purpose::Tensor)?;
-    device.backend.write(bytemuck::cast_slice(words), Written::Labels, &storage)?;
+    set(device, &storage, words)?;
     Ok(storage)
+}
+
+/// Writes the words of a storage, which is no part of the plan that may be recorded.
+pub(super) fn set(device: &Device, storage: &Storage, words: &[u32]) -> Result<()> {
+    device.backend.write(bytemuck::cast_slice(words), Written::Labels, storage)
 }
 
 impl KeptSettings {

@@ -4,6 +4,7 @@ mod adam;
 mod clip;
 mod kept;
 mod sgd;
+mod state;
 
 pub use adam::{Adam, AdamW};
 pub use clip::{clip_gradient_norm, clip_gradient_value};

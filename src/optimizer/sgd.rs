@@ -1,6 +1,9 @@
 //! Gradient descent with momentum.
 
+use std::collections::BTreeMap;
+
 use super::kept::KeptSettings;
+use super::state::parts;
 use super::{States, check_not_negative, devices};
 use crate::backend::{OpOf, SgdStep, Update};
 use crate::device::Device;
@@ -116,4 +119,36 @@ impl Sgd {
             device.run(OpOf::Sgd { step, settings, update, velocity: Some(velocity.storage()) })
         })
     }
+
+    /// The velocities of these weights, which have been stepped with momentum, as named tensors:
+    /// `w.momentum_buffer` for a weight of the name `w`, as PyTorch has it.
+    pub fn state(&self, weights: &[(&str, &Tensor)]) -> BTreeMap<String, Tensor> {
+        let velocity = |&(name, weights): &(&str, &Tensor)| {
+            let velocity = self.velocities.of(weights)?;
+            Some((format!("{name}.{VELOCITY}"), velocity.clone()))
+        };
+        weights.iter().filter_map(velocity).collect()
+    }
+
+    /// Sets the velocities of these weights to those of a [`state`](Self::state), which may be on another device.
+    /// Weights that it does not have begin anew.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`](crate::Error::ShapeMismatch), and then nothing is changed; the errors of
+    /// [`Tensor::to_vec`] and [`Tensor::write`].
+    pub fn set_state(
+        &mut self,
+        weights: &[(&str, &Tensor)],
+        state: &BTreeMap<String, Tensor>,
+    ) -> Result<()> {
+        const OP: &str = "sgd state";
+        self.velocities.restore(
+            weights,
+            |name, weights| parts(OP, state, name, [(VELOCITY, weights.shape())]),
+            |weights| weights.device().zeros(weights.shape()),
+            |velocity, [values]| velocity.write(&values),
+        )
+    }
 }
+
+const VELOCITY: &str = "momentum_buffer";

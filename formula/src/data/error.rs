@@ -142,6 +142,14 @@ pub enum Error {
         /// The nearest names of the catalogue, best first.
         nearest: Vec<&'static str>,
     },
+    /// A file that cannot be read or written, or does not have what was asked for.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file's path.
+        path: String,
+        /// What is wrong, and what is there instead.
+        reason: String,
+    },
     /// More data than the device can hold in one allocation.
     #[error("{what} needs {bytes} bytes, the device's limit is {limit}")]
     TooLarge {

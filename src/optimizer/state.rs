@@ -1,0 +1,72 @@
+//! The state of optimizers as named tensors, to store it in files.
+
+use std::collections::BTreeMap;
+
+use super::{Known, States};
+use crate::backend::Identity;
+use crate::device::tensor::{Tensor, check_shape};
+use crate::error::{Error, Result};
+
+/// The state of a weight tensor under the names that PyTorch has for it: `w.exp_avg` for a weight `w`.
+pub(super) type Named = BTreeMap<String, Tensor>;
+
+impl<S> States<S> {
+    /// The state of the weights; `None` if they have not been stepped.
+    pub(super) fn of(&self, weights: &Tensor) -> Option<&S> {
+        self.known.iter().find(|known| known.is(weights)).map(|known| &known.state)
+    }
+
+    /// Sets the state of each weight: `read` makes it, all before the first one is set, and `set` changes the state of
+    /// weights that have one.
+    pub(super) fn restore<N>(
+        &mut self,
+        weights: &[(&str, &Tensor)],
+        read: impl Fn(&str, &Tensor) -> Result<Option<N>>,
+        create: impl Fn(&Tensor) -> Result<S>,
+        set: impl Fn(&mut S, N) -> Result<()>,
+    ) -> Result<()> {
+        self.known.retain(|known| known.weights.is_alive());
+        let found = weights.iter().map(|&(name, weights)| Ok((weights, read(name, weights)?)));
+        for (weights, new) in found.collect::<Result<Vec<_>>>()? {
+            let place = self.known.iter().position(|known| known.is(weights));
+            match (place, new) {
+                (Some(place), Some(new)) => set(&mut self.known[place].state, new)?,
+                (Some(place), None) => drop(self.known.swap_remove(place)),
+                (None, Some(new)) => {
+                    let mut state = create(weights)?;
+                    set(&mut state, new)?;
+                    let (identity, elements) = (Identity::of(weights.storage()), weights.len());
+                    self.known.push(Known { weights: identity, elements, state });
+                }
+                (None, None) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The values of these parts of a weight's state, each of the weight's shape or, if it is the number of steps, a scalar;
+/// `None` if there is none of them.
+pub(super) fn parts<const N: usize>(
+    op: &'static str,
+    state: &Named,
+    name: &str,
+    parts: [(&str, &[usize]); N],
+) -> Result<Option<[Vec<f32>; N]>> {
+    let found = parts.map(|(part, shape)| (state.get(&format!("{name}.{part}")), part, shape));
+    if found.iter().all(|(tensor, ..)| tensor.is_none()) {
+        return Ok(None);
+    }
+    let mut values = [const { Vec::new() }; N];
+    for (values, (tensor, part, shape)) in values.iter_mut().zip(found) {
+        let Some(tensor) = tensor else {
+            return Err(Error::Unsupported {
+                what: format!("{op} of {name:?} in part"),
+                reason: format!("there is no {:?} beside the rest", format!("{name}.{part}")),
+            });
+        };
+        check_shape(op, &format!("{name}.{part}"), tensor, shape)?;
+        *values = tensor.to_vec()?;
+    }
+    Ok(Some(values))
+}
