@@ -11,13 +11,14 @@ const PICTURES: &[&str] = &["--out", "target/examples-out"];
 /// An example, the variables that are added to its environment, and its arguments.
 type Example = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
 
-const EXAMPLES: [Example; 8] = [
+const EXAMPLES: [Example; 9] = [
     ("output_layer", &[], &[]),
     ("output_layer", &[("WGRAD_DEVICE", "gpu")], &[]),
     ("shapes", &[("WGRAD_DEVICE", "gpu")], PICTURES),
     ("digits", &[("WGRAD_DEVICE", "cpu")], PICTURES),
     ("digits", &[("WGRAD_DEVICE", "gpu")], PICTURES),
     ("custom_activation", &[("WGRAD_DEVICE", "cpu")], PICTURES),
+    ("training", &[("WGRAD_DEVICE", "cpu")], PICTURES),
     ("host_application", &[], PICTURES),
     // On a software adapter, one step takes most of a minute.
     ("large_vocabulary", &[("WGRAD_DEVICE", "cpu")], &["--steps", "2"]),
