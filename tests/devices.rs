@@ -4,11 +4,27 @@ mod common;
 
 use common::{Within, assert_all, normal, wide};
 use wgrad::{
-    Activation, Device, DeviceKind, DeviceOptions, Error, Gated, Loss, OutputLayer, Preference,
-    Prelu, Reduction, Sgd, Shape, Tensor, reference, wgpu,
+    Activation, DType, Device, DeviceKind, DeviceOptions, Error, Gated, Loss, OutputLayer,
+    Preference, Prelu, Reduction, Sgd, Shape, Tensor, reference, wgpu,
 };
 
 on_every_device! {
+    fn tensors_are_read_into_memory_of_the_caller(device) {
+        for count in [0, 1, 1000, 300_001] {
+            let z = device.tensor(&normal(count, 1.0, 5), [count]).unwrap();
+            let y = Activation::Tanh.forward(&z).unwrap();
+            let mut values = vec![7.0; count];
+            y.read_into(&mut values).unwrap();
+            assert_eq!(values, y.to_vec().unwrap());
+            let half = y.to_dtype(DType::F16).unwrap();
+            half.read_into(&mut values).unwrap();
+            assert_eq!(values, half.to_vec().unwrap());
+            assert!(matches!(y.read_into(&mut vec![0.0; count + 1]), Err(Error::ShapeMismatch { .. })));
+            let recorded = device.record(|| y.read_into(&mut vec![0.0; count]));
+            assert!(matches!(recorded, Err(Error::Unsupported { .. })));
+        }
+    }
+
     fn what_is_uploaded_comes_back(device) {
         for length in [0, 1, 3, 64, 1000, 16_384, 16_385, 1_000_003] {
             let values = normal(length, 1.0, 1);

@@ -43,6 +43,9 @@ pub(crate) trait Backend: Send + Sync {
     /// Reads the words of a storage.
     fn read(&self, input: &Storage, words: usize) -> Result<Reading>;
 
+    /// Reads the first words of a storage into memory of the caller's, and blocks until they are there.
+    fn read_into(&self, input: &Storage, output: &mut [f32]) -> Result<()>;
+
     /// Whether [`run`](Self::run) accepts the operation as it is; this concerns row functions on
     /// f16 and whole output layers.
     fn supports(&self, op: &Op<'_>) -> bool;

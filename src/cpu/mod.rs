@@ -153,6 +153,12 @@ impl Backend for CpuBackend {
         with_memory(|| self.trim(), || copied(&values[..words])).map(Reading::Ready)
     }
 
+    fn read_into(&self, input: &Storage, output: &mut [f32]) -> Result<()> {
+        let values = input.cpu_words()?.snapshot()?;
+        output.copy_from_slice(&values[..output.len()]);
+        Ok(())
+    }
+
     fn supports(&self, op: &Op<'_>) -> bool {
         run::supports(op)
     }

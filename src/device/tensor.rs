@@ -100,6 +100,32 @@ impl Tensor {
         }
     }
 
+    /// [`to_vec`](Self::to_vec) into memory of the caller's, which saves a large new one each time.
+    ///
+    /// ```
+    /// use wgrad::Device;
+    ///
+    /// let tensor = Device::cpu().tensor(&[1.0, 2.0], [2])?;
+    /// let mut values = [0.0; 2];
+    /// tensor.read_into(&mut values)?;
+    /// assert_eq!(values, [1.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if the number of elements differs; otherwise as [`to_vec`](Self::to_vec).
+    pub fn read_into(&self, values: &mut [f32]) -> Result<()> {
+        self.check_values("read_into", values.len())?;
+        check_reading("a read")?;
+        match self.dtype() {
+            DType::F32 => self.device.backend.read_into(&self.storage, values),
+            DType::F16 => {
+                values.copy_from_slice(&self.to_vec()?);
+                Ok(())
+            }
+        }
+    }
+
     fn start_reading(&self) -> Result<Reading> {
         check_reading("a read")?;
         self.read_words()

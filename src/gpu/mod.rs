@@ -168,6 +168,13 @@ impl Backend for GpuBackend {
         Ok(Reading::Pending(Box::new(reading)))
     }
 
+    fn read_into(&self, input: &Storage, output: &mut [f32]) -> Result<()> {
+        if output.is_empty() {
+            return Ok(());
+        }
+        ReadBack::start(&self.context, input.gpu_words()?, output.len())?.wait_into(output)
+    }
+
     fn supports(&self, op: &Op<'_>) -> bool {
         run::supports(op)
     }

@@ -168,8 +168,35 @@ impl ReadBack {
         Ok(reading)
     }
 
+    /// Waits until the elements have arrived, and writes them into memory of the caller's.
+    pub(super) fn wait_into(self, output: &mut [f32]) -> Result<()> {
+        self.wait_for(|bytes| {
+            bytemuck::cast_slice_mut(output).copy_from_slice(bytes);
+            Ok(())
+        })
+    }
+
+    /// Blocks until the elements have arrived, and hands them on as bytes.
+    fn wait_for<T>(self, take: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
+        if cfg!(target_arch = "wasm32") {
+            return Err(Error::Unsupported {
+                what: "waiting for the GPU".to_owned(),
+                reason: "a browser cannot block; use Tensor::read().await".to_owned(),
+            });
+        }
+        self.context.wait(self.submission.clone())?;
+        // The last thread that polled may be about to call back.
+        pollster::block_on(self.arrived(take))
+    }
+
     /// Returns the elements. Never blocks: natively, a thread drives the device meanwhile, as nothing else may.
     async fn values(self) -> Result<Vec<f32>> {
+        let context = Arc::clone(&self.context);
+        self.arrived(move |bytes| with_memory(|| context.trim(), || values_of(bytes))).await
+    }
+
+    /// Hands the elements on as bytes once they have arrived.
+    async fn arrived<T>(self, take: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
         let Self { context, mapping, submission, .. } = &self;
         if let Some(submission) = submission.clone().filter(|_| mapping.is_under_way()) {
             context.poller.await_mapping(&context.device, &context.faults, submission, mapping)?;
@@ -182,7 +209,7 @@ impl ReadBack {
         let values = {
             let range = mapping.buffer.get_mapped_range(0..self.bytes);
             let bytes = range.map_err(|error| failed(error.to_string()))?;
-            with_memory(|| context.trim(), || values_of(&bytes))?
+            take(&bytes)?
         };
         context.faults.check()?;
         Ok(values)
@@ -191,15 +218,8 @@ impl ReadBack {
 
 impl PendingRead for ReadBack {
     fn wait(self: Box<Self>) -> Result<Vec<f32>> {
-        if cfg!(target_arch = "wasm32") {
-            return Err(Error::Unsupported {
-                what: "waiting for the GPU".to_owned(),
-                reason: "a browser cannot block; use Tensor::read().await".to_owned(),
-            });
-        }
-        self.context.wait(self.submission.clone())?;
-        // The last thread that polled may be about to call back.
-        pollster::block_on(self.values())
+        let context = Arc::clone(&self.context);
+        self.wait_for(|bytes| with_memory(|| context.trim(), || values_of(bytes)))
     }
 
     fn resolve(self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>> {
