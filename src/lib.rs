@@ -47,6 +47,7 @@
 //!
 //! # How to
 //!
+//! * Compute arrays that are larger than the device: [`Activation::forward_slice`].
 //! * Repeat a step with little overhead: [`Device::record`] keeps it as a [`Plan`].
 //! * Put a step into a host application's frame: [`Plan::encode`], [`Device::encode`].
 //! * Compute on a host application's device and in its buffers: [`Device::from_wgpu`],

@@ -3,6 +3,7 @@
 mod catalogue;
 mod formula;
 mod rowwise;
+mod slices;
 mod wgsl;
 
 pub use catalogue::Activation;

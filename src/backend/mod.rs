@@ -96,6 +96,8 @@ pub(crate) enum Reading {
 pub(crate) trait PendingRead: Send {
     /// Blocks until the elements have arrived.
     fn wait(self: Box<Self>) -> Result<Vec<f32>>;
+    /// The same into memory of the caller's.
+    fn wait_into(self: Box<Self>, output: &mut [f32]) -> Result<()>;
     /// Never blocks.
     fn resolve(self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>>;
 }
@@ -106,6 +108,17 @@ impl Reading {
         match self {
             Self::Ready(values) => Ok(values),
             Self::Pending(reading) => reading.wait(),
+        }
+    }
+
+    /// Blocks until the elements have arrived, and writes them into memory of the caller's.
+    pub(crate) fn wait_into(self, output: &mut [f32]) -> Result<()> {
+        match self {
+            Self::Ready(values) => {
+                output.copy_from_slice(&values[..output.len()]);
+                Ok(())
+            }
+            Self::Pending(reading) => reading.wait_into(output),
         }
     }
 

@@ -126,7 +126,8 @@ impl Tensor {
         }
     }
 
-    fn start_reading(&self) -> Result<Reading> {
+    /// Starts a read that can be waited for later.
+    pub(crate) fn start_reading(&self) -> Result<Reading> {
         check_reading("a read")?;
         self.read_words()
     }

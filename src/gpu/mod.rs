@@ -169,10 +169,7 @@ impl Backend for GpuBackend {
     }
 
     fn read_into(&self, input: &Storage, output: &mut [f32]) -> Result<()> {
-        if output.is_empty() {
-            return Ok(());
-        }
-        ReadBack::start(&self.context, input.gpu_words()?, output.len())?.wait_into(output)
+        self.read(input, output.len())?.wait_into(output)
     }
 
     fn supports(&self, op: &Op<'_>) -> bool {

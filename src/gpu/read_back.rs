@@ -168,14 +168,6 @@ impl ReadBack {
         Ok(reading)
     }
 
-    /// Waits until the elements have arrived, and writes them into memory of the caller's.
-    pub(super) fn wait_into(self, output: &mut [f32]) -> Result<()> {
-        self.wait_for(|bytes| {
-            bytemuck::cast_slice_mut(output).copy_from_slice(bytes);
-            Ok(())
-        })
-    }
-
     /// Blocks until the elements have arrived, and hands them on as bytes.
     fn wait_for<T>(self, take: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
         if cfg!(target_arch = "wasm32") {
@@ -220,6 +212,13 @@ impl PendingRead for ReadBack {
     fn wait(self: Box<Self>) -> Result<Vec<f32>> {
         let context = Arc::clone(&self.context);
         self.wait_for(|bytes| with_memory(|| context.trim(), || values_of(bytes)))
+    }
+
+    fn wait_into(self: Box<Self>, output: &mut [f32]) -> Result<()> {
+        self.wait_for(|bytes| {
+            bytemuck::cast_slice_mut(output).copy_from_slice(bytes);
+            Ok(())
+        })
     }
 
     fn resolve(self: Box<Self>) -> Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>> {
