@@ -140,7 +140,7 @@ const MUTANTS: [Mutant; 27] = [
     // Gives the second moment the share of the first.
     Mutant {
         file: "kernels/adam.wgsl",
-        right: "parameters.one_minus_beta2 * slope) * slope",
+        right: "by.one_minus_beta2 * slope) * slope",
         wrong: "parameters.one_minus_beta1 * slope) * slope",
         test: "optimizers",
     },
