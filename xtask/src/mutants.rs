@@ -141,7 +141,7 @@ const MUTANTS: [Mutant; 27] = [
     Mutant {
         file: "kernels/adam.wgsl",
         right: "by.one_minus_beta2 * slope) * slope",
-        wrong: "parameters.one_minus_beta1 * slope) * slope",
+        wrong: "by.one_minus_beta1 * slope) * slope",
         test: "optimizers",
     },
     // Forgets the scales of the squares.
