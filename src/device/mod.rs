@@ -57,6 +57,22 @@ pub struct Device {
     checked: bool,
 }
 
+/// Keeps recorded work from being submitted for as long as it lives.
+pub(crate) struct Held<'a>(&'a dyn Wgpu);
+
+impl<'a> Held<'a> {
+    pub(crate) fn new(wgpu: &'a dyn Wgpu) -> Self {
+        wgpu.hold(true);
+        Self(wgpu)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.hold(false);
+    }
+}
+
 impl Device {
     /// The best hardware GPU, else the CPU with a `log::warn!`.
     ///
@@ -249,15 +265,6 @@ impl Device {
         encoder: &mut wgpu::CommandEncoder,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        /// Lets recorded work go also if the work panics.
-        struct Hold<'a>(&'a dyn Wgpu);
-
-        impl Drop for Hold<'_> {
-            fn drop(&mut self) {
-                self.0.hold(false);
-            }
-        }
-
         let unsupported = |reason: &str| Error::Unsupported {
             what: "work in a command encoder".to_owned(),
             reason: reason.to_owned(),
@@ -267,11 +274,9 @@ impl Device {
         if self.is_recording() {
             return Err(unsupported("a plan is being recorded; encode the plan"));
         }
-        wgpu.hold(true);
-        let hold = Hold(wgpu);
+        let _held = Held::new(wgpu);
         let done = work()?;
         wgpu.encode(encoder)?;
-        drop(hold);
         Ok(done)
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::Device;
+use super::{Device, Held};
 use crate::backend::{Op, Replay, Step, Storage, Written};
 use crate::error::{Error, Result};
 
@@ -152,6 +152,8 @@ impl<T> Plan<'_, T> {
         if self.device.is_recording() {
             return refuse("a plan that is encoded", "encode it after the recording");
         }
+        // Settings of optimizers that have changed travel with the frame, too.
+        let _held = self.device.backend.wgpu().map(Held::new);
         self.recorded.checks.iter().try_for_each(|check| (check.run)())?;
         self.replay.encode(encoder)?;
         self.recorded.effects.iter().for_each(|effect| effect());
