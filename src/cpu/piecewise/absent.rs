@@ -4,6 +4,7 @@ use crate::backend::Unary;
 use wgrad_formula::formulas::PointwiseFunction;
 
 #[derive(Clone, Copy)]
+#[expect(dead_code, reason = "there are no tables to look them up in")]
 pub(in crate::cpu) enum Tabulated {
     Activation(PointwiseFunction, Unary),
     NormalCdf,
