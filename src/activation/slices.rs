@@ -5,14 +5,15 @@ use crate::backend::Reading;
 use crate::device::Device;
 use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
+use crate::shape::Shape;
 
 /// The number of elements of a chunk on a GPU, and the number of chunks on the way at a time: while one is computed, the
-/// next is uploaded, and the one before is read. Measured on llvmpipe: sigmoid of 2^28 elements takes as long with chunks
-/// of 2^21 and of 2^23. Not measured: other numbers of chunks.
+/// next is uploaded, and the one before is read. Measured on llvmpipe with these numbers: sigmoid of 3 · 2^28 elements at
+/// 89 million a second, through tensors and `to_vec` at 51. Not measured: other numbers.
 const CHUNK: usize = 1 << 22;
 const CHUNKS: usize = 2;
 
-/// The number of elements of a chunk on the CPU: it stays in the second-level cache.
+/// The number of elements of a chunk on the CPU, which a second-level cache holds. Not measured: other numbers.
 const CPU_CHUNK: usize = 1 << 16;
 
 /// The tensors of a chunk.
@@ -154,13 +155,13 @@ fn stream(
     }
     let is_gpu = device.info().kind.is_gpu();
     let chunk = if is_gpu { CHUNK } else { CPU_CHUNK }.min(total.max(1));
-    let slot = || -> Result<Slot> {
-        let tensor = || device.zeros([chunk]);
+    let new_slot = |length: usize| -> Result<Slot> {
+        let tensor = || device.allocate(Shape::from([length]));
         let inputs = inputs.iter().map(|_| tensor()).collect::<Result<_>>()?;
         Ok(Slot { inputs, output: tensor()?, pending: None })
     };
     let count = total.div_ceil(chunk).min(if is_gpu { CHUNKS } else { 1 });
-    let mut slots = (0..count).map(|_| slot()).collect::<Result<Vec<_>>>()?;
+    let mut slots = (0..count).map(|_| new_slot(chunk)).collect::<Result<Vec<_>>>()?;
     let mut done = 0;
     let mut report = |length: usize| {
         done += length;
@@ -174,9 +175,7 @@ fn stream(
         let length = chunk.min(total - start);
         if length < chunk {
             // The last one is shorter.
-            let tensor = || device.zeros([length]);
-            slot.inputs = inputs.iter().map(|_| tensor()).collect::<Result<_>>()?;
-            slot.output = tensor()?;
+            *slot = new_slot(length)?;
         }
         for (tensor, input) in slot.inputs.iter().zip(inputs) {
             tensor.write(&input[start..start + length])?;

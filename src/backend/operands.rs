@@ -399,8 +399,11 @@ pub(crate) struct AdamStep {
 }
 
 impl SgdStep {
+    /// The number of words of [`settings`](Self::settings).
+    pub(crate) const SETTINGS: usize = 3;
+
     /// The factors, as a device keeps them.
-    pub(crate) const fn settings(&self) -> [f32; 3] {
+    pub(crate) const fn settings(&self) -> [f32; Self::SETTINGS] {
         [self.learning_rate, self.momentum, self.weight_decay]
     }
 
@@ -412,8 +415,12 @@ impl SgdStep {
 }
 
 impl AdamStep {
+    /// The number of words of [`settings`](Self::settings), and of the progress that [`AdvanceOf`] changes.
+    pub(crate) const SETTINGS: usize = 9;
+    pub(crate) const PROGRESS: usize = 3;
+
     /// The learning rate and the factors that do not depend on the number of steps, as a device keeps them.
-    pub(crate) const fn settings(&self, learning_rate: f32) -> [f32; 9] {
+    pub(crate) const fn settings(&self, learning_rate: f32) -> [f32; Self::SETTINGS] {
         let Self { betas, one_minus_betas, .. } = self;
         [
             learning_rate,

@@ -47,7 +47,7 @@ impl<'a> Steps<'a> {
         let mut blocks = vec![vec![0.0; length]; program.slots];
         blocks.extend(scalars.iter().map(|&scalar| vec![value(scalar, parameters); length]));
         let polynomials = program.steps.iter().map(|step| polynomials(step.operation)).collect();
-        let parts = [const { Vec::new() }; 2].map(|_: Vec<f32>| vec![0.0; length]);
+        let parts = [0; 2].map(|_| vec![0.0; length]);
         Self { program, parameters, polynomials, blocks, scalars, parts }
     }
 

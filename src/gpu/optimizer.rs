@@ -66,19 +66,16 @@ parameters! {
 /// Counts a step of Adam.
 pub(super) fn advance(context: &Arc<Context>, advance: &Advance<'_>) -> Result<()> {
     let AdvanceOf { settings, corrections, entries, progress } = advance;
-    let buffers = [(settings, SETTINGS), (corrections, 2 * entries), (progress, PROGRESS)];
+    let buffers = [
+        (settings, AdamStep::SETTINGS),
+        (corrections, 2 * entries),
+        (progress, AdamStep::PROGRESS),
+    ];
     let bindings = buffers.map(|(storage, words)| Ok(window(storage.gpu()?, 0, words).binding));
     let bindings = bindings.into_iter().collect::<Result<Vec<_>>>()?;
     let parameters = AdvanceParameters { entries: *entries as u32, zero: ZERO };
     run(context, &Kernel::new(Template::Advance), &bindings, &parameters, [1, 1, 1])
 }
-
-/// The words of Adam's settings and of its progress.
-const SETTINGS: usize = 9;
-const PROGRESS: usize = 3;
-
-/// The words of the settings of gradient descent.
-const SGD_SETTINGS: usize = 3;
 
 /// Runs a kernel on the gradient, the weights, the state that goes with them and whole buffers of settings.
 /// `parameters` returns the parameters for a number of vec4s.
@@ -116,7 +113,7 @@ pub(super) fn sgd(
     let on_device = settings.is_some();
     let kernel = Kernel::new(Template::Sgd { momentum: velocity.is_some(), on_device });
     if let Some(settings) = settings {
-        let settings = [(settings, SGD_SETTINGS)];
+        let settings = [(settings, SgdStep::SETTINGS)];
         let parameters = |vectors| KeptParameters { vectors, zero: ZERO };
         return match velocity {
             Some(velocity) => step(context, &kernel, update, [velocity], &settings, parameters),
@@ -140,7 +137,7 @@ pub(super) fn adam(
 ) -> Result<()> {
     let kernel = Kernel::new(Template::Adam { on_device: settings.is_some() });
     if let Some([settings, progress]) = settings {
-        let settings = [(settings, SETTINGS), (progress, PROGRESS)];
+        let settings = [(settings, AdamStep::SETTINGS), (progress, AdamStep::PROGRESS)];
         let parameters = |vectors| KeptParameters { vectors, zero: ZERO };
         return step(context, &kernel, update, moments, &settings, parameters);
     }

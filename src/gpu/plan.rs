@@ -169,9 +169,7 @@ impl GpuPlan {
         let groups = groups.map_err(|error| context.explain(error))?;
         Ok(Self { context: Arc::clone(context), commands, groups })
     }
-}
 
-impl GpuPlan {
     /// Fails if the caller has destroyed a buffer: wgpu reports too late that a group has one.
     fn check_buffers(&self) -> Result<()> {
         let check = |buffer: &Buffer| self.context.check_shared(buffer);

@@ -68,7 +68,7 @@ impl Moments {
     /// The number of steps so far.
     fn count(&self, device: &Device) -> Result<u64> {
         let Some(progress) = &self.progress else { return Ok(self.steps) };
-        let words = device.backend.read(progress, 3)?.wait()?;
+        let words = device.backend.read(progress, AdamStep::PROGRESS)?.wait()?;
         Ok(words.first().map_or(0, |steps| steps.to_bits().into()))
     }
 
