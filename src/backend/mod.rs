@@ -158,6 +158,6 @@ impl Step {
 pub(crate) trait Replay: Send + Sync {
     /// Runs the steps once more, writing to the same storages.
     fn run(&self) -> Result<()>;
-    /// Writes the steps, after all recorded work, into an encoder of the caller's.
+    /// Writes the steps, after all recorded work, which is [held](Wgpu::hold), into an encoder of the caller's.
     fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()>;
 }

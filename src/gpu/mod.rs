@@ -222,7 +222,6 @@ impl Wgpu for GpuBackend {
     }
 
     fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        self.context.expose();
         self.context.record(|recorder| recorder.encode(&self.context, encoder))
     }
 

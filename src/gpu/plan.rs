@@ -187,10 +187,7 @@ impl Replay for GpuPlan {
         self.check_buffers()?;
         let context = &self.context;
         context.record(|recorder| {
-            recorder.hold();
-            let replayed = recorder.replay(context, self);
-            recorder.let_go();
-            replayed?;
+            recorder.replay(context, self)?;
             recorder.encode(context, encoder)
         })
     }

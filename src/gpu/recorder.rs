@@ -150,11 +150,8 @@ impl Recorder {
 
     /// Whether the open batch should be submitted: the next piece of work needs some room in the arena.
     pub(super) fn is_full(&self) -> bool {
-        self.held == 0 && self.is_long()
-    }
-
-    fn is_long(&self) -> bool {
-        self.work.len() >= BATCH || self.arena.len() > ARENA - 2 * SMALL_UPLOAD
+        let is_long = self.work.len() >= BATCH || self.arena.len() > ARENA - 2 * SMALL_UPLOAD;
+        self.held == 0 && is_long
     }
 
     /// Why a piece failed, if it did.

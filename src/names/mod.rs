@@ -182,7 +182,7 @@ pub(crate) fn resolve(kind: &str, rows: &[Row], text: &str) -> Option<Result<Str
         return is_bare.then(|| Ok(format!("{}{arguments}", call.name)));
     };
     Some(match row.meaning {
-        Meaning::Entry(entry, arguments) => translate(kind, &call, entry, arguments),
+        Meaning::Entry(entry, arguments) => translate(&call, entry, arguments),
         Meaning::Formula(formula) => Err(Error::Unsupported {
             what: format!("the {kind} {}", call.name),
             reason: format!("the catalogue does not have it; as a formula it is {formula}"),
@@ -196,7 +196,6 @@ pub(crate) fn resolve(kind: &str, rows: &[Row], text: &str) -> Option<Result<Str
 
 /// Writes a call with the names of the catalogue.
 fn translate(
-    kind: &str,
     call: &Call<'_>,
     entry: &'static str,
     known: &'static [(&'static str, Argument)],
@@ -262,7 +261,6 @@ fn translate(
     let given = given.join(", ");
     Ok(match entry.strip_suffix(')') {
         Some(entry) => format!("{entry}, {given})"),
-        None if kind.is_empty() => entry,
         None => format!("{entry}({given})"),
     })
 }

@@ -182,7 +182,7 @@ impl Adam {
     pub fn step(&mut self, pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
         let settings = self.settings()?;
         for device in devices(pairs) {
-            self.kept.prepare(device, &settings, Some(self.betas), corrections)?;
+            self.kept.prepare(device, &settings, Some((self.betas, corrections)))?;
         }
         let op = if self.decoupled { "adamw step" } else { "adam step" };
         let (uncorrected, kept) = (self.uncorrected(), &self.kept);

@@ -29,6 +29,9 @@ pub(super) struct Corrections {
     pub(super) entries: usize,
 }
 
+/// Makes the table of these βs on a device.
+pub(super) type MakeTable = fn(&Device, [f32; 2]) -> Result<Corrections>;
+
 /// What the optimizer and its plans share.
 struct Shared {
     /// The settings, or what is wrong with them.
@@ -76,28 +79,27 @@ impl KeptSettings {
     }
 
     /// Makes sure that a device has the settings, if they are on it or a plan is being recorded, which then begins each
-    /// run by writing what has changed. `corrections` makes the table for the bias corrections of these βs.
+    /// run by writing what has changed. `table` makes the table for the bias corrections of these βs, if there are any.
     pub(super) fn prepare(
         &mut self,
         device: &Device,
         values: &[f32],
-        betas: Option<[f32; 2]>,
-        corrections: impl FnOnce(&Device, [f32; 2]) -> Result<Corrections>,
+        table: Option<([f32; 2], MakeTable)>,
     ) -> Result<()> {
         let is_recording = device.is_recording();
         if !is_recording && self.on(device).is_none() {
             return Ok(());
         }
         // Plans keep the table that they were recorded with.
+        let betas = table.map(|(betas, _)| betas);
         let is_of_others = |kept: &Kept| kept.corrections.as_ref().map(|it| it.of) != betas;
         self.devices.retain(|kept| kept.device != *device || !is_of_others(kept));
         if self.on(device).is_none() {
-            let words: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
-            let shared = Shared { values: Ok(values.to_vec()), is_written: true };
+            let shared = Shared { values: Ok(values.to_vec()), is_written: false };
             self.devices.push(Kept {
                 device: device.clone(),
-                settings: stored(device, &words)?,
-                corrections: betas.map(|betas| corrections(device, betas)).transpose()?,
+                settings: device.backend.allocate(values.len(), Purpose::Tensor)?,
+                corrections: table.map(|(betas, make)| make(device, betas)).transpose()?,
                 shared: Arc::new(Mutex::new(shared)),
             });
         }
@@ -112,13 +114,6 @@ impl KeptSettings {
             kept.device.keep_check(Check { of, run: Arc::new(run) });
         }
         Ok(())
-    }
-
-    /// The same for settings without corrections.
-    pub(super) fn prepare_alone(&mut self, device: &Device, values: &[f32]) -> Result<()> {
-        let none =
-            |_: &Device, of| Ok(Corrections { of, storage: stored(device, &[0])?, entries: 0 });
-        self.prepare(device, values, None, none)
     }
 
     /// Changes the settings for the next steps, also for those of plans.

@@ -87,19 +87,20 @@ impl<S> States<S> {
         self.known.retain(|known| known.weights.is_alive());
         let mut places = Vec::with_capacity(pairs.len());
         for (weights, _) in pairs {
-            let place = match self.known.iter().position(|known| known.is(weights)) {
-                Some(place) => place,
-                None => {
-                    // A plan does not start anew at each run.
-                    let state = unrecorded(|| create(weights))?;
-                    let (weights, elements) = (Identity::of(weights.storage()), weights.len());
-                    self.known.push(Known { weights, elements, state });
-                    self.known.len() - 1
-                }
-            };
-            places.push(place);
+            places.push(self.place(weights, &create)?);
         }
         Ok(places)
+    }
+
+    /// The index of the state of weights, which is created if there is none. A plan does not start it anew at each run.
+    fn place(&mut self, weights: &Tensor, create: impl Fn(&Tensor) -> Result<S>) -> Result<usize> {
+        if let Some(place) = self.known.iter().position(|known| known.is(weights)) {
+            return Ok(place);
+        }
+        let state = unrecorded(|| create(weights))?;
+        let (identity, elements) = (Identity::of(weights.storage()), weights.len());
+        self.known.push(Known { weights: identity, elements, state });
+        Ok(self.known.len() - 1)
     }
 }
 

@@ -98,7 +98,7 @@ impl Sgd {
         for device in devices(pairs) {
             // Gradient descent counts nothing, so only plans read what the device keeps.
             if device.is_recording() {
-                self.kept.prepare_alone(device, &settings)?;
+                self.kept.prepare(device, &settings, None)?;
             }
         }
         let kept = &self.kept;

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Known, States};
-use crate::backend::Identity;
+use super::States;
 use crate::device::tensor::{Tensor, check_shape};
 use crate::error::{Error, Result};
 
@@ -28,18 +27,12 @@ impl<S> States<S> {
         self.known.retain(|known| known.weights.is_alive());
         let found = weights.iter().map(|&(name, weights)| Ok((weights, read(name, weights)?)));
         for (weights, new) in found.collect::<Result<Vec<_>>>()? {
-            let place = self.known.iter().position(|known| known.is(weights));
-            match (place, new) {
-                (Some(place), Some(new)) => set(&mut self.known[place].state, new)?,
-                (Some(place), None) => drop(self.known.swap_remove(place)),
-                (None, Some(new)) => {
-                    let mut state = create(weights)?;
-                    set(&mut state, new)?;
-                    let (identity, elements) = (Identity::of(weights.storage()), weights.len());
-                    self.known.push(Known { weights: identity, elements, state });
-                }
-                (None, None) => {}
-            }
+            let Some(new) = new else {
+                self.known.retain(|known| !known.is(weights));
+                continue;
+            };
+            let place = self.place(weights, &create)?;
+            set(&mut self.known[place].state, new)?;
         }
         Ok(())
     }
