@@ -9,12 +9,15 @@
 mod common;
 #[path = "digits/data.rs"]
 mod data;
+#[path = "common/weights.rs"]
+mod weights;
 
 use std::error::Error;
 use std::path::Path;
 
 use data::{CLASSES, Images, PIXELS};
 use plotters::prelude::*;
+use weights::glorot;
 use wgrad::{Activation, Dense, Device, Loss, OutputLayer, Result, Sgd, Tensor};
 
 const EPOCHS: usize = 20;
@@ -99,12 +102,7 @@ fn train(
     held_out: &Images,
 ) -> Result<(f64, Activation)> {
     let mut random = fastrand::Rng::with_seed(2);
-    let mut weights = |inputs: usize, outputs: usize| {
-        let limit = (6.0 / (inputs + outputs) as f32).sqrt();
-        let values: Vec<f32> =
-            (0..inputs * outputs).map(|_| limit * (2.0 * random.f32() - 1.0)).collect();
-        device.tensor(&values, [inputs, outputs])
-    };
+    let mut weights = |inputs, outputs| glorot(device, &mut random, inputs, outputs);
     let (w1, w2) = (weights(PIXELS, HIDDEN)?, weights(HIDDEN, CLASSES)?);
     let (b1, b2) = (device.zeros([HIDDEN])?, device.zeros([CLASSES])?);
     let parameters = activation.parameter_tensors(device)?;

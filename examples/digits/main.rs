@@ -11,6 +11,8 @@ mod charts;
 mod common;
 mod data;
 mod network;
+#[path = "../common/weights.rs"]
+mod weights;
 
 use std::error::Error;
 use std::time::Instant;

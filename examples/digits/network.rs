@@ -5,6 +5,7 @@ use wgrad::{
 };
 
 use crate::data::{CLASSES, Images, PIXELS};
+use crate::weights::glorot;
 
 const HIDDEN: usize = 64;
 
@@ -20,13 +21,7 @@ pub struct Network {
 
 impl Network {
     pub fn new(device: &Device, random: &mut fastrand::Rng) -> Result<Self> {
-        // Glorot and Bengio's uniform distribution, which suits tanh.
-        let mut weights = |inputs: usize, outputs: usize| {
-            let limit = (6.0 / (inputs + outputs) as f32).sqrt();
-            let values: Vec<f32> =
-                (0..inputs * outputs).map(|_| limit * (2.0 * random.f32() - 1.0)).collect();
-            device.tensor(&values, [inputs, outputs])
-        };
+        let mut weights = |inputs, outputs| glorot(device, random, inputs, outputs);
         Ok(Self {
             hidden: Dense::new(Activation::Tanh),
             output: OutputLayer::new(Activation::Softmax, Loss::cross_entropy())

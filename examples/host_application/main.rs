@@ -10,10 +10,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod graphics;
+#[path = "../common/weights.rs"]
+mod weights;
 
 use std::error::Error;
 
 use graphics::{GRID, Graphics};
+use weights::glorot;
 use wgrad::{Activation, AdamW, Dense, Device, Loss, OutputLayer, Outputs, Plan, Tensor};
 
 const FRAMES: u32 = 240;
@@ -76,12 +79,7 @@ struct Plans {
 impl Network {
     fn new(device: &Device) -> wgrad::Result<Self> {
         let mut random = fastrand::Rng::with_seed(1);
-        let mut weights = |inputs: usize, outputs: usize| {
-            let limit = (6.0 / (inputs + outputs) as f32).sqrt();
-            let values: Vec<f32> =
-                (0..inputs * outputs).map(|_| limit * (2.0 * random.f32() - 1.0)).collect();
-            device.tensor(&values, [inputs, outputs])
-        };
+        let mut weights = |inputs, outputs| glorot(device, &mut random, inputs, outputs);
         Ok(Self {
             weights: [
                 weights(FEATURES, HIDDEN)?,

@@ -14,6 +14,8 @@ mod common;
 #[path = "../digits/data.rs"]
 mod data;
 mod network;
+#[path = "../common/weights.rs"]
+mod weights;
 
 use std::error::Error;
 use std::path::Path;

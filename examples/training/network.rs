@@ -8,6 +8,7 @@ use wgrad::{
 };
 
 use crate::data::{CLASSES, Images, PIXELS};
+use crate::weights::glorot;
 
 const WIDTHS: [usize; 4] = [PIXELS, 48, 32, CLASSES];
 const NAMES: [&str; 6] = ["1.weight", "1.bias", "2.weight", "2.bias", "3.weight", "3.bias"];
@@ -33,13 +34,8 @@ fn top() -> OutputLayer {
 impl Network {
     pub fn new(device: &Device, batch: usize) -> Result<Self> {
         let mut random = fastrand::Rng::with_seed(1);
-        let mut weights = |layer: usize| {
-            let (inputs, outputs) = (WIDTHS[layer], WIDTHS[layer + 1]);
-            let limit = (6.0 / (inputs + outputs) as f32).sqrt();
-            let values: Vec<f32> =
-                (0..inputs * outputs).map(|_| limit * (2.0 * random.f32() - 1.0)).collect();
-            device.tensor(&values, [inputs, outputs])
-        };
+        let mut weights =
+            |layer: usize| glorot(device, &mut random, WIDTHS[layer], WIDTHS[layer + 1]);
         let biases = |layer: usize| device.zeros([WIDTHS[layer + 1]]);
         Ok(Self {
             device: device.clone(),

@@ -1,11 +1,10 @@
 //! Writes docs/losses.md, the catalogue of losses as a document.
 
-use std::fs;
-use std::path::PathBuf;
-
 use wgrad::Loss;
 
-use crate::command::root;
+use crate::document::{self, cell};
+
+const FILE: &str = "losses.md";
 
 const HEAD: &str = "\
 # Losses
@@ -81,18 +80,7 @@ those of the limit.
 ";
 
 pub fn write() -> Result<(), String> {
-    let path = path();
-    fs::write(&path, text())
-        .map_err(|error| format!("{} cannot be written: {error}", path.display()))
-}
-
-fn path() -> PathBuf {
-    root().join("docs/losses.md")
-}
-
-/// Escapes a text for a cell of a table.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|")
+    document::write(FILE, &text())
 }
 
 fn text() -> String {
@@ -118,7 +106,6 @@ mod tests {
 
     #[test]
     fn the_document_is_up_to_date() {
-        let found = fs::read_to_string(path()).unwrap();
-        assert!(found == text(), "run `cargo xtask readme`");
+        document::assert_up_to_date(FILE, &text());
     }
 }

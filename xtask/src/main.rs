@@ -3,6 +3,7 @@
 mod adapter;
 mod command;
 mod dependencies;
+mod document;
 mod isa;
 mod losses;
 mod mutants;

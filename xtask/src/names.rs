@@ -1,11 +1,10 @@
 //! Writes docs/names.md, the names of other libraries as a document.
 
-use std::fs;
-use std::path::PathBuf;
-
 use wgrad::{OtherNames, other_names};
 
-use crate::command::root;
+use crate::document::{self, cell};
+
+const FILE: &str = "names.md";
 
 const HEAD: &str = "\
 # Names of other libraries
@@ -34,13 +33,7 @@ Where one name means different things in two libraries:
 ";
 
 pub fn write() -> Result<(), String> {
-    let path = path();
-    fs::write(&path, text())
-        .map_err(|error| format!("{} cannot be written: {error}", path.display()))
-}
-
-fn path() -> PathBuf {
-    root().join("docs/names.md")
+    document::write(FILE, &text())
 }
 
 fn text() -> String {
@@ -48,7 +41,7 @@ fn text() -> String {
         let row = |row: OtherNames| {
             let names: Vec<String> = row.names.iter().map(|name| format!("`{name}`")).collect();
             let (names, arguments) = (names.join(" "), row.arguments.join("; "));
-            let meaning = row.meaning.replace('|', "\\|");
+            let meaning = cell(row.meaning);
             format!("| {names} | {} | {meaning} | {arguments} |\n", row.library)
         };
         let rows = other_names().into_iter().filter(|row| row.kind == kind).map(row);
@@ -64,7 +57,6 @@ mod tests {
 
     #[test]
     fn the_document_is_up_to_date() {
-        let found = fs::read_to_string(path()).unwrap();
-        assert!(found == text(), "run `cargo xtask readme`");
+        document::assert_up_to_date(FILE, &text());
     }
 }
