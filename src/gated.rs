@@ -167,7 +167,7 @@ impl Gated {
         self.activation.validate()?;
         check_devices(op, [x.device(), output.device()])?;
         check_shape(op, name, output, &output_shape(op, x)?)?;
-        let Rows { count, width } = x.rows();
+        let Rows { count, width } = x.as_rows();
         let rows = Rows { count, width: width / 2 };
         let function = pointwise(self.activation)?;
         Ok(GatedCall { function, gate_first: self.gate_first, rows })

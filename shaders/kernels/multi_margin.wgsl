@@ -24,12 +24,12 @@ fn hinge_slope(hinge: f32) -> Ranged {
     return ranged_power(ranged(hinge), 1);
 }
 
-// scale * value, computed from `exact` if the value is beyond f32. A value of 0 gives 0 whatever the scale is.
+// scale * value, computed from `exact` if the value is beyond f32. A value of 0 gives 0 even if the scale is infinite.
 fn scaled(scale: f32, value: f32, exact: Ranged) -> f32 {
     if (is_infinite(value) && scale != 0.0) {
         return unranged(ranged_product(ranged(scale), exact));
     }
-    return select(weighted(scale, value), 0.0, value == 0.0);
+    return select(weighted(scale, value), 0.0, value == 0.0 && is_infinite(scale));
 }
 
 @compute @workgroup_size(256)

@@ -9,6 +9,7 @@ pub(crate) mod parallel;
 mod pool;
 mod storage;
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -82,8 +83,9 @@ pub(crate) trait Wgpu {
     fn hold(&self, hold: bool);
     /// Writes all recorded work into an encoder of the caller's.
     fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()>;
-    /// Makes a storage from a buffer that the caller owns.
-    fn adopt(&self, buffer: wgpu::Buffer, words: usize) -> Result<Storage>;
+    /// Makes a storage from words of a buffer that the caller owns.
+    fn adopt(&self, op: &'static str, buffer: wgpu::Buffer, words: Range<usize>)
+    -> Result<Storage>;
 }
 
 /// Elements on their way to the host.

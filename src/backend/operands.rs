@@ -14,6 +14,7 @@ pub(crate) type RowCall<'a> = RowCallOf<&'a Storage>;
 pub(crate) type Spread<'a> = SpreadOf<&'a Storage>;
 pub(crate) type TargetStorage<'a> = TargetStorageOf<&'a Storage>;
 pub(crate) type Ignored<'a> = IgnoredOf<&'a Storage>;
+pub(crate) type LabelCheck<'a> = LabelCheckOf<&'a Storage>;
 pub(crate) type LossCall<'a> = LossCallOf<&'a Storage>;
 pub(crate) type LossOutputs<'a> = LossOutputsOf<&'a Storage>;
 pub(crate) type ColumnSums<'a> = ColumnSumsOf<&'a Storage>;
@@ -359,6 +360,23 @@ pub(crate) struct UpdateOf<S> {
     pub(crate) elements: usize,
 }
 
+/// Labels that only the device knows, and what a loss uses in their place.
+#[derive(Clone, Copy)]
+pub(crate) struct LabelCheckOf<S> {
+    pub(crate) labels: S,
+    pub(crate) rows: usize,
+    pub(crate) classes: usize,
+    pub(crate) ignore_index: Option<i32>,
+    /// The weights of the rows.
+    pub(crate) weights: Option<SpreadOf<S>>,
+    /// The labels, with 0 in place of those that are neither a class nor ignored.
+    pub(crate) valid: S,
+    /// The weights of the rows, with NaN for those labels.
+    pub(crate) output: S,
+    /// A word to which their number is added.
+    pub(crate) invalid: S,
+}
+
 /// What a step of Adam on the device begins with.
 #[derive(Clone)]
 pub(crate) struct AdvanceOf<S> {
@@ -476,6 +494,21 @@ impl<S> SpreadOf<S> {
 impl<S> IgnoredOf<S> {
     pub(super) fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> IgnoredOf<T> {
         IgnoredOf { labels: to(&self.labels, Use::Read), label: self.label }
+    }
+}
+
+impl<S> LabelCheckOf<S> {
+    pub(super) fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> LabelCheckOf<T> {
+        LabelCheckOf {
+            labels: to(&self.labels, Use::Read),
+            rows: self.rows,
+            classes: self.classes,
+            ignore_index: self.ignore_index,
+            weights: self.weights.as_ref().map(|weights| weights.map(to)),
+            valid: to(&self.valid, Use::Written),
+            output: to(&self.output, Use::Written),
+            invalid: to(&self.invalid, Use::Written),
+        }
     }
 }
 

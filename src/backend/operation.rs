@@ -105,6 +105,8 @@ pub(crate) enum OpOf<S> {
         first_row: usize,
         rows: Rows,
     },
+    /// Checks labels that the host does not know.
+    CheckLabels(LabelCheckOf<S>),
     /// The sum of all elements; 0 if there are none.
     Sum {
         input: S,
@@ -123,7 +125,12 @@ pub(crate) enum OpOf<S> {
     },
     /// A matrix product, whose factors may be f16.
     Product(ProductOf<S>),
-    /// Fills the output with zeros.
+    /// Copies all elements to a storage of the same type and size. Both may be any parts of a tensor.
+    Copy {
+        input: S,
+        output: S,
+    },
+    /// Fills the output with zeros, which may be any part of a tensor.
     Zero {
         output: S,
         words: usize,
@@ -258,6 +265,7 @@ impl<S> OpOf<S> {
                 first_row: *first_row,
                 rows: *rows,
             },
+            Self::CheckLabels(check) => OpOf::CheckLabels(check.map(to)),
             Self::Sum { input, output, elements } => {
                 OpOf::Sum { input: to(input, R), output: to(output, W), elements: *elements }
             }
@@ -269,6 +277,9 @@ impl<S> OpOf<S> {
                 accumulate: *accumulate,
             },
             Self::Product(product) => OpOf::Product(product.map(to)),
+            Self::Copy { input, output } => {
+                OpOf::Copy { input: to(input, R), output: to(output, W) }
+            }
             Self::Zero { output, words } => OpOf::Zero { output: to(output, W), words: *words },
             Self::Advance(AdvanceOf { settings, corrections, entries, progress }) => {
                 OpOf::Advance(AdvanceOf {

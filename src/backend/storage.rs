@@ -1,10 +1,12 @@
 //! The storage of tensors' elements, on any backend.
 
 use std::any::Any;
+use std::ops::Range;
 use std::ptr;
 use std::sync::{Arc, Weak};
 
 use super::bounds::Bounds;
+use super::operation::Use;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 
@@ -19,6 +21,14 @@ pub(crate) trait Contents: Any + Send + Sync {
     fn share(&self);
     /// Whether the caller owns the buffer.
     fn is_adopted(&self) -> bool;
+    /// The memory that parts of it share.
+    fn memory(&self) -> Arc<dyn Any + Send + Sync>;
+    /// The words that this is of the memory or, if the caller owns it, of the buffer.
+    fn span(&self) -> Range<usize>;
+    /// These words of it, without a copy.
+    fn part(&self, words: Range<usize>) -> Arc<dyn Contents>;
+    /// Whether operations can use it as it is. If they cannot, they use a copy.
+    fn is_direct(&self, used: Use) -> bool;
 }
 
 /// The elements of a tensor. A clone shares them.
@@ -29,11 +39,14 @@ pub(crate) struct Storage {
     /// The number of elements. An f32 takes one word; two f16 share a
     /// word, the first in its low half.
     elements: usize,
+    /// Whether this begins with the first word of its memory and is no part of another storage.
+    whole: bool,
 }
 
 impl Storage {
     pub(crate) fn new(contents: Arc<dyn Contents>, words: usize) -> Self {
-        Self { contents, dtype: DType::F32, elements: words }
+        let whole = contents.span().start == 0;
+        Self { contents, dtype: DType::F32, elements: words, whole }
     }
 
     /// The same words, holding elements of this type.
@@ -74,24 +87,72 @@ impl Storage {
         if same { Ok(first) } else { Err(taken_for_f32()) }
     }
 
-    /// Whether writes to one storage are visible in the other.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        let buffers = self.contents.buffer().zip(other.contents.buffer());
-        Arc::ptr_eq(&self.contents, &other.contents)
-            || buffers.is_some_and(|(one, other)| one == other)
+    /// The elements from `start` on, which share the words of this storage; `None` if they do not begin or end with a
+    /// word of their own, as the second of two f16 does not.
+    pub(crate) fn part(&self, start: usize, elements: usize) -> Option<Self> {
+        let first = self.dtype.words(start);
+        let is_whole_word = self.dtype == DType::F32 || start.is_multiple_of(2);
+        let words = first..first + self.dtype.words(elements);
+        let contents = || self.contents.part(words);
+        is_whole_word.then(|| Self {
+            contents: contents(),
+            dtype: self.dtype,
+            elements,
+            whole: false,
+        })
     }
 
-    /// The place of the words; storages that share their words have the same place.
+    /// Whether the storage begins with the first word of its memory and is no part of another.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Whether operations can use the storage as it is.
+    pub(crate) fn is_direct(&self, used: Use) -> bool {
+        self.contents.is_direct(used)
+    }
+
+    /// Whether both are in the same memory.
+    pub(crate) fn shares_memory(&self, other: &Self) -> bool {
+        let buffers = self.contents.buffer().zip(other.contents.buffer());
+        match buffers {
+            Some((one, other)) => one == other,
+            None => Arc::ptr_eq(&self.contents.memory(), &other.contents.memory()),
+        }
+    }
+
+    /// Whether both are the same words.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.shares_memory(other) && self.contents.span() == other.contents.span()
+    }
+
+    /// Whether writes to one storage are visible in the other.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        if Arc::ptr_eq(&self.contents, &other.contents) {
+            return true;
+        }
+        let (one, two) = (self.contents.span(), other.contents.span());
+        one.start < two.end && two.start < one.end && self.shares_memory(other)
+    }
+
+    /// The place of the words; storages that begin with the same word have the same place.
     pub(crate) fn place(&self) -> Place {
+        let first = self.contents.span().start;
         match self.contents.buffer().filter(|_| self.contents.is_adopted()) {
-            Some(buffer) => Place::Adopted(buffer.clone()),
-            None => Place::Own(Arc::as_ptr(&self.contents).addr()),
+            Some(buffer) => Place::Adopted(buffer.clone(), first),
+            None => Place::Own(Arc::as_ptr(&self.contents.memory()).addr(), first),
         }
     }
 
     /// The extremes of the elements, if the host wrote them.
     pub(crate) fn bounds(&self) -> Option<Bounds> {
         self.contents.bounds(self.dtype, self.elements)
+    }
+
+    /// The byte of the wgpu buffer at which the elements begin; 0 on the CPU.
+    pub(crate) fn buffer_offset(&self) -> u64 {
+        let first = self.contents.buffer().map_or(0, |_| self.contents.span().start);
+        first as u64 * size_of::<f32>() as u64
     }
 
     /// The wgpu buffer, for the caller, who may write to it or destroy it
@@ -102,50 +163,60 @@ impl Storage {
     }
 }
 
-/// The place of a storage's words, valid as long as the storage lives.
+/// The place of a storage's first word, valid as long as the storage lives.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Place {
-    Own(usize),
+    Own(usize, usize),
     /// A buffer that the caller owns, no matter which tensor uses it.
-    Adopted(wgpu::Buffer),
+    Adopted(wgpu::Buffer, usize),
 }
 
 /// Recognises a storage that was seen before, without keeping its memory alive.
-pub(crate) enum Identity {
-    Own(Weak<dyn Contents>),
+pub(crate) struct Identity {
+    memory: Known,
+    /// The first word.
+    first: usize,
+}
+
+enum Known {
+    Own(Weak<dyn Any + Send + Sync>),
     /// A buffer that the caller owns, no matter which tensor uses it.
     Adopted(wgpu::Buffer),
 }
 
 impl Identity {
     pub(crate) fn of(storage: &Storage) -> Self {
-        match storage.place() {
-            Place::Adopted(buffer) => Self::Adopted(buffer),
-            Place::Own(_) => Self::Own(Arc::downgrade(&storage.contents)),
-        }
+        let (memory, first) = match storage.place() {
+            Place::Adopted(buffer, first) => (Known::Adopted(buffer), first),
+            Place::Own(_, first) => (Known::Own(Arc::downgrade(&storage.contents.memory())), first),
+        };
+        Self { memory, first }
     }
 
     pub(crate) fn is(&self, storage: &Storage) -> bool {
-        match self {
-            Self::Own(known) => ptr::addr_eq(known.as_ptr(), Arc::as_ptr(&storage.contents)),
-            Self::Adopted(known) => storage.contents.buffer() == Some(known),
-        }
+        let is_memory = match &self.memory {
+            Known::Own(known) => {
+                ptr::addr_eq(known.as_ptr(), Arc::as_ptr(&storage.contents.memory()))
+            }
+            Known::Adopted(known) => storage.contents.buffer() == Some(known),
+        };
+        is_memory && self.first == storage.contents.span().start
     }
 
     /// Whether the storage can still appear again.
     pub(crate) fn is_alive(&self) -> bool {
-        match self {
-            Self::Own(known) => known.strong_count() > 0,
-            Self::Adopted(_) => true,
+        match &self.memory {
+            Known::Own(known) => known.strong_count() > 0,
+            Known::Adopted(_) => true,
         }
     }
 }
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Own(known) => write!(f, "Own({:p})", known.as_ptr()),
-            Self::Adopted(buffer) => write!(f, "Adopted({buffer:?})"),
+        match &self.memory {
+            Known::Own(known) => write!(f, "Own({:p}, {})", known.as_ptr(), self.first),
+            Known::Adopted(buffer) => write!(f, "Adopted({buffer:?}, {})", self.first),
         }
     }
 }

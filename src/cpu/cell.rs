@@ -1,11 +1,13 @@
 //! The memory of tensors on the CPU.
 
+use std::any::Any;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::region::Region;
-use crate::backend::{Bounds, Contents, Pool, Purpose, Storage, class_of};
+use crate::backend::{Bounds, Contents, Pool, Purpose, Storage, Use, class_of};
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Elements in memory that returns to the pool when nothing needs them any more.
 pub(crate) struct Block {
@@ -51,10 +53,8 @@ impl Drop for Block {
     }
 }
 
-/// The elements of a tensor. Readers hold a snapshot; a writer fills a new block and swaps it in.
-/// An output may therefore be one of the inputs, and no lock is held during computations, except in
-/// [`modify`](Self::modify). Workspace that nobody reads is written in place.
-pub(crate) struct Cell {
+/// The memory of a tensor.
+struct Memory {
     /// `None` until the first write.
     block: Mutex<Option<Arc<Block>>>,
     pool: Arc<Pool<Region>>,
@@ -62,9 +62,9 @@ pub(crate) struct Cell {
     elements: usize,
 }
 
-impl Cell {
-    pub(crate) fn new(pool: &Arc<Pool<Region>>, purpose: Purpose, elements: usize) -> Self {
-        Self { block: Mutex::new(None), pool: Arc::clone(pool), purpose, elements }
+impl Memory {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Block>>> {
+        self.block.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn new_block(&self) -> Result<Block> {
@@ -76,29 +76,60 @@ impl Cell {
         block.elements_mut(self.elements).copy_from_slice(held.elements(self.elements));
         Ok(block)
     }
+}
+
+/// The elements of a tensor. Readers hold a snapshot; a writer fills a new block and swaps it in.
+/// An output may therefore be one of the inputs, and no lock is held during computations, except in
+/// [`modify`](Self::modify). Workspace that nobody reads is written in place.
+///
+/// A part of another cell shares the memory of that cell. It is read as any other, but it has no block to swap in: it can
+/// only be written by the host, [zeroed](Self::zero) and [modified](Self::modify).
+pub(crate) struct Cell {
+    memory: Arc<Memory>,
+    /// The elements that this is of the memory.
+    range: Range<usize>,
+}
+
+impl Cell {
+    pub(crate) fn new(pool: &Arc<Pool<Region>>, purpose: Purpose, elements: usize) -> Self {
+        let (block, pool) = (Mutex::new(None), Arc::clone(pool));
+        let memory = Arc::new(Memory { block, pool, purpose, elements });
+        Self { memory, range: 0..elements }
+    }
+
+    fn is_part(&self) -> bool {
+        self.range.len() < self.memory.elements
+    }
+
+    /// The memory of a cell that is no part of another.
+    fn whole(&self) -> Result<&Memory> {
+        if self.is_part() {
+            return Err(Error::Unsupported {
+                what: "an operation that writes to a part of a tensor".to_owned(),
+                reason: "the CPU computes it in a copy".to_owned(),
+            });
+        }
+        Ok(&self.memory)
+    }
 
     /// Takes the block of a workspace that nobody reads. Only one operation knows of it, so
     /// nobody misses it in the meantime.
     fn unread_workspace(&self) -> Option<Arc<Block>> {
-        if self.is_workspace() { unshared(self.lock().take()?).ok() } else { None }
+        if self.is_workspace() { unshared(self.memory.lock().take()?).ok() } else { None }
     }
 
     pub(crate) fn elements(&self) -> usize {
-        self.elements
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Block>>> {
-        self.block.lock().unwrap_or_else(PoisonError::into_inner)
+        self.range.len()
     }
 
     /// The current elements.
     pub(crate) fn snapshot(&self) -> Result<Snapshot> {
-        let written = self.lock().clone();
+        let written = self.memory.lock().clone();
         let block = match written {
             Some(block) => block,
-            None => Arc::new(self.new_block()?),
+            None => Arc::new(self.memory.new_block()?),
         };
-        Ok(Snapshot { block, elements: self.elements })
+        Ok(Snapshot { block, range: self.range.clone() })
     }
 
     /// Lets the function write all elements. Their previous contents are arbitrary.
@@ -108,12 +139,21 @@ impl Cell {
 
     /// Lets the function copy the host's data; the bounds are computed when they are asked for.
     pub(crate) fn upload(&self, write: impl FnOnce(&mut [f32])) -> Result<()> {
-        self.replace(Some(OnceLock::new()), write)
+        if self.is_part() { self.modify(write) } else { self.replace(Some(OnceLock::new()), write) }
+    }
+
+    /// Lets the function copy what has no bounds.
+    pub(crate) fn store(&self, write: impl FnOnce(&mut [f32])) -> Result<()> {
+        if self.is_part() { self.modify(write) } else { self.overwrite(write) }
     }
 
     pub(crate) fn zero(&self) -> Result<()> {
-        let bounds = OnceLock::from(Bounds::of_zeros(self.elements));
-        self.replace(Some(bounds), |elements| elements.fill(0.0))
+        let fill = |elements: &mut [f32]| elements.fill(0.0);
+        if self.is_part() {
+            return self.modify(fill);
+        }
+        let bounds = OnceLock::from(Bounds::of_zeros(self.elements()));
+        self.replace(Some(bounds), fill)
     }
 
     fn replace<T>(
@@ -129,39 +169,45 @@ impl Cell {
 
     /// The elements for a writer that writes all of them; their previous contents are arbitrary.
     pub(super) fn new_elements(&self) -> Result<Writing<'_>> {
+        let memory = self.whole()?;
         let unread = self.unread_workspace();
-        let block = unread.map_or_else(|| self.new_block().map(Arc::new), Ok)?;
-        Ok(Writing { cell: self, block: Some(block) })
+        let block = unread.map_or_else(|| memory.new_block().map(Arc::new), Ok)?;
+        Ok(Writing { memory, block: Some(block) })
     }
 
     /// The elements for a writer that changes them: in place, or on a copy if somebody holds a
     /// snapshot. No other operation may know of them; nothing is locked in the meantime.
     pub(super) fn own_elements(&self) -> Result<Writing<'_>> {
-        let held = self.lock().take();
+        let memory = self.whole()?;
+        let held = memory.lock().take();
         let block = match held.map(unshared) {
             Some(Ok(block)) => block,
-            Some(Err(held)) => Arc::new(self.copy_of(&held)?),
-            None => Arc::new(self.new_block()?),
+            Some(Err(held)) => Arc::new(memory.copy_of(&held)?),
+            None => Arc::new(memory.new_block()?),
         };
-        Ok(Writing { cell: self, block: Some(block) })
+        Ok(Writing { memory, block: Some(block) })
     }
 
     pub(super) fn is_workspace(&self) -> bool {
-        self.purpose == Purpose::Workspace
+        self.memory.purpose == Purpose::Workspace
     }
 
     /// Releases the memory until it is written again.
     pub(super) fn release(&self) {
-        let released = self.lock().take();
+        let released = self.memory.lock().take();
         // This returns to the pool after the lock is released.
         drop(released);
     }
 
-    /// Restores the elements of a snapshot.
-    pub(crate) fn restore(&self, snapshot: &Snapshot) {
-        let replaced = self.lock().replace(Arc::clone(&snapshot.block));
+    /// Restores the elements of a snapshot of a cell of the same size, which is no part of another.
+    pub(crate) fn restore(&self, snapshot: &Snapshot) -> Result<()> {
+        if self.is_part() {
+            return self.modify(|elements| elements.copy_from_slice(snapshot));
+        }
+        let replaced = self.memory.lock().replace(Arc::clone(&snapshot.block));
         // This returns to the pool after the lock is released.
         drop(replaced);
+        Ok(())
     }
 
     /// Lets the function change elements that no other operation knows of: see
@@ -170,16 +216,16 @@ impl Cell {
         Ok(change(&mut self.own_elements()?))
     }
 
-    /// The bounds of the elements, if the host wrote them.
+    /// The bounds of the elements, if the host wrote them. Those of a part are not known.
     pub(crate) fn bounds(&self, of: impl FnOnce(&[f32]) -> Option<Bounds>) -> Option<Bounds> {
-        let block = self.lock().clone()?;
+        let block = self.memory.lock().clone().filter(|_| !self.is_part())?;
         let bounds = block.bounds.as_ref()?;
         if let Some(known) = bounds.get() {
             return *known;
         }
         // Do not compute inside get_or_init: while the thread waits for rayon there, it may take up
         // work that ends up here again.
-        let computed = of(block.elements(self.elements));
+        let computed = of(block.elements(self.elements()));
         *bounds.get_or_init(|| computed)
     }
 
@@ -189,15 +235,19 @@ impl Cell {
     /// must therefore not wait for other rayon threads: one of them may take up work that needs
     /// this cell, and never return.
     pub(crate) fn modify<T>(&self, change: impl FnOnce(&mut [f32]) -> T) -> Result<T> {
-        let mut held = self.lock();
+        let memory = &self.memory;
+        let part = |block: &mut Block| {
+            change(&mut block.elements_mut(memory.elements)[self.range.clone()])
+        };
+        let mut held = memory.lock();
         if let Some(block) = held.as_mut().and_then(Arc::get_mut) {
-            return Ok(change(block.elements_mut(self.elements)));
+            return Ok(part(block));
         }
         let mut block = match held.as_ref() {
-            Some(held) => self.copy_of(held)?,
-            None => self.new_block()?,
+            Some(held) => memory.copy_of(held)?,
+            None => memory.new_block()?,
         };
-        let result = change(block.elements_mut(self.elements));
+        let result = part(&mut block);
         *held = Some(Arc::new(block));
         Ok(result)
     }
@@ -210,7 +260,7 @@ fn unshared(mut block: Arc<Block>) -> Result<Arc<Block>, Arc<Block>> {
 
 /// Elements that are being written; dropping this stores them in the cell.
 pub(super) struct Writing<'a> {
-    cell: &'a Cell,
+    memory: &'a Memory,
     /// Nobody else holds the block; it is `None` only while it is being dropped.
     block: Option<Arc<Block>>,
 }
@@ -231,13 +281,13 @@ impl std::ops::Deref for Writing<'_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        self.block.as_ref().map_or(&[], |block| block.elements(self.cell.elements))
+        self.block.as_ref().map_or(&[], |block| block.elements(self.memory.elements))
     }
 }
 
 impl std::ops::DerefMut for Writing<'_> {
     fn deref_mut(&mut self) -> &mut [f32] {
-        let elements = self.cell.elements;
+        let elements = self.memory.elements;
         self.block_mut().map_or(&mut [], |block| block.elements_mut(elements))
     }
 }
@@ -245,7 +295,7 @@ impl std::ops::DerefMut for Writing<'_> {
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         if let Some(block) = self.block.take() {
-            let replaced = self.cell.lock().replace(block);
+            let replaced = self.memory.lock().replace(block);
             // This returns to the pool after the lock is released.
             drop(replaced);
         }
@@ -268,6 +318,24 @@ impl Contents for Cell {
 
     fn is_adopted(&self) -> bool {
         false
+    }
+
+    fn memory(&self) -> Arc<dyn Any + Send + Sync> {
+        Arc::<Memory>::clone(&self.memory)
+    }
+
+    fn span(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    fn part(&self, words: Range<usize>) -> Arc<dyn Contents> {
+        let first = self.range.start;
+        let range = first + words.start..first + words.end;
+        Arc::new(Self { memory: Arc::clone(&self.memory), range })
+    }
+
+    fn is_direct(&self, used: Use) -> bool {
+        used == Use::Read || !self.is_part()
     }
 }
 
@@ -293,14 +361,14 @@ impl OnCpu for Storage {
 #[derive(Clone)]
 pub(crate) struct Snapshot {
     block: Arc<Block>,
-    elements: usize,
+    range: Range<usize>,
 }
 
 impl std::ops::Deref for Snapshot {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        self.block.elements(self.elements)
+        &self.block.elements(self.range.end)[self.range.start..]
     }
 }
 

@@ -112,7 +112,7 @@ fn write(bytes: &[u8], contents: Written, output: &Cell) -> Result<()> {
     };
     match contents {
         Written::Numbers => output.upload(copy),
-        Written::Labels => output.overwrite(copy),
+        Written::Labels => output.store(copy),
     }
 }
 

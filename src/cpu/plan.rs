@@ -50,7 +50,7 @@ impl CpuPlan {
         for step in &self.steps {
             match step {
                 Prepared::Run(op) => self.backend.run(&op.map(&mut |storage, _| storage))?,
-                Prepared::Restore(snapshot, output) => output.cpu_words()?.restore(snapshot),
+                Prepared::Restore(snapshot, output) => output.cpu_words()?.restore(snapshot)?,
             }
         }
         Ok(())

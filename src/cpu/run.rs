@@ -6,9 +6,9 @@ use super::layer::{self, Layer};
 use super::product::Multiplication;
 use super::{CpuBackend, clip, gated, ignored, loss, matrix, optimizer, pointwise, prelu, rowwise};
 use crate::backend::{
-    AdamStep, Advance, Channels, Ignored, LayerPass, LossCall, LossPass, Op, OpOf, Product,
-    Purpose, RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage, TargetStorage, TilePass,
-    TileStep, Update,
+    AdamStep, Advance, Channels, Ignored, LabelCheck, LayerPass, LossCall, LossPass, Op, OpOf,
+    Product, Purpose, RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage, TargetStorage,
+    TilePass, TileStep, Update,
 };
 use crate::dtype::DType;
 use crate::error::Result;
@@ -76,6 +76,7 @@ pub(super) fn run(backend: &CpuBackend, op: &Op<'_>) -> Result<()> {
         OpOf::ClearRows { ignored, output, first_row, rows } => {
             clear_rows(ignored, output, first_row, rows)
         }
+        OpOf::CheckLabels(ref check) => check_labels(check),
         OpOf::Sum { input, output, elements } => {
             let input = read(input)?;
             output.cpu()?.overwrite(|output| output.fill(matrix::sum(&input[..elements])))
@@ -84,6 +85,7 @@ pub(super) fn run(backend: &CpuBackend, op: &Op<'_>) -> Result<()> {
             column_sum(backend, input, rows, (output, offset), accumulate)
         }
         OpOf::Product(ref product) => multiply(backend, product),
+        OpOf::Copy { input, output } => copy(input, output),
         OpOf::Zero { output, .. } => output.cpu_words()?.zero(),
         OpOf::Advance(ref advance) => self::advance(advance),
         OpOf::Sgd { step, settings, update, velocity } => {
@@ -372,6 +374,35 @@ fn clear_rows(ignored: Ignored<'_>, output: &Storage, first_row: usize, rows: Ro
 }
 
 #[inline(never)]
+fn check_labels(check: &LabelCheck<'_>) -> Result<()> {
+    let (labels, weights) = (read(check.labels)?, check.weights.map(|it| read(it.storage)));
+    let weights = weights.transpose()?;
+    let weights = strided(check.weights, &weights);
+    let labels: &[i32] = bytemuck::cast_slice(&labels);
+    let is_valid = |label: i32| {
+        let class = usize::try_from(label).is_ok_and(|label| label < check.classes);
+        class || Some(label) == check.ignore_index
+    };
+    check.valid.cpu()?.overwrite(|valid| {
+        let valid: &mut [i32] = bytemuck::cast_slice_mut(valid);
+        for (valid, &label) in valid.iter_mut().zip(labels) {
+            *valid = if is_valid(label) { label } else { 0 };
+        }
+    })?;
+    check.output.cpu()?.overwrite(|output| {
+        for (row, (output, &label)) in output.iter_mut().zip(labels).enumerate() {
+            let weight = weights.as_ref().map_or(1.0, |weights| weights.values[row * weights.row]);
+            *output = if is_valid(label) { weight } else { f32::NAN };
+        }
+    })?;
+    let wrong = labels.iter().filter(|&&label| !is_valid(label)).count();
+    check.invalid.cpu()?.modify(|invalid| {
+        // The word of an integer.
+        invalid[0] = f32::from_bits(invalid[0].to_bits().wrapping_add(wrong as u32));
+    })
+}
+
+#[inline(never)]
 fn column_sum(
     backend: &CpuBackend,
     input: &Storage,
@@ -406,6 +437,19 @@ fn multiply(backend: &CpuBackend, &product: &Product<'_>) -> Result<()> {
     } else {
         cell.overwrite(run)
     }
+}
+
+/// The half that shares the last word of an odd number of f16 stays as it is.
+fn copy(input: &Storage, output: &Storage) -> Result<()> {
+    let bytes = match input.dtype() {
+        DType::F32 => 4 * input.elements(),
+        DType::F16 => 2 * input.elements(),
+    };
+    let input = input.cpu_words()?.snapshot()?;
+    let input = &bytemuck::cast_slice::<f32, u8>(&input)[..bytes];
+    output.cpu_words()?.store(|output| {
+        bytemuck::cast_slice_mut(output)[..bytes].copy_from_slice(input);
+    })
 }
 
 fn advance(advance: &Advance<'_>) -> Result<()> {

@@ -4,6 +4,7 @@
 mod arrays;
 pub(crate) mod halves;
 pub(crate) mod labels;
+mod parts;
 pub(crate) mod plan;
 pub(crate) mod tensor;
 
@@ -366,7 +367,7 @@ impl Device {
         buffer: wgpu::Buffer,
         shape: impl Into<Shape>,
     ) -> Result<Tensor> {
-        self.tensor_from_buffer_of(DType::F32, buffer, shape)
+        self.adopt("tensor_from_buffer", DType::F32, buffer, 0, shape.into())
     }
 
     /// [`tensor_from_buffer`](Self::tensor_from_buffer) with elements of this type. Four bytes hold two elements
@@ -380,13 +381,91 @@ impl Device {
         buffer: wgpu::Buffer,
         shape: impl Into<Shape>,
     ) -> Result<Tensor> {
-        let shape = shape.into();
-        let elements = shape.elements("tensor_from_buffer")?;
+        self.adopt("tensor_from_buffer_of", dtype, buffer, 0, shape.into())
+    }
+
+    /// [`tensor_from_buffer`](Self::tensor_from_buffer) that starts at this byte of the buffer, a multiple of 4, so that
+    /// one buffer holds several tensors.
+    ///
+    /// At a multiple of 256, kernels use the elements where they are; elsewhere each operation works on a copy, which
+    /// it makes on the device.
+    ///
+    /// ```no_run
+    /// # fn weights(device: &wgrad::Device, buffer: wgpu::Buffer) -> wgrad::Result<()> {
+    /// let w = device.tensor_from_buffer_at(buffer.clone(), 0, [784, 10])?;
+    /// let b = device.tensor_from_buffer_at(buffer, 4 * 784 * 10, [10])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the offset is not a multiple of 4; as
+    /// [`tensor_from_buffer`](Self::tensor_from_buffer).
+    pub fn tensor_from_buffer_at(
+        &self,
+        buffer: wgpu::Buffer,
+        offset_bytes: u64,
+        shape: impl Into<Shape>,
+    ) -> Result<Tensor> {
+        self.adopt("tensor_from_buffer_at", DType::F32, buffer, offset_bytes, shape.into())
+    }
+
+    /// Labels on top of a buffer of i32 that the caller owns, without a copy: one a row, from this byte on.
+    ///
+    /// The buffer is as for [`tensor_from_buffer_at`](Self::tensor_from_buffer_at). The host does not know such labels,
+    /// so each loss checks them on the device: a row whose label is neither a class nor the loss's `ignore_index` has
+    /// the loss NaN, so have its gradients, and [`Labels::invalid`] counts it. On a device that
+    /// [is checked](DeviceOptions::checked), the loss reads them back and returns [`Error::InvalidLabel`].
+    ///
+    /// ```no_run
+    /// # use wgrad::{Loss, Reduction, Tensor};
+    /// # fn loss(device: &wgrad::Device, buffer: wgpu::Buffer, z: &Tensor) -> wgrad::Result<()> {
+    /// let labels = device.labels_from_buffer(buffer, 0, 64)?;
+    /// let loss = Loss::cross_entropy_with_logits().forward(z, &labels, Reduction::Mean)?;
+    /// assert_eq!(labels.invalid()?, 0, "the loss is NaN");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`tensor_from_buffer_at`](Self::tensor_from_buffer_at).
+    pub fn labels_from_buffer(
+        &self,
+        buffer: wgpu::Buffer,
+        offset_bytes: u64,
+        rows: usize,
+    ) -> Result<Labels> {
+        let op = "labels_from_buffer";
+        let tensor = self.adopt(op, DType::F32, buffer, offset_bytes, [rows].into())?;
+        Ok(Labels::adopted(self.clone(), tensor.storage().clone(), rows))
+    }
+
+    fn adopt(
+        &self,
+        op: &'static str,
+        dtype: DType,
+        buffer: wgpu::Buffer,
+        offset_bytes: u64,
+        shape: Shape,
+    ) -> Result<Tensor> {
+        let elements = shape.elements(op)?;
         let wgpu = self.backend.wgpu().ok_or_else(|| Error::Unsupported {
-            what: "tensor_from_buffer".to_owned(),
+            what: op.to_owned(),
             reason: "the CPU backend has no wgpu buffers".to_owned(),
         })?;
-        let words = wgpu.adopt(buffer, dtype.words(elements))?;
+        let word = size_of::<f32>() as u64;
+        let first = usize::try_from(offset_bytes / word).ok();
+        let end = first.and_then(|first| first.checked_add(dtype.words(elements)));
+        let words = match first.zip(end) {
+            Some((first, end)) if offset_bytes.is_multiple_of(word) => first..end,
+            _ => {
+                return Err(Error::Unsupported {
+                    what: format!("{op} with an offset of {offset_bytes} bytes"),
+                    reason: format!("it must be a multiple of {word} within the buffer"),
+                });
+            }
+        };
+        let words = wgpu.adopt(op, buffer, words)?;
         Ok(Tensor::new(self.clone(), words.holding(dtype, elements), shape))
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::parts::Copies;
 use super::{Device, Held};
 use crate::backend::{Op, Replay, Step, Storage, Written};
 use crate::error::{Error, Result};
@@ -312,8 +313,19 @@ fn check_device(device: &Device) -> Result<()> {
 }
 
 impl Device {
-    /// Runs an operation, and keeps it for the plan that this thread records.
+    /// Runs an operation, and keeps it for the plan that this thread records. What the operation cannot use as it is, it
+    /// uses in a copy.
     pub(crate) fn run(&self, op: Op<'_>) -> Result<()> {
+        let copies = Copies::needed(self, &op)?;
+        if copies.is_empty() {
+            return self.run_directly(op);
+        }
+        copies.begin(self)?;
+        self.run_directly(copies.in_place_of_parts(&op))?;
+        copies.finish(self)
+    }
+
+    pub(super) fn run_directly(&self, op: Op<'_>) -> Result<()> {
         check_device(self)?;
         self.backend.run(&op)?;
         with_recording_of(self, |recorded| {

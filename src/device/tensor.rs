@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::ops::RangeBounds;
 use std::task::Poll;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::Device;
+use super::parts::range_of;
 use super::plan::check_reading;
-use crate::backend::{Bounds, Reading, Storage, Written, copied, room};
+use crate::backend::{Bounds, OpOf, Reading, Storage, Written, copied, room};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::lines::Rows;
@@ -180,6 +182,100 @@ impl Tensor {
         Ok(Self { shape, ..self.clone() })
     }
 
+    /// A view of some of the rows, along the first axis, without a copy: it shares the elements. So the minibatches of a
+    /// data set are views of one tensor on the device.
+    ///
+    /// On a GPU, kernels use the elements where they are if the view begins at a multiple of 256 bytes; elsewhere, and
+    /// on the CPU to write to a view, each operation works on a copy, which it makes on the device. What the host knows
+    /// of a tensor's values it does not know of a view: [`Loss`](crate::Loss) checks targets that are views only on a
+    /// device that [is checked](crate::DeviceOptions::checked).
+    ///
+    /// ```
+    /// use wgrad::Device;
+    ///
+    /// let data = Device::cpu().tensor(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [3, 2])?;
+    /// let batch = data.rows(1..)?;
+    /// assert_eq!(batch.shape(), &[2, 2]);
+    /// batch.write(&[20.0, 30.0, 40.0, 50.0])?;
+    /// assert_eq!(data.to_vec()?, [0.0, 1.0, 20.0, 30.0, 40.0, 50.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if there are no such rows; [`Error::Unsupported`] if the first element of a view of f16
+    /// is the second in its word of four bytes.
+    pub fn rows(&self, rows: impl RangeBounds<usize>) -> Result<Self> {
+        const OP: &str = "rows";
+        let Some((&count, rest)) = self.shape.split_first() else {
+            return Err(Error::shape(OP, "a tensor with at least one axis", &self.shape));
+        };
+        let rows = range_of(OP, rows, count)?;
+        if rows.len() == count {
+            return Ok(self.clone());
+        }
+        let width: usize = rest.iter().product();
+        let (start, elements) = (rows.start * width, rows.len() * width);
+        let Some(storage) = self.storage.part(start, elements) else {
+            return Err(Error::Unsupported {
+                what: format!("a view of f16 that begins with the odd element {start}"),
+                reason: "two f16 share a word; begin with an even one, or convert to f32"
+                    .to_owned(),
+            });
+        };
+        let shape: Vec<usize> = std::iter::once(rows.len()).chain(rest.iter().copied()).collect();
+        Ok(Self { storage, shape: shape.into(), ..self.clone() })
+    }
+
+    /// Replaces the elements by those of `source`, which may be of another type or on another device. On one device that
+    /// is a copy without an upload: a minibatch of a data set on the device becomes the input of a
+    /// [`Plan`](crate::Plan) so.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Device};
+    ///
+    /// let device = Device::cpu();
+    /// let data = device.tensor(&[-1.0, 1.0, -2.0, 2.0], [2, 2])?;
+    /// let x = device.zeros([1, 2])?;
+    /// let plan = device.record(|| Activation::Relu.forward(&x))?;
+    /// for (row, largest) in [1.0, 2.0].into_iter().enumerate() {
+    ///     x.copy_from(&data.rows(row..=row)?)?;
+    ///     plan.run()?;
+    ///     assert_eq!(plan.outputs().to_vec()?, [0.0, largest]);
+    /// }
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if the shapes differ; as [`to_vec`](Self::to_vec) and [`write`](Self::write) between
+    /// devices, which the call waits for.
+    pub fn copy_from(&self, source: &Self) -> Result<()> {
+        check_shape("copy_from", "a source", source, &self.shape)?;
+        if !self.device.same(&source.device) {
+            return match source.dtype() {
+                DType::F32 => self.write(&source.to_vec()?),
+                DType::F16 => self.write_f16(&source.to_vec_f16()?),
+            };
+        }
+        if source.dtype() != self.dtype() {
+            return source.convert_into(self);
+        }
+        self.device.run(OpOf::Copy { input: &source.storage, output: &self.storage })
+    }
+
+    /// The tensor on another device, of the same type; on the same one this is a clone, which shares the elements.
+    ///
+    /// # Errors
+    /// As [`to_vec`](Self::to_vec), which the call waits for, and [`Device::tensor`].
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        if self.device.same(device) {
+            return Ok(self.clone());
+        }
+        match self.dtype() {
+            DType::F32 => device.tensor(&self.to_vec()?, self.shape.clone()),
+            DType::F16 => device.tensor_f16(&self.to_vec_f16()?, self.shape.clone()),
+        }
+    }
+
     /// Replaces the elements; they are rounded if the tensor is of f16. Work recorded before still uses the
     /// old elements.
     ///
@@ -209,6 +305,11 @@ impl Tensor {
             }
             DType::F16 => self.write_bytes(bytemuck::cast_slice(values)),
         }
+    }
+
+    /// Sets all elements to zero.
+    pub(crate) fn clear(&self) -> Result<()> {
+        self.device.zero(&self.storage, self.dtype().words(self.len()))
     }
 
     fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
@@ -259,14 +360,20 @@ impl Tensor {
         self.device.allocate_of(self.dtype(), shape)
     }
 
-    /// The wgpu buffer that holds the elements, from its start; four bytes hold two elements of f16. `None` on
-    /// the CPU.
+    /// The wgpu buffer that holds the elements, from [`buffer_offset`](Self::buffer_offset) on; four bytes hold two
+    /// elements of f16. `None` on the CPU.
     ///
     /// It belongs to the tensor as long as a clone of the tensor lives, and wgrad does not reuse it afterwards.
     /// Call [`Device::flush`] before your own work reads it. Once it is destroyed, each use of the tensor is an
     /// error.
     pub fn buffer(&self) -> Option<&wgpu::Buffer> {
         self.storage.share()
+    }
+
+    /// The byte of the [`buffer`](Self::buffer) at which the elements begin: 0 except for views and for
+    /// [`Device::tensor_from_buffer_at`]; 0 on the CPU.
+    pub fn buffer_offset(&self) -> u64 {
+        self.storage.buffer_offset()
     }
 
     /// The extremes of the elements; `None` if they are all NaN or not known. The host knows the values that
@@ -292,7 +399,7 @@ impl Tensor {
     }
 
     /// The tensor as rows along its last axis.
-    pub(crate) fn rows(&self) -> Rows {
+    pub(crate) fn as_rows(&self) -> Rows {
         let width = self.shape.row();
         let outer = self.shape.len().saturating_sub(1);
         Rows { count: self.shape[..outer].iter().product(), width }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::buffer::Buffer;
 use super::context::Context;
 use super::kernel::{Kernel, Template};
-use super::operand::{Window, groups, window};
+use super::operand::{self, Window, duplicate, groups, window};
 use super::operations::run;
 use super::parameters::parameters;
 use crate::dtype::DType;
@@ -32,7 +32,7 @@ pub(super) fn window_of(
 
 /// Whether the last word of this number of halves must not be written as a whole.
 pub(super) fn shares_last_word(buffer: &Buffer, halves: usize) -> bool {
-    buffer.is_adopted() && !halves.is_multiple_of(2)
+    buffer.is_bounded() && !halves.is_multiple_of(2)
 }
 
 parameters! {
@@ -46,6 +46,13 @@ pub(super) fn copy_odd(
     to: &Arc<Buffer>,
     halves: usize,
 ) -> Result<()> {
+    if !from.is_aligned() || !to.is_aligned() {
+        // Kernels begin at the alignment: they see copies.
+        let words = halves.div_ceil(2);
+        let [from, copy] = [duplicate(context, from, words)?, duplicate(context, to, words)?];
+        copy_odd(context, &from, &copy, halves)?;
+        return operand::copy(context, &copy, to, (words * size_of::<u32>()) as u64);
+    }
     context.check_shared(to)?;
     let whole = halves / 2;
     if whole > 0 {

@@ -13,6 +13,7 @@ mod gated;
 mod halves;
 mod ignored;
 mod kernel;
+mod labels;
 mod loss;
 mod matrix;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod table;
 mod upload;
 mod variant;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use adapter::{enumerate, open};
@@ -225,22 +227,27 @@ impl Wgpu for GpuBackend {
         self.context.record(|recorder| recorder.encode(&self.context, encoder))
     }
 
-    fn adopt(&self, buffer: wgpu::Buffer, words: usize) -> Result<Storage> {
-        const OP: &str = "tensor_from_buffer";
-        let bytes = (words * size_of::<f32>()) as u64;
+    fn adopt(
+        &self,
+        op: &'static str,
+        buffer: wgpu::Buffer,
+        words: Range<usize>,
+    ) -> Result<Storage> {
+        let bytes = (words.end as u64).saturating_mul(size_of::<f32>() as u64);
         if buffer.size() < bytes.max(size_of::<f32>() as u64) {
             let expected = format!("a buffer of at least {} bytes", bytes.max(4));
-            return Err(Error::shape(OP, expected, format!("one of {}", buffer.size())));
+            return Err(Error::shape(op, expected, format!("one of {}", buffer.size())));
         }
         if !buffer.usage().contains(TENSOR_USAGES) {
             return Err(Error::Unsupported {
-                what: format!("{OP} of a buffer with the usages {:?}", buffer.usage()),
+                what: format!("{op} of a buffer with the usages {:?}", buffer.usage()),
                 reason: format!("{TENSOR_USAGES:?} are needed"),
             });
         }
+        let count = words.len();
         let buffer = Buffer::adopted(&self.context, buffer, words);
         self.context.check_shared(&buffer)?;
-        Ok(stored(Arc::new(buffer), words))
+        Ok(stored(Arc::new(buffer), count))
     }
 }
 

@@ -35,7 +35,13 @@ fn bytes_of(elements: usize) -> u64 {
     elements as u64 * size_of::<f32>() as u64
 }
 
-fn copy(context: &Context, from: &Arc<Buffer>, to: &Arc<Buffer>, bytes: u64) -> Result<()> {
+/// Records a copy of the first bytes.
+pub(super) fn copy(
+    context: &Context,
+    from: &Arc<Buffer>,
+    to: &Arc<Buffer>,
+    bytes: u64,
+) -> Result<()> {
     context.check_shared(from)?;
     context.check_shared(to)?;
     context.record(|recorder| recorder.copy(from, to, bytes))
@@ -83,13 +89,19 @@ pub(super) fn vector_output<'a>(
     Ok(Output { destination, scratch, bytes: bytes_of(elements) })
 }
 
-fn duplicate(context: &Arc<Context>, buffer: &Arc<Buffer>, elements: usize) -> Result<Arc<Buffer>> {
+/// A copy in the workspace.
+pub(super) fn duplicate(
+    context: &Arc<Context>,
+    buffer: &Arc<Buffer>,
+    elements: usize,
+) -> Result<Arc<Buffer>> {
     let duplicate = context.workspace(elements)?;
     copy(context, buffer, &duplicate, bytes_of(elements))?;
     Ok(duplicate)
 }
 
 /// A part of a buffer that may begin anywhere: its binding begins at the last multiple of the alignment before it.
+#[derive(Clone, Copy)]
 pub(super) struct Window<'a> {
     pub(super) binding: Binding<'a>,
     /// The index of the part's first element in the binding.

@@ -6,7 +6,9 @@ use super::buffer::{Buffer, OnGpu};
 use super::context::Context;
 use super::halves::{copy_odd, shares_last_word};
 use super::kernel::{HELD, Kernel, Template};
-use super::operand::{Window, groups, pieces, vector_input, vector_output, vector_window, window};
+use super::operand::{
+    self, Window, groups, input, pieces, vector_input, vector_output, vector_window, window,
+};
 use super::parameters::{Parameters, parameters};
 use super::recorder::{Binding, PARAMETERS};
 use crate::backend::DeviceKind;
@@ -75,6 +77,22 @@ pub(super) fn pointwise<const N: usize>(
     }
     output.finish(context)?;
     whole.map_or(Ok(()), |whole| copy_odd(context, &whole, destination, elements))
+}
+
+/// Copies all elements to a storage of the same type. The half that shares the last word of an odd number of f16 stays as
+/// it is.
+pub(super) fn copy(context: &Arc<Context>, from: &Storage, to: &Storage) -> Result<()> {
+    let (dtype, elements) = (from.dtype(), from.elements());
+    let (from, to) = (from.gpu_words()?, to.gpu_words()?);
+    if elements == 0 {
+        return Ok(());
+    }
+    // A buffer cannot be copied to itself.
+    let from = input(context, from, &[to], dtype.words(elements))?;
+    if dtype == DType::F16 && shares_last_word(to, elements) {
+        return copy_odd(context, &from, to, elements);
+    }
+    operand::copy(context, &from, to, (dtype.words(elements) * size_of::<u32>()) as u64)
 }
 
 /// The length of the rows that an invocation on a processor handles alone: at most `ALONE`, or `ALONE_ONCE` if it

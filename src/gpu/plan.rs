@@ -76,7 +76,7 @@ impl Dispatch {
         }
     }
 
-    pub(super) fn bindings(&self) -> impl Iterator<Item = Binding<'_>> {
+    pub(super) fn bindings(&self) -> impl Iterator<Item = Binding<'_>> + Clone {
         self.bindings.iter().map(Held::binding)
     }
 }

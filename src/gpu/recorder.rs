@@ -52,7 +52,7 @@ impl Binding<'_> {
     fn wgpu(&self) -> wgpu::BufferBinding<'_> {
         wgpu::BufferBinding {
             buffer: self.buffer.raw(),
-            offset: self.offset,
+            offset: self.buffer.offset() + self.offset,
             size: wgpu::BufferSize::new(self.bytes),
         }
     }
@@ -67,7 +67,7 @@ struct Piece {
 enum Work {
     Kernel { pipeline: Arc<Pipeline>, group: wgpu::BindGroup, offset: u32, groups: [u32; 3] },
     Copy { from: wgpu::Buffer, offset: u64, to: wgpu::Buffer, to_offset: u64, bytes: u64 },
-    Clear { buffer: wgpu::Buffer, bytes: u64 },
+    Clear { buffer: wgpu::Buffer, offset: u64, bytes: u64 },
 }
 
 /// The open batch: recorded work, and the bytes that go with it.
@@ -161,7 +161,16 @@ impl Recorder {
 
     /// Fails if the work that writes to a buffer has failed, so that the buffer does not hold what it should.
     fn check_written(&self, buffer: &Buffer) -> Result<()> {
-        let Some(error) = self.failure(buffer.written_by()) else { return Ok(()) };
+        self.check_piece(buffer.written_by())
+    }
+
+    /// Fails if a buffer that is to be written to is a part of memory that does not hold what it should.
+    fn check_beside(&self, buffer: &Buffer) -> Result<()> {
+        self.check_piece(buffer.written_beside())
+    }
+
+    fn check_piece(&self, piece: u64) -> Result<()> {
+        let Some(error) = self.failure(piece) else { return Ok(()) };
         let description = format!(
             "a tensor does not hold what it should, as the work that writes to it could not be done; \
              write to it anew. It was this: {error}"
@@ -169,7 +178,7 @@ impl Recorder {
         Err(Error::Gpu { description })
     }
 
-    /// Fails if an input of a kernel does not hold what it should.
+    /// Fails if an input of a kernel does not hold what it should, or the memory of a part that it writes to.
     fn check_inputs<'a>(
         &self,
         pipeline: &Pipeline,
@@ -178,8 +187,10 @@ impl Recorder {
         if self.failed.is_empty() {
             return Ok(());
         }
-        let mut inputs = bindings.zip(pipeline.accesses()).filter(|(_, a)| **a != Access::Write);
-        inputs.try_for_each(|(binding, _)| self.check_written(binding.buffer))
+        bindings.zip(pipeline.accesses()).try_for_each(|(binding, access)| match access {
+            Access::Write => self.check_beside(binding.buffer),
+            Access::Read | Access::Change => self.check_written(binding.buffer),
+        })
     }
 
     /// Records a dispatch of a kernel. The first binding of its group holds its parameters.
@@ -216,7 +227,7 @@ impl Recorder {
                 }
                 Command::Copy { from, to, bytes } => self.copy(from, to, *bytes)?,
                 Command::Clear { buffer, bytes, bounds } => {
-                    self.clear(buffer, *bytes, *bounds);
+                    self.clear(buffer, *bytes, *bounds)?;
                 }
                 Command::Upload { buffer, bytes, bounds } => {
                     self.upload(context, bytes, *bounds, buffer)?;
@@ -234,20 +245,24 @@ impl Recorder {
         pipeline: &Arc<Pipeline>,
         group: wgpu::BindGroup,
         offset: usize,
-        bindings: impl Iterator<Item = Binding<'a>>,
+        bindings: impl Iterator<Item = Binding<'a>> + Clone,
         groups: [u32; 3],
     ) {
         let mut moved = 0;
         let mut after = [0; BINDINGS];
         let bindings = bindings.zip(pipeline.accesses());
+        let written = bindings.clone();
         for ((Binding { buffer, bytes, .. }, access), after) in bindings.zip(&mut after) {
             moved += bytes;
-            if *access != Access::Write {
-                *after = buffer.written_by();
-            }
+            *after = match access {
+                Access::Write => buffer.written_beside(),
+                Access::Read | Access::Change => buffer.written_by(),
+            };
             if *access == Access::Change {
                 moved += bytes;
             }
+        }
+        for (Binding { buffer, .. }, access) in written {
             if *access != Access::Read {
                 buffer.set_written(self.next, None);
             }
@@ -272,7 +287,16 @@ impl Recorder {
         if self.preparing.keep(command) {
             return Ok(());
         }
-        self.copy_out(from, to.raw(), bytes)?;
+        self.check_written(from)?;
+        self.check_beside(to)?;
+        let work = Work::Copy {
+            from: from.raw().clone(),
+            offset: from.offset(),
+            to: to.raw().clone(),
+            to_offset: to.offset(),
+            bytes,
+        };
+        self.push(work, after([from.written_by(), to.written_beside()]));
         to.set_written(self.last_piece(), None);
         self.counters.bytes += 2 * bytes;
         Ok(())
@@ -281,21 +305,29 @@ impl Recorder {
     /// Records a copy to a buffer that belongs to no tensor; it never becomes part of a plan.
     pub(super) fn copy_out(&mut self, from: &Buffer, to: &wgpu::Buffer, bytes: u64) -> Result<()> {
         self.check_written(from)?;
-        let mut after = [0; BINDINGS];
-        after[0] = from.written_by();
-        let (from, to) = (from.raw().clone(), to.clone());
-        self.push(Work::Copy { from, offset: 0, to, to_offset: 0, bytes }, after);
+        let (of, offset, to) = (from.raw().clone(), from.offset(), to.clone());
+        let work = Work::Copy { from: of, offset, to, to_offset: 0, bytes };
+        self.push(work, after([from.written_by()]));
         Ok(())
     }
 
     /// Records that the first bytes of a buffer become zeros; `bounds` are the bounds of a zero.
-    pub(super) fn clear(&mut self, buffer: &Arc<Buffer>, bytes: u64, bounds: Option<Bounds>) {
+    pub(super) fn clear(
+        &mut self,
+        buffer: &Arc<Buffer>,
+        bytes: u64,
+        bounds: Option<Bounds>,
+    ) -> Result<()> {
         if self.preparing.keep(|| Command::Clear { buffer: Arc::clone(buffer), bytes, bounds }) {
-            return;
+            return Ok(());
         }
+        self.check_beside(buffer)?;
+        let after = after([buffer.written_beside()]);
         buffer.set_written(self.next, bounds);
         self.counters.bytes += bytes;
-        self.push(Work::Clear { buffer: buffer.raw().clone(), bytes }, [0; BINDINGS]);
+        let (buffer, offset) = (buffer.raw().clone(), buffer.offset());
+        self.push(Work::Clear { buffer, offset, bytes }, after);
+        Ok(())
     }
 
     /// Uploads bytes to the start of a buffer, after everything recorded so far. Their values have these bounds.
@@ -311,29 +343,38 @@ impl Recorder {
         if self.preparing.keep(command) {
             return Ok(());
         }
+        self.check_beside(buffer)?;
+        let after = after([buffer.written_beside()]);
         buffer.set_written(self.next, None);
-        self.upload_bytes(context, bytes, buffer)?;
+        self.upload_bytes(context, bytes, buffer, after)?;
         buffer.set_written(self.last_piece(), bounds);
         Ok(())
     }
 
-    fn upload_bytes(&mut self, context: &Context, bytes: &[u8], buffer: &Buffer) -> Result<()> {
+    fn upload_bytes(
+        &mut self,
+        context: &Context,
+        bytes: &[u8],
+        buffer: &Buffer,
+        after: [u64; BINDINGS],
+    ) -> Result<()> {
         if bytes.len() <= SMALL_UPLOAD {
             let offset =
                 self.reserve(context, wgpu::COPY_BUFFER_ALIGNMENT as usize, bytes.len())?;
             self.arena[offset..offset + bytes.len()].copy_from_slice(bytes);
             let (from, to) = (self.arena_buffer.clone(), buffer.raw().clone());
-            let (offset, bytes) = (offset as u64, bytes.len() as u64);
-            self.push(Work::Copy { from, offset, to, to_offset: 0, bytes }, [0; BINDINGS]);
+            let (offset, to_offset) = (offset as u64, buffer.offset());
+            let bytes = bytes.len() as u64;
+            self.push(Work::Copy { from, offset, to, to_offset, bytes }, after);
             return Ok(());
         }
         let size = UPLOAD.min(context.info.max_tensor_bytes as usize);
-        for (piece, to_offset) in bytes.chunks(size).zip((0..).step_by(size)) {
+        for (piece, to_offset) in bytes.chunks(size).zip((buffer.offset()..).step_by(size)) {
             let upload = Upload::new(context, piece)?;
             let (from, to) = (upload.buffer().clone(), buffer.raw().clone());
             self.uploads.push(upload);
             let bytes = piece.len() as u64;
-            self.push(Work::Copy { from, offset: 0, to, to_offset, bytes }, [0; BINDINGS]);
+            self.push(Work::Copy { from, offset: 0, to, to_offset, bytes }, after);
             if self.held == 0 && self.uploads.len() >= PENDING_UPLOADS {
                 self.submit(context)?;
             }
@@ -520,6 +561,13 @@ impl Recorder {
     }
 }
 
+/// The pieces that a piece of work comes after.
+fn after<const N: usize>(pieces: [u64; N]) -> [u64; BINDINGS] {
+    let mut after = [0; BINDINGS];
+    after[..N].copy_from_slice(&pieces);
+    after
+}
+
 /// Encodes the commands of a batch. Waits for kernels that are being compiled.
 fn encode(encoder: &mut wgpu::CommandEncoder, work: &[Piece]) -> Result<()> {
     // Kernels that follow one another share a pass.
@@ -543,9 +591,9 @@ fn encode(encoder: &mut wgpu::CommandEncoder, work: &[Piece]) -> Result<()> {
                 drop(pass.take());
                 encoder.copy_buffer_to_buffer(from, *offset, to, *to_offset, *bytes);
             }
-            Work::Clear { buffer, bytes } => {
+            Work::Clear { buffer, offset, bytes } => {
                 drop(pass.take());
-                encoder.clear_buffer(buffer, 0, Some(*bytes));
+                encoder.clear_buffer(buffer, *offset, Some(*bytes));
             }
         }
     }

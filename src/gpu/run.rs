@@ -6,7 +6,7 @@ use super::buffer::{Buffer, OnGpu};
 use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::{
-    clip, column_sum, gated, ignored, loss, matrix, operations, optimizer, prelu, rowwise,
+    clip, column_sum, gated, ignored, labels, loss, matrix, operations, optimizer, prelu, rowwise,
 };
 use crate::backend::{Bounds, Op, OpOf, Storage};
 use crate::dtype::DType;
@@ -72,6 +72,7 @@ pub(super) fn run(context: &Arc<Context>, op: &Op<'_>) -> Result<()> {
         OpOf::ClearRows { ignored, output, first_row, rows } => {
             ignored::clear(context, ignored, output, first_row, rows)
         }
+        OpOf::CheckLabels(ref check) => labels::check(context, check),
         OpOf::Sum { output, elements: 0, .. } => zero(context, output.gpu()?, 1),
         OpOf::Sum { input, output, elements } => {
             operations::sum(context, input.gpu()?, output.gpu()?, elements)
@@ -81,6 +82,7 @@ pub(super) fn run(context: &Arc<Context>, op: &Op<'_>) -> Result<()> {
             column_sum::column_sum(context, input, rows, output, offset, accumulate)
         }
         OpOf::Product(product) => matrix::matmul(context, product),
+        OpOf::Copy { input, output } => operations::copy(context, input, output),
         OpOf::Zero { output, words } => zero(context, output.gpu_words()?, words),
         OpOf::Advance(ref advance) => optimizer::advance(context, advance),
         OpOf::Sgd { step, settings, update, velocity } => {
@@ -109,8 +111,5 @@ fn zero(context: &Context, buffer: &Arc<Buffer>, words: usize) -> Result<()> {
     context.check_shared(buffer)?;
     let bytes = (words * size_of::<f32>()) as u64;
     let bounds = Bounds::of_zeros(words);
-    context.record(|recorder| {
-        recorder.clear(buffer, bytes, bounds);
-        Ok(())
-    })
+    context.record(|recorder| recorder.clear(buffer, bytes, bounds))
 }

@@ -9,6 +9,7 @@ use super::column_sum::ColumnSumParameters;
 use super::gated::GatedParameters;
 use super::halves::LastHalfParameters;
 use super::ignored::IgnoredRowsParameters;
+use super::labels::CheckLabelsParameters;
 use super::loss::LossParameters;
 use super::matrix::{ProductParameters, SlicesParameters};
 use super::operations::{PointwiseParameters, SumParameters};
@@ -101,6 +102,7 @@ pub(super) enum Template {
     RowWeights(TargetKind),
     KeepRows,
     ClearRows,
+    CheckLabels,
     Sum,
     ColumnSum,
     MatMul(MatMul),
@@ -452,6 +454,10 @@ impl Template {
                 let files = vec![IGNORED, shader!("kernels/clear_rows")];
                 Row::new::<IgnoredRowsParameters>(Pointwise, &[R, C], files).alone()
             }
+            Self::CheckLabels => {
+                let files = vec![shader!("kernels/check_labels")];
+                Row::new::<CheckLabelsParameters>(Pointwise, &[R, R, W, W, C], files).alone()
+            }
             Self::Sum => {
                 Row::new::<SumParameters>(Reduction, &[R, W], vec![shader!("kernels/sum")]).alone()
             }
@@ -581,6 +587,7 @@ impl Template {
             Self::RowSum,
             Self::KeepRows,
             Self::ClearRows,
+            Self::CheckLabels,
             Self::Unary(Unary::Forward),
             Self::Unary(Unary::Derivative),
             Self::Unary(Unary::SecondDerivative),

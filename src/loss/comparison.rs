@@ -7,9 +7,11 @@ use wgrad_formula::formulas::{Formula, Head, RowFunction, Unit};
 
 use super::{Loss, Targets, check_signs, check_values};
 use crate::backend::{
-    Ignored, LossCall, Mask, OpOf, RowCall, Spread, Storage, TargetStorage, Temperature,
+    Ignored, LabelCheckOf, LossCall, Mask, OpOf, RowCall, Spread, Storage, TargetStorage,
+    Temperature,
 };
 use crate::device::Device;
+use crate::device::labels::Labels;
 use crate::device::plan::Check;
 use crate::device::tensor::{Tensor, check_devices, check_shape};
 use crate::error::{Error, Result};
@@ -32,6 +34,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) rows: Rows,
     weights: Option<Spreading<'a>>,
     extra: Option<Spreading<'a>>,
+    /// Labels that only the device knows, as it has checked them.
+    checked: Option<CheckedLabels>,
     scale: f32,
     divisor: Option<Storage>,
     /// Whether rows are ignored, or may be when a plan is run.
@@ -40,6 +44,12 @@ pub(crate) struct Comparison<'a> {
     may_be_empty: bool,
     /// The loss if nothing counts: 0, or NaN for the mean of nothing, as in PyTorch.
     pub(crate) empty: Option<f32>,
+}
+
+/// Valid labels, and weights of the rows that are NaN where the label was not valid.
+struct CheckedLabels {
+    labels: Storage,
+    weights: Storage,
 }
 
 impl<'a> Comparison<'a> {
@@ -62,7 +72,8 @@ impl<'a> Comparison<'a> {
         if loss.unit() == Unit::Row && width == 0 {
             return Err(Error::shape(op, "outputs with at least one class", shape));
         }
-        let counted = count_rows(op, loss, shape, rows, targets)?;
+        let known = count_rows(op, loss, shape, rows, targets)?;
+        let counted = known.unwrap_or(rows.count);
         let fit = Fit { op, loss, shape, width };
         let (weights, extra) = (fit.weights(targets)?, fit.extra(targets)?);
         check_target_values(loss, given)?;
@@ -72,7 +83,8 @@ impl<'a> Comparison<'a> {
             keep_checks(device, loss, given, width);
         }
         // Other rows may be ignored at each run of a plan.
-        let counts_later = is_recording && labels && loss.ignore_index().is_some();
+        let counts_later =
+            (is_recording || known.is_none()) && labels && loss.ignore_index().is_some();
         let elements = rows.elements();
         let divisor = match (reduction, loss.unit()) {
             (Reduction::None | Reduction::Sum, _) => None,
@@ -87,12 +99,19 @@ impl<'a> Comparison<'a> {
             rows,
             weights,
             extra,
+            checked: None,
             scale: divisor.map_or(1.0, |divisor| (1.0 / divisor.max(1) as f64) as f32),
             divisor: None,
-            ignores: counted < rows.count || is_recording,
+            ignores: counted < rows.count || is_recording || known.is_none(),
             may_be_empty: false,
             empty: nothing.then_some(if divisor == Some(0) { f32::NAN } else { 0.0 }),
         };
+        if !nothing
+            && let TargetValues::Labels(labels) = &targets.values
+            && !labels.is_known()
+        {
+            comparison.check_labels(device, labels)?;
+        }
         let weighted = weights.is_some() || (labels && targets.class_weights.is_some());
         let is_mean = reduction == Reduction::Mean && loss.function().has_weighted_mean();
         if (weighted || counts_later) && !nothing && is_mean {
@@ -100,6 +119,24 @@ impl<'a> Comparison<'a> {
             comparison.may_be_empty = counts_later;
         }
         Ok(comparison)
+    }
+
+    /// Lets the device check labels that it alone knows.
+    fn check_labels(&mut self, device: &Device, labels: &Labels) -> Result<()> {
+        let rows = self.rows.count;
+        let (valid, weights) = (device.scratch(rows)?, device.scratch(rows)?);
+        device.run(OpOf::CheckLabels(LabelCheckOf {
+            labels: labels.storage(),
+            rows,
+            classes: self.rows.width,
+            ignore_index: self.loss.ignore_index(),
+            weights: self.call().weights,
+            valid: &valid,
+            output: &weights,
+            invalid: labels.counter()?,
+        }))?;
+        self.checked = Some(CheckedLabels { labels: valid, weights });
+        Ok(())
     }
 
     /// Makes the mean divide by the weights of the rows.
@@ -137,14 +174,19 @@ impl<'a> Comparison<'a> {
         let spread = |spreading: Option<Spreading<'a>>| {
             spreading.map(|(tensor, row, column)| Spread { storage: tensor.storage(), row, column })
         };
+        let checked = self.checked.as_ref();
+        let checked_weights = checked.map(|it| Spread { storage: &it.weights, row: 1, column: 0 });
         LossCall {
             targets: match &self.targets.values {
                 TargetValues::Dense(tensor) => TargetStorage::Dense(tensor.storage()),
-                TargetValues::Labels(labels) => TargetStorage::Labels(labels.storage()),
+                TargetValues::Labels(labels) => {
+                    let valid = checked.map(|checked| &checked.labels);
+                    TargetStorage::Labels(valid.unwrap_or_else(|| labels.storage()))
+                }
             },
             smoothing: self.loss.label_smoothing(),
             ignore_index: self.loss.ignore_index(),
-            weights: spread(self.weights),
+            weights: checked_weights.or_else(|| spread(self.weights)),
             class_weights: self.targets.class_weights.as_ref().map(Tensor::storage),
             extra: spread(self.extra),
             scale: self.scale,
@@ -222,7 +264,23 @@ fn keep_checks(device: &Device, loss: &Loss, targets: &Targets, width: usize) {
     match &targets.values {
         TargetValues::Labels(labels) => {
             let (of, labels) = (labels.storage(), labels.clone());
-            keep(of, Arc::new(move || labels.count(width, loss.ignore_index()).map(drop)));
+            let known = labels.is_known();
+            keep(
+                of,
+                Arc::new(move || {
+                    let counted = labels.count(width, loss.ignore_index())?;
+                    if known && counted.is_none() {
+                        return Err(Error::Unsupported {
+                            what:
+                                "labels that only the device knows, in a plan recorded with others"
+                                    .to_owned(),
+                            reason: "nothing would check them; record the plan with such labels"
+                                .to_owned(),
+                        });
+                    }
+                    Ok(())
+                }),
+            );
         }
         TargetValues::Dense(tensor) => {
             let (of, tensor) = (tensor.storage(), tensor.clone());
@@ -243,14 +301,14 @@ fn of_variance(error: Error) -> Error {
     }
 }
 
-/// The number of rows that count.
+/// The number of rows that count; `None` if only the device knows it.
 fn count_rows(
     op: &'static str,
     loss: &Loss,
     shape: &Shape,
     rows: Rows,
     targets: &Targets,
-) -> Result<usize> {
+) -> Result<Option<usize>> {
     let unsupported = |what: &str, reason: &str| {
         Err(Error::Unsupported { what: format!("{loss} with {what}"), reason: reason.to_owned() })
     };
@@ -263,7 +321,7 @@ fn count_rows(
             let hint = dense_hint(loss, rows, t);
             Err(Error::shape(op, expected, format!("{}{hint}", t.dimensions())))
         }
-        TargetValues::Dense(_) => Ok(rows.count),
+        TargetValues::Dense(_) => Ok(Some(rows.count)),
         TargetValues::Labels(_) if loss.unit() == Unit::Element => {
             unsupported("labels", "it compares each output with a number; give dense targets")
         }

@@ -24,7 +24,7 @@ pub(crate) fn check_values(
     else {
         return Ok(());
     };
-    let width = tensor.rows().width.max(1);
+    let width = tensor.as_rows().width.max(1);
     Err(Error::InvalidTarget {
         loss: loss.to_owned(),
         row: index / width,
@@ -57,10 +57,10 @@ fn check_known_outputs(loss: &Loss, y: &Tensor, targets: &Targets) -> Result<()>
         return Ok(());
     }
     let Some(bounds) = y.bounds()? else { return Ok(()) };
-    let width = y.rows().width.max(1);
+    let width = y.as_rows().width.max(1);
     // So may ignored rows.
     let counts = |extreme: &Extreme| match &targets.values {
-        TargetValues::Labels(labels) => !labels.is(extreme.index / width, loss.ignore_index()),
+        TargetValues::Labels(labels) => !labels.may_be(extreme.index / width, loss.ignore_index()),
         TargetValues::Dense(_) => true,
     };
     let outside = |extreme: &Extreme| !range.contains(&extreme.value) && counts(extreme);
@@ -82,7 +82,7 @@ pub(crate) fn check_signs(loss: &str, targets: &Tensor) -> Result<()> {
     if (least.value, greatest.value) != (0.0, 1.0) {
         return Ok(());
     }
-    let width = targets.rows().width.max(1);
+    let width = targets.as_rows().width.max(1);
     Err(Error::InvalidTarget {
         loss: loss.to_owned(),
         row: least.index / width,

@@ -247,6 +247,9 @@ impl Adam {
             let Some(moments) = self.states.of(weights) else { continue };
             let device = weights.device();
             let steps = moments.count(device)?;
+            if steps == 0 {
+                continue;
+            }
             if steps > MOST_STEPS {
                 return Err(Error::Unsupported {
                     what: format!("the state of {name:?} after {steps} steps"),
@@ -289,9 +292,19 @@ impl Adam {
             }
             Ok(Some((first, second, steps as u32)))
         };
-        self.states.restore(weights, read, Moments::start, |moments, (first, second, steps)| {
-            moments.first.write(&first)?;
-            moments.second.write(&second)?;
+        self.states.restore(weights, read, Moments::start, |moments, new| {
+            let steps = match new {
+                Some((first, second, steps)) => {
+                    moments.first.write(&first)?;
+                    moments.second.write(&second)?;
+                    steps
+                }
+                None => {
+                    moments.first.clear()?;
+                    moments.second.clear()?;
+                    0
+                }
+            };
             moments.steps = steps.into();
             match &moments.progress {
                 Some(progress) => set(moments.first.device(), progress, &[steps, 0, 0]),

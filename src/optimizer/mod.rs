@@ -131,8 +131,8 @@ fn reserve(pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
             pairs.iter().filter(|pair| is_wide(pair)).map(|&(w, dw)| update(w, dw)).collect();
         pairs[0].0.device().backend.reserve(&updates)?;
     }
-    for (weights, gradient) in pairs.iter().filter(|pair| !is_wide(pair)) {
-        // The f32 copies to compute in, which the pool keeps afterwards.
+    for (weights, gradient) in pairs.iter().filter(|pair| !is_wide(pair) || !is_whole(pair)) {
+        // The copies to compute in, which the pool keeps afterwards.
         let copy = |tensor: &Tensor| tensor.device().workspace(tensor.dimensions().clone());
         [weights, gradient].map(|tensor| copy(tensor)).into_iter().collect::<Result<Vec<_>>>()?;
     }
@@ -150,6 +150,11 @@ fn change(
 
 fn is_wide((weights, gradient): &(&Tensor, &Tensor)) -> bool {
     [weights, gradient].iter().all(|tensor| tensor.dtype() == DType::F32)
+}
+
+/// Whether neither is a view, in whose place a copy may be used.
+fn is_whole((weights, gradient): &(&Tensor, &Tensor)) -> bool {
+    [weights, gradient].iter().all(|tensor| tensor.storage().is_whole())
 }
 
 fn update<'a>(weights: &'a Tensor, gradient: &'a Tensor) -> Update<'a> {

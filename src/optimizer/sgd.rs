@@ -146,7 +146,10 @@ impl Sgd {
             weights,
             |name, weights| parts(OP, state, name, [(VELOCITY, weights.shape())]),
             |weights| weights.device().zeros(weights.shape()),
-            |velocity, [values]| velocity.write(&values),
+            |velocity, new| match new {
+                Some([values]) => velocity.write(&values),
+                None => velocity.clear(),
+            },
         )
     }
 }

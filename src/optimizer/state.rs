@@ -16,23 +16,21 @@ impl<S> States<S> {
     }
 
     /// Sets the state of each weight: `read` makes it, all before the first one is set, and `set` changes the state of
-    /// weights that have one.
+    /// weights that have one, in place, as plans use it. Without a new state they begin anew.
     pub(super) fn restore<N>(
         &mut self,
         weights: &[(&str, &Tensor)],
         read: impl Fn(&str, &Tensor) -> Result<Option<N>>,
         create: impl Fn(&Tensor) -> Result<S>,
-        set: impl Fn(&mut S, N) -> Result<()>,
+        set: impl Fn(&mut S, Option<N>) -> Result<()>,
     ) -> Result<()> {
         self.known.retain(|known| known.weights.is_alive());
         let found = weights.iter().map(|&(name, weights)| Ok((weights, read(name, weights)?)));
         for (weights, new) in found.collect::<Result<Vec<_>>>()? {
-            let Some(new) = new else {
-                self.known.retain(|known| !known.is(weights));
-                continue;
-            };
-            let place = self.place(weights, &create)?;
-            set(&mut self.known[place].state, new)?;
+            if new.is_some() || self.of(weights).is_some() {
+                let place = self.place(weights, &create)?;
+                set(&mut self.known[place].state, new)?;
+            }
         }
         Ok(())
     }

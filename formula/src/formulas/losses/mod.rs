@@ -73,12 +73,13 @@ pub fn weighted<R: Real>(weight: R, value: R) -> R {
     if infinite && weight == number(0.0) { number(0.0) } else { product }
 }
 
-/// Like [`weighted`], but also 0 if the term is 0, whatever the weight is.
+/// Like [`weighted`], but also 0 if the term is 0, even if the weight is infinite; NaN for a weight of NaN.
 #[inline(always)]
 #[doc(hidden)]
 pub fn weigh<R: Real>(weight: R, value: R) -> R {
     let product = weighted(weight, value);
-    if value == number(0.0) { number(0.0) } else { product }
+    let infinite = weight.magnitude() == number(f64::INFINITY);
+    if infinite && value == number(0.0) { number(0.0) } else { product }
 }
 
 /// x if it is positive, else 0; NaN for NaN.
