@@ -18,7 +18,7 @@ use std::path::Path;
 use data::{CLASSES, Images, PIXELS};
 use plotters::prelude::*;
 use weights::glorot;
-use wgrad::{Activation, Dense, Device, Loss, OutputLayer, Result, Sgd, Tensor};
+use wgrad::{Activation, Dense, Device, Loss, Metrics, OutputLayer, Result, Sgd, Tensor};
 
 const EPOCHS: usize = 20;
 const BATCH: usize = 32;
@@ -127,11 +127,10 @@ fn train(
     }
     let x = device.tensor(&held_out.pixels, [held_out.len(), PIXELS])?;
     let hidden = Dense::new(activation).forward(&x, &w1, Some(&b1))?;
-    let p = output.forward(&hidden.y, &w2, Some(&b2))?.to_vec()?;
-    let best = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
-    let right =
-        p.chunks(CLASSES).zip(&held_out.labels).filter(|(row, label)| best(row) as i32 == **label);
-    Ok((right.count() as f64 / held_out.len() as f64, activation))
+    let metrics = Metrics::new(device, CLASSES);
+    let p = output.forward(&hidden.y, &w2, Some(&b2))?;
+    metrics.add(&p, &device.labels(&held_out.labels)?)?;
+    Ok((metrics.scores()?.accuracy(), activation))
 }
 
 fn draw(

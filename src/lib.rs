@@ -131,6 +131,7 @@ mod linear;
 mod loss;
 #[cfg(test)]
 mod matrix_tests;
+mod metrics;
 mod names;
 mod optimizer;
 mod output_layer;
@@ -149,6 +150,7 @@ pub use gated::Gated;
 #[doc(hidden)]
 pub use gpu::{AssembledKernel, KernelKind, assembled_kernels};
 pub use loss::{Loss, Targets};
+pub use metrics::{Metrics, Scores};
 #[doc(hidden)]
 pub use names::{OtherNames, other_names};
 pub use optimizer::{Adam, AdamW, Sgd, clip_gradient_norm, clip_gradient_value};

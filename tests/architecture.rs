@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The floor of each module of the library.
 ///
 /// Floors 0 to 3 are also the crate formula/, where the compiler keeps the direction.
-const FLOORS: [(&str, usize); 17] = [
+const FLOORS: [(&str, usize); 18] = [
     ("data", 0),
     ("backend", 4),
     ("cpu", 5),
@@ -21,6 +21,7 @@ const FLOORS: [(&str, usize); 17] = [
     ("dense", 7),
     ("files", 7),
     ("gated", 7),
+    ("metrics", 7),
     ("prelu", 7),
     ("optimizer", 7),
     ("output_layer", 7),

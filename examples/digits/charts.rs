@@ -66,7 +66,7 @@ pub fn learning_curve(epochs: &[Epoch], device: &str, path: &Path) -> Result<(),
 /// Draws images in a grid, each with the predicted digit; a wrong one is in red, with the right digit.
 pub fn predictions(
     images: &Images,
-    predictions: &[usize],
+    predictions: &[i32],
     path: &Path,
 ) -> Result<(), Box<dyn Error>> {
     const COLUMNS: usize = 12;
@@ -80,7 +80,7 @@ pub fn predictions(
     root.fill(&WHITE)?;
 
     // The mistakes first: they are more interesting.
-    let is_wrong = |i: &usize| predictions[*i] as i32 != images.labels[*i];
+    let is_wrong = |i: &usize| predictions[*i] != images.labels[*i];
     let (wrong, right): (Vec<usize>, Vec<usize>) = (0..images.len()).partition(is_wrong);
     let shown = wrong.into_iter().chain(right).take(COLUMNS * ROWS);
     for (place, i) in shown.enumerate() {

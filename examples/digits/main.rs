@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use charts::Epoch;
 use indicatif::{ProgressBar, ProgressStyle};
-use network::{Batch, Network, accuracy};
+use network::{Batch, Network};
 use wgrad::Device;
 
 const EPOCHS: usize = 30;
@@ -61,16 +61,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         submissions += after.submissions - before.submissions;
         dispatches += after.dispatches - before.dispatches;
 
-        let (training_loss, _) = all.evaluate(&network)?;
-        let (_, found) = test.evaluate(&network)?;
-        let accuracy = accuracy(&found, &held_out);
+        let training_loss = all.loss(&network)?;
+        let (found, accuracy) = test.predictions(&network)?;
         bar.suspend(|| {
             println!(
                 "epoch {epoch:2}  training loss {training_loss:.6}  held-out accuracy {accuracy:.4}"
             );
         });
         epochs.push(Epoch { training_loss, accuracy });
-        predictions = found;
+        predictions = found.to_vec();
     }
     bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();

@@ -1,7 +1,8 @@
 //! A 64-64-10 network: tanh, softmax, cross-entropy, gradient descent with momentum.
 
 use wgrad::{
-    Activation, Dense, Device, Labels, Loss, OutputLayer, Outputs, Reduction, Result, Sgd, Tensor,
+    Activation, Dense, Device, Labels, Loss, Metrics, OutputLayer, Outputs, Reduction, Result, Sgd,
+    Tensor,
 };
 
 use crate::data::{CLASSES, Images, PIXELS};
@@ -70,18 +71,16 @@ impl Batch {
         })
     }
 
-    /// The mean cross-entropy of a network's predictions, and the predictions.
-    pub fn evaluate(&self, network: &Network) -> Result<(f32, Vec<usize>)> {
+    /// The mean cross-entropy of a network's predictions.
+    pub fn loss(&self, network: &Network) -> Result<f32> {
         let y = network.predict(&self.x)?;
-        let loss = Loss::cross_entropy().forward(&y, &self.labels, Reduction::Mean)?.item()?;
-        let best = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-        Ok((loss, y.to_vec()?.chunks(CLASSES).map(|row| best(row).unwrap_or(0)).collect()))
+        Loss::cross_entropy().forward(&y, &self.labels, Reduction::Mean)?.item()
     }
-}
 
-/// The fraction of predictions that are right.
-pub fn accuracy(predictions: &[usize], images: &Images) -> f64 {
-    let pairs = predictions.iter().zip(&images.labels);
-    let right = pairs.filter(|(found, label)| **found as i32 == **label).count();
-    right as f64 / images.len().max(1) as f64
+    /// The digits that a network predicts, and the fraction of them that is right.
+    pub fn predictions(&self, network: &Network) -> Result<(Labels, f64)> {
+        let (y, metrics) = (network.predict(&self.x)?, Metrics::new(self.x.device(), CLASSES));
+        metrics.add(&y, &self.labels)?;
+        Ok((y.argmax()?, metrics.scores()?.accuracy()))
+    }
 }

@@ -28,8 +28,8 @@ use wgrad::Device;
 
 const STEPS: usize = 1000;
 const BATCH: usize = 32;
-/// The number of steps between two evaluations.
-const EPOCH: usize = 50;
+/// The number of batches in the images to train with, after which the network is evaluated.
+const EPOCH: usize = 45;
 
 fn main() -> Result<(), Box<dyn Error>> {
     env_logger::init();
@@ -44,25 +44,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let resumed = run.train(STEPS / 2, Some(&checkpoint), None)?;
     let same = whole.network.bits()? == resumed.network.bits()?;
 
-    let found = whole.network.classify(&held_out)?;
+    let (found, accuracy) = whole.network.evaluate(&held_out)?;
     let curve = folder.join("training_curve.svg");
     charts::learning_curve(&whole.epochs, &device.info().to_string(), &curve)?;
-    charts::predictions(&held_out, &found, &folder.join("training_predictions.svg"))?;
+    charts::predictions(&held_out, &found.to_vec(), &folder.join("training_predictions.svg"))?;
     println!("curve: {}, checkpoint: {}", curve.display(), checkpoint.display());
     println!(
-        "accuracy={:.4} resumed={} submissions_per_step={} device=\"{}\"",
-        accuracy(&found, &held_out),
+        "accuracy={accuracy:.4} resumed={} submissions_per_step={} device=\"{}\"",
         if same { "same_bits" } else { "other_bits" },
         whole.submissions as f64 / (STEPS - 1) as f64,
         device.info()
     );
     Ok(())
-}
-
-fn accuracy(found: &[usize], images: &Images) -> f64 {
-    let is_right = |(found, label): (&usize, &i32)| usize::try_from(*label) == Ok(*found);
-    let right = found.iter().zip(&images.labels).filter(|&it| is_right(it)).count();
-    right as f64 / images.len() as f64
 }
 
 /// What a run works on.
@@ -115,7 +108,7 @@ impl Run<'_> {
             bar.inc(1);
             if (number + 1) % EPOCH == 0 {
                 let training_loss = step.outputs().item()?;
-                let accuracy = accuracy(&network.classify(self.held_out)?, self.held_out);
+                let (_, accuracy) = network.evaluate(self.held_out)?;
                 epochs.push(Epoch { training_loss, accuracy });
                 bar.suspend(|| {
                     println!(

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use wgrad::{
-    Activation, AdamW, Dense, Device, Labels, Loss, OutputLayer, Plan, Result, Tensor,
+    Activation, AdamW, Dense, Device, Labels, Loss, Metrics, OutputLayer, Plan, Result, Tensor,
     clip_gradient_norm, load, load_into, save,
 };
 
@@ -74,15 +74,16 @@ impl Network {
         })
     }
 
-    /// The most probable digit of each image.
-    pub fn classify(&self, images: &Images) -> Result<Vec<usize>> {
+    /// The digit that each image is taken for, and the fraction of them that is right.
+    pub fn evaluate(&self, images: &Images) -> Result<(Labels, f64)> {
         let [w1, b1, w2, b2, w3, b3] = &self.weights;
         let x = self.device.tensor(&images.pixels, [images.len(), PIXELS])?;
         let first = hidden().forward(&x, w1, Some(b1))?;
         let second = hidden().forward(&first.y, w2, Some(b2))?;
-        let p = top().forward(&second.y, w3, Some(b3))?.to_vec()?;
-        let best = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-        Ok(p.chunks(CLASSES).map(|row| best(row).unwrap_or(0)).collect())
+        let p = top().forward(&second.y, w3, Some(b3))?;
+        let metrics = Metrics::new(&self.device, CLASSES);
+        metrics.add(&p, &self.device.labels(&images.labels)?)?;
+        Ok((p.argmax()?, metrics.scores()?.accuracy()))
     }
 
     fn named(&self) -> [(&'static str, &Tensor); 6] {

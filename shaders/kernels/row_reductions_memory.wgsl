@@ -42,9 +42,13 @@ fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
 
 // The maximum; NaN if any value is NaN.
 fn reduce_maximum(value: f32, at: Place) -> f32 {
-    let rank = rank_of(value);
+    return number_of(reduce_greatest(rank_of(value), at));
+}
+
+// The greatest of integers.
+fn reduce_greatest(rank: i32, at: Place) -> i32 {
     if (LANES == 1u) {
-        return number_of(rank);
+        return rank;
     }
     exchange_ranks[at.local] = rank;
     workgroupBarrier();
@@ -57,5 +61,5 @@ fn reduce_maximum(value: f32, at: Place) -> f32 {
     }
     let greatest = exchange_ranks[at.local - at.lane * LANE_STEP];
     workgroupBarrier();
-    return number_of(greatest);
+    return greatest;
 }

@@ -64,11 +64,15 @@ fn reduce_sums(values: vec2<f32>, at: Place) -> vec2<f32> {
     return vec2<f32>(opaque(totals.x), opaque(totals.y));
 }
 
-// The maximum; NaN if any value is NaN. The order of a maximum makes no difference, so the values gathered are
-// those of all subgroups.
+// The maximum; NaN if any value is NaN.
 fn reduce_maximum(value: f32, at: Place) -> f32 {
+    return number_of(reduce_greatest(rank_of(value), at));
+}
+
+// The greatest of integers. The order makes no difference, so the values gathered are those of all subgroups.
+fn reduce_greatest(rank: i32, at: Place) -> i32 {
     let near = near_lanes();
-    var greatest = rank_of(value);
+    var greatest = rank;
     if (near > 16u) {
         greatest = max(greatest, subgroupShuffleXor(greatest, 16u * LANE_STEP));
     }
@@ -93,5 +97,5 @@ fn reduce_maximum(value: f32, at: Place) -> f32 {
         }
         workgroupBarrier();
     }
-    return number_of(greatest);
+    return greatest;
 }

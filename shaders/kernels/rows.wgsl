@@ -1,5 +1,5 @@
 // Shared by the kernels that work on rows: LANES invocations work on one row together, so a workgroup has
-// 256 / LANES rows. reduce_sum, reduce_sums and reduce_maximum of row_reductions_*.wgsl combine what they have
+// 256 / LANES rows. reduce_sum, reduce_sums, reduce_maximum and reduce_greatest of row_reductions_*.wgsl combine what they have
 // found. The sums have a fixed tree, the same in both of these files: the same input gives the same bits.
 
 // A power of two up to 256.

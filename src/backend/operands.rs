@@ -15,6 +15,7 @@ pub(crate) type Spread<'a> = SpreadOf<&'a Storage>;
 pub(crate) type TargetStorage<'a> = TargetStorageOf<&'a Storage>;
 pub(crate) type Ignored<'a> = IgnoredOf<&'a Storage>;
 pub(crate) type LabelCheck<'a> = LabelCheckOf<&'a Storage>;
+pub(crate) type PredictionCount<'a> = PredictionCountOf<&'a Storage>;
 pub(crate) type LossCall<'a> = LossCallOf<&'a Storage>;
 pub(crate) type LossOutputs<'a> = LossOutputsOf<&'a Storage>;
 pub(crate) type ColumnSums<'a> = ColumnSumsOf<&'a Storage>;
@@ -377,6 +378,35 @@ pub(crate) struct LabelCheckOf<S> {
     pub(crate) invalid: S,
 }
 
+/// A batch of predictions and the counts that it is added to.
+#[derive(Clone, Copy)]
+pub(crate) struct PredictionCountOf<S> {
+    /// For each row two words: the class that it predicts and the rank of its label.
+    pub(crate) predictions: S,
+    pub(crate) labels: S,
+    pub(crate) rows: usize,
+    pub(crate) classes: usize,
+    pub(crate) ignore_index: Option<i32>,
+    /// A label is among the first of a row if its rank is less than this.
+    pub(crate) top_k: usize,
+    /// Whether each label is counted with each prediction, too.
+    pub(crate) matrix: bool,
+    /// Each count is two words, the low one first: the rows that count, the right ones, those with their label among the
+    /// first, the ignored and the invalid ones; then the matrix, a row for each label.
+    pub(crate) counts: S,
+}
+
+impl<S> PredictionCountOf<S> {
+    /// The number of counts before the matrix.
+    pub(crate) const TOTALS: usize = 5;
+
+    /// The number of words of all counts.
+    pub(crate) const fn words(&self) -> usize {
+        let cells = if self.matrix { self.classes * self.classes } else { 0 };
+        2 * (Self::TOTALS + cells)
+    }
+}
+
 /// What a step of Adam on the device begins with.
 #[derive(Clone)]
 pub(crate) struct AdvanceOf<S> {
@@ -508,6 +538,21 @@ impl<S> LabelCheckOf<S> {
             valid: to(&self.valid, Use::Written),
             output: to(&self.output, Use::Written),
             invalid: to(&self.invalid, Use::Written),
+        }
+    }
+}
+
+impl<S> PredictionCountOf<S> {
+    pub(super) fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> PredictionCountOf<T> {
+        PredictionCountOf {
+            predictions: to(&self.predictions, Use::Read),
+            labels: to(&self.labels, Use::Read),
+            rows: self.rows,
+            classes: self.classes,
+            ignore_index: self.ignore_index,
+            top_k: self.top_k,
+            matrix: self.matrix,
+            counts: to(&self.counts, Use::Written),
         }
     }
 }

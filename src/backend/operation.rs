@@ -107,6 +107,16 @@ pub(crate) enum OpOf<S> {
     },
     /// Checks labels that the host does not know.
     CheckLabels(LabelCheckOf<S>),
+    /// The place of the greatest element of each row, the first of several; NaN counts as the greatest. With labels
+    /// each row has a second word: the number of classes that it prefers to its label.
+    Predict {
+        input: S,
+        rows: Rows,
+        labels: Option<S>,
+        output: S,
+    },
+    /// Adds a batch to counts of right and wrong predictions.
+    CountPredictions(PredictionCountOf<S>),
     /// The sum of all elements; 0 if there are none.
     Sum {
         input: S,
@@ -266,6 +276,13 @@ impl<S> OpOf<S> {
                 rows: *rows,
             },
             Self::CheckLabels(check) => OpOf::CheckLabels(check.map(to)),
+            Self::Predict { input, rows, labels, output } => OpOf::Predict {
+                input: to(input, R),
+                rows: *rows,
+                labels: labels.as_ref().map(|labels| to(labels, R)),
+                output: to(output, W),
+            },
+            Self::CountPredictions(count) => OpOf::CountPredictions(count.map(to)),
             Self::Sum { input, output, elements } => {
                 OpOf::Sum { input: to(input, R), output: to(output, W), elements: *elements }
             }

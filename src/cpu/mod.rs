@@ -13,6 +13,7 @@ mod optimizer;
 mod piecewise;
 mod plan;
 mod pointwise;
+mod predictions;
 mod prelu;
 mod product;
 mod region;

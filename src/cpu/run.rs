@@ -4,7 +4,10 @@ use super::cell::{Block, OnCpu, Snapshot, Writing};
 use super::halves::{self, Held, ValuesMut, map_rows};
 use super::layer::{self, Layer};
 use super::product::Multiplication;
-use super::{CpuBackend, clip, gated, ignored, loss, matrix, optimizer, pointwise, prelu, rowwise};
+use super::{
+    CpuBackend, clip, gated, ignored, loss, matrix, optimizer, pointwise, predictions, prelu,
+    rowwise,
+};
 use crate::backend::{
     AdamStep, Advance, Channels, Ignored, LabelCheck, LayerPass, LossCall, LossPass, Op, OpOf,
     Product, Purpose, RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage, TargetStorage,
@@ -77,6 +80,22 @@ pub(super) fn run(backend: &CpuBackend, op: &Op<'_>) -> Result<()> {
             clear_rows(ignored, output, first_row, rows)
         }
         OpOf::CheckLabels(ref check) => check_labels(check),
+        OpOf::Predict { input, rows, labels, output } => {
+            let (input, labels) = (read(input)?, labels.map(read).transpose()?);
+            let labels = labels.as_deref().map(bytemuck::cast_slice);
+            output.cpu()?.overwrite(|output| {
+                predictions::predict(&input, rows, labels, bytemuck::cast_slice_mut(output));
+            })
+        }
+        OpOf::CountPredictions(ref count) => {
+            let (predicted, labels) = (read(count.predictions)?, read(count.labels)?);
+            let [predicted, labels] = [&predicted, &labels];
+            count.counts.cpu()?.modify(|counts| {
+                let labels = bytemuck::cast_slice(labels);
+                let counts = bytemuck::cast_slice_mut(counts);
+                predictions::count(count, bytemuck::cast_slice(predicted), labels, counts);
+            })
+        }
         OpOf::Sum { input, output, elements } => {
             let input = read(input)?;
             output.cpu()?.overwrite(|output| output.fill(matrix::sum(&input[..elements])))

@@ -61,16 +61,20 @@ impl Host {
 impl Labels {
     pub(crate) fn new(device: Device, storage: Storage, labels: Vec<i32>) -> Self {
         let rows = labels.len();
-        Self::of(device, storage, rows, Some(labels))
+        Self::of(device, storage, rows, Some(labels), false)
+    }
+
+    /// Labels that an operation has written on the device.
+    pub(crate) fn of_device(device: Device, storage: Storage, rows: usize) -> Self {
+        Self::of(device, storage, rows, None, false)
     }
 
     /// Labels that only the device knows, and that the application may change there.
     pub(crate) fn adopted(device: Device, storage: Storage, rows: usize) -> Self {
-        Self::of(device, storage, rows, None)
+        Self::of(device, storage, rows, None, true)
     }
 
-    fn of(device: Device, storage: Storage, rows: usize, labels: Known) -> Self {
-        let adopted = labels.is_none();
+    fn of(device: Device, storage: Storage, rows: usize, labels: Known, adopted: bool) -> Self {
         let host = Host { all: Arc::new(Mutex::new(labels)), rows: 0..rows, whole: true, adopted };
         Self { device, storage, host, invalid: Arc::default() }
     }

@@ -9,9 +9,10 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::Device;
+use super::labels::Labels;
 use super::parts::range_of;
 use super::plan::check_reading;
-use crate::backend::{Bounds, OpOf, Reading, Storage, Written, copied, room};
+use crate::backend::{Bounds, OpOf, Purpose, Reading, Storage, Written, copied, room};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::lines::Rows;
@@ -358,6 +359,33 @@ impl Tensor {
     /// A tensor with undefined contents, of the same type.
     pub(crate) fn like_in(&self, shape: Shape) -> Result<Self> {
         self.device.allocate_of(self.dtype(), shape)
+    }
+
+    /// The place of the greatest element along the last axis, for each row, as labels that the device has written: the
+    /// classes that outputs predict. Of several the first one; NaN counts as the greatest, as in PyTorch.
+    ///
+    /// ```
+    /// use wgrad::Device;
+    ///
+    /// let logits = Device::cpu().tensor(&[0.1, 0.7, 0.2, 3.0, -1.0, 3.0], [2, 3])?;
+    /// assert_eq!(logits.argmax()?.to_vec(), [1, 0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] if there is no axis or the last one has no elements; [`Error::OutOfMemory`].
+    pub fn argmax(&self) -> Result<Labels> {
+        let rows = self.as_rows();
+        if self.shape.is_empty() || rows.width == 0 {
+            return Err(Error::shape("argmax", "rows of at least one element", &self.shape));
+        }
+        let output = self.device.backend.allocate(rows.count, Purpose::Tensor)?;
+        if rows.count > 0 {
+            let wide = self.wide()?;
+            let (input, output) = (wide.storage(), &output);
+            self.device.run(OpOf::Predict { input, rows, labels: None, output })?;
+        }
+        Ok(Labels::of_device(self.device.clone(), output, rows.count))
     }
 
     /// The wgpu buffer that holds the elements, from [`buffer_offset`](Self::buffer_offset) on; four bytes hold two

@@ -27,6 +27,7 @@ mod pipeline;
 mod plan;
 mod policy;
 mod poller;
+mod predictions;
 mod prelu;
 mod probe;
 mod read_back;

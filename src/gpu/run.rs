@@ -6,7 +6,8 @@ use super::buffer::{Buffer, OnGpu};
 use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::{
-    clip, column_sum, gated, ignored, labels, loss, matrix, operations, optimizer, prelu, rowwise,
+    clip, column_sum, gated, ignored, labels, loss, matrix, operations, optimizer, predictions,
+    prelu, rowwise,
 };
 use crate::backend::{Bounds, Op, OpOf, Storage};
 use crate::dtype::DType;
@@ -73,6 +74,10 @@ pub(super) fn run(context: &Arc<Context>, op: &Op<'_>) -> Result<()> {
             ignored::clear(context, ignored, output, first_row, rows)
         }
         OpOf::CheckLabels(ref check) => labels::check(context, check),
+        OpOf::Predict { input, rows, labels, output } => {
+            predictions::predict(context, input, rows, labels, output)
+        }
+        OpOf::CountPredictions(ref count) => predictions::count(context, count),
         OpOf::Sum { output, elements: 0, .. } => zero(context, output.gpu()?, 1),
         OpOf::Sum { input, output, elements } => {
             operations::sum(context, input.gpu()?, output.gpu()?, elements)

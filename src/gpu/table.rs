@@ -15,6 +15,7 @@ use super::matrix::{ProductParameters, SlicesParameters};
 use super::operations::{PointwiseParameters, SumParameters};
 use super::optimizer::{AdamParameters, AdvanceParameters, KeptParameters, SgdParameters};
 use super::parameters::{Layout, Parameters};
+use super::predictions::{CountPredictionsParameters, PredictionsParameters};
 use super::prelu::{PreluParameters, RowSumParameters};
 use super::rowwise::RowParameters;
 use super::variant::{Patch, Tile};
@@ -103,6 +104,8 @@ pub(super) enum Template {
     KeepRows,
     ClearRows,
     CheckLabels,
+    Predictions,
+    CountPredictions,
     Sum,
     ColumnSum,
     MatMul(MatMul),
@@ -458,6 +461,16 @@ impl Template {
                 let files = vec![shader!("kernels/check_labels")];
                 Row::new::<CheckLabelsParameters>(Pointwise, &[R, R, W, W, C], files).alone()
             }
+            Self::Predictions => {
+                let files = vec![ROWS, shader!("kernels/predictions")];
+                Row::new::<PredictionsParameters>(Reduction, &[R, R, W], files)
+                    .reduces_rows()
+                    .alone()
+            }
+            Self::CountPredictions => {
+                let files = vec![shader!("kernels/count_predictions")];
+                Row::new::<CountPredictionsParameters>(Reduction, &[R, R, C], files).alone()
+            }
             Self::Sum => {
                 Row::new::<SumParameters>(Reduction, &[R, W], vec![shader!("kernels/sum")]).alone()
             }
@@ -588,6 +601,8 @@ impl Template {
             Self::KeepRows,
             Self::ClearRows,
             Self::CheckLabels,
+            Self::Predictions,
+            Self::CountPredictions,
             Self::Unary(Unary::Forward),
             Self::Unary(Unary::Derivative),
             Self::Unary(Unary::SecondDerivative),
