@@ -70,8 +70,8 @@
 //!   with [`Adam::state`] a run that was stopped goes on with the same bits.
 //! * `ndarray`: `Device::tensor_from_array`, `Tensor::to_array`.
 //! * `serde`: [`Activation`], [`Loss`], [`Gated`], [`Reduction`] and [`Outputs`] are serialized as their text, also with
-//!   formulas of your own; [`Dense`], [`OutputLayer`] and [`Prelu`] as records, of which settings that have a default
-//!   may be left out:
+//!   formulas of your own; [`Dense`], [`OutputLayer`], [`Prelu`], and the settings of [`Sgd`], [`Adam`] and [`AdamW`] as
+//!   records, of which settings that have a default may be left out:
 //!
 //! ```
 //! # #[cfg(feature = "serde")] {

@@ -1,7 +1,10 @@
 //! Activations, losses and layers as data, with the feature `serde`.
 
 use serde_json::{Value, from_str, from_value, json, to_value};
-use wgrad::{Activation, Dense, Gated, Logits, Loss, OutputLayer, Outputs, Prelu, Reduction};
+use wgrad::{
+    Activation, Adam, AdamW, Dense, Device, Gated, Logits, Loss, OutputLayer, Outputs, Prelu,
+    Reduction, Sgd,
+};
 
 /// That a value comes back from its data, which is returned.
 fn round_trip<T>(value: &T) -> Value
@@ -71,6 +74,34 @@ fn layers_are_records() {
 }
 
 #[test]
+fn optimizers_are_records_of_their_settings() {
+    let mut sgd = Sgd::new(0.1).momentum(0.9);
+    sgd.set_learning_rate(0.5);
+    let data = json!({"learning_rate": 0.5, "momentum": 0.9f32, "weight_decay": 0.0});
+    assert_eq!(to_value(&sgd).unwrap(), data);
+    let adam = Adam::new(0.25).betas(0.5, 0.75).eps(0.125).weight_decay(0.0625);
+    let data =
+        json!({"learning_rate": 0.25, "betas": [0.5, 0.75], "eps": 0.125, "weight_decay": 0.0625});
+    assert_eq!(to_value(&adam).unwrap(), data);
+    let read: Adam = from_str(&data.to_string()).unwrap();
+    assert_eq!(to_value(&read).unwrap(), data);
+    // What is left out is as PyTorch has it, and an optimizer does the same after the journey.
+    let read: Sgd = from_value(json!({"learning_rate": 1.0})).unwrap();
+    assert_eq!(to_value(&read).unwrap(), to_value(Sgd::new(1.0)).unwrap());
+    let read: Adam = from_value(json!({"learning_rate": 1.0})).unwrap();
+    assert_eq!(to_value(&read).unwrap(), to_value(Adam::new(1.0)).unwrap());
+    let mut read: AdamW = from_value(json!({"learning_rate": 0.1})).unwrap();
+    assert_eq!(to_value(&read).unwrap()["weight_decay"], json!(0.01f32));
+    let tensor = |values| Device::cpu().tensor(values, [2]).unwrap();
+    let (w, dw) = (tensor(&[1.0, 2.0]), tensor(&[0.5, -0.5]).to_vec().unwrap());
+    let dw = w.device().tensor(&dw, [2]).unwrap();
+    let own = w.device().tensor(&[1.0, 2.0], [2]).unwrap();
+    read.step(&[(&w, &dw)]).unwrap();
+    AdamW::new(0.1).step(&[(&own, &dw)]).unwrap();
+    assert_eq!(w.to_vec().unwrap(), own.to_vec().unwrap());
+}
+
+#[test]
 fn what_a_record_leaves_out_is_as_usual() {
     let layer: OutputLayer = from_value(json!({"activation": "Sigmoid", "loss": "mse"})).unwrap();
     assert_eq!(layer, OutputLayer::new(Activation::Sigmoid, Loss::Mse));
@@ -90,4 +121,12 @@ fn mistakes_are_errors_that_name_them() {
     let layer = from_value::<OutputLayer>(json!({"activation": "relu"}));
     assert!(layer.unwrap_err().to_string().contains("missing field `loss`"));
     assert!(from_value::<Outputs>(json!("LOSS | W")).is_err());
+    let text = |value: Value| from_value::<AdamW>(value).unwrap_err().to_string();
+    let found = text(json!({"learning_rate": -1.0}));
+    assert!(found.contains("learning_rate") && found.contains("not negative"), "{found}");
+    assert!(text(json!({"learning_rate": 0.1, "betas": [0.9, 1.0]})).contains("beta2"));
+    assert!(text(json!({"learning_rate": 0.1, "beta1": 0.9})).contains("unknown field `beta1`"));
+    assert!(text(json!({"eps": 0.1})).contains("missing field `learning_rate`"));
+    let found = from_value::<Sgd>(json!({"learning_rate": 0.1, "momentum": -0.5})).unwrap_err();
+    assert!(found.to_string().contains("momentum"), "{found}");
 }

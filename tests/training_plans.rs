@@ -190,6 +190,30 @@ on_every_device! {
         }
     }
 
+    fn the_device_counts_for_all_weights_at_once(device) {
+        // A device of its own: other tests dispatch, too.
+        Activation::Relu.forward(&device.zeros([1]).unwrap()).unwrap();
+        let device = &Device::open(device.info()).unwrap();
+        let weights: Vec<Tensor> = (1..=6).map(|i| device.zeros([i]).unwrap()).collect();
+        let gradient: Vec<Tensor> =
+            (1..=6).map(|i| device.tensor(&vec![0.5; i], [i]).unwrap()).collect();
+        let pairs: Vec<_> = weights.iter().zip(&gradient).collect();
+        let mut adam = AdamW::new(0.1);
+        let all = device.record(|| adam.step(&pairs)).unwrap();
+        let some = device.record(|| adam.step(&[pairs[4], pairs[1], pairs[2]])).unwrap();
+        let count = |plan: &Plan<'_, ()>| {
+            let before = device.counters().dispatches;
+            plan.run().unwrap();
+            device.counters().dispatches - before
+        };
+        assert_eq!(count(&all), 1 + 6);
+        // The weights 1 and 2 lie side by side; on the CPU a part of the counts is copied and copied back.
+        let copies = if device.info().kind.is_gpu() { 0 } else { 4 };
+        assert_eq!(count(&some), 2 + copies + 3);
+        let state = adam.state(&[("1", &weights[1]), ("3", &weights[3])]).unwrap();
+        assert_eq!((state["1.step"].item().unwrap(), state["3.step"].item().unwrap()), (4.0, 2.0));
+    }
+
     fn what_is_wrong_stops_a_run_before_it_begins(device) {
         let w = device.tensor(&[1.0], [1]).unwrap();
         let gradient = device.tensor(&[0.5], [1]).unwrap();

@@ -19,7 +19,7 @@ pub(crate) use operands::*;
 pub(crate) use operation::{Op, OpOf, Use};
 pub use options::{DeviceOptions, Preference};
 pub(crate) use pool::{Pool, Purpose, class_of, copied, room, with_memory};
-pub(crate) use storage::{Contents, Identity, Storage};
+pub(crate) use storage::{Contents, Identity, Storage, there_are_parts};
 
 pub(crate) use wgrad_formula::formulas::{Argument, Map as Unary};
 

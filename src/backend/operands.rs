@@ -415,8 +415,17 @@ pub(crate) struct AdvanceOf<S> {
     /// 1 / (1 − β1^t) for each t up to `entries`, from which on it is 1, then 1 / √(1 − β2^t).
     pub(crate) corrections: S,
     pub(crate) entries: usize,
-    /// Three words: the number of steps, the step size and the root scale.
+    /// For each weight [`AdamStep::SLOT`] words, which begin with the number of steps, the step size and the root scale.
     pub(crate) progress: S,
+    /// The number of weights.
+    pub(crate) weights: usize,
+}
+
+/// The factors of an optimizer's step: given, or those that the device keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FactorsOf<T, K> {
+    Given(T),
+    Kept(K),
 }
 
 /// A step of gradient descent.
@@ -466,6 +475,8 @@ impl AdamStep {
     /// The number of words of [`settings`](Self::settings), and of the progress that [`AdvanceOf`] changes.
     pub(crate) const SETTINGS: usize = 9;
     pub(crate) const PROGRESS: usize = 3;
+    /// The number of words from the progress of a weight to that of the next, where every device can bind it.
+    pub(crate) const SLOT: usize = 64;
 
     /// The learning rate and the factors that do not depend on the number of steps, as a device keeps them.
     pub(crate) const fn settings(&self, learning_rate: f32) -> [f32; Self::SETTINGS] {

@@ -145,21 +145,18 @@ pub(crate) enum OpOf<S> {
         output: S,
         words: usize,
     },
-    /// Counts a step of Adam, and computes what depends on the number of steps.
+    /// Counts a step of Adam for each of some weights, and computes what depends on the number of steps.
     Advance(AdvanceOf<S>),
-    /// The velocity belongs to the optimizer, and nothing else reads it.
-    /// It is `None` without momentum. With `settings`, these take the place of the step's factors.
+    /// The velocity belongs to the optimizer, and nothing else reads it. It is `None` without momentum. The device keeps
+    /// the settings.
     Sgd {
-        step: SgdStep,
-        settings: Option<S>,
+        factors: FactorsOf<SgdStep, S>,
         update: UpdateOf<S>,
         velocity: Option<S>,
     },
-    /// The moments, too, belong to the optimizer. With `settings` and `progress`, these take the place of the step's
-    /// factors.
+    /// The moments, too, belong to the optimizer. The device keeps the settings and the progress of the weight.
     Adam {
-        step: AdamStep,
-        settings: Option<[S; 2]>,
+        factors: FactorsOf<AdamStep, [S; 2]>,
         update: UpdateOf<S>,
         moments: [S; 2],
     },
@@ -298,23 +295,28 @@ impl<S> OpOf<S> {
                 OpOf::Copy { input: to(input, R), output: to(output, W) }
             }
             Self::Zero { output, words } => OpOf::Zero { output: to(output, W), words: *words },
-            Self::Advance(AdvanceOf { settings, corrections, entries, progress }) => {
+            Self::Advance(AdvanceOf { settings, corrections, entries, progress, weights }) => {
                 OpOf::Advance(AdvanceOf {
                     settings: to(settings, R),
                     corrections: to(corrections, R),
                     entries: *entries,
                     progress: to(progress, W),
+                    weights: *weights,
                 })
             }
-            Self::Sgd { step, settings, update, velocity } => OpOf::Sgd {
-                step: *step,
-                settings: settings.as_ref().map(|settings| to(settings, R)),
+            Self::Sgd { factors, update, velocity } => OpOf::Sgd {
+                factors: match factors {
+                    FactorsOf::Given(step) => FactorsOf::Given(*step),
+                    FactorsOf::Kept(settings) => FactorsOf::Kept(to(settings, R)),
+                },
                 update: update.map(to),
                 velocity: velocity.as_ref().map(|velocity| to(velocity, W)),
             },
-            Self::Adam { step, settings, update, moments } => OpOf::Adam {
-                step: *step,
-                settings: settings.as_ref().map(|it| it.each_ref().map(|it| to(it, R))),
+            Self::Adam { factors, update, moments } => OpOf::Adam {
+                factors: match factors {
+                    FactorsOf::Given(step) => FactorsOf::Given(*step),
+                    FactorsOf::Kept(kept) => FactorsOf::Kept(kept.each_ref().map(|it| to(it, R))),
+                },
                 update: update.map(to),
                 moments: moments.each_ref().map(|moments| to(moments, W)),
             },

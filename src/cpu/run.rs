@@ -9,9 +9,9 @@ use super::{
     rowwise,
 };
 use crate::backend::{
-    AdamStep, Advance, Channels, Ignored, LabelCheck, LayerPass, LossCall, LossPass, Op, OpOf,
-    Product, Purpose, RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage, TargetStorage,
-    TilePass, TileStep, Update,
+    AdamStep, Advance, Channels, FactorsOf, Ignored, LabelCheck, LayerPass, LossCall, LossPass, Op,
+    OpOf, Product, Purpose, RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage,
+    TargetStorage, TilePass, TileStep, Update,
 };
 use crate::dtype::DType;
 use crate::error::Result;
@@ -107,19 +107,21 @@ pub(super) fn run(backend: &CpuBackend, op: &Op<'_>) -> Result<()> {
         OpOf::Copy { input, output } => copy(input, output),
         OpOf::Zero { output, .. } => output.cpu_words()?.zero(),
         OpOf::Advance(ref advance) => self::advance(advance),
-        OpOf::Sgd { step, settings, update, velocity } => {
-            let settings = settings.map(read).transpose()?;
-            let kept = settings.as_deref().and_then(SgdStep::of_settings);
-            sgd(kept.unwrap_or(step), update, velocity)
+        OpOf::Sgd { factors, update, velocity } => {
+            let step = match factors {
+                FactorsOf::Given(step) => Some(step),
+                FactorsOf::Kept(settings) => SgdStep::of_settings(&read(settings)?),
+            };
+            step.map_or(Ok(()), |step| sgd(step, update, velocity))
         }
-        OpOf::Adam { step, settings, update, moments } => {
-            let kept = match settings {
-                Some([settings, progress]) => {
+        OpOf::Adam { factors, update, moments } => {
+            let step = match factors {
+                FactorsOf::Given(step) => Some(step),
+                FactorsOf::Kept([settings, progress]) => {
                     AdamStep::of_settings(&read(settings)?, &read(progress)?)
                 }
-                None => None,
             };
-            adam(kept.unwrap_or(step), update, moments)
+            step.map_or(Ok(()), |step| adam(step, update, moments))
         }
         OpOf::ClipNorm { ref gradients, max_norm, norm } => {
             clip_norm(backend, gradients, max_norm, norm)
@@ -474,13 +476,15 @@ fn copy(input: &Storage, output: &Storage) -> Result<()> {
 fn advance(advance: &Advance<'_>) -> Result<()> {
     let (settings, corrections) = (read(advance.settings)?, read(advance.corrections)?);
     advance.progress.cpu()?.modify(|progress| {
-        // The words of an integer and two numbers.
-        if let [steps, step_size, root_scale, ..] = progress {
-            let count = steps.to_bits() + 1;
-            let entry = advance.entries.min(count as usize) - 1;
-            *steps = f32::from_bits(count);
-            *step_size = settings[0] * corrections[entry];
-            *root_scale = corrections[advance.entries + entry];
+        for weight in progress.chunks_mut(AdamStep::SLOT).take(advance.weights) {
+            // The words of an integer and two numbers.
+            if let [steps, step_size, root_scale, ..] = weight {
+                let count = steps.to_bits() + 1;
+                let entry = advance.entries.min(count as usize) - 1;
+                *steps = f32::from_bits(count);
+                *step_size = settings[0] * corrections[entry];
+                *root_scale = corrections[advance.entries + entry];
+            }
         }
     })
 }

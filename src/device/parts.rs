@@ -9,8 +9,21 @@ use super::Device;
 use crate::backend::{Op, OpOf, Storage, Use};
 use crate::error::{Error, Result};
 
+impl Device {
+    /// Runs an operation on copies of the parts that it cannot use as they are.
+    pub(super) fn run_on_copies(&self, op: &Op<'_>) -> Result<()> {
+        let copies = Copies::needed(self, op)?;
+        if copies.0.is_empty() {
+            return self.run_directly(op);
+        }
+        copies.begin(self)?;
+        self.run_directly(&copies.in_place_of_parts(op))?;
+        copies.finish(self)
+    }
+}
+
 /// The copies that an operation uses in place of parts of tensors.
-pub(super) struct Copies(Vec<Copy>);
+struct Copies(Vec<Copy>);
 
 struct Copy {
     of: Storage,
@@ -20,20 +33,11 @@ struct Copy {
 
 impl Copies {
     /// The copies that an operation on this device needs.
-    #[inline]
-    pub(super) fn needed(device: &Device, op: &Op<'_>) -> Result<Self> {
-        let mut whole = true;
-        op.map(&mut |storage, _| whole &= storage.is_whole());
-        // These take parts as they are.
-        if whole || matches!(op, OpOf::Copy { .. } | OpOf::Zero { .. }) {
-            return Ok(Self(Vec::new()));
-        }
-        Self::of_parts(device, op)
-    }
-
-    #[inline(never)]
-    fn of_parts(device: &Device, op: &Op<'_>) -> Result<Self> {
+    fn needed(device: &Device, op: &Op<'_>) -> Result<Self> {
         let mut copies = Self(Vec::new());
+        if matches!(op, OpOf::Copy { .. } | OpOf::Zero { .. }) {
+            return Ok(copies);
+        }
         let mut parts: Vec<(&Storage, Use)> = Vec::new();
         op.map(&mut |&storage, used| {
             if !storage.is_whole() {
@@ -56,20 +60,16 @@ impl Copies {
         Ok(copies)
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Makes the copies. Those that are only written, too: an operation may write to some of the elements.
-    pub(super) fn begin(&self, device: &Device) -> Result<()> {
+    fn begin(&self, device: &Device) -> Result<()> {
         let mut copies = self.0.iter();
         copies.try_for_each(|Copy { of, copy, .. }| {
-            device.run_directly(OpOf::Copy { input: of, output: copy })
+            device.run_directly(&OpOf::Copy { input: of, output: copy })
         })
     }
 
     /// The operation on the copies.
-    pub(super) fn in_place_of_parts<'a>(&'a self, op: &Op<'a>) -> Op<'a> {
+    fn in_place_of_parts<'a>(&'a self, op: &Op<'a>) -> Op<'a> {
         op.map(&mut |&storage, _| {
             let copy = self.0.iter().find(|copy| copy.of.is_same(storage));
             copy.map_or(storage, |copy| &copy.copy)
@@ -77,10 +77,10 @@ impl Copies {
     }
 
     /// Copies back what has been written.
-    pub(super) fn finish(&self, device: &Device) -> Result<()> {
+    fn finish(&self, device: &Device) -> Result<()> {
         let mut written = self.0.iter().filter(|copy| copy.written);
         written.try_for_each(|Copy { of, copy, .. }| {
-            device.run_directly(OpOf::Copy { input: copy, output: of })
+            device.run_directly(&OpOf::Copy { input: copy, output: of })
         })
     }
 }

@@ -5,9 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::parts::Copies;
 use super::{Device, Held};
-use crate::backend::{Op, Replay, Step, Storage, Written};
+use crate::backend::{Op, Replay, Step, Storage, Written, there_are_parts};
 use crate::error::{Error, Result};
 
 /// A step that is done again and again on tensors of the same shapes: what [`Device::record`] makes.
@@ -316,18 +315,16 @@ impl Device {
     /// Runs an operation, and keeps it for the plan that this thread records. What the operation cannot use as it is, it
     /// uses in a copy.
     pub(crate) fn run(&self, op: Op<'_>) -> Result<()> {
-        let copies = Copies::needed(self, &op)?;
-        if copies.is_empty() {
-            return self.run_directly(op);
+        if there_are_parts() {
+            return self.run_on_copies(&op);
         }
-        copies.begin(self)?;
-        self.run_directly(copies.in_place_of_parts(&op))?;
-        copies.finish(self)
+        self.run_directly(&op)
     }
 
-    pub(super) fn run_directly(&self, op: Op<'_>) -> Result<()> {
+    /// Runs an operation on storages that it can use as they are.
+    pub(super) fn run_directly(&self, op: &Op<'_>) -> Result<()> {
         check_device(self)?;
-        self.backend.run(&op)?;
+        self.backend.run(op)?;
         with_recording_of(self, |recorded| {
             let op = op.map(&mut |&storage, _| Storage::clone(storage));
             recorded.steps.push(Step::Run(Arc::new(op)));

@@ -8,7 +8,7 @@ use super::kernel::{Kernel, Template};
 use super::operand::{groups, pieces, vector_input, vector_output, vector_window, window};
 use super::operations::{WORKGROUP, ZERO, run};
 use super::parameters::{Parameters, parameters};
-use crate::backend::{AdamStep, Advance, AdvanceOf, SgdStep, Update};
+use crate::backend::{AdamStep, Advance, AdvanceOf, FactorsOf, SgdStep, Storage, Update};
 use crate::error::Result;
 
 /// Makes sure that there is memory for the copies that these updates work on, one update after the other.
@@ -60,21 +60,27 @@ parameters! {
 }
 
 parameters! {
-    struct AdvanceParameters { entries: u32, zero: u32, }
+    struct AdvanceParameters { entries: u32, zero: u32, weights: u32, slot: u32, }
 }
 
-/// Counts a step of Adam.
+/// Counts a step of Adam for each of some weights.
 pub(super) fn advance(context: &Arc<Context>, advance: &Advance<'_>) -> Result<()> {
-    let AdvanceOf { settings, corrections, entries, progress } = advance;
+    let AdvanceOf { settings, corrections, entries, progress, weights } = advance;
     let buffers = [
         (settings, AdamStep::SETTINGS),
         (corrections, 2 * entries),
-        (progress, AdamStep::PROGRESS),
+        (progress, AdamStep::SLOT * weights),
     ];
     let bindings = buffers.map(|(storage, words)| Ok(window(storage.gpu()?, 0, words).binding));
     let bindings = bindings.into_iter().collect::<Result<Vec<_>>>()?;
-    let parameters = AdvanceParameters { entries: *entries as u32, zero: ZERO };
-    run(context, &Kernel::new(Template::Advance), &bindings, &parameters, [1, 1, 1])
+    let parameters = AdvanceParameters {
+        entries: *entries as u32,
+        zero: ZERO,
+        weights: *weights as u32,
+        slot: AdamStep::SLOT as u32,
+    };
+    let dispatched = groups(weights.div_ceil(WORKGROUP));
+    run(context, &Kernel::new(Template::Advance), &bindings, &parameters, dispatched)
 }
 
 /// Runs a kernel on the gradient, the weights, the state that goes with them and whole buffers of settings.
@@ -104,45 +110,56 @@ fn step<const N: usize, P: Parameters>(
 
 pub(super) fn sgd(
     context: &Arc<Context>,
-    parameters: SgdStep,
-    settings: Option<&Arc<Buffer>>,
+    factors: FactorsOf<SgdStep, &Storage>,
     update: Update<'_>,
     velocity: Option<&Arc<Buffer>>,
 ) -> Result<()> {
-    let SgdStep { learning_rate, momentum, weight_decay } = parameters;
-    let on_device = settings.is_some();
+    let on_device = matches!(factors, FactorsOf::Kept(_));
     let kernel = Kernel::new(Template::Sgd { momentum: velocity.is_some(), on_device });
-    if let Some(settings) = settings {
-        let settings = [(settings, SgdStep::SETTINGS)];
-        let parameters = |vectors| KeptParameters { vectors, zero: ZERO };
-        return match velocity {
-            Some(velocity) => step(context, &kernel, update, [velocity], &settings, parameters),
-            None => step(context, &kernel, update, [], &settings, parameters),
-        };
-    }
-    let parameters =
-        |vectors| SgdParameters { vectors, zero: ZERO, learning_rate, momentum, weight_decay };
-    match velocity {
-        Some(velocity) => step(context, &kernel, update, [velocity], &[], parameters),
-        None => step(context, &kernel, update, [], &[], parameters),
+    match factors {
+        FactorsOf::Given(SgdStep { learning_rate, momentum, weight_decay }) => {
+            let parameters = |vectors| SgdParameters {
+                vectors,
+                zero: ZERO,
+                learning_rate,
+                momentum,
+                weight_decay,
+            };
+            match velocity {
+                Some(velocity) => step(context, &kernel, update, [velocity], &[], parameters),
+                None => step(context, &kernel, update, [], &[], parameters),
+            }
+        }
+        FactorsOf::Kept(settings) => {
+            let settings = [(settings.gpu()?, SgdStep::SETTINGS)];
+            let parameters = |vectors| KeptParameters { vectors, zero: ZERO };
+            match velocity {
+                Some(velocity) => step(context, &kernel, update, [velocity], &settings, parameters),
+                None => step(context, &kernel, update, [], &settings, parameters),
+            }
+        }
     }
 }
 
 pub(super) fn adam(
     context: &Arc<Context>,
-    parameters: AdamStep,
-    settings: Option<[&Arc<Buffer>; 2]>,
+    factors: FactorsOf<AdamStep, [&Storage; 2]>,
     update: Update<'_>,
     moments: [&Arc<Buffer>; 2],
 ) -> Result<()> {
-    let kernel = Kernel::new(Template::Adam { on_device: settings.is_some() });
-    if let Some([settings, progress]) = settings {
-        let settings = [(settings, AdamStep::SETTINGS), (progress, AdamStep::PROGRESS)];
-        let parameters = |vectors| KeptParameters { vectors, zero: ZERO };
-        return step(context, &kernel, update, moments, &settings, parameters);
-    }
-    let AdamStep { weight_decay, decoupled_decay, kept, betas, one_minus_betas, .. } = parameters;
-    let AdamStep { step_size, root_scale, epsilon, .. } = parameters;
+    let on_device = matches!(factors, FactorsOf::Kept(_));
+    let kernel = Kernel::new(Template::Adam { on_device });
+    let given = match factors {
+        FactorsOf::Given(given) => given,
+        FactorsOf::Kept([settings, progress]) => {
+            let settings =
+                [(settings.gpu()?, AdamStep::SETTINGS), (progress.gpu()?, AdamStep::PROGRESS)];
+            let parameters = |vectors| KeptParameters { vectors, zero: ZERO };
+            return step(context, &kernel, update, moments, &settings, parameters);
+        }
+    };
+    let AdamStep { weight_decay, decoupled_decay, kept, betas, one_minus_betas, .. } = given;
+    let AdamStep { step_size, root_scale, epsilon, .. } = given;
     let parameters = |vectors| AdamParameters {
         vectors,
         zero: ZERO,

@@ -90,17 +90,12 @@ pub(super) fn run(context: &Arc<Context>, op: &Op<'_>) -> Result<()> {
         OpOf::Copy { input, output } => operations::copy(context, input, output),
         OpOf::Zero { output, words } => zero(context, output.gpu_words()?, words),
         OpOf::Advance(ref advance) => optimizer::advance(context, advance),
-        OpOf::Sgd { step, settings, update, velocity } => {
-            let [settings, velocity] =
-                [settings, velocity].map(|it| it.map(OnGpu::gpu).transpose());
-            optimizer::sgd(context, step, settings?, update, velocity?)
+        OpOf::Sgd { factors, update, velocity } => {
+            let velocity = velocity.map(OnGpu::gpu).transpose()?;
+            optimizer::sgd(context, factors, update, velocity)
         }
-        OpOf::Adam { step, settings, update, moments: [first, second] } => {
-            let settings = match settings {
-                Some([settings, progress]) => Some([settings.gpu()?, progress.gpu()?]),
-                None => None,
-            };
-            optimizer::adam(context, step, settings, update, [first.gpu()?, second.gpu()?])
+        OpOf::Adam { factors, update, moments: [first, second] } => {
+            optimizer::adam(context, factors, update, [first.gpu()?, second.gpu()?])
         }
         OpOf::ClipNorm { ref gradients, max_norm, norm } => {
             clip::norm(context, gradients, max_norm, norm.gpu()?)

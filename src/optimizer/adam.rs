@@ -6,7 +6,7 @@ use std::fmt;
 use super::kept::{Corrections, Kept, KeptSettings, set, stored};
 use super::state::parts;
 use super::{States, check_not_negative, devices};
-use crate::backend::{AdamStep, AdvanceOf, OpOf, Storage};
+use crate::backend::{AdamStep, AdvanceOf, FactorsOf, OpOf, Storage};
 use crate::device::Device;
 use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
@@ -40,10 +40,10 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug)]
 pub struct Adam {
-    learning_rate: f32,
-    betas: [f32; 2],
-    epsilon: f32,
-    weight_decay: f32,
+    pub(super) learning_rate: f32,
+    pub(super) betas: [f32; 2],
+    pub(super) epsilon: f32,
+    pub(super) weight_decay: f32,
     /// Whether the decay bypasses the moments and applies to the weights directly.
     decoupled: bool,
     states: States<Moments>,
@@ -54,7 +54,7 @@ struct Moments {
     /// The number of steps, until the device counts them.
     steps: u64,
     /// The number of steps and what depends on it, on the device: from the first step in a plan on.
-    progress: Option<Storage>,
+    progress: Option<Progress>,
     first: Tensor,
     second: Tensor,
 }
@@ -68,18 +68,65 @@ impl Moments {
     /// The number of steps so far.
     fn count(&self, device: &Device) -> Result<u64> {
         let Some(progress) = &self.progress else { return Ok(self.steps) };
-        let words = device.backend.read(progress, AdamStep::PROGRESS)?.wait()?;
+        let words = device.backend.read(&progress.of_weight, AdamStep::PROGRESS)?.wait()?;
         Ok(words.first().map_or(0, |steps| steps.to_bits().into()))
     }
+}
 
-    /// What the device has counted; `None` as long as the host counts.
-    fn progress(&mut self, device: &Device) -> Result<Option<&Storage>> {
-        if self.progress.is_none() && device.is_recording() {
-            let steps = u32::try_from(self.steps).unwrap_or(u32::MAX);
-            self.progress = Some(stored(device, &[steps, 0, 0])?);
+/// What the device has counted for a weight: a slot among those of all weights that took part in their first plan together,
+/// so that it can count for all of them at once.
+struct Progress {
+    all: Storage,
+    slot: usize,
+    of_weight: Storage,
+}
+
+impl Progress {
+    /// Lets the device count from now on.
+    fn start(device: &Device, moments: &mut [&mut Moments]) -> Result<()> {
+        let mut new: Vec<_> = moments.iter_mut().filter(|it| it.progress.is_none()).collect();
+        if new.is_empty() {
+            return Ok(());
         }
-        Ok(self.progress.as_ref())
+        let mut words = vec![0; new.len() * AdamStep::SLOT];
+        for (slot, moments) in words.chunks_mut(AdamStep::SLOT).zip(&new) {
+            slot[0] = u32::try_from(moments.steps).unwrap_or(u32::MAX);
+        }
+        let all = stored(device, &words)?;
+        for (slot, moments) in new.iter_mut().enumerate() {
+            let of_weight = slots(&all, slot, 1);
+            moments.progress = Some(Progress { all: all.clone(), slot, of_weight });
+        }
+        Ok(())
     }
+
+    /// Counts a step of each of these weights.
+    fn advance(device: &Device, kept: &Kept, moments: &[&mut Moments]) -> Result<()> {
+        let Some(Corrections { storage: corrections, entries, .. }) = &kept.corrections else {
+            return Ok(());
+        };
+        let known: Vec<&Self> = moments.iter().filter_map(|it| it.progress.as_ref()).collect();
+        let follows = |a: &&Self, b: &&Self| a.all.is_same(&b.all) && a.slot + 1 == b.slot;
+        for run in known.chunk_by(follows) {
+            let (first, weights) = (run[0], run.len());
+            let progress = slots(&first.all, first.slot, weights);
+            device.run(OpOf::Advance(AdvanceOf {
+                settings: &kept.settings,
+                corrections,
+                entries: *entries,
+                progress: &progress,
+                weights,
+            }))?;
+        }
+        Ok(())
+    }
+}
+
+/// Some of the slots.
+fn slots(all: &Storage, first: usize, count: usize) -> Storage {
+    let words = count * AdamStep::SLOT;
+    let part = (words < all.elements()).then(|| all.part(first * AdamStep::SLOT, words)).flatten();
+    part.unwrap_or_else(|| all.clone())
 }
 
 impl fmt::Debug for Moments {
@@ -139,7 +186,7 @@ impl Adam {
     }
 
     /// What is wrong with the settings.
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         check_not_negative("learning_rate", self.learning_rate)?;
         check_beta("beta1", self.betas[0])?;
         check_beta("beta2", self.betas[1])?;
@@ -186,28 +233,23 @@ impl Adam {
         }
         let op = if self.decoupled { "adamw step" } else { "adam step" };
         let (uncorrected, kept) = (self.uncorrected(), &self.kept);
-        self.states.step(op, pairs, Moments::start, |device, update, moments| {
-            let steps = moments.steps + 1;
-            let moments_of = [moments.first.storage().clone(), moments.second.storage().clone()];
-            let moments_of = moments_of.each_ref();
-            let on_device = moments.progress(device)?.zip(kept.on(device));
-            if let Some((progress, Kept { settings, corrections: Some(table), .. })) = on_device {
-                let Corrections { storage: corrections, entries, .. } = table;
-                let entries = *entries;
-                device.run(OpOf::Advance(AdvanceOf {
-                    settings,
-                    corrections,
-                    entries,
-                    progress,
-                }))?;
-                let settings = Some([settings, progress]);
-                let step = uncorrected;
-                return device.run(OpOf::Adam { step, settings, update, moments: moments_of });
+        let begin = |device: &Device, moments: &mut [&mut Moments]| {
+            if device.is_recording() {
+                Progress::start(device, moments)?;
             }
+            kept.on(device).map_or(Ok(()), |kept| Progress::advance(device, kept, moments))
+        };
+        self.states.step(op, pairs, Moments::start, Some(&begin), |device, update, moments| {
+            let moments_of = [moments.first.storage(), moments.second.storage()];
+            if let Some((progress, kept)) = moments.progress.as_ref().zip(kept.on(device)) {
+                let factors = FactorsOf::Kept([&kept.settings, &progress.of_weight]);
+                return device.run(OpOf::Adam { factors, update, moments: moments_of });
+            }
+            let steps = moments.steps + 1;
             let [step_size, root_scale] = correction(uncorrected.betas, steps);
             let step_size = uncorrected.step_size * step_size;
-            let step = AdamStep { step_size, root_scale, ..uncorrected };
-            device.run(OpOf::Adam { step, settings: None, update, moments: moments_of })?;
+            let factors = FactorsOf::Given(AdamStep { step_size, root_scale, ..uncorrected });
+            device.run(OpOf::Adam { factors, update, moments: moments_of })?;
             moments.steps = steps;
             Ok(())
         })
@@ -307,7 +349,7 @@ impl Adam {
             };
             moments.steps = steps.into();
             match &moments.progress {
-                Some(progress) => set(moments.first.device(), progress, &[steps, 0, 0]),
+                Some(progress) => set(moments.first.device(), &progress.of_weight, &[steps, 0, 0]),
                 None => Ok(()),
             }
         })
@@ -385,7 +427,7 @@ fn check_beta(name: &str, beta: f32) -> Result<()> {
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct AdamW(Adam);
+pub struct AdamW(pub(super) Adam);
 
 impl AdamW {
     /// An optimizer with this learning rate, β1 = 0.9, β2 = 0.999, eps = 10⁻⁸ and a weight decay of 0.01.

@@ -3,12 +3,16 @@
 mod adam;
 mod clip;
 mod kept;
+#[cfg(feature = "serde")]
+mod records;
 mod sgd;
 mod state;
 
 pub use adam::{Adam, AdamW};
 pub use clip::{clip_gradient_norm, clip_gradient_value};
 pub use sgd::Sgd;
+
+use std::collections::HashSet;
 
 use crate::backend::{Identity, Update};
 use crate::device::Device;
@@ -38,12 +42,16 @@ impl<S> Known<S> {
     }
 }
 
+/// What comes before the steps of weights of a device, which all differ.
+type Begin<'a, S> = dyn Fn(&Device, &mut [&mut S]) -> Result<()> + 'a;
+
 impl<S> States<S> {
     const fn new() -> Self {
         Self { known: Vec::new() }
     }
 
-    /// Steps each pair of weights and gradient, with the state of the weights.
+    /// Steps each pair of weights and gradient, with the state of the weights. `begin` comes before the steps of weights
+    /// that all differ: weights that are listed twice take two steps, one after the other.
     ///
     /// Everything that can fail, because memory is short or a pair does not match, comes before the first
     /// weight changes.
@@ -52,14 +60,45 @@ impl<S> States<S> {
         op: &'static str,
         pairs: &[(&Tensor, &Tensor)],
         create: impl Fn(&Tensor) -> Result<S>,
+        begin: Option<&Begin<'_, S>>,
         run: impl Fn(&Device, Update<'_>, &mut S) -> Result<()>,
     ) -> Result<()> {
         check_pairs(op, pairs)?;
         let places = self.places(pairs, create)?;
         reserve(pairs)?;
-        for (&pair, place) in pairs.iter().zip(places) {
-            let state = &mut self.known[place].state;
-            change(pair, |device, update| run(device, update, state))?;
+        let mut rest = (pairs, &places[..]);
+        while !rest.0.is_empty() {
+            let end = first_again(rest.1);
+            let ((pairs, later_pairs), (places, later_places)) =
+                (rest.0.split_at(end), rest.1.split_at(end));
+            rest = (later_pairs, later_places);
+            if let Some(begin) = begin {
+                self.begin(pairs, places, begin)?;
+            }
+            for (&pair, &place) in pairs.iter().zip(places) {
+                let state = &mut self.known[place].state;
+                change(pair, |device, update| run(device, update, state))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls the function for each device with the states of its weights, which all differ.
+    fn begin(
+        &mut self,
+        pairs: &[(&Tensor, &Tensor)],
+        places: &[usize],
+        begin: &Begin<'_, S>,
+    ) -> Result<()> {
+        for device in devices(pairs) {
+            let of_device = pairs.iter().zip(places).filter(|((it, _), _)| it.device() == device);
+            let mut places: Vec<usize> = of_device.map(|(_, &place)| place).collect();
+            places.sort_unstable();
+            let mut places = places.into_iter().peekable();
+            let known = self.known.iter_mut().enumerate();
+            let known = known.filter(|(place, _)| places.next_if_eq(place).is_some());
+            let mut states: Vec<&mut S> = known.map(|(_, known)| &mut known.state).collect();
+            begin(device, &mut states)?;
         }
         Ok(())
     }
@@ -102,6 +141,16 @@ impl<S> States<S> {
         self.known.push(Known { weights: identity, elements, state });
         Ok(self.known.len() - 1)
     }
+}
+
+/// The index of the first place that is among those before it, or their number.
+fn first_again(places: &[usize]) -> usize {
+    // Weights are mostly listed in the order in which they first were.
+    if places.is_sorted_by(|one, next| one < next) {
+        return places.len();
+    }
+    let mut seen = HashSet::new();
+    places.iter().take_while(|&&place| seen.insert(place)).count()
 }
 
 /// Checks that each pair of weights and gradient matches.

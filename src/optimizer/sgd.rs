@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::kept::KeptSettings;
 use super::state::parts;
 use super::{States, check_not_negative, devices};
-use crate::backend::{OpOf, SgdStep, Update};
+use crate::backend::{FactorsOf, OpOf, SgdStep, Update};
 use crate::device::Device;
 use crate::device::tensor::Tensor;
 use crate::error::Result;
@@ -37,7 +37,7 @@ use crate::error::Result;
 /// ```
 #[derive(Debug)]
 pub struct Sgd {
-    step: SgdStep,
+    pub(super) step: SgdStep,
     velocities: States<Tensor>,
     kept: KeptSettings,
 }
@@ -76,7 +76,7 @@ impl Sgd {
         self.kept.set(self.settings());
     }
 
-    fn settings(&self) -> Result<Vec<f32>> {
+    pub(super) fn settings(&self) -> Result<Vec<f32>> {
         check_not_negative("learning_rate", self.step.learning_rate)?;
         check_not_negative("momentum", self.step.momentum)?;
         check_not_negative("weight_decay", self.step.weight_decay)?;
@@ -102,21 +102,20 @@ impl Sgd {
             }
         }
         let kept = &self.kept;
-        let settings_on = |device: &Device| {
+        let factors_on = |device: &Device| {
             let kept = device.is_recording().then(|| kept.on(device)).flatten();
-            kept.map(|kept| &kept.settings)
+            kept.map_or(FactorsOf::Given(step), |kept| FactorsOf::Kept(&kept.settings))
         };
         if step.momentum == 0.0 {
             let run = |device: &Device, update: Update<'_>| {
-                let settings = settings_on(device);
-                device.run(OpOf::Sgd { step, settings, update, velocity: None })
+                device.run(OpOf::Sgd { factors: factors_on(device), update, velocity: None })
             };
             return self.velocities.step_without(OP, pairs, run);
         }
         let start = |weights: &Tensor| weights.device().zeros(weights.shape());
-        self.velocities.step(OP, pairs, start, |device, update, velocity| {
-            let settings = settings_on(device);
-            device.run(OpOf::Sgd { step, settings, update, velocity: Some(velocity.storage()) })
+        self.velocities.step(OP, pairs, start, None, |device, update, velocity| {
+            let (factors, velocity) = (factors_on(device), Some(velocity.storage()));
+            device.run(OpOf::Sgd { factors, update, velocity })
         })
     }
 
