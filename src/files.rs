@@ -12,7 +12,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 
 /// Writes named tensors into a file in the format of [safetensors](https://github.com/huggingface/safetensors), which
-/// PyTorch, candle and burn read: f32 as F32, f16 as F16. A file of this name is replaced once the new one is complete.
+/// PyTorch, candle and burn read: f32 as F32, f16 as F16, bf16 as BF16. A file of this name is replaced once the new one is complete.
 ///
 /// ```
 /// use wgrad::{Device, load, load_into, save};
@@ -50,7 +50,7 @@ pub fn save(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Result<()> {
         .map_err(|error| fault(path, format!("cannot be written: {error}")))
 }
 
-/// The tensors of a file in the format of safetensors, by their names. F32 and F16 keep their type, BF16 becomes f32.
+/// The tensors of a file in the format of safetensors, by their names. F32, F16 and BF16 keep their type.
 ///
 /// # Errors
 /// [`Error::File`] if the file cannot be read, is not of this format, is cut off, or has a tensor of another type;
@@ -65,6 +65,7 @@ pub fn load(device: &Device, path: impl AsRef<Path>) -> Result<BTreeMap<String, 
         let tensor = match Values::of(path, name, &view)? {
             Values::F32(values) => device.tensor(&values, shape)?,
             Values::F16(values) => device.tensor_f16(&values, shape)?,
+            Values::BF16(values) => device.tensor_bf16(&values, shape)?,
         };
         tensors.insert(name.to_owned(), tensor);
     }
@@ -108,6 +109,7 @@ pub fn load_into(path: impl AsRef<Path>, tensors: &[(&str, &Tensor)]) -> Result<
     found.iter().try_for_each(|(tensor, values)| match values {
         Values::F32(values) => tensor.write(values),
         Values::F16(values) => tensor.write_f16(values),
+        Values::BF16(values) => tensor.write_bf16(values),
     })
 }
 
@@ -129,6 +131,7 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
 enum Values {
     F32(Vec<f32>),
     F16(Vec<f16>),
+    BF16(Vec<bf16>),
 }
 
 impl Values {
@@ -140,9 +143,7 @@ impl Values {
                 Self::F32(words.iter().copied().map(f32::from_le_bytes).collect())
             }
             Dtype::F16 => Self::F16(pairs().map(f16::from_le_bytes).collect()),
-            Dtype::BF16 => {
-                Self::F32(pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect())
-            }
+            Dtype::BF16 => Self::BF16(pairs().map(bf16::from_le_bytes).collect()),
             other => {
                 let reason = format!(
                     "{name:?} is of {other:?}; F32, F16 and BF16 can be loaded: convert it before"
@@ -156,6 +157,7 @@ impl Values {
         match self {
             Self::F32(_) => DType::F32,
             Self::F16(_) => DType::F16,
+            Self::BF16(_) => DType::BF16,
         }
     }
 }
@@ -175,6 +177,10 @@ impl Stored {
             }
             DType::F16 => {
                 (Dtype::F16, tensor.to_vec_f16()?.into_iter().flat_map(f16::to_le_bytes).collect())
+            }
+            DType::BF16 => {
+                let values = tensor.to_vec_bf16()?.into_iter();
+                (Dtype::BF16, values.flat_map(bf16::to_le_bytes).collect())
             }
         };
         Ok(Self { dtype, shape: tensor.shape().to_vec(), bytes })

@@ -53,8 +53,8 @@
 //! * Compute on a host application's device and in its buffers: [`Device::from_wgpu`],
 //!   [`Device::tensor_from_buffer`], [`Tensor::buffer`], [`Device::wgpu`]. [`wgrad::wgpu`](wgpu) is the
 //!   matching version of wgpu.
-//! * Halve the memory: [`Device::tensor_f16`], [`Tensor::to_dtype`]. All operations take f16, f32 and mixtures
-//!   of them, and compute in f32; [`DeviceOptions::cooperative_matrices`] multiplies f16 by a GPU's matrix units.
+//! * Halve the memory: [`Device::tensor_f16`], [`Device::tensor_bf16`], [`Tensor::to_dtype`]. All operations take f16,
+//!   bf16, f32 and mixtures of them, and compute in f32; [`DeviceOptions::cooperative_matrices`] multiplies f16 by a GPU's matrix units.
 //! * Never block, as in browsers: [`Device::request`] and [`Tensor::read`] are async; operations only record.
 //! * Large vocabularies: an [`OutputLayer`] works in tiles if the logits are large, in a workspace of 64 MiB
 //!   ([`Logits`], [`OutputLayer::tile_bytes`]); [`Device::memory`] returns the memory in use.
@@ -160,7 +160,7 @@ pub use reduction::Reduction;
 pub use shape::Shape;
 pub use wgrad_formula::expression::{Custom, Expression};
 
-/// 16-bit floating-point numbers, for tensors of [`f16`](half::f16).
+/// 16-bit floating-point numbers, for tensors of [`f16`](half::f16) and [`bf16`](half::bf16).
 pub use half;
 /// The graphics library underneath, for interoperation.
 pub use wgpu;

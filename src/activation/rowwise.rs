@@ -244,11 +244,12 @@ impl Rowwise {
         })
     }
 
-    /// Whether all tensors are of f16 and the backend takes them without conversion.
+    /// Whether all tensors are of f16, or all of bf16, and the backend takes them without conversion.
     fn takes_halves(&self, op: &'static str, inputs: &[&Tensor], output: &Tensor) -> Result<bool> {
-        let is_half = |tensor: &&Tensor| tensor.dtype() == DType::F16;
-        if !inputs.iter().chain([&output]).all(is_half)
-            || self.mask.as_ref().is_some_and(|mask| is_half(&mask))
+        let dtype = output.dtype();
+        if !dtype.is_half()
+            || !inputs.iter().all(|input| input.dtype() == dtype)
+            || self.mask.as_ref().is_some_and(|mask| mask.dtype() != DType::F32)
         {
             return Ok(false);
         }

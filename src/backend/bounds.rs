@@ -1,6 +1,5 @@
 //! The least and greatest of a set of values.
 
-use half::f16;
 use half::slice::HalfFloatSliceExt;
 use pulp::NullaryFnOnce;
 
@@ -42,11 +41,14 @@ impl Bounds {
         })
     }
 
-    /// The bounds of f16 values.
-    pub(crate) fn of_halves(values: &[f16]) -> Option<Self> {
+    /// The bounds of values of 16 bits.
+    pub(crate) fn of_halves<H: Sync>(values: &[H]) -> Option<Self>
+    where
+        [H]: HalfFloatSliceExt,
+    {
         // Convert one chunk at a time: converting everything at once would
         // take three times the memory.
-        let chunks = of_pieces(values, CHUNK, |chunk: &[f16]| Self::of(&chunk.to_f32_vec()));
+        let chunks = of_pieces(values, CHUNK, |chunk: &[H]| Self::of(&chunk.to_f32_vec()));
         let chunks = chunks.into_iter().zip((0..).step_by(CHUNK));
         let placed = chunks.filter_map(|(bounds, start)| {
             let place = |extreme: Extreme| Extreme { index: start + extreme.index, ..extreme };

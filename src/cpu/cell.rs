@@ -4,6 +4,8 @@ use std::any::Any;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use half::{bf16, f16};
+
 use super::region::Region;
 use crate::backend::{Bounds, Contents, Pool, Purpose, Storage, Use, class_of};
 use crate::dtype::DType;
@@ -306,7 +308,8 @@ impl Contents for Cell {
     fn bounds(&self, dtype: DType, elements: usize) -> Option<Bounds> {
         self.bounds(|words| match dtype {
             DType::F32 => Bounds::of(words),
-            DType::F16 => Bounds::of_halves(&bytemuck::cast_slice(words)[..elements]),
+            DType::F16 => Bounds::of_halves::<f16>(&bytemuck::cast_slice(words)[..elements]),
+            DType::BF16 => Bounds::of_halves::<bf16>(&bytemuck::cast_slice(words)[..elements]),
         })
     }
 

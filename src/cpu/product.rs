@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use half::f16;
-
 use super::cell::Block;
-use super::halves::{Values, widen};
+use super::halves::{Half, Values};
 use super::matrix::Factors;
 use super::parallel::{CHUNK, over_pieces_of};
 use super::region::Region;
@@ -44,7 +42,7 @@ impl<'a> Multiplication<'a> {
         let Product { rows, inner, columns, .. } = product;
         let panel = |values: &Values<'_>, elements: usize| match values {
             Values::F32(_) => Ok(None),
-            Values::F16(_) => {
+            Values::F16(_) | Values::BF16(_) => {
                 Block::new(pool, Purpose::Workspace, elements.min(PANEL.max(1))).map(Some)
             }
         };
@@ -55,7 +53,7 @@ impl<'a> Multiplication<'a> {
     pub(super) fn run(&self, product: Product<'_>, output: &mut [f32], panels: &mut Panels<'_>) {
         let Product { rows, inner, columns, .. } = product;
         let is_large = |values: &Values<'_>, elements: usize| {
-            matches!(values, Values::F16(_)) && elements > PANEL
+            !matches!(values, Values::F32(_)) && elements > PANEL
         };
         // Cut the longer side, so that panels are not narrow.
         let cut = if is_large(&self.a, rows * inner) {
@@ -88,10 +86,20 @@ impl<'a> Multiplication<'a> {
         [rows, columns]: [usize; 2],
         panel: &'b mut [f32],
     ) -> (Matrix<'b>, &'b [f32]) {
-        let halves = match values {
-            Values::F32(values) => return (matrix, values),
-            Values::F16(halves) => halves,
-        };
+        match values {
+            Values::F32(values) => (matrix, values),
+            Values::F16(halves) => self.widened_halves(halves, matrix, [rows, columns], panel),
+            Values::BF16(halves) => self.widened_halves(halves, matrix, [rows, columns], panel),
+        }
+    }
+
+    fn widened_halves<'b, H: Half>(
+        &self,
+        halves: &'b [H],
+        matrix: Matrix<'b>,
+        [rows, columns]: [usize; 2],
+        panel: &'b mut [f32],
+    ) -> (Matrix<'b>, &'b [f32]) {
         let (rows, columns) = matrix.stored(rows, columns);
         let panel = &mut panel[..rows * columns];
         let stored = |row: usize| &halves[matrix.offset + row * matrix.stride..][..columns];
@@ -108,14 +116,14 @@ impl<'a> Multiplication<'a> {
 }
 
 /// Widens rows, starting at row `first`.
-fn widen_rows<'a>(
+fn widen_rows<'a, H: Half>(
     first: usize,
     columns: usize,
     panel: &mut [f32],
-    stored: impl Fn(usize) -> &'a [f16],
+    stored: impl Fn(usize) -> &'a [H],
 ) {
     for (i, row) in panel.chunks_mut(columns.max(1)).enumerate() {
-        widen(stored(first + i), row);
+        H::widen(stored(first + i), row);
     }
 }
 

@@ -161,7 +161,7 @@ fn change(storage: &Storage, accumulate: bool, write: impl FnOnce(&mut [f32])) -
 
 #[inline(never)]
 fn row_forward(call: RowCall<'_>, z: &Storage, y: &Storage) -> Result<()> {
-    if Storage::common_type([z, y])? == DType::F16 {
+    if Storage::common_type([z, y])?.is_half() {
         return map_rows([z], y, call.lines, |[z], y, lines| {
             rowwise::Call::new(RowCall { lines, ..call }, None).forward(z, y);
         });
@@ -178,7 +178,7 @@ fn row_product(
     [y, vector]: [&Storage; 2],
     output: &Storage,
 ) -> Result<()> {
-    if Storage::common_type([y, vector, output])? == DType::F16 {
+    if Storage::common_type([y, vector, output])?.is_half() {
         return map_rows([y, vector], output, call.lines, |[y, vector], output, lines| {
             let call = rowwise::Call::new(RowCall { lines, ..call }, None);
             call.product(product, y, vector, output);
@@ -462,10 +462,7 @@ fn multiply(backend: &CpuBackend, &product: &Product<'_>) -> Result<()> {
 
 /// The half that shares the last word of an odd number of f16 stays as it is.
 fn copy(input: &Storage, output: &Storage) -> Result<()> {
-    let bytes = match input.dtype() {
-        DType::F32 => 4 * input.elements(),
-        DType::F16 => 2 * input.elements(),
-    };
+    let bytes = input.dtype().bytes() * input.elements();
     let input = input.cpu_words()?.snapshot()?;
     let input = &bytemuck::cast_slice::<f32, u8>(&input)[..bytes];
     output.cpu_words()?.store(|output| {

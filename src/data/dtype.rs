@@ -16,6 +16,8 @@ pub enum DType {
     F32,
     /// IEEE's binary16, [`half::f16`]: half the bytes, three digits, up to 65 504.
     F16,
+    /// The upper half of an f32, [`half::bf16`]: two digits, and the range of f32.
+    BF16,
 }
 
 impl DType {
@@ -23,7 +25,15 @@ impl DType {
     pub const fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
-            Self::F16 => 2,
+            Self::F16 | Self::BF16 => 2,
+        }
+    }
+
+    /// Whether two elements share a word.
+    pub(crate) const fn is_half(self) -> bool {
+        match self {
+            Self::F32 => false,
+            Self::F16 | Self::BF16 => true,
         }
     }
 
@@ -31,7 +41,7 @@ impl DType {
     pub(crate) const fn words(self, elements: usize) -> usize {
         match self {
             Self::F32 => elements,
-            Self::F16 => elements.div_ceil(2),
+            Self::F16 | Self::BF16 => elements.div_ceil(2),
         }
     }
 }
@@ -41,6 +51,7 @@ impl fmt::Display for DType {
         f.write_str(match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
+            Self::BF16 => "bf16",
         })
     }
 }

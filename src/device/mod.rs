@@ -12,7 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use half::f16;
+use half::{bf16, f16};
 use wgrad_formula::formulas::{Map, PointwiseFunction};
 
 use crate::backend::{
@@ -317,6 +317,28 @@ impl Device {
         let shape = shape.into();
         check_values("tensor_f16", &shape, values.len())?;
         let tensor = self.allocate_of(DType::F16, shape)?;
+        self.write(bytemuck::cast_slice(values), Written::Numbers, tensor.storage())?;
+        Ok(tensor)
+    }
+
+    /// Uploads values of bf16, row-major. They are stored as bf16, in half the bytes.
+    ///
+    /// ```
+    /// use wgrad::{Activation, DType, Device, half::bf16};
+    ///
+    /// let device = Device::cpu();
+    /// let z = device.tensor_bf16(&[-1.0, 1e30].map(bf16::from_f32), [2])?;
+    /// let y = Activation::Relu.forward(&z)?;
+    /// assert_eq!((y.dtype(), y.to_vec_bf16()?[1]), (DType::BF16, bf16::from_f32(1e30)));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor).
+    pub fn tensor_bf16(&self, values: &[bf16], shape: impl Into<Shape>) -> Result<Tensor> {
+        let shape = shape.into();
+        check_values("tensor_bf16", &shape, values.len())?;
+        let tensor = self.allocate_of(DType::BF16, shape)?;
         self.write(bytemuck::cast_slice(values), Written::Numbers, tensor.storage())?;
         Ok(tensor)
     }

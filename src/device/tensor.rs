@@ -5,8 +5,8 @@ use std::future::poll_fn;
 use std::ops::RangeBounds;
 use std::task::Poll;
 
-use half::f16;
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 
 use super::Device;
 use super::labels::Labels;
@@ -18,13 +18,13 @@ use crate::error::{Error, Result};
 use crate::lines::Rows;
 use crate::shape::Shape;
 
-/// A shaped, row-major array of f32 or f16 on a device, as [`Device::tensor`] and
-/// [`Device::tensor_f16`] return it.
+/// A shaped, row-major array of f32, f16 or bf16 on a device, as [`Device::tensor`], [`Device::tensor_f16`] and
+/// [`Device::tensor_bf16`] return it.
 ///
 /// A tensor is cheap to clone, and a clone shares the elements: values that [`write`](Self::write) or an
 /// `_into` form stores are visible through every clone.
 ///
-/// All operations take tensors of either type and mixtures of them, and compute in f32. A result has the type
+/// All operations take tensors of any type and mixtures of them, and compute in f32. A result has the type
 /// of the operand that it belongs to: y and dz have the type of z, dw of w, dx of x; a loss is f32.
 ///
 /// ```
@@ -73,7 +73,7 @@ impl Tensor {
         &self.device
     }
 
-    /// The elements, row-major; f16 is widened exactly. Blocks until all work recorded before is done.
+    /// The elements, row-major; f16 and bf16 are widened exactly. Blocks until all work recorded before is done.
     ///
     /// # Errors
     /// Errors that the GPU has reported; [`Error::Unsupported`] in a browser, where [`read`](Self::read) must
@@ -83,7 +83,7 @@ impl Tensor {
         numbers(&self.device, self.dtype(), words, self.len())
     }
 
-    /// The elements as f16, row-major; f32 is rounded to the nearest, ties to even.
+    /// The elements as f16, row-major; f32 and bf16 are rounded to the nearest, ties to even.
     ///
     /// ```
     /// use wgrad::{Device, half::f16};
@@ -98,8 +98,20 @@ impl Tensor {
     pub fn to_vec_f16(&self) -> Result<Vec<f16>> {
         let words = self.start_reading()?.wait()?;
         match self.dtype() {
-            DType::F32 => narrowed(&self.device, &words),
             DType::F16 => self.device.with_memory(|| copied(halves_of(&words, self.len()))),
+            dtype => narrowed(&self.device, &numbers(&self.device, dtype, words, self.len())?),
+        }
+    }
+
+    /// The elements as bf16, row-major; f32 and f16 are rounded to the nearest, ties to even.
+    ///
+    /// # Errors
+    /// As [`to_vec`](Self::to_vec).
+    pub fn to_vec_bf16(&self) -> Result<Vec<bf16>> {
+        let words = self.start_reading()?.wait()?;
+        match self.dtype() {
+            DType::BF16 => self.device.with_memory(|| copied(halves_of(&words, self.len()))),
+            dtype => narrowed(&self.device, &numbers(&self.device, dtype, words, self.len())?),
         }
     }
 
@@ -122,7 +134,7 @@ impl Tensor {
         check_reading("a read")?;
         match self.dtype() {
             DType::F32 => self.device.backend.read_into(&self.storage, values),
-            DType::F16 => {
+            DType::F16 | DType::BF16 => {
                 values.copy_from_slice(&self.to_vec()?);
                 Ok(())
             }
@@ -203,7 +215,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`] if there are no such rows; [`Error::Unsupported`] if the first element of a view of f16
+    /// [`Error::ShapeMismatch`] if there are no such rows; [`Error::Unsupported`] if the first element of a view of f16 or bf16
     /// is the second in its word of four bytes.
     pub fn rows(&self, rows: impl RangeBounds<usize>) -> Result<Self> {
         const OP: &str = "rows";
@@ -255,6 +267,7 @@ impl Tensor {
             return match source.dtype() {
                 DType::F32 => self.write(&source.to_vec()?),
                 DType::F16 => self.write_f16(&source.to_vec_f16()?),
+                DType::BF16 => self.write_bf16(&source.to_vec_bf16()?),
             };
         }
         if source.dtype() != self.dtype() {
@@ -274,10 +287,11 @@ impl Tensor {
         match self.dtype() {
             DType::F32 => device.tensor(&self.to_vec()?, self.shape.clone()),
             DType::F16 => device.tensor_f16(&self.to_vec_f16()?, self.shape.clone()),
+            DType::BF16 => device.tensor_bf16(&self.to_vec_bf16()?, self.shape.clone()),
         }
     }
 
-    /// Replaces the elements; they are rounded if the tensor is of f16. Work recorded before still uses the
+    /// Replaces the elements; they are rounded if the tensor is of f16 or bf16. Work recorded before still uses the
     /// old elements.
     ///
     /// # Errors
@@ -287,24 +301,37 @@ impl Tensor {
         match self.dtype() {
             DType::F32 => self.write_bytes(bytemuck::cast_slice(values)),
             DType::F16 => {
-                let values = narrowed(&self.device, values)?;
+                let values: Vec<f16> = narrowed(&self.device, values)?;
+                self.write_bytes(bytemuck::cast_slice(&values))
+            }
+            DType::BF16 => {
+                let values: Vec<bf16> = narrowed(&self.device, values)?;
                 self.write_bytes(bytemuck::cast_slice(&values))
             }
         }
     }
 
-    /// [`write`](Self::write) with values of f16, for tensors of either type.
+    /// [`write`](Self::write) with values of f16, for tensors of any type.
     ///
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_f16(&self, values: &[f16]) -> Result<()> {
         self.check_values("write_f16", values.len())?;
         match self.dtype() {
-            DType::F32 => {
-                let values = widened(&self.device, values)?;
-                self.write_bytes(bytemuck::cast_slice(&values))
-            }
             DType::F16 => self.write_bytes(bytemuck::cast_slice(values)),
+            DType::F32 | DType::BF16 => self.write(&widened(&self.device, values)?),
+        }
+    }
+
+    /// [`write`](Self::write) with values of bf16, for tensors of any type.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_bf16(&self, values: &[bf16]) -> Result<()> {
+        self.check_values("write_bf16", values.len())?;
+        match self.dtype() {
+            DType::BF16 => self.write_bytes(bytemuck::cast_slice(values)),
+            DType::F32 | DType::F16 => self.write(&widened(&self.device, values)?),
         }
     }
 
@@ -328,7 +355,7 @@ impl Tensor {
     /// The elements converted to another type on the device. If they already have that type, this is a clone,
     /// which shares the elements.
     ///
-    /// Conversion to f16 rounds to the nearest, ties to even: from 65 520 on to infinity, small numbers to
+    /// Conversion to f16 or bf16 rounds to the nearest, ties to even: to f16 from 65 520 on to infinity, small numbers to
     /// subnormal ones. Infinities and NaN are kept.
     ///
     /// ```
@@ -389,7 +416,7 @@ impl Tensor {
     }
 
     /// The wgpu buffer that holds the elements, from [`buffer_offset`](Self::buffer_offset) on; four bytes hold two
-    /// elements of f16. `None` on the CPU.
+    /// elements of f16 or bf16. `None` on the CPU.
     ///
     /// It belongs to the tensor as long as a clone of the tensor lives, and wgrad does not reuse it afterwards.
     /// Call [`Device::flush`] before your own work reads it. Once it is destroyed, each use of the tensor is an
@@ -454,7 +481,7 @@ async fn yield_once() {
 }
 
 /// The first `elements` halves in words.
-fn halves_of(words: &[f32], elements: usize) -> &[f16] {
+fn halves_of<H: bytemuck::Pod>(words: &[f32], elements: usize) -> &[H] {
     &bytemuck::cast_slice(words)[..elements]
 }
 
@@ -462,20 +489,27 @@ fn halves_of(words: &[f32], elements: usize) -> &[f16] {
 fn numbers(device: &Device, dtype: DType, words: Vec<f32>, elements: usize) -> Result<Vec<f32>> {
     match dtype {
         DType::F32 => Ok(words),
-        DType::F16 => widened(device, halves_of(&words, elements)),
+        DType::F16 => widened(device, halves_of::<f16>(&words, elements)),
+        DType::BF16 => widened(device, halves_of::<bf16>(&words, elements)),
     }
 }
 
-fn widened(device: &Device, halves: &[f16]) -> Result<Vec<f32>> {
+fn widened<H>(device: &Device, halves: &[H]) -> Result<Vec<f32>>
+where
+    [H]: HalfFloatSliceExt,
+{
     let mut values = device.with_memory(|| room(halves.len()))?;
     values.resize(halves.len(), 0.0);
     halves.convert_to_f32_slice(&mut values);
     Ok(values)
 }
 
-fn narrowed(device: &Device, values: &[f32]) -> Result<Vec<f16>> {
+fn narrowed<H: Clone + Default>(device: &Device, values: &[f32]) -> Result<Vec<H>>
+where
+    [H]: HalfFloatSliceExt,
+{
     let mut halves = device.with_memory(|| room(values.len()))?;
-    halves.resize(values.len(), f16::ZERO);
+    halves.resize(values.len(), H::default());
     halves.convert_from_f32_slice(values);
     Ok(halves)
 }

@@ -21,7 +21,7 @@ pub(super) fn window_of(
 ) -> Window<'_> {
     match dtype {
         DType::F32 => window(buffer, start, elements),
-        DType::F16 => {
+        DType::F16 | DType::BF16 => {
             let skipped = start % 2;
             let words = (skipped + elements).div_ceil(2);
             let Window { binding, base } = window(buffer, start / 2, words);

@@ -10,6 +10,22 @@ use crate::dtype::DType;
 use wgrad_formula::data::parameters::{Constant, ConstantKind};
 use wgrad_formula::formulas::{Formula, Function, PointwiseFunction};
 
+/// The files that read and write tensors, and read the factors of products, of f32, f16 and bf16.
+const INPUTS: [&str; 3] =
+    [shader!("kernels/input_f32"), shader!("kernels/input_f16"), shader!("kernels/input_bf16")];
+const OUTPUTS: [&str; 3] =
+    [shader!("kernels/output_f32"), shader!("kernels/output_f16"), shader!("kernels/output_bf16")];
+const FIRST_FACTORS: [&str; 3] = [
+    shader!("kernels/matmul_a_f32"),
+    shader!("kernels/matmul_a_f16"),
+    shader!("kernels/matmul_a_bf16"),
+];
+const SECOND_FACTORS: [&str; 3] = [
+    shader!("kernels/matmul_b_f32"),
+    shader!("kernels/matmul_b_f16"),
+    shader!("kernels/matmul_b_bf16"),
+];
+
 /// The features of a device that a kernel compiled for it relies on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Uses {
@@ -204,21 +220,19 @@ impl Kernel {
     /// The WGSL that reads and writes tensors of the kernel's types.
     fn access(&self, row: &Row) -> Vec<&'static str> {
         let [first, second] = self.types;
-        let pick = |dtype, f32_file, f16_file| match dtype {
+        let pick = |dtype, [f32_file, f16_file, bf16_file]: [&'static str; 3]| match dtype {
             DType::F32 => f32_file,
             DType::F16 => f16_file,
+            DType::BF16 => bf16_file,
         };
         let mut files = match row.tensors {
             Tensors::Fixed => vec![],
-            Tensors::Whole => vec![
-                pick(first, shader!("kernels/input_f32"), shader!("kernels/input_f16")),
-                pick(second, shader!("kernels/output_f32"), shader!("kernels/output_f16")),
-            ],
-            Tensors::Factors => vec![
-                pick(first, shader!("kernels/matmul_a_f32"), shader!("kernels/matmul_a_f16")),
-                pick(second, shader!("kernels/matmul_b_f32"), shader!("kernels/matmul_b_f16")),
-            ],
+            Tensors::Whole => vec![pick(first, INPUTS), pick(second, OUTPUTS)],
+            Tensors::Factors => vec![pick(first, FIRST_FACTORS), pick(second, SECOND_FACTORS)],
         };
+        if self.types.contains(&DType::BF16) {
+            files.push(shader!("bfloats"));
+        }
         if self.has_halves() {
             let Conversions { widens, narrows } = self.uses.conversions;
             files.push(shader!("halves"));

@@ -48,6 +48,7 @@ use std::sync::Arc;
 pub(crate) use adapter::{enumerate, open};
 pub use assembled::{AssembledKernel, KernelKind, assembled_kernels};
 use buffer::Buffer;
+use half::{bf16, f16};
 #[cfg(test)]
 pub(crate) use policy::Policy;
 #[cfg(test)]
@@ -263,6 +264,7 @@ fn bounds(bytes: &[u8], contents: Written, dtype: DType) -> Option<Bounds> {
     match (contents, dtype) {
         (Written::Labels, _) => None,
         (Written::Numbers, DType::F32) => Bounds::of(bytemuck::cast_slice(bytes)),
-        (Written::Numbers, DType::F16) => Bounds::of_halves(bytemuck::cast_slice(bytes)),
+        (Written::Numbers, DType::F16) => Bounds::of_halves::<f16>(bytemuck::cast_slice(bytes)),
+        (Written::Numbers, DType::BF16) => Bounds::of_halves::<bf16>(bytemuck::cast_slice(bytes)),
     }
 }

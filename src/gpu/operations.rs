@@ -57,7 +57,7 @@ pub(super) fn pointwise<const N: usize>(
     let kernel = kernel.types(types);
     let [input_words, output_words] = types.map(|dtype| dtype.words(elements));
     let destination = output.gpu_words()?;
-    let shared = types[1] == DType::F16 && shares_last_word(destination, elements);
+    let shared = types[1].is_half() && shares_last_word(destination, elements);
     let whole = shared.then(|| context.workspace(output_words)).transpose()?;
     let output = whole.as_ref().unwrap_or(destination);
     let output = vector_output(context, output, output_words, false)?;
@@ -89,7 +89,7 @@ pub(super) fn copy(context: &Arc<Context>, from: &Storage, to: &Storage) -> Resu
     }
     // A buffer cannot be copied to itself.
     let from = input(context, from, &[to], dtype.words(elements))?;
-    if dtype == DType::F16 && shares_last_word(to, elements) {
+    if dtype.is_half() && shares_last_word(to, elements) {
         return copy_odd(context, &from, to, elements);
     }
     operand::copy(context, &from, to, (dtype.words(elements) * size_of::<u32>()) as u64)

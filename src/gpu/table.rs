@@ -225,9 +225,10 @@ pub(super) enum With {
 
 const F32: &[[DType; 2]] = &[[DType::F32; 2]];
 const F16: &[[DType; 2]] = &[[DType::F16; 2]];
-const BOTH: &[[DType; 2]] = &[[DType::F16; 2], [DType::F32; 2]];
+const EACH: &[[DType; 2]] = &[[DType::F16; 2], [DType::BF16; 2], [DType::F32; 2]];
 const MIXED: &[[DType; 2]] = &[[DType::F16, DType::F32], [DType::F32, DType::F16]];
-const SECOND_IS_F32: &[[DType; 2]] = &[[DType::F32; 2], [DType::F16, DType::F32]];
+const SECOND_IS_F32: &[[DType; 2]] =
+    &[[DType::F32; 2], [DType::F16, DType::F32], [DType::BF16, DType::F32]];
 
 const ROWS: &str = shader!("kernels/rows");
 const LINES: &str = shader!("kernels/row_lines");
@@ -268,12 +269,12 @@ impl Template {
                 let row = Row::new::<PointwiseParameters>(Pointwise, &[R, W], files)
                     .tensors(Tensors::Whole);
                 match map {
-                    Unary::Forward => row.variants(With::Pointwise, BOTH).variants(
+                    Unary::Forward => row.variants(With::Pointwise, EACH).variants(
                         With::One(Function::Pointwise(PointwiseFunction::Identity)),
                         MIXED,
                     ),
-                    Unary::DerivativeFromOutput => row.variants(With::FromOutput, BOTH),
-                    _ => row.variants(With::Pointwise, BOTH),
+                    Unary::DerivativeFromOutput => row.variants(With::FromOutput, EACH),
+                    _ => row.variants(With::Pointwise, EACH),
                 }
             }
             Self::Binary(map) => {
@@ -286,11 +287,11 @@ impl Template {
                     .tensors(Tensors::Whole)
                     .products(Products::Backward);
                 match map {
-                    Binary::Backward => row.variants(With::Pointwise, BOTH).variants(
+                    Binary::Backward => row.variants(With::Pointwise, EACH).variants(
                         With::One(Function::Pointwise(PointwiseFunction::Identity)),
                         MIXED,
                     ),
-                    Binary::BackwardFromOutput => row.variants(With::FromOutput, BOTH),
+                    Binary::BackwardFromOutput => row.variants(With::FromOutput, EACH),
                 }
             }
             Self::RowForward { vectors, held } => {
@@ -500,7 +501,7 @@ impl Template {
                         .variants(With::Pointwise, F32)
                         .variants(With::One(Function::Pointwise(PointwiseFunction::Tanh)), F16),
                     _ => {
-                        row.variants(With::One(Function::Pointwise(PointwiseFunction::Tanh)), BOTH)
+                        row.variants(With::One(Function::Pointwise(PointwiseFunction::Tanh)), EACH)
                     }
                 }
             }
@@ -715,7 +716,7 @@ impl Row {
     /// Makes this the row of an activation on rows, whose tensors may be f16 if they are read as whole vec4s.
     fn of_rows(self, vectors: bool) -> Self {
         match vectors {
-            true => self.tensors(Tensors::Whole).variants(With::Rowwise, BOTH),
+            true => self.tensors(Tensors::Whole).variants(With::Rowwise, EACH),
             false => self.variants(With::Rowwise, F32),
         }
     }

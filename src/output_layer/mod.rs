@@ -118,7 +118,7 @@ const fn default_tile_bytes() -> usize {
 /// cross_entropy_with_logits, with labels, if neither y nor dz is requested. The results differ from those with
 /// stored logits only by the order of additions, and have the same bits at every run.
 ///
-/// The gradients of operands of f16 are summed in f32, in tensors besides the workspace, which are dropped
+/// The gradients of operands of f16 and bf16 are summed in f32, in tensors besides the workspace, which are dropped
 /// after rounding: in total this never takes more memory than operands of f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(

@@ -1,24 +1,58 @@
-//! Conversion between f16 and f32: by the `half` crate, and with AVX-512 in a quarter of its time.
+//! Conversion between numbers of 16 bits and f32: by the `half` crate; those of f16 with AVX-512 in a quarter of its
+//! time, those of bf16 by operations on bits that vectorise.
 
-use half::f16;
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 
-/// Converts halves to the same number of f32 values.
-pub(in crate::cpu) fn widen(halves: &[f16], output: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if let pulp::Arch::V4(simd) = pulp::Arch::new() {
-        return simd.vectorize(avx512::Widen { simd, halves, output });
-    }
-    halves.convert_to_f32_slice(output);
+use crate::backend::parallel::vectorised;
+
+/// A type of numbers of 16 bits.
+pub(in crate::cpu) trait Half: bytemuck::Pod + Send + Sync {
+    /// Converts numbers to the same number of f32 values.
+    fn widen(halves: &[Self], output: &mut [f32]);
+    /// Converts f32 values to the same number of halves, rounding to the nearest, ties to even.
+    fn narrow(numbers: &[f32], output: &mut [Self]);
 }
 
-/// Converts f32 values to the same number of halves, rounding to the nearest, ties to even.
-pub(super) fn narrow(numbers: &[f32], output: &mut [f16]) {
-    #[cfg(target_arch = "x86_64")]
-    if let pulp::Arch::V4(simd) = pulp::Arch::new() {
-        return simd.vectorize(avx512::Narrow { simd, numbers, output });
+impl Half for f16 {
+    fn widen(halves: &[Self], output: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if let pulp::Arch::V4(simd) = pulp::Arch::new() {
+            return simd.vectorize(avx512::Widen { simd, halves, output });
+        }
+        halves.convert_to_f32_slice(output);
     }
-    output.convert_from_f32_slice(numbers);
+
+    fn narrow(numbers: &[f32], output: &mut [Self]) {
+        #[cfg(target_arch = "x86_64")]
+        if let pulp::Arch::V4(simd) = pulp::Arch::new() {
+            return simd.vectorize(avx512::Narrow { simd, numbers, output });
+        }
+        output.convert_from_f32_slice(numbers);
+    }
+}
+
+impl Half for bf16 {
+    fn widen(halves: &[Self], output: &mut [f32]) {
+        vectorised(|| {
+            for (output, half) in output.iter_mut().zip(halves) {
+                *output = f32::from_bits(u32::from(half.to_bits()) << 16);
+            }
+        });
+    }
+
+    fn narrow(numbers: &[f32], output: &mut [Self]) {
+        vectorised(|| {
+            for (output, number) in output.iter_mut().zip(numbers) {
+                let bits = number.to_bits();
+                // A carry goes into the exponent, and from the greatest numbers to infinity.
+                let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+                let quiet = (bits >> 16) | 0x40;
+                let is_nan = bits & 0x7fff_ffff > 0x7f80_0000;
+                *output = Self::from_bits(if is_nan { quiet } else { rounded } as u16);
+            }
+        });
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

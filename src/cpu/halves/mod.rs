@@ -1,10 +1,9 @@
-//! Slices of f32 or f16, for kernels that compute with f32.
+//! Slices of f32, f16 or bf16, for kernels that compute with f32.
 
 mod convert;
 
-use convert::narrow;
-pub(super) use convert::widen;
-use half::f16;
+pub(super) use convert::Half;
+use half::{bf16, f16};
 
 use super::cell::{OnCpu, Snapshot};
 use super::parallel::{CHUNK, over_pieces, over_pieces_with};
@@ -33,6 +32,7 @@ impl Held {
         match self.dtype {
             DType::F32 => Values::F32(&self.words),
             DType::F16 => Values::F16(&bytemuck::cast_slice(&self.words)[..self.elements]),
+            DType::BF16 => Values::BF16(&bytemuck::cast_slice(&self.words)[..self.elements]),
         }
     }
 }
@@ -41,6 +41,7 @@ impl Held {
 pub(super) enum Values<'a> {
     F32(&'a [f32]),
     F16(&'a [f16]),
+    BF16(&'a [bf16]),
 }
 
 impl<'a> Values<'a> {
@@ -49,10 +50,11 @@ impl<'a> Values<'a> {
         match self {
             Self::F32(values) => Self::F32(&values[start..]),
             Self::F16(values) => Self::F16(&values[start..]),
+            Self::BF16(values) => Self::BF16(&values[start..]),
         }
     }
 
-    /// The values from `start` on, as many as the buffer holds; f16 values
+    /// The values from `start` on, as many as the buffer holds; values of 16 bits
     /// are converted into the buffer.
     fn wide<'b>(self, start: usize, buffer: &'b mut [f32]) -> &'b [f32]
     where
@@ -62,7 +64,11 @@ impl<'a> Values<'a> {
         match self {
             Self::F32(values) => &values[range],
             Self::F16(values) => {
-                widen(&values[range], buffer);
+                f16::widen(&values[range], buffer);
+                buffer
+            }
+            Self::BF16(values) => {
+                bf16::widen(&values[range], buffer);
                 buffer
             }
         }
@@ -73,6 +79,7 @@ impl<'a> Values<'a> {
 pub(super) enum ValuesMut<'a> {
     F32(&'a mut [f32]),
     F16(&'a mut [f16]),
+    BF16(&'a mut [bf16]),
 }
 
 impl ValuesMut<'_> {
@@ -80,6 +87,7 @@ impl ValuesMut<'_> {
         match self {
             Self::F32(values) => values.len(),
             Self::F16(values) => values.len(),
+            Self::BF16(values) => values.len(),
         }
     }
 }
@@ -89,6 +97,9 @@ pub(super) fn overwrite<T>(storage: &Storage, write: impl FnOnce(ValuesMut<'_>) 
     storage.cpu_words()?.overwrite(|words| match storage.dtype() {
         DType::F16 => {
             write(ValuesMut::F16(&mut bytemuck::cast_slice_mut(words)[..storage.elements()]))
+        }
+        DType::BF16 => {
+            write(ValuesMut::BF16(&mut bytemuck::cast_slice_mut(words)[..storage.elements()]))
         }
         DType::F32 => write(ValuesMut::F32(words)),
     })
@@ -114,17 +125,21 @@ pub(super) fn map<const N: usize>(inputs: [Values<'_>; N], output: ValuesMut<'_>
                 }
             });
         }
-        (ValuesMut::F16(output), _) => {
-            let memory = || (buffers(), vec![0.0; length]);
-            over_pieces_with(output, CHUNK, memory, |(buffers, result), start, output| {
-                for (index, output) in output.chunks_mut(BLOCK).enumerate() {
-                    let result = &mut result[..output.len()];
-                    block(inputs, start + index * BLOCK, buffers, result, run);
-                    narrow(result, output);
-                }
-            });
-        }
+        (ValuesMut::F16(output), _) => map_halves(inputs, output, run),
+        (ValuesMut::BF16(output), _) => map_halves(inputs, output, run),
     }
+}
+
+fn map_halves<const N: usize, H: Half>(inputs: [Values<'_>; N], output: &mut [H], run: Run<'_, N>) {
+    let length = BLOCK.min(output.len());
+    let memory = || (vec![0.0; N * length], vec![0.0; length]);
+    over_pieces_with(output, CHUNK, memory, |(buffers, result), start, output| {
+        for (index, output) in output.chunks_mut(BLOCK).enumerate() {
+            let result = &mut result[..output.len()];
+            block(inputs, start + index * BLOCK, buffers, result, run);
+            H::narrow(result, output);
+        }
+    });
 }
 
 /// Writes a block from inputs of any type.
@@ -142,12 +157,12 @@ fn block<const N: usize>(
 
 /// The inputs, if none of them needs conversion.
 fn all_wide<const N: usize>(inputs: [Values<'_>; N]) -> Option<[&[f32]; N]> {
-    let halves = |values: &Values<'_>| matches!(values, Values::F16(_));
+    let is_wide = |values: &Values<'_>| matches!(values, Values::F32(_));
     let wide = |values| match values {
         Values::F32(values) => values,
-        Values::F16(_) => &[],
+        Values::F16(_) | Values::BF16(_) => &[],
     };
-    (!inputs.iter().any(halves)).then(|| inputs.map(wide))
+    inputs.iter().all(is_wide).then(|| inputs.map(wide))
 }
 
 /// The number of elements in the rows of halves that are converted at a time,
@@ -163,25 +178,34 @@ pub(super) fn map_rows<const N: usize>(
     run: impl Fn([&[f32]; N], &mut [f32], Lines) + Sync,
 ) -> Result<()> {
     let held = inputs.map(Held::new).into_iter().collect::<Result<Vec<_>>>()?;
+    overwrite(output, |output| match output {
+        ValuesMut::F16(output) => map_rows_of(&held, output, lines, run),
+        ValuesMut::BF16(output) => map_rows_of(&held, output, lines, run),
+        ValuesMut::F32(_) => {}
+    })
+}
+
+fn map_rows_of<const N: usize, H: Half>(
+    held: &[Held],
+    output: &mut [H],
+    lines: Lines,
+    run: impl Fn([&[f32]; N], &mut [f32], Lines) + Sync,
+) {
     let whole_rows = |elements: usize| (elements / lines.width.max(1)).max(1) * lines.width.max(1);
     let block = whole_rows(ROWS);
-    overwrite(output, |output| {
-        let ValuesMut::F16(output) = output else { return };
-        let (piece, memory) = (whole_rows(CHUNK), Vec::new);
-        over_pieces_with(output, piece, memory, |memory: &mut Vec<f32>, start, output| {
-            let length = block.min(output.len());
-            memory.resize((N + 1) * length, 0.0);
-            for (index, output) in output.chunks_mut(block).enumerate() {
-                let mut buffers =
-                    memory.chunks_mut(length).map(|buffer| &mut buffer[..output.len()]);
-                let inputs = std::array::from_fn(|input| {
-                    let buffer = buffers.next().unwrap_or_default();
-                    held[input].values().wide(start + index * block, buffer)
-                });
-                let result = buffers.next().unwrap_or_default();
-                run(inputs, result, Lines { outer: output.len() / lines.width, ..lines });
-                narrow(result, output);
-            }
-        });
-    })
+    let (piece, memory) = (whole_rows(CHUNK), Vec::new);
+    over_pieces_with(output, piece, memory, |memory: &mut Vec<f32>, start, output| {
+        let length = block.min(output.len());
+        memory.resize((N + 1) * length, 0.0);
+        for (index, output) in output.chunks_mut(block).enumerate() {
+            let mut buffers = memory.chunks_mut(length).map(|buffer| &mut buffer[..output.len()]);
+            let inputs = std::array::from_fn(|input| {
+                let buffer = buffers.next().unwrap_or_default();
+                held[input].values().wide(start + index * block, buffer)
+            });
+            let result = buffers.next().unwrap_or_default();
+            run(inputs, result, Lines { outer: output.len() / lines.width, ..lines });
+            H::narrow(result, output);
+        }
+    });
 }
