@@ -5,6 +5,7 @@ use wgrad_formula::formulas::PointwiseFunction;
 use crate::activation::Activation;
 use crate::device::halves::change_in_f32;
 use crate::device::tensor::{Tensor, check_devices, check_shape, check_sums};
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::linear::Linear;
 use crate::shape::Shape;
@@ -42,6 +43,8 @@ pub struct Dense {
     activation: Activation,
     #[cfg_attr(feature = "serde", serde(default))]
     transposed_weights: bool,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    gradient_dtype: Option<DType>,
 }
 
 /// The output of a [`Dense`] layer, with the values that its backward pass needs.
@@ -82,7 +85,7 @@ pub struct DenseGradients {
 impl Dense {
     /// A layer with this activation.
     pub const fn new(activation: Activation) -> Self {
-        Self { activation, transposed_weights: false }
+        Self { activation, transposed_weights: false, gradient_dtype: None }
     }
 
     /// Whether w, and so dE/dw, is stored as its transpose, [K, M], as in PyTorch's `nn.Linear`; false by
@@ -101,6 +104,21 @@ impl Dense {
     #[must_use]
     pub const fn transposed_weights(mut self, transposed_weights: bool) -> Self {
         self.transposed_weights = transposed_weights;
+        self
+    }
+
+    /// The type of dw and db; by default that of the weights. Gradients of f16 and bf16 weights lose nothing to rounding if
+    /// they are of f32, which optimizers take, too.
+    ///
+    /// ```
+    /// use wgrad::{DType, Activation, Dense};
+    ///
+    /// let layer = Dense::new(Activation::Gelu).gradient_dtype(DType::F32);
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub const fn gradient_dtype(mut self, dtype: DType) -> Self {
+        self.gradient_dtype = Some(dtype);
         self
     }
 
@@ -146,11 +164,12 @@ impl Dense {
     ) -> Result<DenseGradients> {
         const OP: &str = "dense backward";
         let (linear, dz) = self.logit_gradient(OP, x, w, forward, dy)?;
+        let dtype = self.gradient_dtype.unwrap_or(w.dtype());
         Ok(DenseGradients {
             parameters: self.parameter_gradients(forward, dy, None)?,
             dx: linear.input_gradient(&dz)?.to_dtype(x.dtype())?,
-            dw: linear.weight_gradient(&dz)?.to_dtype(w.dtype())?,
-            db: linear.bias_gradient(&dz, &forward.bias)?.to_dtype(w.dtype())?,
+            dw: linear.weight_gradient(&dz)?.to_dtype(dtype)?,
+            db: linear.bias_gradient(&dz, &forward.bias)?.to_dtype(dtype)?,
         })
     }
 
@@ -158,7 +177,7 @@ impl Dense {
     /// place, to compute the gradients of a batch in parts, one after the other.
     ///
     /// The result has the dx of this part, and the other tensors of `gradients` with the sums. The dx of
-    /// `gradients` is not used.
+    /// `gradients` is not used. Sums of f16 and bf16 are added up in f32, which is kept beside them, and rounded once.
     ///
     /// ```
     /// use wgrad::{Activation, Dense, Device};

@@ -3,6 +3,7 @@
 use crate::backend::{Channels, Lines, OpOf};
 use crate::device::halves::in_f32;
 use crate::device::tensor::{Tensor, check_devices, check_shape};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 
 /// The leaky rectified linear unit with learned slopes (He, Zhang, Ren and Sun 2015):
@@ -39,6 +40,8 @@ use crate::error::{Error, Result};
 )]
 pub struct Prelu {
     axis: isize,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    gradient_dtype: Option<DType>,
 }
 
 /// The gradients of a [`Prelu`].
@@ -57,14 +60,29 @@ const SHARED: usize = 4096;
 impl Prelu {
     /// A unit with the channels along axis 1.
     pub const fn new() -> Self {
-        Self { axis: 1 }
+        Self { axis: 1, gradient_dtype: None }
     }
 
     /// With the channels along this axis; a negative axis counts from the end, −1 is the last. For a weight of
     /// one element, the axis has no effect.
     #[must_use]
     pub const fn axis(self, axis: isize) -> Self {
-        Self { axis }
+        Self { axis, ..self }
+    }
+
+    /// The type of dweight; by default that of the weights. Gradients of f16 and bf16 weights lose nothing to rounding if
+    /// they are of f32, which optimizers take, too.
+    ///
+    /// ```
+    /// use wgrad::{DType, Prelu};
+    ///
+    /// let layer = Prelu::new().gradient_dtype(DType::F32);
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub const fn gradient_dtype(mut self, dtype: DType) -> Self {
+        self.gradient_dtype = Some(dtype);
+        self
     }
 
     /// `z` if z > 0, else `weight·z`, of z's shape.
@@ -98,7 +116,8 @@ impl Prelu {
     /// As [`forward`](Self::forward), and if dy does not match z.
     pub fn backward(&self, z: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<PreluGradients> {
         let dz = z.like()?;
-        let dweight = weight.like()?;
+        let dtype = self.gradient_dtype.unwrap_or(weight.dtype());
+        let dweight = weight.device().allocate_of(dtype, weight.dimensions().clone())?;
         let gradients = PreluGradients { dz, dweight };
         self.backward_into(z, weight, dy, &gradients)?;
         Ok(gradients)

@@ -114,7 +114,7 @@ impl Outcome {
 
 fn train(device: &Device, text: &Text, options: &Options, path: Path) -> wgrad::Result<Outcome> {
     let mut random = fastrand::Rng::with_seed(SEED);
-    let mut network = Network::new(device, text, path.logits(), &mut random)?;
+    let mut network = Network::new(device, text, path.logits(), options.dtype, &mut random)?;
     let name = path.name();
     let bar = ProgressBar::new(options.steps as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} steps, {eta} left") {

@@ -2,7 +2,8 @@
 //! Language Model*, JMLR 3.
 
 use wgrad::{
-    Activation, Adam, Dense, Device, Logits, Loss, OutputLayer, Outputs, Reduction, Result, Tensor,
+    Activation, Adam, DType, Dense, Device, Logits, Loss, OutputLayer, Outputs, Reduction, Result,
+    Tensor,
 };
 
 use crate::text::{Batch, CONTEXT, Text};
@@ -41,6 +42,7 @@ impl Network {
         device: &Device,
         text: &Text,
         logits: Logits,
+        dtype: DType,
         random: &mut fastrand::Rng,
     ) -> Result<Self> {
         let mut uniform = |count: usize, limit: f32| -> Vec<f32> {
@@ -62,9 +64,9 @@ impl Network {
             output: OutputLayer::new(Activation::Softmax, Loss::cross_entropy())
                 .reduction(Reduction::Mean)
                 .logits(logits),
-            w1: device.tensor(&w1, [INPUTS, HIDDEN])?,
+            w1: device.tensor(&w1, [INPUTS, HIDDEN])?.to_dtype(dtype)?,
             b1: device.zeros([HIDDEN])?,
-            w2: device.tensor(&w2, [HIDDEN, vocabulary])?,
+            w2: device.tensor(&w2, [HIDDEN, vocabulary])?.to_dtype(dtype)?,
             b2: device.tensor(&b2, [vocabulary])?,
             optimizer: optimizer(),
         })

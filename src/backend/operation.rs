@@ -140,6 +140,13 @@ pub(crate) enum OpOf<S> {
         input: S,
         output: S,
     },
+    /// Keeps those f32 numbers which round to what a storage of halves holds, and widens the others: they have changed
+    /// there.
+    Refresh {
+        rounded: S,
+        exact: S,
+        elements: usize,
+    },
     /// Fills the output with zeros, which may be any part of a tensor.
     Zero {
         output: S,
@@ -293,6 +300,9 @@ impl<S> OpOf<S> {
             Self::Product(product) => OpOf::Product(product.map(to)),
             Self::Copy { input, output } => {
                 OpOf::Copy { input: to(input, R), output: to(output, W) }
+            }
+            Self::Refresh { rounded, exact, elements } => {
+                OpOf::Refresh { rounded: to(rounded, R), exact: to(exact, W), elements: *elements }
             }
             Self::Zero { output, words } => OpOf::Zero { output: to(output, W), words: *words },
             Self::Advance(AdvanceOf { settings, corrections, entries, progress, weights }) => {

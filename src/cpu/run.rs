@@ -105,6 +105,10 @@ pub(super) fn run(backend: &CpuBackend, op: &Op<'_>) -> Result<()> {
         }
         OpOf::Product(ref product) => multiply(backend, product),
         OpOf::Copy { input, output } => copy(input, output),
+        OpOf::Refresh { rounded, exact, .. } => {
+            let rounded = Held::new(rounded)?;
+            exact.cpu()?.rewrite(|exact| halves::refresh(rounded.values(), exact))
+        }
         OpOf::Zero { output, .. } => output.cpu_words()?.zero(),
         OpOf::Advance(ref advance) => self::advance(advance),
         OpOf::Sgd { factors, update, velocity } => {

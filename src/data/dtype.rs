@@ -9,6 +9,11 @@ use std::fmt;
 /// assert_eq!((DType::F16.bytes(), DType::F16.to_string()), (2, "f16".to_owned()));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
 #[non_exhaustive]
 pub enum DType {
     /// IEEE's binary32.

@@ -42,8 +42,20 @@ impl Tensor {
     }
 }
 
-/// Runs an operation that changes a tensor in f32.
+/// Runs an operation that changes a tensor in f32. What rounding loses is not lost for the next operation that changes
+/// it: see [`Tensor::exact`].
 pub(crate) fn change_in_f32<T>(
+    tensor: &Tensor,
+    run: impl FnOnce(&Tensor) -> Result<T>,
+) -> Result<T> {
+    let exact = tensor.exact()?;
+    let result = run(&exact)?;
+    exact.store_in(tensor)?;
+    Ok(result)
+}
+
+/// Runs an operation that changes a tensor in f32, beginning with the rounded numbers.
+pub(crate) fn change_rounded<T>(
     tensor: &Tensor,
     run: impl FnOnce(&Tensor) -> Result<T>,
 ) -> Result<T> {

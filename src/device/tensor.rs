@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::ops::RangeBounds;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use half::slice::HalfFloatSliceExt;
@@ -11,7 +12,7 @@ use half::{bf16, f16};
 use super::Device;
 use super::labels::Labels;
 use super::parts::range_of;
-use super::plan::check_reading;
+use super::plan::{check_reading, unrecorded};
 use crate::backend::{Bounds, OpOf, Purpose, Reading, Storage, Written, copied, room};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -41,11 +42,14 @@ pub struct Tensor {
     device: Device,
     storage: Storage,
     shape: Shape,
+    /// For a tensor of halves: the f32 numbers that it was last rounded from, see [`Tensor::exact`].
+    exact: Option<Arc<OnceLock<Storage>>>,
 }
 
 impl Tensor {
     pub(crate) fn new(device: Device, storage: Storage, shape: Shape) -> Self {
-        Self { device, storage, shape }
+        let exact = storage.dtype().is_half().then(Arc::default);
+        Self { device, storage, shape, exact }
     }
 
     /// The lengths of the axes, outermost first.
@@ -236,7 +240,7 @@ impl Tensor {
             });
         };
         let shape: Vec<usize> = std::iter::once(rows.len()).chain(rest.iter().copied()).collect();
-        Ok(Self { storage, shape: shape.into(), ..self.clone() })
+        Ok(Self::new(self.device.clone(), storage, shape.into()))
     }
 
     /// Replaces the elements by those of `source`, which may be of another type or on another device. On one device that
@@ -442,6 +446,38 @@ impl Tensor {
             }
             known => Ok(known),
         }
+    }
+
+    /// The f32 numbers that a tensor of halves is rounded from, for work that adds to it: small additions would be lost
+    /// otherwise. They are kept from the first such work on. Elements that others have changed since begin anew with
+    /// what the tensor holds. A tensor of f32 is its own.
+    pub(crate) fn exact(&self) -> Result<Self> {
+        self.keep_exact()?;
+        let Some(exact) = self.kept_exact() else { return Ok(self.clone()) };
+        let (rounded, elements) = (&self.storage, self.len());
+        self.device.run(OpOf::Refresh { rounded, exact: &exact.storage, elements })?;
+        Ok(exact)
+    }
+
+    /// Keeps the f32 numbers that a tensor of halves is rounded from, if they are not kept yet.
+    pub(crate) fn keep_exact(&self) -> Result<()> {
+        let Some(exact) = self.exact.as_ref().filter(|exact| exact.get().is_none()) else {
+            return Ok(());
+        };
+        // A plan does not begin anew at each run.
+        let wide = unrecorded(|| {
+            let wide = self.device.allocate(self.shape.clone())?;
+            self.convert_into(&wide)?;
+            Ok(wide)
+        })?;
+        let _ = exact.set(wide.storage);
+        Ok(())
+    }
+
+    /// The f32 numbers that the tensor was last rounded from, if they are kept.
+    pub(crate) fn kept_exact(&self) -> Option<Self> {
+        let exact = self.exact.as_ref()?.get()?;
+        Some(Self::new(self.device.clone(), exact.clone(), self.shape.clone()))
     }
 
     pub(crate) fn storage(&self) -> &Storage {

@@ -79,6 +79,29 @@ pub(super) fn pointwise<const N: usize>(
     whole.map_or(Ok(()), |whole| copy_odd(context, &whole, destination, elements))
 }
 
+/// Keeps those f32 numbers which round to what a storage of halves holds, and widens the others.
+pub(super) fn refresh(
+    context: &Arc<Context>,
+    rounded: &Storage,
+    exact: &Storage,
+    elements: usize,
+) -> Result<()> {
+    let dtype = rounded.dtype();
+    let kernel = Kernel::new(Template::Refresh).types([dtype; 2]);
+    let exact = exact.gpu()?;
+    let rounded = vector_input(context, rounded.gpu_words()?, &[exact], dtype.words(elements))?;
+    for (start, length) in pieces(elements, context.window_elements()) {
+        let bindings = [
+            vector_window(&rounded, dtype.words(start), dtype.words(length)),
+            vector_window(exact, start, length),
+        ];
+        let vectors = length.div_ceil(4);
+        let parameters = PointwiseParameters { vectors: vectors as u32, zero: ZERO };
+        run(context, &kernel, &bindings, &parameters, groups(vectors.div_ceil(WORKGROUP)))?;
+    }
+    Ok(())
+}
+
 /// Copies all elements to a storage of the same type. The half that shares the last word of an odd number of f16 stays as
 /// it is.
 pub(super) fn copy(context: &Arc<Context>, from: &Storage, to: &Storage) -> Result<()> {

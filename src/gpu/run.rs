@@ -88,6 +88,9 @@ pub(super) fn run(context: &Arc<Context>, op: &Op<'_>) -> Result<()> {
         }
         OpOf::Product(product) => matrix::matmul(context, product),
         OpOf::Copy { input, output } => operations::copy(context, input, output),
+        OpOf::Refresh { rounded, exact, elements } => {
+            operations::refresh(context, rounded, exact, elements)
+        }
         OpOf::Zero { output, words } => zero(context, output.gpu_words()?, words),
         OpOf::Advance(ref advance) => optimizer::advance(context, advance),
         OpOf::Sgd { factors, update, velocity } => {

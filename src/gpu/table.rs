@@ -106,6 +106,7 @@ pub(super) enum Template {
     CheckLabels,
     Predictions,
     CountPredictions,
+    Refresh,
     Sum,
     ColumnSum,
     MatMul(MatMul),
@@ -225,6 +226,7 @@ pub(super) enum With {
 
 const F32: &[[DType; 2]] = &[[DType::F32; 2]];
 const F16: &[[DType; 2]] = &[[DType::F16; 2]];
+const HALVES: &[[DType; 2]] = &[[DType::F16; 2], [DType::BF16; 2]];
 const EACH: &[[DType; 2]] = &[[DType::F16; 2], [DType::BF16; 2], [DType::F32; 2]];
 const MIXED: &[[DType; 2]] = &[[DType::F16, DType::F32], [DType::F32, DType::F16]];
 const SECOND_IS_F32: &[[DType; 2]] =
@@ -472,6 +474,12 @@ impl Template {
                 let files = vec![shader!("kernels/count_predictions")];
                 Row::new::<CountPredictionsParameters>(Reduction, &[R, R, C], files).alone()
             }
+            Self::Refresh => {
+                let files = vec![shader!("kernels/refresh")];
+                Row::new::<PointwiseParameters>(Pointwise, &[R, C], files)
+                    .tensors(Tensors::Whole)
+                    .variants(With::Nothing, HALVES)
+            }
             Self::Sum => {
                 Row::new::<SumParameters>(Reduction, &[R, W], vec![shader!("kernels/sum")]).alone()
             }
@@ -604,6 +612,7 @@ impl Template {
             Self::CheckLabels,
             Self::Predictions,
             Self::CountPredictions,
+            Self::Refresh,
             Self::Unary(Unary::Forward),
             Self::Unary(Unary::Derivative),
             Self::Unary(Unary::SecondDerivative),

@@ -172,6 +172,30 @@ impl Adam {
         self
     }
 
+    /// Whether weights of f16 and bf16 are stepped as f32 numbers, which are kept beside the tensor and rounded into it
+    /// after each step; true by default. Without them, a step that is smaller than half the distance to the next f16 is
+    /// lost: a weight of 1 does not move by 10⁻⁴. Weights that are written meanwhile begin anew with what was written.
+    /// They take four bytes for each weight.
+    ///
+    /// ```
+    /// use wgrad::{Adam, DType, Device};
+    ///
+    /// let device = Device::cpu();
+    /// let w = device.tensor(&[1.0], [1])?.to_dtype(DType::F16)?;
+    /// let dw = device.tensor(&[1.0], [1])?;
+    /// let mut optimizer = Adam::new(1e-4);
+    /// for _ in 0..100 {
+    ///     optimizer.step(&[(&w, &dw)])?;
+    /// }
+    /// assert!((w.item()? - 0.99).abs() < 3e-4);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn master_weights(mut self, kept: bool) -> Self {
+        self.states.masters = kept;
+        self
+    }
+
     /// Changes the learning rate, for a schedule, also that of [plans](crate::Plan) with steps of this optimizer. The
     /// moments stay.
     pub fn set_learning_rate(&mut self, learning_rate: f32) {
@@ -305,6 +329,7 @@ impl Adam {
             ];
             named.extend(PARTS.iter().zip(parts).map(|(part, it)| (format!("{name}.{part}"), it)));
         }
+        named.extend(self.states.masters_of(weights));
         Ok(named)
     }
 
@@ -334,7 +359,7 @@ impl Adam {
             }
             Ok(Some((first, second, steps as u32)))
         };
-        self.states.restore(weights, read, Moments::start, |moments, new| {
+        self.states.restore(OP, weights, state, read, Moments::start, |moments, new| {
             let steps = match new {
                 Some((first, second, steps)) => {
                     moments.first.write(&first)?;
@@ -455,6 +480,12 @@ impl AdamW {
     #[must_use]
     pub fn weight_decay(self, weight_decay: f32) -> Self {
         Self(self.0.weight_decay(weight_decay))
+    }
+
+    /// Whether weights of f16 and bf16 are stepped as f32 numbers; true by default: see [`Adam::master_weights`].
+    #[must_use]
+    pub fn master_weights(self, kept: bool) -> Self {
+        Self(self.0.master_weights(kept))
     }
 
     /// Changes the learning rate, for a schedule, also that of [plans](crate::Plan) with steps of this optimizer. The

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 
 use crate::backend::{Identity, Update};
 use crate::device::Device;
-use crate::device::halves::change_in_f32;
+use crate::device::halves::{change_in_f32, change_rounded};
 use crate::device::plan::unrecorded;
 use crate::device::tensor::{Tensor, check_devices, check_shape};
 use crate::dtype::DType;
@@ -26,6 +26,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 struct States<S> {
     known: Vec<Known<S>>,
+    /// Whether weights of halves are stepped in f32.
+    masters: bool,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,7 @@ type Begin<'a, S> = dyn Fn(&Device, &mut [&mut S]) -> Result<()> + 'a;
 
 impl<S> States<S> {
     const fn new() -> Self {
-        Self { known: Vec::new() }
+        Self { known: Vec::new(), masters: true }
     }
 
     /// Steps each pair of weights and gradient, with the state of the weights. `begin` comes before the steps of weights
@@ -65,7 +67,8 @@ impl<S> States<S> {
     ) -> Result<()> {
         check_pairs(op, pairs)?;
         let places = self.places(pairs, create)?;
-        reserve(pairs)?;
+        let masters = self.masters;
+        reserve(pairs, masters)?;
         let mut rest = (pairs, &places[..]);
         while !rest.0.is_empty() {
             let end = first_again(rest.1);
@@ -77,7 +80,7 @@ impl<S> States<S> {
             }
             for (&pair, &place) in pairs.iter().zip(places) {
                 let state = &mut self.known[place].state;
-                change(pair, |device, update| run(device, update, state))?;
+                change(pair, masters, |device, update| run(device, update, state))?;
             }
         }
         Ok(())
@@ -111,10 +114,10 @@ impl<S> States<S> {
         run: impl Fn(&Device, Update<'_>) -> Result<()>,
     ) -> Result<()> {
         check_pairs(op, pairs)?;
-        reserve(pairs)?;
+        reserve(pairs, self.masters)?;
         let stepped = |known: &Known<S>| pairs.iter().any(|(weights, _)| known.is(weights));
         self.known.retain(|known| known.weights.is_alive() && !stepped(known));
-        pairs.iter().try_for_each(|&pair| change(pair, &run))
+        pairs.iter().try_for_each(|&pair| change(pair, self.masters, &run))
     }
 
     /// The indices of the states of each pair's weights.
@@ -174,7 +177,10 @@ fn devices<'a>(pairs: &[(&'a Tensor, &Tensor)]) -> Vec<&'a Device> {
 }
 
 /// Makes sure that there is enough memory for the steps of all pairs, one after the other.
-fn reserve(pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
+fn reserve(pairs: &[(&Tensor, &Tensor)], masters: bool) -> Result<()> {
+    if masters {
+        pairs.iter().try_for_each(|(weights, _)| weights.keep_exact())?;
+    }
     for pairs in pairs.chunk_by(|(one, _), (next, _)| one.device() == next.device()) {
         let updates: Vec<Update<'_>> =
             pairs.iter().filter(|pair| is_wide(pair)).map(|&(w, dw)| update(w, dw)).collect();
@@ -191,10 +197,12 @@ fn reserve(pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
 /// Changes the weights of a pair in f32.
 fn change(
     (weights, gradient): (&Tensor, &Tensor),
+    masters: bool,
     run: impl FnOnce(&Device, Update<'_>) -> Result<()>,
 ) -> Result<()> {
     let gradient = gradient.wide()?;
-    change_in_f32(weights, |weights| run(weights.device(), update(weights, &gradient)))
+    let run = |weights: &Tensor| run(weights.device(), update(weights, &gradient));
+    if masters { change_in_f32(weights, run) } else { change_rounded(weights, run) }
 }
 
 fn is_wide((weights, gradient): &(&Tensor, &Tensor)) -> bool {

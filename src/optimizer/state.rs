@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::States;
 use crate::device::tensor::{Tensor, check_shape};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 
 /// The state of a weight tensor under the names that PyTorch has for it: `w.exp_avg` for a weight `w`.
@@ -19,12 +20,20 @@ impl<S> States<S> {
     /// weights that have one, in place, as plans use it. Without a new state they begin anew.
     pub(super) fn restore<N>(
         &mut self,
+        op: &'static str,
         weights: &[(&str, &Tensor)],
+        state: &Named,
         read: impl Fn(&str, &Tensor) -> Result<Option<N>>,
         create: impl Fn(&Tensor) -> Result<S>,
         set: impl Fn(&mut S, Option<N>) -> Result<()>,
     ) -> Result<()> {
         self.known.retain(|known| known.weights.is_alive());
+        let mut masters = Vec::new();
+        for &(name, weights) in weights.iter().filter(|(_, it)| it.dtype() != DType::F32) {
+            if let Some([values]) = parts(op, state, name, [(MASTER, weights.shape())])? {
+                masters.push((weights, values));
+            }
+        }
         let found = weights.iter().map(|&(name, weights)| Ok((weights, read(name, weights)?)));
         for (weights, new) in found.collect::<Result<Vec<_>>>()? {
             if new.is_some() || self.of(weights).is_some() {
@@ -32,9 +41,27 @@ impl<S> States<S> {
                 set(&mut self.known[place].state, new)?;
             }
         }
+        for (weights, values) in masters {
+            weights.keep_exact()?;
+            weights.kept_exact().map_or(Ok(()), |exact| exact.write(&values))?;
+        }
         Ok(())
     }
+
+    /// The f32 numbers of weights of halves, as far as they are kept.
+    pub(super) fn masters_of(
+        &self,
+        weights: &[(&str, &Tensor)],
+    ) -> impl Iterator<Item = (String, Tensor)> {
+        let master = |&(name, weights): &(&str, &Tensor)| {
+            Some((format!("{name}.{MASTER}"), weights.kept_exact()?))
+        };
+        weights.iter().filter(|_| self.masters).filter_map(master)
+    }
 }
+
+/// What the f32 numbers of weights of halves are called.
+const MASTER: &str = "master";
 
 /// The values of these parts of a weight's state, each of the weight's shape or, if it is the number of steps, a scalar;
 /// `None` if there is none of them.

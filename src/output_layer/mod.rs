@@ -104,6 +104,8 @@ pub struct OutputLayer {
     logits: Logits,
     #[cfg_attr(feature = "serde", serde(default = "default_tile_bytes"))]
     tile_bytes: usize,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    gradient_dtype: Option<DType>,
 }
 
 #[cfg(feature = "serde")]
@@ -171,7 +173,23 @@ impl OutputLayer {
             transposed_weights: false,
             logits: Logits::Auto,
             tile_bytes: tiled::TILE_BYTES,
+            gradient_dtype: None,
         }
+    }
+
+    /// The type of dw and db; by default that of the weights. Gradients of f16 and bf16 weights lose nothing to rounding if
+    /// they are of f32, which optimizers take, too.
+    ///
+    /// ```
+    /// use wgrad::{DType, Activation, Loss, OutputLayer};
+    ///
+    /// let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy()).gradient_dtype(DType::F32);
+    /// # let _ = layer;
+    /// ```
+    #[must_use]
+    pub const fn gradient_dtype(mut self, dtype: DType) -> Self {
+        self.gradient_dtype = Some(dtype);
+        self
     }
 
     /// Sets how the loss is reduced to one number; [`Reduction::Mean`] by default.
@@ -264,6 +282,8 @@ impl OutputLayer {
     /// previous parts, in place, and the result has these two tensors. The loss, y, dz and dx are those of
     /// this part.
     ///
+    /// Sums of f16 and bf16 are added up in f32, which is kept beside them, and rounded once.
+    ///
     /// Each part is reduced separately: [`Reduction::Sum`] gives the gradients of the whole batch, a mean
     /// gives their mean times the number of parts.
     ///
@@ -317,7 +337,12 @@ impl OutputLayer {
             check_sums(&sums, &operands)?;
         }
         let wide_before = |before: &OutputGradients| -> Result<_> {
-            let (dw, db) = (before.dw.to_dtype(DType::F32)?, before.db.to_dtype(DType::F32)?);
+            // Sums that are not asked for are not looked at.
+            let exact = |output, sum: &Tensor| match self.outputs.contains(output) {
+                true => sum.exact(),
+                false => sum.to_dtype(DType::F32),
+            };
+            let (dw, db) = (exact(Outputs::DW, &before.dw)?, exact(Outputs::DB, &before.db)?);
             Ok(OutputGradients { dw, db, ..before.clone() })
         };
         let wide_before = before.map(wide_before).transpose()?;
@@ -331,12 +356,13 @@ impl OutputLayer {
             }
             _ => sum.to_dtype(dtype),
         };
+        let dtype = |weights: &Tensor| self.gradient_dtype.unwrap_or(weights.dtype());
         Ok(OutputGradients {
             loss: found.loss,
             y: found.y.to_dtype(x.dtype())?,
             dz: found.dz.to_dtype(x.dtype())?,
-            dw: sum(Outputs::DW, found.dw, before.map(|before| &before.dw), w.dtype())?,
-            db: sum(Outputs::DB, found.db, before.map(|before| &before.db), bias.dtype())?,
+            dw: sum(Outputs::DW, found.dw, before.map(|before| &before.dw), dtype(w))?,
+            db: sum(Outputs::DB, found.db, before.map(|before| &before.db), dtype(bias))?,
             dx: found.dx.to_dtype(x.dtype())?,
             parameters: found.parameters,
         })

@@ -445,13 +445,14 @@ on_every_device! {
         }
     }
 
-    fn optimizers_round_the_weights_after_each_step(device) {
+    fn optimizers_without_master_weights_round_after_each_step(device) {
         for length in [1, 6, 1027] {
             let w = upload(device, &normal(length, 1.0, 1), &[length]);
             let dw = upload(device, &normal(length, 1.0, 2), &[length]);
             let mut exact = wide(&w);
             let wide_dw = wide(&dw);
-            let (mut sgd, mut exact_sgd) = (Sgd::new(0.1).momentum(0.9), Sgd::new(0.1).momentum(0.9));
+            let new = || Sgd::new(0.1).momentum(0.9).master_weights(false);
+            let (mut sgd, mut exact_sgd) = (new(), new());
             for _ in 0..3 {
                 sgd.step(&[(&w, &dw)]).unwrap();
                 exact_sgd.step(&[(&exact, &wide_dw)]).unwrap();

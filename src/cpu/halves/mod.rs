@@ -209,3 +209,30 @@ fn map_rows_of<const N: usize, H: Half>(
         }
     });
 }
+
+/// Keeps those numbers which round to what a tensor of halves holds, and widens the others.
+pub(super) fn refresh(rounded: Values<'_>, exact: &mut [f32]) {
+    match rounded {
+        Values::F32(values) => exact.copy_from_slice(values),
+        Values::F16(halves) => refresh_halves(halves, exact),
+        Values::BF16(halves) => refresh_halves(halves, exact),
+    }
+}
+
+fn refresh_halves<H: Half + PartialEq>(halves: &[H], exact: &mut [f32]) {
+    let memory = || (vec![H::zeroed(); BLOCK], vec![0.0; BLOCK]);
+    over_pieces_with(exact, CHUNK, memory, |(rounded, widened), start, exact| {
+        for (index, exact) in exact.chunks_mut(BLOCK).enumerate() {
+            let halves = &halves[start + index * BLOCK..][..exact.len()];
+            let (rounded, widened) = (&mut rounded[..exact.len()], &mut widened[..exact.len()]);
+            H::narrow(exact, rounded);
+            H::widen(halves, widened);
+            for (place, exact) in exact.iter_mut().enumerate() {
+                // A NaN equals nothing.
+                if rounded[place] != halves[place] {
+                    *exact = widened[place];
+                }
+            }
+        }
+    });
+}
