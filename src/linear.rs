@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use wgrad_formula::formulas::PointwiseFunction;
 
-use crate::backend::{Bias, Epilogue, Ignored, Matrix, OpOf, Product, Storage};
+use crate::backend::{Bias, Binary, Epilogue, Ignored, Matrix, OpOf, Product, Storage, Unary};
+use crate::device::Device;
 use crate::device::tensor::{Tensor, check_devices};
 use crate::error::{Error, Result};
 use crate::lines::Rows;
@@ -22,6 +23,8 @@ pub(crate) struct Linear<'a> {
     pub(crate) transposed: bool,
     /// The rows that have no effect on any gradient, whatever x holds there.
     pub(crate) ignored: Option<Ignored<'a>>,
+    /// What the logits go through before everything else.
+    pub(crate) bound: Option<PointwiseFunction>,
 }
 
 /// The maximum number of elements of x that are copied at a time to leave rows out: in tiles, the workspace
@@ -110,7 +113,7 @@ impl<'a> Linear<'a> {
         if let Some(b) = b {
             check_bias(op, b, outputs)?;
         }
-        Ok(Self { x, w, b, batch, inputs, outputs, transposed, ignored: None })
+        Ok(Self { x, w, b, batch, inputs, outputs, transposed, ignored: None, bound: None })
     }
 
     /// All logits.
@@ -123,6 +126,14 @@ impl<'a> Linear<'a> {
         let y = self.x.device().allocate(self.output_shape())?;
         self.forward_into(&self.whole(), function, y.storage())?;
         Ok(y)
+    }
+
+    /// `x·w + b` in the workspace, and what this function makes of it.
+    pub(crate) fn bounded_logits(&self, bound: PointwiseFunction) -> Result<[Tensor; 2]> {
+        let raw = self.logits()?;
+        let z = self.x.device().workspace(self.output_shape())?;
+        bound_forward(raw.device(), bound, [raw.storage(), z.storage()], raw.len())?;
+        Ok([raw, z])
     }
 
     /// `x·w + b` in the workspace, for use within an operation.
@@ -309,6 +320,27 @@ impl<'a> Linear<'a> {
             Matrix::whole(self.w.storage(), self.outputs)
         }
     }
+}
+
+/// What a pointwise function makes of logits.
+pub(crate) fn bound_forward(
+    device: &Device,
+    function: PointwiseFunction,
+    [raw, z]: [&Storage; 2],
+    elements: usize,
+) -> Result<()> {
+    device.run(OpOf::Unary { map: Unary::Forward, function, input: raw, output: z, elements })
+}
+
+/// Multiplies a gradient of what the function made of logits by its derivative.
+pub(crate) fn bound_backward(
+    device: &Device,
+    function: PointwiseFunction,
+    [raw, dz]: [&Storage; 2],
+    elements: usize,
+) -> Result<()> {
+    let (map, inputs) = (Binary::Backward, [raw, dz]);
+    device.run(OpOf::Binary { map, function, inputs, output: dz, elements })
 }
 
 #[cfg(test)]

@@ -654,8 +654,9 @@ on_every_device! {
         }
         let error = layer.gradients(&x, &w, None, &device.labels(&[0, 1, 2, 0]).unwrap()).unwrap_err();
         assert_eq!(error, Error::InvalidLabel { row: 2, label: 2, classes: 2 });
-        let error = layer.reduction(Reduction::None).gradients(&x, &w, None, &dense).unwrap_err();
-        assert!(matches!(error, Error::InvalidParameter { .. }), "{error}");
+        let two = device.tensor(&[1.0, 2.0], [2]).unwrap();
+        let error = layer.gradients(&x, &w, None, wgrad::Targets::from(&dense).loss_gradient(&two)).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         let broken = OutputLayer::new(Activation::LeakyRelu { slope: f32::NAN }, Loss::Mse);
         assert!(matches!(broken.forward(&x, &w, None).unwrap_err(), Error::InvalidParameter { .. }));
         let other = Device::cpu().tensor(&data.b, [2]).unwrap();

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::targets::TargetValues;
-use wgrad_formula::formulas::{Formula, Head, RowFunction, Unit};
+use wgrad_formula::expression::{Custom, Of};
+use wgrad_formula::formulas::{Formula, Head, PointwiseFunction, RowFunction, Unit};
 
 use super::{Loss, Targets, check_signs, check_values};
 use crate::backend::{
-    Ignored, LabelCheckOf, LossCall, Mask, OpOf, RowCall, Spread, Storage, TargetStorage,
+    Binary, Ignored, LabelCheckOf, LossCall, Mask, OpOf, RowCall, Spread, Storage, TargetStorage,
     Temperature,
 };
 use crate::device::Device;
@@ -36,6 +37,8 @@ pub(crate) struct Comparison<'a> {
     extra: Option<Spreading<'a>>,
     /// Labels that only the device knows, as it has checked them.
     checked: Option<CheckedLabels>,
+    /// dE/dloss times the weights, with their strides, for the gradients of an unreduced loss.
+    upstream: Option<(Storage, usize, usize)>,
     scale: f32,
     divisor: Option<Storage>,
     /// Whether rows are ignored, or may be when a plan is run.
@@ -100,6 +103,7 @@ impl<'a> Comparison<'a> {
             weights,
             extra,
             checked: None,
+            upstream: None,
             scale: divisor.map_or(1.0, |divisor| (1.0 / divisor.max(1) as f64) as f32),
             divisor: None,
             ignores: counted < rows.count || is_recording || known.is_none(),
@@ -112,13 +116,88 @@ impl<'a> Comparison<'a> {
         {
             comparison.check_labels(device, labels)?;
         }
+        if let Some(divisor) = comparison.given_divisor(op, given, reduction)? {
+            comparison.scale = 1.0;
+            comparison.divisor = Some(divisor);
+            comparison.empty = comparison.empty.map(|_| 0.0);
+        }
+        comparison.take_upstream(op, device, shape, reduction)?;
         let weighted = weights.is_some() || (labels && targets.class_weights.is_some());
         let is_mean = reduction == Reduction::Mean && loss.function().has_weighted_mean();
-        if (weighted || counts_later) && !nothing && is_mean {
+        if (weighted || counts_later) && !nothing && is_mean && targets.divisor.is_none() {
             comparison.divide_by_weights(device)?;
             comparison.may_be_empty = counts_later;
         }
         Ok(comparison)
+    }
+
+    /// The divisor of the caller's.
+    fn given_divisor(
+        &self,
+        op: &'static str,
+        given: &Targets,
+        reduction: Reduction,
+    ) -> Result<Option<Storage>> {
+        let Some(divisor) = &self.targets.divisor else { return Ok(None) };
+        if reduction != Reduction::Mean {
+            return Err(Error::Unsupported {
+                what: format!("a divisor with the reduction {reduction}"),
+                reason: "it is what the mean divides by".to_owned(),
+            });
+        }
+        if divisor.len() != 1 {
+            return Err(Error::shape(op, "a divisor of one element", divisor.dimensions()));
+        }
+        if let Some(given) = &given.divisor {
+            if given.device().is_recording() {
+                let (of, known) = (given.storage().clone(), given.clone());
+                let run = Arc::new(move || check_divisor(&known));
+                given.device().keep_check(Check { of, run });
+            }
+            check_divisor(given)?;
+        }
+        Ok(Some(divisor.storage().clone()))
+    }
+
+    /// Multiplies dE/dloss of the caller's by the weights.
+    fn take_upstream(
+        &mut self,
+        op: &'static str,
+        device: &Device,
+        shape: &Shape,
+        reduction: Reduction,
+    ) -> Result<()> {
+        let Some(gradient) = &self.targets.loss_gradient else { return Ok(()) };
+        if reduction != Reduction::None {
+            return Err(Error::Unsupported {
+                what: format!("dE/dloss of each row with the reduction {reduction}"),
+                reason: "it belongs to Reduction::None; a reduced loss is one number".to_owned(),
+            });
+        }
+        let outer = shape.len().saturating_sub(1);
+        let (expected, row, column) = match self.loss.unit() {
+            Unit::Row => (&shape[..outer], 1, 0),
+            Unit::Element => (&shape[..], self.rows.width, 1),
+        };
+        check_shape(op, "dE/dloss", gradient, expected)?;
+        let storage = match self.call().weights {
+            None => gradient.storage().clone(),
+            Some(weights)
+                if (weights.row, weights.column) == (row, column) || gradient.len() == 1 =>
+            {
+                let product = device.scratch(gradient.len())?;
+                multiply(device, weights.storage, gradient.storage(), &product, gradient.len())?;
+                product
+            }
+            Some(_) => {
+                return Err(Error::Unsupported {
+                    what: "dE/dloss with weights of another shape".to_owned(),
+                    reason: format!("give weights of the loss's shape {expected:?}"),
+                });
+            }
+        };
+        self.upstream = Some((storage, row, column));
+        Ok(())
     }
 
     /// Lets the device check labels that it alone knows.
@@ -195,6 +274,20 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// Whether the gradients are not those of the sum of the losses.
+    pub(crate) const fn has_upstream(&self) -> bool {
+        self.upstream.is_some()
+    }
+
+    /// A call as it is for the gradients, which dE/dloss multiplies.
+    pub(crate) fn for_gradients<'c>(&'c self, call: LossCall<'c>, rows: Rows) -> LossCall<'c> {
+        let Some((storage, row, column)) = &self.upstream else { return call };
+        // Elements may be split into rows of another length.
+        let row = if *column == 0 { *row } else { rows.width };
+        let weights = Some(Spread { storage, row, column: *column });
+        LossCall { weights, ..call }
+    }
+
     /// The call, and the rows to work in. If the elements are independent, they may be split into any rows.
     pub(crate) fn call_in_rows(&self) -> (LossCall<'_>, Rows) {
         let mut call = self.call();
@@ -222,6 +315,11 @@ impl<'a> Comparison<'a> {
         Some(Ignored { labels: labels.storage(), label })
     }
 
+    /// Whether the loss is one number for each element or for each row.
+    pub(crate) fn unit(&self) -> Unit {
+        self.loss.unit()
+    }
+
     pub(crate) fn has_labels(&self) -> bool {
         matches!(self.targets.values, TargetValues::Labels(_))
     }
@@ -230,6 +328,29 @@ impl<'a> Comparison<'a> {
     pub(crate) fn head(&self) -> Head {
         Head::of_output(self.loss.function().formula)
     }
+}
+
+/// The product of two storages, element by element: the chain rule of z²/2.
+fn multiply(
+    device: &Device,
+    one: &Storage,
+    other: &Storage,
+    output: &Storage,
+    elements: usize,
+) -> Result<()> {
+    let function = PointwiseFunction::Custom(Custom::new(Of::Activation, "z^2 / 2", &[])?);
+    let (map, inputs) = (Binary::Backward, [one, other]);
+    device.run(OpOf::Binary { map, function, inputs, output, elements })
+}
+
+/// Checks that a divisor is positive, as far as the host knows it.
+fn check_divisor(divisor: &Tensor) -> Result<()> {
+    let Some(bounds) = divisor.bounds()? else { return Ok(()) };
+    let value = bounds.least.value;
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::parameter("divisor", value, "must be positive and finite"))
 }
 
 /// Checks that the loss is defined for the targets, as far as the host knows them.

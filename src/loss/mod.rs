@@ -14,7 +14,7 @@ use values::{check_signs, check_values};
 
 use wgrad_formula::formulas::Unit;
 
-use crate::backend::{LossOutputs, LossPass, OpOf, Storage};
+use crate::backend::{LossCall, LossOutputs, LossPass, OpOf, Rows, Storage};
 use crate::device::Device;
 use crate::device::halves::in_f32;
 use crate::device::tensor::Tensor;
@@ -54,21 +54,14 @@ impl Loss {
         if reduction != Reduction::None {
             return comparison.total(y);
         }
-        let outer = y.shape().len().saturating_sub(1);
-        let shape = match self.unit() {
-            Unit::Element => shape.clone(),
-            Unit::Row => Shape::from(&y.shape()[..outer]),
-        };
-        let output = device.allocate(shape)?;
-        let (losses, terms) = match self.unit() {
-            Unit::Element => (None, Some(output.storage())),
-            Unit::Row => (Some(output.storage()), None),
-        };
-        comparison.run(y, LossOutputs { losses, terms, ..LossOutputs::default() })?;
+        let output = device.allocate(comparison.unreduced_shape(shape))?;
+        let outputs = comparison.unreduced_in(output.storage());
+        comparison.run(y, outputs)?;
         Ok(output)
     }
 
-    /// `dE/dy`, of y's shape. With [`Reduction::None`], the gradient of the sum.
+    /// `dE/dy`, of y's shape. With [`Reduction::None`], the gradient of the sum, or of the losses times
+    /// [dE/dloss](Targets::loss_gradient).
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -102,6 +95,22 @@ impl Comparison<'_> {
         self.total_of(y.device(), &partial, count)
     }
 
+    /// The shape of the losses of outputs of this shape.
+    pub(crate) fn unreduced_shape(&self, outputs: &Shape) -> Shape {
+        match self.unit() {
+            Unit::Element => outputs.clone(),
+            Unit::Row => Shape::from(&outputs[..outputs.len().saturating_sub(1)]),
+        }
+    }
+
+    /// The output of a pass for the losses of that shape.
+    pub(crate) fn unreduced_in<'s>(&self, losses: &'s Storage) -> LossOutputs<'s> {
+        match self.unit() {
+            Unit::Element => LossOutputs { terms: Some(losses), ..LossOutputs::default() },
+            Unit::Row => LossOutputs { losses: Some(losses), ..LossOutputs::default() },
+        }
+    }
+
     /// The sum of the scaled losses of `count` rows, or the loss for no rows that count; `None` if the losses
     /// are not wanted.
     pub(crate) fn sum(
@@ -116,12 +125,24 @@ impl Comparison<'_> {
 
     /// dE/dy
     pub(crate) fn gradient(&self, y: &Tensor, output: &Tensor) -> Result<()> {
-        self.run(y, LossOutputs { dz: Some(output.storage()), ..LossOutputs::default() })
+        let outputs = LossOutputs { dz: Some(output.storage()), ..LossOutputs::default() };
+        let (call, rows) = self.call_in_rows();
+        self.run_call(y, self.for_gradients(call, rows), rows, outputs)
     }
 
     /// The loss of y itself.
-    fn run(&self, y: &Tensor, outputs: LossOutputs<'_>) -> Result<()> {
+    pub(crate) fn run(&self, y: &Tensor, outputs: LossOutputs<'_>) -> Result<()> {
         let (call, rows) = self.call_in_rows();
+        self.run_call(y, call, rows, outputs)
+    }
+
+    fn run_call(
+        &self,
+        y: &Tensor,
+        call: LossCall<'_>,
+        rows: Rows,
+        outputs: LossOutputs<'_>,
+    ) -> Result<()> {
         y.device().run(OpOf::Loss(LossPass {
             call,
             head: self.head(),

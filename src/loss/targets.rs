@@ -30,6 +30,8 @@ pub struct Targets {
     pub(crate) weights: Option<Tensor>,
     pub(crate) pos_weight: Option<Tensor>,
     pub(crate) variance: Option<Tensor>,
+    pub(crate) divisor: Option<Tensor>,
+    pub(crate) loss_gradient: Option<Tensor>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,7 +44,15 @@ pub(crate) enum TargetValues {
 
 impl Targets {
     fn new(values: TargetValues) -> Self {
-        Self { values, class_weights: None, weights: None, pos_weight: None, variance: None }
+        Self {
+            values,
+            class_weights: None,
+            weights: None,
+            pos_weight: None,
+            variance: None,
+            divisor: None,
+            loss_gradient: None,
+        }
     }
 
     /// The weight of each class, `[K]`, for cross_entropy, cross_entropy_with_logits, nll and multi_margin.
@@ -80,6 +90,36 @@ impl Targets {
         self
     }
 
+    /// The number by which [`Reduction::Mean`](crate::Reduction::Mean) divides the sum, a tensor of one element, instead
+    /// of the number of elements, rows or weights: such as the number of tokens of a whole batch that is computed in
+    /// parts, whose gradients then add up to those of the mean. It must be positive, which is checked if the host knows
+    /// it; on the device, 0 makes the loss and the gradients NaN.
+    ///
+    /// ```
+    /// use wgrad::{Device, Loss, Reduction, Targets};
+    ///
+    /// let device = Device::cpu();
+    /// let (logits, labels) = (device.tensor(&[2.0, 0.0], [1, 2])?, device.labels(&[0])?);
+    /// let tokens = device.tensor(&[4.0], [1])?;
+    /// let targets = Targets::from(&labels).divisor(&tokens);
+    /// let loss = Loss::cross_entropy_with_logits().forward(&logits, targets, Reduction::Mean)?;
+    /// assert!((loss.item()? - 0.126_928 / 4.0).abs() < 1e-6);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[must_use]
+    pub fn divisor(mut self, divisor: &Tensor) -> Self {
+        self.divisor = Some(divisor.clone());
+        self
+    }
+
+    /// dE/dloss of an unreduced loss, of its shape, for the gradients with
+    /// [`Reduction::None`](crate::Reduction::None): the loss itself is as without it. Without it, it is 1 everywhere.
+    #[must_use]
+    pub fn loss_gradient(mut self, gradient: &Tensor) -> Self {
+        self.loss_gradient = Some(gradient.clone());
+        self
+    }
+
     /// The targets as f32.
     pub(crate) fn wide(&self) -> Result<Self> {
         let wide = |tensor: &Option<Tensor>| -> Result<_> {
@@ -95,6 +135,8 @@ impl Targets {
             weights: wide(&self.weights)?,
             pos_weight: wide(&self.pos_weight)?,
             variance: wide(&self.variance)?,
+            divisor: wide(&self.divisor)?,
+            loss_gradient: wide(&self.loss_gradient)?,
         })
     }
 
@@ -124,6 +166,8 @@ impl Targets {
             ("weights", self.weights.as_ref()),
             ("pos_weight", self.pos_weight.as_ref()),
             ("variance", self.variance.as_ref()),
+            ("divisor", self.divisor.as_ref()),
+            ("loss_gradient", self.loss_gradient.as_ref()),
         ]
         .into_iter()
         .filter_map(|(name, tensor)| tensor.map(|tensor| (name, tensor)))

@@ -1,16 +1,17 @@
 //! The part of an output layer above the logits.
 
 use super::{OutputLayer, Outputs, Parts};
-use wgrad_formula::formulas::{self, PointwiseFunction};
+use wgrad_formula::formulas::{self, PointwiseFunction, Unit};
 
 use crate::activation::Activation;
 use crate::backend::{LayerPass, LossOutputs, LossPass, OpOf};
 use crate::device::Device;
 use crate::device::tensor::Tensor;
 use crate::error::{Error, Result};
-use crate::linear::Linear;
+use crate::linear::{Linear, bound_backward, bound_forward};
 use crate::lines::Rows;
 use crate::loss::Comparison;
+use crate::reduction::Reduction;
 use crate::shape::Shape;
 
 /// The results above the logits; those that are not requested may be absent.
@@ -46,6 +47,9 @@ impl OutputLayer {
         parts: &Parts,
     ) -> Result<Option<Head>> {
         let device = linear.x.device();
+        if linear.bound.is_some() || self.reduction == Reduction::None {
+            return Ok(None);
+        }
         let head = self.head().filter(|_| !self.wants_parameters());
         let Some(head) = head else { return Ok(None) };
         let mut call = comparison.call();
@@ -170,14 +174,34 @@ impl OutputLayer {
         let wants_y = self.outputs.contains(Outputs::Y);
         let is_identity = self.activation == Activation::Identity;
         let (device, shape) = (linear.x.device(), linear.output_shape());
-        let y = wants_y && !is_identity;
-        let y = y.then(|| device.allocate(shape.clone())).transpose()?;
+        // The losses of elements take the place of y, and dE/dloss multiplies only the gradients: each of them makes a
+        // pass of its own of the losses. Kernels on rows have no losses of elements; they are those of y.
+        let of_elements = self.reduction == Reduction::None && comparison.unit() == Unit::Element;
+        let of_output = of_elements && head.is_of_rows();
+        let y = match (wants_y && !is_identity, of_output) {
+            (true, _) => Some(device.allocate(shape.clone())?),
+            (false, true) => Some(device.workspace(shape.clone())?),
+            (false, false) => None,
+        };
         let dz = self.wants_dz().then(|| self.dz_of(device, &shape)).transpose()?;
         let has_log_sum_exp = head.has_log_sum_exp();
         let in_place = has_log_sum_exp && !(wants_y && is_identity) && !self.wants_parameters();
-        let z = match &dz {
+        // The logits before they are bounded.
+        let mut raw = None;
+        let z = match (&dz, linear.bound) {
+            (_, Some(bound)) => {
+                let before = linear.logits()?;
+                // The identity returns them.
+                let z = match wants_y && is_identity {
+                    true => device.allocate(shape.clone())?,
+                    false => device.workspace(shape.clone())?,
+                };
+                bound_forward(device, bound, [before.storage(), z.storage()], before.len())?;
+                raw = Some((before, bound));
+                Some(z)
+            }
             // The logits are stored where dE/dz will replace them.
-            Some(dz) if in_place => {
+            (Some(dz), None) if in_place => {
                 linear.forward_into(&linear.whole(), PointwiseFunction::Identity, dz.storage())?;
                 None
             }
@@ -190,26 +214,47 @@ impl OutputLayer {
         };
         call.z_loss = self.z_loss;
         let wants_loss = self.outputs.contains(Outputs::LOSS) && comparison.empty.is_none();
-        let losses = wants_loss.then(|| device.scratch(rows.count)).transpose()?;
-        device.run(OpOf::Loss(LossPass {
-            call,
-            head,
-            z: z.as_ref().map(Tensor::storage),
-            rows,
-            elements: linear.batch * linear.outputs,
-            first_row: 0,
-            outputs: LossOutputs {
-                losses: losses.as_ref(),
+        let elements = linear.batch * linear.outputs;
+        let pass = |z: Option<&Tensor>, call, outputs| {
+            let z = z.map(Tensor::storage);
+            device.run(OpOf::Loss(LossPass {
+                call,
+                head,
+                z,
+                rows,
+                elements,
+                first_row: 0,
+                outputs,
+            }))
+        };
+        let apart = wants_loss && (of_elements || comparison.has_upstream());
+        let count = if of_elements { elements } else { rows.count };
+        let losses = wants_loss.then(|| self.row_losses(device, count)).transpose()?;
+        if let Some(losses) = losses.as_ref().filter(|_| apart && !of_output) {
+            // The logits may be where dE/dz will be.
+            pass(z.as_ref().or(dz.as_ref()), call, comparison.unreduced_in(losses))?;
+        }
+        let sums_columns = has_log_sum_exp && raw.is_none();
+        if !apart || y.is_some() || dz.is_some() {
+            let outputs = LossOutputs {
+                losses: losses.as_ref().filter(|_| !apart),
                 terms: None,
                 y: y.as_ref().map(Tensor::storage),
                 dz: dz.as_ref().map(Tensor::storage),
-                column_sums: parts.bias_sums().filter(|_| has_log_sum_exp),
-            },
-        }))?;
-        if let Some(dz) = dz.as_ref().filter(|_| !has_log_sum_exp) {
+                column_sums: parts.bias_sums().filter(|_| sums_columns),
+            };
+            pass(z.as_ref(), comparison.for_gradients(call, rows), outputs)?;
+        }
+        if let (Some(losses), Some(y)) = (losses.as_ref().filter(|_| of_output), &y) {
+            comparison.run(y, comparison.unreduced_in(losses))?;
+        }
+        if let (Some(dz), Some((raw, bound))) = (&dz, &raw) {
+            bound_backward(device, *bound, [raw.storage(), dz.storage()], elements)?;
+        }
+        if let Some(dz) = dz.as_ref().filter(|_| !sums_columns) {
             parts.write_bias(linear, dz)?;
         }
-        let loss = comparison.sum(device, losses.as_ref(), rows.count)?;
+        let loss = self.reduced(linear, comparison, losses.as_ref(), count)?;
         let operands = [z.as_ref(), y.as_ref()];
         let parameters = self.parameters(linear, comparison, parts, operands)?;
         let y = if is_identity { z } else { y };
@@ -232,7 +277,13 @@ impl OutputLayer {
         comparison: &Comparison<'_>,
         parts: &Parts,
     ) -> Result<Head> {
-        let z = linear.logits()?;
+        let (z, raw) = match linear.bound {
+            None => (linear.logits()?, None),
+            Some(bound) => {
+                let [raw, z] = linear.bounded_logits(bound)?;
+                (z, Some((raw, bound)))
+            }
+        };
         let (device, shape) = (z.device(), z.dimensions());
         let y = match self.outputs.contains(Outputs::Y) {
             true => device.allocate(shape.clone())?,
@@ -240,7 +291,18 @@ impl OutputLayer {
         };
         self.activation.forward_into(&z, &y)?;
         let wants_loss = self.outputs.contains(Outputs::LOSS);
-        let loss = wants_loss.then(|| comparison.total(&y)).transpose()?;
+        let loss = match (wants_loss, self.reduction) {
+            (false, _) => None,
+            (true, Reduction::None) => {
+                let losses = device.allocate(comparison.unreduced_shape(shape))?;
+                match comparison.empty {
+                    Some(_) => losses.clear()?,
+                    None => comparison.run(&y, comparison.unreduced_in(losses.storage()))?,
+                }
+                Some(losses)
+            }
+            (true, _) => Some(comparison.total(&y)?),
+        };
         let dz = if self.wants_dz() {
             let (dy, dz) = (device.workspace(shape.clone())?, self.dz_of(device, shape)?);
             comparison.gradient(&y, &dy)?;
@@ -252,6 +314,10 @@ impl OutputLayer {
             // In ignored rows y may be NaN, and so may the product with its Jacobian.
             let rows = Rows { count: linear.batch, width: linear.outputs };
             linear.clear_ignored(dz.storage(), 0, rows)?;
+            if let Some((raw, bound)) = &raw {
+                bound_backward(device, *bound, [raw.storage(), dz.storage()], raw.len())?;
+                linear.clear_ignored(dz.storage(), 0, rows)?;
+            }
             parts.write_bias(linear, &dz)?;
             Some(dz)
         } else {

@@ -4,10 +4,12 @@ mod head;
 mod pairs;
 mod tiled;
 
-use wgrad_formula::formulas::Function;
+use wgrad_formula::expression::{Custom, Of};
+use wgrad_formula::formulas::{Function, PointwiseFunction};
 
 use crate::activation::Activation;
-use crate::backend::ColumnSums;
+use crate::backend::{ColumnSums, Purpose, Storage};
+use crate::device::Device;
 use crate::device::tensor::{Tensor, check_devices, check_shape, check_sums};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -98,6 +100,10 @@ pub struct OutputLayer {
     outputs: Outputs,
     #[cfg_attr(feature = "serde", serde(default))]
     z_loss: f32,
+    #[cfg_attr(feature = "serde", serde(default = "one", skip_serializing_if = "is_one"))]
+    logit_scale: f32,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    logit_softcap: Option<f32>,
     #[cfg_attr(feature = "serde", serde(default))]
     transposed_weights: bool,
     #[cfg_attr(feature = "serde", serde(default))]
@@ -106,6 +112,17 @@ pub struct OutputLayer {
     tile_bytes: usize,
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     gradient_dtype: Option<DType>,
+}
+
+#[cfg(feature = "serde")]
+const fn one() -> f32 {
+    1.0
+}
+
+#[cfg(feature = "serde")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(scale: &f32) -> bool {
+    *scale == 1.0
 }
 
 #[cfg(feature = "serde")]
@@ -170,6 +187,8 @@ impl OutputLayer {
             reduction,
             outputs,
             z_loss: 0.0,
+            logit_scale: 1.0,
+            logit_softcap: None,
             transposed_weights: false,
             logits: Logits::Auto,
             tile_bytes: tiled::TILE_BYTES,
@@ -215,6 +234,33 @@ impl OutputLayer {
         self
     }
 
+    /// Multiplies the logits z = x·w + b by a number before everything else, such as 1/T for a temperature T; 1 by
+    /// default. dz is dE/dz, before the multiplication.
+    #[must_use]
+    pub const fn logit_scale(mut self, scale: f32) -> Self {
+        self.logit_scale = scale;
+        self
+    }
+
+    /// Bounds the logits: `cap·tanh(s·z/cap)` takes the place of z, for a [scale](Self::logit_scale) of s, as in Gemma 2
+    /// (Gemma Team 2024, with a cap of 30). dz is dE/dz, before the bound. In tiles, too.
+    ///
+    /// ```
+    /// use wgrad::{Activation, Device, Loss, OutputLayer};
+    ///
+    /// let device = Device::cpu();
+    /// let (x, w) = (device.tensor(&[1.0], [1, 1])?, device.tensor(&[300.0, -300.0], [1, 2])?);
+    /// let layer = OutputLayer::new(Activation::Softmax, Loss::cross_entropy()).logit_softcap(2.0);
+    /// let y = layer.forward(&x, &w, None)?.to_vec()?;
+    /// assert!((y[1] - 1.0 / (1.0 + 4f32.exp())).abs() < 1e-6);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn logit_softcap(mut self, cap: f32) -> Self {
+        self.logit_softcap = Some(cap);
+        self
+    }
+
     /// Takes weights that are stored as their transpose, [K, M], as PyTorch's `nn.Linear` stores them,
     /// without a copy. dw then has that shape too.
     #[must_use]
@@ -249,14 +295,18 @@ impl OutputLayer {
         let (dtype, b) = (x.dtype(), b.map(Tensor::wide).transpose()?);
         let b = b.as_deref();
         let linear = Linear::new("output layer forward", x, w, b, self.transposed_weights)?;
-        let y = match self.activation.function() {
-            Function::Rows(_) => self.activation.forward(&linear.logits()?),
-            Function::Pointwise(function) => linear.forward(function),
+        let y = match (self.activation.function(), self.bound()?) {
+            (Function::Rows(_), None) => self.activation.forward(&linear.logits()?),
+            (Function::Pointwise(function), None) => linear.forward(function),
+            (_, Some(bound)) => self.activation.forward(&linear.bounded_logits(bound)?[1]),
         };
         y?.to_dtype(dtype)
     }
 
     /// The loss, the output and every gradient, recorded for one submission.
+    ///
+    /// With [`Reduction::None`] the loss has a number for each row, or for each element of y if it is a loss on elements,
+    /// and the gradients are those of its sum, or of the losses times [dE/dloss](Targets::loss_gradient).
     ///
     /// The targets are dense, [B, K], or, for losses on rows, labels, `[B]`. If x has more outer axes, y, dz and dense
     /// targets have them too, and there is a label for each row of y, B·T for [B, T, K].
@@ -264,7 +314,7 @@ impl OutputLayer {
     /// # Errors
     /// [`Error::ShapeMismatch`] or [`Error::DeviceMismatch`] if the tensors do not match, or K is 0;
     /// [`Error::InvalidLabel`]; [`Error::InvalidTarget`] if the host knows the values of the targets, or
-    /// the device is checked; [`Error::InvalidParameter`], also for [`Reduction::None`];
+    /// the device is checked; [`Error::InvalidParameter`];
     /// [`Error::Unsupported`] for targets and weights that the loss does not take, for the pairs that make no
     /// sense (see [`OutputLayer`]), for a z-loss without a log-sum-exp, and for [`Logits::Tiled`] if y or dz
     /// is requested or tiles are not possible; [`Error::TooLarge`]; [`Error::OutOfMemory`].
@@ -377,18 +427,12 @@ impl OutputLayer {
     ) -> Result<OutputGradients> {
         const OP: &str = "output layer gradients";
         self.activation.validate()?;
-        if self.reduction == Reduction::None {
-            return Err(Error::parameter(
-                "reduction",
-                self.reduction,
-                "must make one number of the loss: sum, mean or batch_mean",
-            ));
-        }
         let mut linear = Linear::new(OP, x, w, b, self.transposed_weights)?;
         let (shape, targets) = (linear.output_shape(), given.wide()?);
         let (device, loss, reduction) = (x.device(), &self.loss, self.reduction);
         let comparison = Comparison::new(OP, loss, device, &shape, given, &targets, reduction)?;
         linear.ignored = comparison.ignored();
+        linear.bound = self.bound()?;
         self.check_z_loss()?;
         pairs::check(&self.activation, &self.loss, device.is_checked())?;
         if device.is_checked() && !device.is_recording() {
@@ -426,6 +470,52 @@ impl OutputLayer {
             dx: or_absent(parts.dx),
             parameters: head.parameters,
         })
+    }
+
+    /// What the logits go through before everything else.
+    fn bound(&self) -> Result<Option<PointwiseFunction>> {
+        let Self { logit_scale: scale, logit_softcap, .. } = *self;
+        if !scale.is_finite() || scale == 0.0 {
+            return Err(Error::parameter("logit_scale", scale, "must be finite and not 0"));
+        }
+        match logit_softcap {
+            Some(cap) if !cap.is_finite() || cap <= 0.0 => {
+                Err(Error::parameter("logit_softcap", cap, "must be positive and finite"))
+            }
+            Some(cap) => Ok(Some(PointwiseFunction::ScaledTanh { a: cap, b: scale / cap })),
+            None if scale == 1.0 => Ok(None),
+            None => {
+                let product = Custom::new(Of::Activation, "s * z", &[("s", scale)])?;
+                Ok(Some(PointwiseFunction::Custom(product)))
+            }
+        }
+    }
+
+    /// The loss of the batch, or those of the rows, from the scaled losses of `count` rows.
+    fn reduced(
+        &self,
+        linear: &Linear<'_>,
+        comparison: &Comparison<'_>,
+        losses: Option<&Storage>,
+        count: usize,
+    ) -> Result<Option<Tensor>> {
+        let device = linear.x.device();
+        if self.reduction != Reduction::None {
+            return comparison.sum(device, losses, count);
+        }
+        let shape = comparison.unreduced_shape(&linear.output_shape());
+        if comparison.empty.is_some() {
+            return device.zeros(shape).map(Some);
+        }
+        Ok(losses.map(|losses| Tensor::new(device.clone(), losses.clone(), shape)))
+    }
+
+    /// Memory for the losses of rows, which are returned if they are not reduced.
+    fn row_losses(&self, device: &Device, rows: usize) -> Result<Storage> {
+        match self.reduction {
+            Reduction::None => device.backend.allocate(rows, Purpose::Tensor),
+            _ => device.scratch(rows),
+        }
     }
 
     /// Checks that the loss is defined for the outputs.

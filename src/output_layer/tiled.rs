@@ -13,7 +13,7 @@ use wgrad_formula::formulas::{Formula, Head, PointwiseFunction};
 use crate::backend::{LossCall, LossOutputs, LossPass, OpOf, STATE, Storage, TilePass, TileStep};
 use crate::device::tensor::Tensor;
 use crate::error::Result;
-use crate::linear::{Linear, Tile};
+use crate::linear::{Linear, Tile, bound_backward, bound_forward};
 use crate::loss::Comparison;
 
 /// The maximum number of bytes of a tile: with the other needs of an operation, the workspace stays below
@@ -61,16 +61,22 @@ impl OutputLayer {
         parts: &Parts,
     ) -> Result<Option<Tensor>> {
         let device = linear.x.device();
-        let plan = Plan::new(linear.batch, linear.outputs, self.tile_bytes / size_of::<f32>());
+        // Logits that are bounded are kept as they were, too, and gradients are multiplied in a copy.
+        let tiles = if linear.bound.is_some() { 3 } else { 1 };
+        let elements = self.tile_bytes / size_of::<f32>() / tiles;
+        let plan = Plan::new(linear.batch, linear.outputs, elements);
         let mut call = comparison.call();
         call.z_loss = self.z_loss;
         let wants_loss = self.outputs.contains(Outputs::LOSS) && comparison.empty.is_none();
-        let losses = wants_loss.then(|| device.scratch(linear.batch)).transpose()?;
+        let losses = wants_loss.then(|| self.row_losses(device, linear.batch)).transpose()?;
+        let tile = || device.scratch(plan.rows * plan.columns);
         let tiles = Tiles {
             linear,
+            comparison,
             call,
             plan,
-            tile: device.scratch(plan.rows * plan.columns)?,
+            tile: tile()?,
+            raw: linear.bound.map(|bound| Ok((tile()?, bound))).transpose()?,
             states: device.scratch(plan.rows * STATE)?,
             losses: losses.as_ref(),
             parts,
@@ -78,17 +84,20 @@ impl OutputLayer {
         for first in (0..linear.batch).step_by(plan.rows) {
             tiles.block(first..linear.batch.min(first + plan.rows))?;
         }
-        comparison.sum(device, losses.as_ref(), linear.batch)
+        self.reduced(linear, comparison, losses.as_ref(), linear.batch)
     }
 }
 
 /// The work on all tiles.
 struct Tiles<'a> {
     linear: &'a Linear<'a>,
+    comparison: &'a Comparison<'a>,
     call: LossCall<'a>,
     plan: Plan,
     /// The logits of one tile, and dE/dz in their place.
     tile: Storage,
+    /// The logits before they are bounded, and what bounds them.
+    raw: Option<(Storage, PointwiseFunction)>,
     /// The states of the rows of a block between its tiles.
     states: Storage,
     losses: Option<&'a Storage>,
@@ -103,6 +112,7 @@ impl Tiles<'_> {
             let whole = Tile { rows, columns: 0..classes };
             self.logits(&whole)?;
             self.whole_rows(&whole)?;
+            self.unbound(&whole)?;
             return self.gradients(&whole);
         }
         let tiles = || {
@@ -121,6 +131,7 @@ impl Tiles<'_> {
             for tile in tiles() {
                 self.logits(&tile)?;
                 self.step(TileStep::Gradient, &tile)?;
+                self.unbound(&tile)?;
                 self.gradients(&tile)?;
             }
         }
@@ -128,31 +139,66 @@ impl Tiles<'_> {
     }
 
     fn logits(&self, tile: &Tile) -> Result<()> {
-        self.linear.forward_into(tile, PointwiseFunction::Identity, &self.tile)
+        let linear = self.linear;
+        let Some((raw, bound)) = &self.raw else {
+            return linear.forward_into(tile, PointwiseFunction::Identity, &self.tile);
+        };
+        linear.forward_into(tile, PointwiseFunction::Identity, raw)?;
+        let elements = tile.shape().elements();
+        bound_forward(linear.x.device(), *bound, [raw, &self.tile], elements)
+    }
+
+    /// Makes dE/dz of a gradient of the bounded logits.
+    fn unbound(&self, tile: &Tile) -> Result<()> {
+        match &self.raw {
+            Some((raw, bound)) if self.parts.has_gradients() => {
+                let (device, elements) = (self.linear.x.device(), tile.shape().elements());
+                bound_backward(device, *bound, [raw, &self.tile], elements)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The losses of whole rows, and dE/dz in their place.
     fn whole_rows(&self, tile: &Tile) -> Result<()> {
         let rows = tile.shape();
+        let pass = |call, losses, dz: bool| {
+            self.linear.x.device().run(OpOf::Loss(LossPass {
+                call,
+                head: Head::of_output(Formula::LogSumExp),
+                z: if dz { None } else { Some(&self.tile) },
+                rows,
+                elements: rows.elements(),
+                first_row: tile.rows.start,
+                outputs: LossOutputs {
+                    losses,
+                    dz: dz.then_some(&self.tile),
+                    ..LossOutputs::default()
+                },
+            }))
+        };
         let wants_dz = self.parts.has_gradients();
-        self.linear.x.device().run(OpOf::Loss(LossPass {
-            call: self.call,
-            head: Head::of_output(Formula::LogSumExp),
-            z: if wants_dz { None } else { Some(&self.tile) },
-            rows,
-            elements: rows.elements(),
-            first_row: tile.rows.start,
-            outputs: LossOutputs {
-                losses: self.losses,
-                dz: wants_dz.then_some(&self.tile),
-                ..LossOutputs::default()
-            },
-        }))
+        if wants_dz && self.comparison.has_upstream() {
+            // dE/dloss multiplies only the gradients.
+            if self.losses.is_some() {
+                pass(self.call, self.losses, false)?;
+            }
+            return pass(self.for_gradients(), None, true);
+        }
+        pass(self.call, self.losses, wants_dz)
+    }
+
+    fn for_gradients(&self) -> LossCall<'_> {
+        self.comparison.for_gradients(self.call, self.comparison.rows)
     }
 
     fn step(&self, step: TileStep<'_>, tile: &Tile) -> Result<()> {
+        let call = match step {
+            TileStep::Gradient => self.for_gradients(),
+            TileStep::Statistics | TileStep::Losses(_) => self.call,
+        };
         let pass = TilePass {
-            call: self.call,
+            call,
             tile: &self.tile,
             rows: tile.shape(),
             first_row: tile.rows.start,
