@@ -138,7 +138,7 @@ mod output_layer;
 mod prelu;
 pub mod reference;
 
-pub use activation::{Activation, Rowwise};
+pub use activation::{Activation, EmptyRows, Rowwise};
 pub use backend::{Counters, DeviceInfo, DeviceKind, DeviceOptions, Memory, MemoryUse, Preference};
 pub use dense::{Dense, DenseForward, DenseGradients};
 pub use device::{Device, Labels, Plan, Tensor};

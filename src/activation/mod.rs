@@ -2,11 +2,13 @@
 
 mod catalogue;
 mod formula;
+mod masks;
 mod rowwise;
 mod slices;
 mod wgsl;
 
 pub use catalogue::Activation;
+pub use masks::EmptyRows;
 pub use rowwise::Rowwise;
 
 use std::fmt;

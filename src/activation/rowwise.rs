@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::masks::EmptyRows;
 use super::{Activation, check_inputs};
 use wgrad_formula::formulas::{Function, RowFunction};
 
@@ -17,8 +18,8 @@ use crate::shape::Shape;
 ///
 /// Along the axis, `y = g(z / T)`. Elements that the mask excludes have no effect: their y is 0 (−∞ for
 /// log_softmax), whatever z is there. It is a constant, so all their derivatives are 0, and their dE/dy is
-/// ignored. A row in which everything is excluded gives NaN, as PyTorch's softmax of a row of −∞ does; so
-/// does a row with NaN or +∞ (−∞ for softmin) among the elements that are kept.
+/// ignored. A row in which everything is excluded gives NaN, as PyTorch's softmax of a row of −∞ does, or
+/// [zeros](Self::empty_rows); so does a row with NaN or +∞ (−∞ for softmin) among the elements that are kept.
 ///
 /// If J is the Jacobian of a row, ∂y_i/∂z_j, then [`backward`](Self::backward) is the product Jᵀ·dy and
 /// [`jvp`](Self::jvp) is J·dz. They are the same for all but log_softmax, whose J is not symmetric. They are
@@ -46,10 +47,13 @@ use crate::shape::Shape;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Rowwise {
-    function: RowFunction,
-    axis: isize,
-    temperature: f32,
-    mask: Option<Tensor>,
+    pub(super) function: RowFunction,
+    pub(super) axis: isize,
+    pub(super) temperature: f32,
+    pub(super) mask: Option<Tensor>,
+    pub(super) additive: Option<Tensor>,
+    pub(super) causal: bool,
+    pub(super) empty_rows: EmptyRows,
 }
 
 impl Rowwise {
@@ -65,7 +69,15 @@ impl Rowwise {
                     .to_owned(),
             });
         };
-        Ok(Self { function, axis: -1, temperature: 1.0, mask: None })
+        Ok(Self {
+            function,
+            axis: -1,
+            temperature: 1.0,
+            mask: None,
+            additive: None,
+            causal: false,
+            empty_rows: EmptyRows::Nan,
+        })
     }
 
     /// Along this axis; a negative axis counts from the end, −1 is the last.
@@ -83,7 +95,8 @@ impl Rowwise {
     }
 
     /// Keeps only the elements at which the mask is 1 and excludes those at which it is 0. Its shape is the
-    /// shape of z, or of z's last axes: then it is repeated over the others, as `[K]` over the rows of [B, K].
+    /// shape of z, or of z's last axes, of which any may be 1: then it is repeated over the others, as `[K]` over the
+    /// rows of [B, K], or [B, 1, 1, T] over the heads and the queries of [B, H, T, T].
     ///
     /// Other numbers are an error if the host knows them: a mask of 0 and −∞, which other libraries add to z,
     /// would keep exactly the elements that it should exclude. In a mask that was computed on the device, any
@@ -114,15 +127,25 @@ impl Rowwise {
     /// As [`forward`](Self::forward), and if y does not match z.
     pub fn forward_into(&self, z: &Tensor, y: &Tensor) -> Result<()> {
         self.check_mask()?;
+        self.forward_masked(&*self.resolved("forward", z)?, z, y)
+    }
+
+    /// The forward pass with the [resolved](Self::resolved) masks.
+    fn forward_masked(&self, masked: &Self, z: &Tensor, y: &Tensor) -> Result<()> {
+        const OP: &str = "forward";
         let run = |this: &Self, [z]: [&Tensor; 1], y: &Tensor| {
-            let call = this.call("forward", &[z], y)?;
-            y.device().run(OpOf::RowForward { call, z: z.storage(), y: y.storage() })
+            let call = this.call(OP, &[z], y)?;
+            y.device().run(OpOf::RowForward { call, z: z.storage(), y: y.storage() })?;
+            this.fill_empty(y)
         };
-        if self.takes_halves("forward", &[z], y)? {
-            run(self, [z], y)
-        } else {
-            self.in_f32([z], y, run)
+        let fills = masked.mask.is_some() && self.empty_rows == EmptyRows::Zeros;
+        if self.additive.is_none() && !fills && masked.takes_halves(OP, &[z], y)? {
+            return run(masked, [z], y);
         }
+        masked.in_f32([z], y, |this, [z], y| match self.biased(OP, z)? {
+            Some(biased) => run(&Self { temperature: 1.0, ..this.clone() }, [&biased], y),
+            None => run(this, [z], y),
+        })
     }
 
     /// `dE/dz` from z and `dy = dE/dy`: the vector-Jacobian product Jᵀ·dy along each row.
@@ -140,9 +163,12 @@ impl Rowwise {
     /// As [`backward`](Self::backward).
     pub fn backward_into(&self, z: &Tensor, dy: &Tensor, dz: &Tensor) -> Result<()> {
         self.check_mask()?;
-        self.in_f32([z, dy], dz, |this, [z, dy], dz| {
-            this.call("backward", &[z, dy], dz)?;
-            this.backward_from_output_into(&this.forward(z)?, dy, dz)
+        let masked = self.resolved("backward", z)?;
+        masked.call("backward", &[z, dy], dz)?;
+        masked.in_f32([z, dy], dz, |this, [z, dy], dz| {
+            let y = z.like()?;
+            self.forward_masked(this, z, &y)?;
+            this.backward_from_output_into(&y, dy, dz)
         })
     }
 
@@ -203,15 +229,18 @@ impl Rowwise {
     /// As [`jvp`](Self::jvp).
     pub fn jvp_into(&self, z: &Tensor, dz: &Tensor, dy: &Tensor) -> Result<()> {
         self.check_mask()?;
-        self.in_f32([z, dz], dy, |this, [z, dz], dy| {
-            this.call("jvp", &[z, dz], dy)?;
+        let masked = self.resolved("jvp", z)?;
+        masked.call("jvp", &[z, dz], dy)?;
+        masked.in_f32([z, dz], dy, |this, [z, dz], dy| {
             // The product takes probabilities; from their logarithms it would have to compute them.
-            let y = match this.function {
+            let y = z.like()?;
+            match this.function {
                 RowFunction::LogSoftmax => {
-                    Self { function: RowFunction::Softmax, ..this.clone() }.forward(z)?
+                    let softmax = |of: &Self| Self { function: RowFunction::Softmax, ..of.clone() };
+                    softmax(self).forward_masked(&softmax(this), z, &y)?;
                 }
-                _ => this.forward(z)?,
-            };
+                _ => self.forward_masked(this, z, &y)?,
+            }
             this.product_into("jvp", RowProduct::Jvp, [&y, dz], dy)
         })
     }
@@ -236,9 +265,11 @@ impl Rowwise {
         check_devices(OP, [z.device(), jacobian.device()])?;
         check_shape(OP, "an output", jacobian, &self.jacobian_shape(z)?)?;
         self.check_mask()?;
-        self.in_f32([z], jacobian, |this, [z], jacobian| {
+        let masked = self.resolved(OP, z)?;
+        masked.in_f32([z], jacobian, |this, [z], jacobian| {
             let call = this.call(OP, &[z], z)?;
-            let y = this.forward(z)?;
+            let y = z.like()?;
+            self.forward_masked(this, z, &y)?;
             let (y, output) = (y.storage(), jacobian.storage());
             z.device().run(OpOf::RowJacobian { call, y, output })
         })
@@ -301,20 +332,22 @@ impl Rowwise {
         [y, vector]: [&Tensor; 2],
         output: &Tensor,
     ) -> Result<()> {
+        let masked = self.resolved(op, y)?;
         let run = |this: &Self, [y, vector]: [&Tensor; 2], output: &Tensor| {
             let call = this.call(op, &[y, vector], output)?;
             let (y, vector) = (y.storage(), vector.storage());
             let device = output.device();
             device.run(OpOf::RowProduct { product, call, y, vector, output: output.storage() })
         };
-        match self.takes_halves(op, &[y, vector], output)? {
-            true => run(self, [y, vector], output),
-            false => self.in_f32([y, vector], output, run),
+        match masked.takes_halves(op, &[y, vector], output)? {
+            true => run(&masked, [y, vector], output),
+            false => masked.in_f32([y, vector], output, run),
         }
     }
 
     /// Checks that the mask holds only 0 and 1, as far as the host knows it; in a plan, at each run.
     fn check_mask(&self) -> Result<()> {
+        self.check_additive()?;
         let Some(mask) = &self.mask else { return Ok(()) };
         if mask.device().is_recording() {
             let (of, known) = (mask.storage().clone(), mask.clone());

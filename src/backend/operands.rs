@@ -16,6 +16,7 @@ pub(crate) type TargetStorage<'a> = TargetStorageOf<&'a Storage>;
 pub(crate) type Ignored<'a> = IgnoredOf<&'a Storage>;
 pub(crate) type LabelCheck<'a> = LabelCheckOf<&'a Storage>;
 pub(crate) type PredictionCount<'a> = PredictionCountOf<&'a Storage>;
+pub(crate) type Repeated<'a> = RepeatedOf<&'a Storage>;
 pub(crate) type LossCall<'a> = LossCallOf<&'a Storage>;
 pub(crate) type LossOutputs<'a> = LossOutputsOf<&'a Storage>;
 pub(crate) type ColumnSums<'a> = ColumnSumsOf<&'a Storage>;
@@ -73,6 +74,24 @@ impl Temperature {
 pub(crate) struct MaskOf<S> {
     pub(crate) storage: S,
     pub(crate) elements: usize,
+}
+
+/// A tensor that is repeated over the axes in which it has the length 1.
+#[derive(Clone, Copy)]
+pub(crate) struct RepeatedOf<S> {
+    pub(crate) storage: S,
+    pub(crate) elements: usize,
+    /// The strides along the axes: 0 where it is repeated.
+    pub(crate) strides: [usize; 6],
+}
+
+/// The lines in which a mask keeps nothing, and what they are filled with.
+#[derive(Clone, Copy)]
+pub(crate) struct EmptyRowsOf<S> {
+    pub(crate) mask: MaskOf<S>,
+    pub(crate) lines: Lines,
+    pub(crate) fill: f32,
+    pub(crate) output: S,
 }
 
 /// A row-wise function.
@@ -523,6 +542,22 @@ impl<S> RowCallOf<S> {
             .map(|mask| MaskOf { storage: to(&mask.storage, Use::Read), elements: mask.elements });
         let Self { function, lines, temperature, .. } = *self;
         RowCallOf { function, lines, temperature, mask }
+    }
+}
+
+impl<S> RepeatedOf<S> {
+    pub(super) fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> RepeatedOf<T> {
+        let Self { elements, strides, .. } = *self;
+        RepeatedOf { storage: to(&self.storage, Use::Read), elements, strides }
+    }
+}
+
+impl<S> EmptyRowsOf<S> {
+    pub(super) fn map<'s, T>(&'s self, to: To<'_, 's, S, T>) -> EmptyRowsOf<T> {
+        let Self { lines, fill, .. } = *self;
+        let mask =
+            MaskOf { storage: to(&self.mask.storage, Use::Read), elements: self.mask.elements };
+        EmptyRowsOf { mask, lines, fill, output: to(&self.output, Use::Written) }
     }
 }
 

@@ -51,6 +51,25 @@ pub(crate) enum OpOf<S> {
         y: S,
         output: S,
     },
+    /// A mask of 1 and 0 for tensors of these lengths, from a mask of what is kept and one that is added, in which −∞
+    /// excludes; with `causal`, an element of the last axis is kept up to its place along the axis before.
+    ExpandMask {
+        lengths: [usize; 6],
+        kept: Option<RepeatedOf<S>>,
+        added: Option<RepeatedOf<S>>,
+        causal: bool,
+        output: S,
+    },
+    /// `output = scale·input + added`
+    AddRepeated {
+        lengths: [usize; 6],
+        input: S,
+        scale: f32,
+        added: RepeatedOf<S>,
+        output: S,
+    },
+    /// Fills the lines in which a mask keeps nothing.
+    FillEmptyRows(EmptyRowsOf<S>),
     /// `y = value ⊙ g(gate)`
     GatedForward {
         call: GatedCall,
@@ -242,6 +261,21 @@ impl<S> OpOf<S> {
             Self::RowJacobian { call, y, output } => {
                 OpOf::RowJacobian { call: call.map(to), y: to(y, R), output: to(output, W) }
             }
+            Self::ExpandMask { lengths, kept, added, causal, output } => OpOf::ExpandMask {
+                lengths: *lengths,
+                kept: kept.as_ref().map(|kept| kept.map(to)),
+                added: added.as_ref().map(|added| added.map(to)),
+                causal: *causal,
+                output: to(output, W),
+            },
+            Self::AddRepeated { lengths, input, scale, added, output } => OpOf::AddRepeated {
+                lengths: *lengths,
+                input: to(input, R),
+                scale: *scale,
+                added: added.map(to),
+                output: to(output, W),
+            },
+            Self::FillEmptyRows(rows) => OpOf::FillEmptyRows(rows.map(to)),
             Self::GatedForward { call, x, y } => {
                 OpOf::GatedForward { call: *call, x: to(x, R), y: to(y, W) }
             }

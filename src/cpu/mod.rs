@@ -8,6 +8,7 @@ mod ignored;
 mod layer;
 mod lines;
 mod loss;
+mod masks;
 mod matrix;
 mod optimizer;
 mod piecewise;

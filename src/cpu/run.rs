@@ -5,13 +5,13 @@ use super::halves::{self, Held, ValuesMut, map_rows};
 use super::layer::{self, Layer};
 use super::product::Multiplication;
 use super::{
-    CpuBackend, clip, gated, ignored, loss, matrix, optimizer, pointwise, predictions, prelu,
-    rowwise,
+    CpuBackend, clip, gated, ignored, loss, masks, matrix, optimizer, pointwise, predictions,
+    prelu, rowwise,
 };
 use crate::backend::{
-    AdamStep, Advance, Channels, FactorsOf, Ignored, LabelCheck, LayerPass, LossCall, LossPass, Op,
-    OpOf, Product, Purpose, RowCall, RowProduct, Rows, STATE, SgdStep, Spread, Storage,
-    TargetStorage, TilePass, TileStep, Update,
+    AdamStep, Advance, Channels, EmptyRowsOf, FactorsOf, Ignored, LabelCheck, LayerPass, LossCall,
+    LossPass, Op, OpOf, Product, Purpose, Repeated, RowCall, RowProduct, Rows, STATE, SgdStep,
+    Spread, Storage, TargetStorage, TilePass, TileStep, Update,
 };
 use crate::dtype::DType;
 use crate::error::Result;
@@ -50,6 +50,26 @@ pub(super) fn run(backend: &CpuBackend, op: &Op<'_>) -> Result<()> {
             let (y, mask) = (read(y)?, read_mask(call)?);
             let call = rowwise::Call::new(call, mask.as_deref());
             output.cpu()?.overwrite(|output| call.jacobian(&y, output))
+        }
+        OpOf::ExpandMask { lengths, kept, added, causal, output } => {
+            let held = [kept, added].map(|it| it.map(|it| read(it.storage)).transpose());
+            let [held_kept, held_added] = held;
+            let (held_kept, held_added) = (held_kept?, held_added?);
+            let sources = [repeated(kept, &held_kept), repeated(added, &held_added)];
+            output.cpu()?.overwrite(|output| masks::expand(lengths, sources, causal, output))
+        }
+        OpOf::AddRepeated { lengths, input, scale, added, output } => {
+            let (z, values) = (read(input)?, read(added.storage)?);
+            let added = masks::Repeated { values: &values, strides: added.strides };
+            output.cpu()?.overwrite(|output| masks::add(lengths, &z, scale, added, output))
+        }
+        OpOf::FillEmptyRows(EmptyRowsOf { mask, lines, fill, output }) => {
+            let (values, old) = (read(mask.storage)?, read(output)?);
+            let mask = &values[..mask.elements];
+            output.cpu()?.overwrite(|output| {
+                output.copy_from_slice(&old);
+                masks::fill_empty(mask, lines, fill, output);
+            })
         }
         OpOf::GatedForward { call, x, y } => {
             let x = read(x)?;
@@ -206,6 +226,14 @@ fn prelu_backward(
     dweight.cpu()?.overwrite(|dweight| {
         prelu::weight_gradient(channels, [&z, &dy], &mut sums, dweight);
     })
+}
+
+fn repeated<'a>(
+    of: Option<Repeated<'_>>,
+    values: &'a Option<Snapshot>,
+) -> Option<masks::Repeated<'a>> {
+    let (Repeated { strides, .. }, values) = of.zip(values.as_deref())?;
+    Some(masks::Repeated { values, strides })
 }
 
 fn strided<'a>(

@@ -15,6 +15,7 @@ mod ignored;
 mod kernel;
 mod labels;
 mod loss;
+mod masks;
 mod matrix;
 #[cfg(test)]
 mod memory_tests;

@@ -6,8 +6,8 @@ use super::buffer::{Buffer, OnGpu};
 use super::context::Context;
 use super::kernel::{Kernel, Template};
 use super::{
-    clip, column_sum, gated, ignored, labels, loss, matrix, operations, optimizer, predictions,
-    prelu, rowwise,
+    clip, column_sum, gated, ignored, labels, loss, masks, matrix, operations, optimizer,
+    predictions, prelu, rowwise,
 };
 use crate::backend::{Bounds, Op, OpOf, Storage};
 use crate::dtype::DType;
@@ -46,6 +46,13 @@ pub(super) fn run(context: &Arc<Context>, op: &Op<'_>) -> Result<()> {
         OpOf::RowJacobian { call, y, output } => {
             rowwise::jacobian(context, call, y.gpu()?, output.gpu()?)
         }
+        OpOf::ExpandMask { lengths, kept, added, causal, output } => {
+            masks::expand(context, lengths, [kept, added], causal, output)
+        }
+        OpOf::AddRepeated { lengths, input, scale, ref added, output } => {
+            masks::add(context, lengths, input, scale, added, output)
+        }
+        OpOf::FillEmptyRows(ref rows) => masks::fill_empty(context, rows),
         OpOf::GatedForward { call, x, y } => gated::forward(context, call, x.gpu()?, y.gpu()?),
         OpOf::GatedBackward { call, x, dy, dx } => {
             gated::backward(context, call, [x.gpu()?, dy.gpu()?], dx.gpu()?)

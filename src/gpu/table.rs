@@ -11,6 +11,7 @@ use super::halves::LastHalfParameters;
 use super::ignored::IgnoredRowsParameters;
 use super::labels::CheckLabelsParameters;
 use super::loss::LossParameters;
+use super::masks::{BroadcastParameters, FillEmptyRowsParameters};
 use super::matrix::{ProductParameters, SlicesParameters};
 use super::operations::{PointwiseParameters, SumParameters};
 use super::optimizer::{AdamParameters, AdvanceParameters, KeptParameters, SgdParameters};
@@ -107,6 +108,9 @@ pub(super) enum Template {
     Predictions,
     CountPredictions,
     Refresh,
+    ExpandMask,
+    AddBroadcast,
+    FillEmptyRows,
     Sum,
     ColumnSum,
     MatMul(MatMul),
@@ -251,6 +255,7 @@ const LABELS: &str = shader!("kernels/targets_labels");
 const PART: &str = shader!("kernels/part");
 const SQUARES: &str = shader!("kernels/squares");
 const IGNORED: &str = shader!("kernels/ignored_rows");
+const BROADCAST: &str = shader!("kernels/broadcast");
 const PRODUCT: &str = shader!("kernels/matmul_parameters");
 
 /// What the loss kernels do with their bindings.
@@ -480,6 +485,18 @@ impl Template {
                     .tensors(Tensors::Whole)
                     .variants(With::Nothing, HALVES)
             }
+            Self::ExpandMask => {
+                let files = vec![BROADCAST, shader!("kernels/expand_mask")];
+                Row::new::<BroadcastParameters>(Pointwise, &[R, R, W], files).alone()
+            }
+            Self::AddBroadcast => {
+                let files = vec![BROADCAST, shader!("kernels/add_broadcast")];
+                Row::new::<BroadcastParameters>(Pointwise, &[R, R, W], files).alone()
+            }
+            Self::FillEmptyRows => {
+                let files = vec![shader!("kernels/fill_empty_rows")];
+                Row::new::<FillEmptyRowsParameters>(Pointwise, &[R, C], files).alone()
+            }
             Self::Sum => {
                 Row::new::<SumParameters>(Reduction, &[R, W], vec![shader!("kernels/sum")]).alone()
             }
@@ -613,6 +630,9 @@ impl Template {
             Self::Predictions,
             Self::CountPredictions,
             Self::Refresh,
+            Self::ExpandMask,
+            Self::AddBroadcast,
+            Self::FillEmptyRows,
             Self::Unary(Unary::Forward),
             Self::Unary(Unary::Derivative),
             Self::Unary(Unary::SecondDerivative),
