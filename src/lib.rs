@@ -165,7 +165,11 @@ pub use half;
 /// The graphics library underneath, for interoperation.
 pub use wgpu;
 
-// The README's code runs as a test.
+// The code of the README and of the pages runs as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/language_models.md")]
+struct LanguageModels;
