@@ -209,6 +209,24 @@ on_every_device! {
         assert!(all[..64].iter().chain(&all[136..]).all(|&value| value == 1.0));
     }
 
+    fn gradients_that_share_elements_are_not_clipped_twice(device) {
+        let all = device.tensor(&normal(200, 1.0, 1), [200]).unwrap();
+        let before = all.to_vec().unwrap();
+        let (first, second) = (all.rows(..100).unwrap(), all.rows(64..).unwrap());
+        for error in [clip_gradient_norm(&[&first, &second], 1.0).map(drop), clip_gradient_value(&[&all, &second], 0.1)] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("that share elements"), "{error}");
+        }
+        assert_eq!(all.to_vec().unwrap(), before);
+        // Parts that share none, and the same one twice.
+        let rest = all.rows(100..).unwrap();
+        let norm = clip_gradient_norm(&[&first, &rest, &first], 1.0).unwrap().item().unwrap();
+        let exact = before.iter().map(|&it| f64::from(it).powi(2)).sum::<f64>().sqrt();
+        assert!((f64::from(norm) - exact).abs() < 1e-5 * exact);
+        let after = all.to_vec().unwrap();
+        assert!(after.iter().zip(&before).all(|(after, before)| (after * norm - before).abs() < 1e-5));
+    }
+
     fn an_epoch_of_a_plan_needs_no_upload(device) {
         let (x, labels) = (normal(6 * 3 * 8, 1.0, 1), random_labels(18, 5, 2));
         let data = device.tensor(&x, [18, 8]).unwrap();

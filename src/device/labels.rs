@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::Device;
 use super::parts::range_of;
 use super::plan::{check_reading, unrecorded};
-use crate::backend::{OpOf, Purpose, Storage, Written};
+use crate::backend::{OpOf, Purpose, Reading, Storage, Written};
 use crate::error::{Error, Result};
 
 /// Class indices on a device, one a row: what [`Device::labels`] makes.
@@ -107,16 +107,47 @@ impl Labels {
         self.values()
     }
 
-    fn values(&self) -> Result<Vec<i32>> {
-        match self.host.of(&self.host.lock()) {
-            Some(labels) => Ok(labels.to_vec()),
-            None => self.read_back(),
+    /// The labels without blocking, as [`Tensor::read`](crate::Tensor::read): for browsers and async applications.
+    ///
+    /// ```
+    /// use wgrad::Device;
+    ///
+    /// let logits = Device::cpu().tensor(&[0.1, 0.7, 0.2], [1, 3])?;
+    /// # pollster::block_on(async {
+    /// assert_eq!(logits.argmax()?.read().await?, [1]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// # })?;
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::read`](crate::Tensor::read).
+    pub fn read(&self) -> impl Future<Output = Result<Vec<i32>>> + use<> {
+        let known = self.known();
+        let reading = check_reading("labels read by the host").and_then(|()| match &known {
+            Some(_) => Ok(Reading::Ready(Vec::new())),
+            None => self.start_reading(),
+        });
+        async move {
+            let words = reading?.resolve().await?;
+            Ok(known.unwrap_or_else(|| labels_of(words)))
         }
     }
 
+    fn known(&self) -> Known {
+        self.host.of(&self.host.lock()).map(<[i32]>::to_vec)
+    }
+
+    fn values(&self) -> Result<Vec<i32>> {
+        self.known().map_or_else(|| self.read_back(), Ok)
+    }
+
+    fn start_reading(&self) -> Result<Reading> {
+        self.device.backend.read(&self.storage, self.len())
+    }
+
     fn read_back(&self) -> Result<Vec<i32>> {
-        let words = self.device.backend.read(&self.storage, self.len())?.wait()?;
-        Ok(words.into_iter().map(|word| word.to_bits().cast_signed()).collect())
+        Ok(labels_of(self.start_reading()?.wait()?))
     }
 
     /// Replaces the labels. What was recorded before still sees the old ones.
@@ -279,6 +310,11 @@ impl Labels {
             None => Ok(None),
         }
     }
+}
+
+/// The labels that are stored in words.
+fn labels_of(words: Vec<f32>) -> Vec<i32> {
+    words.into_iter().map(|word| word.to_bits().cast_signed()).collect()
 }
 
 fn count(labels: &[i32], classes: usize, ignore_index: Option<i32>) -> Result<usize> {

@@ -105,12 +105,34 @@ fn distinct<'a>(gradients: &[&'a Tensor]) -> Vec<&'a Tensor> {
     distinct
 }
 
+/// Checks that no gradient is a view of a part of another: its elements would be changed twice.
+fn check_apart(gradients: &[&Tensor]) -> Result<()> {
+    if gradients.iter().all(|gradient| gradient.storage().is_whole()) {
+        return Ok(());
+    }
+    for (place, one) in gradients.iter().enumerate() {
+        let overlaps = |other: &&Tensor| one.storage().is(other.storage());
+        if let Some(other) = gradients[place + 1..].iter().copied().find(overlaps) {
+            return Err(Error::Unsupported {
+                what: format!(
+                    "gradients {} and {} that share elements",
+                    one.dimensions(),
+                    other.dimensions()
+                ),
+                reason: "a view would be clipped twice; list the whole tensor alone".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Changes gradients of any type in f32.
 fn change_all(
     gradients: &[&Tensor],
     change: impl FnOnce(Vec<(&Storage, usize)>) -> Result<()>,
 ) -> Result<()> {
     let gradients = distinct(gradients);
+    check_apart(&gradients)?;
     let wide = gradients.iter().map(|gradient| gradient.wide()).collect::<Result<Vec<_>>>()?;
     let all: Vec<_> = wide.iter().map(|wide| (wide.storage(), wide.len())).collect();
     change(all)?;
