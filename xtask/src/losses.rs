@@ -21,6 +21,9 @@ weights of classes (`Targets::class_weights`). The gradient is with respect to y
 | `Mean` | PyTorch's mean: divided by the number of elements for losses on elements; for `cross_entropy`, `cross_entropy_with_logits` and `nll` by the sum of the weights of the rows that count, w of the label times that of the row; for `multi_margin` by the rows |
 | `BatchMean` | their sum, divided by the length of the first axis, B |
 
+`Targets::divisor` is a number of the caller's by which `Mean` divides instead, such as the tokens of a whole batch that is
+computed in parts. With `None`, `Targets::loss_gradient` is dE/dloss, which multiplies the gradients and not the loss.
+
 `Targets::weights` multiplies each term: of y's shape, one for each row ([B] or [B, 1]), one for each column of a loss on
 elements ([1, K]), or one number. A row whose label is `ignore_index` counts in nothing: not in the loss, the gradient, the
 smoothing or the mean. Where all rows are ignored, or there are none, the mean is NaN, the sum 0 and the gradient 0.
