@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wgrad_formula::formulas::RowFunction;
 
 use super::rowwise::Rowwise;
-use crate::backend::{EmptyRowsOf, Mask, OpOf, Repeated};
+use crate::backend::{AXES, EmptyRowsOf, Mask, OpOf, Repeated};
 use crate::device::plan::Check;
 use crate::device::tensor::{Tensor, check_devices};
 use crate::error::{Error, Result};
@@ -21,9 +21,6 @@ pub enum EmptyRows {
     /// 0, and −∞ for log_softmax, the logarithm of 0.
     Zeros,
 }
-
-/// The most axes of a tensor with masks that are repeated over some of them.
-const AXES: usize = 6;
 
 /// How a mask lies over the axes of a tensor.
 struct Laid<'a> {

@@ -76,13 +76,16 @@ pub(crate) struct MaskOf<S> {
     pub(crate) elements: usize,
 }
 
+/// The most axes of a tensor over which another is repeated.
+pub(crate) const AXES: usize = 6;
+
 /// A tensor that is repeated over the axes in which it has the length 1.
 #[derive(Clone, Copy)]
 pub(crate) struct RepeatedOf<S> {
     pub(crate) storage: S,
     pub(crate) elements: usize,
     /// The strides along the axes: 0 where it is repeated.
-    pub(crate) strides: [usize; 6],
+    pub(crate) strides: [usize; AXES],
 }
 
 /// The lines in which a mask keeps nothing, and what they are filled with.

@@ -54,7 +54,7 @@ pub(crate) enum OpOf<S> {
     /// A mask of 1 and 0 for tensors of these lengths, from a mask of what is kept and one that is added, in which −∞
     /// excludes; with `causal`, an element of the last axis is kept up to its place along the axis before.
     ExpandMask {
-        lengths: [usize; 6],
+        lengths: [usize; AXES],
         kept: Option<RepeatedOf<S>>,
         added: Option<RepeatedOf<S>>,
         causal: bool,
@@ -62,7 +62,7 @@ pub(crate) enum OpOf<S> {
     },
     /// `output = scale·input + added`
     AddRepeated {
-        lengths: [usize; 6],
+        lengths: [usize; AXES],
         input: S,
         scale: f32,
         added: RepeatedOf<S>,
@@ -173,14 +173,14 @@ pub(crate) enum OpOf<S> {
     },
     /// Counts a step of Adam for each of some weights, and computes what depends on the number of steps.
     Advance(AdvanceOf<S>),
-    /// The velocity belongs to the optimizer, and nothing else reads it. It is `None` without momentum. The device keeps
-    /// the settings.
+    /// The velocity belongs to the optimizer, and nothing else reads it. It is `None` without momentum. Kept
+    /// factors are the settings.
     Sgd {
         factors: FactorsOf<SgdStep, S>,
         update: UpdateOf<S>,
         velocity: Option<S>,
     },
-    /// The moments, too, belong to the optimizer. The device keeps the settings and the progress of the weight.
+    /// The moments, too, belong to the optimizer. Kept factors are the settings and the progress of the weight.
     Adam {
         factors: FactorsOf<AdamStep, [S; 2]>,
         update: UpdateOf<S>,

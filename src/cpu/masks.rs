@@ -1,35 +1,35 @@
 //! Masks that are repeated over axes, and rows in which they keep nothing.
 
-use crate::backend::Lines;
 use crate::backend::parallel::{CHUNK, over_pieces_of};
+use crate::backend::{AXES, Lines};
 
 /// The elements of a tensor that is repeated, and its strides along the axes.
 #[derive(Clone, Copy)]
 pub(super) struct Repeated<'a> {
     pub(super) values: &'a [f32],
-    pub(super) strides: [usize; 6],
+    pub(super) strides: [usize; AXES],
 }
 
 impl<'a> Repeated<'a> {
     /// Its elements along a row of the last axis.
-    fn row(self, lengths: [usize; 6], row: usize) -> impl Iterator<Item = f32> + 'a {
+    fn row(self, lengths: [usize; AXES], row: usize) -> impl Iterator<Item = f32> + 'a {
         let (mut rest, mut start) = (row, 0);
-        for axis in (0..5).rev() {
+        for axis in (0..AXES - 1).rev() {
             start += rest % lengths[axis] * self.strides[axis];
             rest /= lengths[axis];
         }
         let Self { values, strides } = self;
-        (0..lengths[5]).map(move |column| values[start + column * strides[5]])
+        (0..lengths[AXES - 1]).map(move |column| values[start + column * strides[AXES - 1]])
     }
 }
 
 /// Writes rows of the last axis, on all cores.
 fn over_rows(
-    lengths: [usize; 6],
+    lengths: [usize; AXES],
     output: &mut [f32],
     write: impl Fn(usize, &mut [f32]) + Send + Sync,
 ) {
-    let width = lengths[5].max(1);
+    let width = lengths[AXES - 1].max(1);
     over_pieces_of(output, CHUNK.div_ceil(width) * width, |start, rows| {
         rows.chunks_mut(width).zip(start / width..).for_each(|(output, row)| write(row, output));
     });
@@ -37,7 +37,7 @@ fn over_rows(
 
 /// A mask of 1 and 0 for each element.
 pub(super) fn expand(
-    lengths: [usize; 6],
+    lengths: [usize; AXES],
     [kept, added]: [Option<Repeated<'_>>; 2],
     causal: bool,
     output: &mut [f32],
@@ -54,7 +54,7 @@ pub(super) fn expand(
             output.iter_mut().zip(values).filter(excluded).for_each(|it| *it.0 = 0.0);
         }
         if causal {
-            let seen = (row % lengths[4] + 1).min(output.len());
+            let seen = (row % lengths[AXES - 2] + 1).min(output.len());
             output[seen..].fill(0.0);
         }
     });
@@ -62,14 +62,14 @@ pub(super) fn expand(
 
 /// `output = scale·z + added`
 pub(super) fn add(
-    lengths: [usize; 6],
+    lengths: [usize; AXES],
     z: &[f32],
     scale: f32,
     added: Repeated<'_>,
     output: &mut [f32],
 ) {
     over_rows(lengths, output, |row, output| {
-        let z = &z[row * lengths[5]..][..output.len()];
+        let z = &z[row * lengths[AXES - 1]..][..output.len()];
         for ((output, z), added) in output.iter_mut().zip(z).zip(added.row(lengths, row)) {
             *output = scale * z + added;
         }

@@ -48,10 +48,7 @@ pub(crate) fn change_in_f32<T>(
     tensor: &Tensor,
     run: impl FnOnce(&Tensor) -> Result<T>,
 ) -> Result<T> {
-    let exact = tensor.exact()?;
-    let result = run(&exact)?;
-    exact.store_in(tensor)?;
-    Ok(result)
+    change(tensor, &tensor.exact()?, run)
 }
 
 /// Runs an operation that changes a tensor in f32, beginning with the rounded numbers.
@@ -59,8 +56,11 @@ pub(crate) fn change_rounded<T>(
     tensor: &Tensor,
     run: impl FnOnce(&Tensor) -> Result<T>,
 ) -> Result<T> {
-    let wide = tensor.wide()?;
-    let result = run(&wide)?;
+    change(tensor, &*tensor.wide()?, run)
+}
+
+fn change<T>(tensor: &Tensor, wide: &Tensor, run: impl FnOnce(&Tensor) -> Result<T>) -> Result<T> {
+    let result = run(wide)?;
     wide.store_in(tensor)?;
     Ok(result)
 }

@@ -292,11 +292,7 @@ impl Device {
     /// [`Error::ShapeMismatch`] if the number of values is not the shape's number of elements;
     /// [`Error::TooLarge`] or [`Error::OutOfMemory`] if they do not fit the device.
     pub fn tensor(&self, values: &[f32], shape: impl Into<Shape>) -> Result<Tensor> {
-        let shape = shape.into();
-        check_values("tensor", &shape, values.len())?;
-        let tensor = self.allocate(shape)?;
-        self.write(bytemuck::cast_slice(values), Written::Numbers, tensor.storage())?;
-        Ok(tensor)
+        self.upload("tensor", DType::F32, values, shape.into())
     }
 
     /// Uploads values of f16, row-major. They are stored as f16, in half the bytes.
@@ -314,11 +310,7 @@ impl Device {
     /// # Errors
     /// As [`tensor`](Self::tensor).
     pub fn tensor_f16(&self, values: &[f16], shape: impl Into<Shape>) -> Result<Tensor> {
-        let shape = shape.into();
-        check_values("tensor_f16", &shape, values.len())?;
-        let tensor = self.allocate_of(DType::F16, shape)?;
-        self.write(bytemuck::cast_slice(values), Written::Numbers, tensor.storage())?;
-        Ok(tensor)
+        self.upload("tensor_f16", DType::F16, values, shape.into())
     }
 
     /// Uploads values of bf16, row-major. They are stored as bf16, in half the bytes.
@@ -336,9 +328,19 @@ impl Device {
     /// # Errors
     /// As [`tensor`](Self::tensor).
     pub fn tensor_bf16(&self, values: &[bf16], shape: impl Into<Shape>) -> Result<Tensor> {
-        let shape = shape.into();
-        check_values("tensor_bf16", &shape, values.len())?;
-        let tensor = self.allocate_of(DType::BF16, shape)?;
+        self.upload("tensor_bf16", DType::BF16, values, shape.into())
+    }
+
+    /// A tensor of values of this type.
+    fn upload<T: bytemuck::Pod>(
+        &self,
+        op: &'static str,
+        dtype: DType,
+        values: &[T],
+        shape: Shape,
+    ) -> Result<Tensor> {
+        check_values(op, &shape, values.len())?;
+        let tensor = self.allocate_of(dtype, shape)?;
         self.write(bytemuck::cast_slice(values), Written::Numbers, tensor.storage())?;
         Ok(tensor)
     }

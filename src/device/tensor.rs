@@ -100,11 +100,7 @@ impl Tensor {
     /// # Errors
     /// As [`to_vec`](Self::to_vec).
     pub fn to_vec_f16(&self) -> Result<Vec<f16>> {
-        let words = self.start_reading()?.wait()?;
-        match self.dtype() {
-            DType::F16 => self.device.with_memory(|| copied(halves_of(&words, self.len()))),
-            dtype => narrowed(&self.device, &numbers(&self.device, dtype, words, self.len())?),
-        }
+        self.to_halves(DType::F16)
     }
 
     /// The elements as bf16, row-major; f32 and f16 are rounded to the nearest, ties to even.
@@ -112,11 +108,19 @@ impl Tensor {
     /// # Errors
     /// As [`to_vec`](Self::to_vec).
     pub fn to_vec_bf16(&self) -> Result<Vec<bf16>> {
+        self.to_halves(DType::BF16)
+    }
+
+    /// The elements as numbers of 16 bits, of which H is the type.
+    fn to_halves<H: bytemuck::Pod>(&self, dtype: DType) -> Result<Vec<H>>
+    where
+        [H]: HalfFloatSliceExt,
+    {
         let words = self.start_reading()?.wait()?;
-        match self.dtype() {
-            DType::BF16 => self.device.with_memory(|| copied(halves_of(&words, self.len()))),
-            dtype => narrowed(&self.device, &numbers(&self.device, dtype, words, self.len())?),
+        if self.dtype() == dtype {
+            return self.device.with_memory(|| copied(halves_of(&words, self.len())));
         }
+        narrowed(&self.device, &numbers(&self.device, self.dtype(), words, self.len())?)
     }
 
     /// [`to_vec`](Self::to_vec) into memory of the caller's, which saves a large new one each time.
@@ -320,11 +324,7 @@ impl Tensor {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_f16(&self, values: &[f16]) -> Result<()> {
-        self.check_values("write_f16", values.len())?;
-        match self.dtype() {
-            DType::F16 => self.write_bytes(bytemuck::cast_slice(values)),
-            DType::F32 | DType::BF16 => self.write(&widened(&self.device, values)?),
-        }
+        self.write_halves("write_f16", DType::F16, values)
     }
 
     /// [`write`](Self::write) with values of bf16, for tensors of any type.
@@ -332,10 +332,23 @@ impl Tensor {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_bf16(&self, values: &[bf16]) -> Result<()> {
-        self.check_values("write_bf16", values.len())?;
-        match self.dtype() {
-            DType::BF16 => self.write_bytes(bytemuck::cast_slice(values)),
-            DType::F32 | DType::F16 => self.write(&widened(&self.device, values)?),
+        self.write_halves("write_bf16", DType::BF16, values)
+    }
+
+    /// Replaces the elements by numbers of 16 bits, of which H is the type.
+    fn write_halves<H: bytemuck::Pod>(
+        &self,
+        op: &'static str,
+        dtype: DType,
+        values: &[H],
+    ) -> Result<()>
+    where
+        [H]: HalfFloatSliceExt,
+    {
+        self.check_values(op, values.len())?;
+        match self.dtype() == dtype {
+            true => self.write_bytes(bytemuck::cast_slice(values)),
+            false => self.write(&widened(&self.device, values)?),
         }
     }
 
@@ -540,12 +553,12 @@ where
     Ok(values)
 }
 
-fn narrowed<H: Clone + Default>(device: &Device, values: &[f32]) -> Result<Vec<H>>
+fn narrowed<H: bytemuck::Pod>(device: &Device, values: &[f32]) -> Result<Vec<H>>
 where
     [H]: HalfFloatSliceExt,
 {
     let mut halves = device.with_memory(|| room(values.len()))?;
-    halves.resize(values.len(), H::default());
+    halves.resize(values.len(), H::zeroed());
     halves.convert_from_f32_slice(values);
     Ok(halves)
 }

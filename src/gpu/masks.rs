@@ -8,7 +8,7 @@ use super::kernel::{Kernel, Template};
 use super::operand::{Window, groups, input, pieces, window};
 use super::operations::{Loops, RowPass, WORKGROUP, ZERO, run};
 use super::parameters::parameters;
-use crate::backend::{EmptyRowsOf, Lines, Mask, Repeated, RepeatedOf, Rows, Storage};
+use crate::backend::{AXES, EmptyRowsOf, Lines, Mask, Repeated, RepeatedOf, Rows, Storage};
 use crate::error::{Error, Result};
 
 parameters! {
@@ -76,9 +76,9 @@ fn whole<'a>(context: &Context, of: &'a Repeated<'_>) -> Result<Window<'a>> {
 
 /// The parameters of a window of the output.
 fn place(
-    lengths: [usize; 6],
+    lengths: [usize; AXES],
     (first, elements): (usize, usize),
-    [kept, added]: [(u32, [usize; 6]); 2],
+    [kept, added]: [(u32, [usize; AXES]); 2],
 ) -> Result<BroadcastParameters> {
     if u32::try_from(first + elements).is_err() {
         return Err(Error::TooLarge {
@@ -126,7 +126,7 @@ fn place(
 /// A mask of 1 and 0 for each element.
 pub(super) fn expand(
     context: &Arc<Context>,
-    lengths: [usize; 6],
+    lengths: [usize; AXES],
     [kept, added]: [Option<Repeated<'_>>; 2],
     causal: bool,
     output: &Storage,
@@ -135,7 +135,7 @@ pub(super) fn expand(
     let output = output.gpu()?;
     let unused = context.workspace(1)?;
     for (first, length) in pieces(lengths.iter().product(), context.window_elements()) {
-        let of = |of: &'_ Option<Repeated<'_>>| of.map_or([0; 6], |of| of.strides);
+        let of = |of: &'_ Option<Repeated<'_>>| of.map_or([0; AXES], |of| of.strides);
         let [kept_window, added_window] = [&kept, &added]
             .map(|it| it.as_ref().map_or(Ok(window(&unused, 0, 1)), |it| whole(context, it)));
         let (kept_window, added_window) = (kept_window?, added_window?);
@@ -158,7 +158,7 @@ pub(super) fn expand(
 /// `output = scale·input + added`
 pub(super) fn add(
     context: &Arc<Context>,
-    lengths: [usize; 6],
+    lengths: [usize; AXES],
     z: &Storage,
     scale: f32,
     added: &RepeatedOf<&Storage>,
@@ -171,7 +171,7 @@ pub(super) fn add(
     for (first, length) in pieces(elements, context.window_elements()) {
         let bias = whole(context, added)?;
         let (read, written) = (window(&z, first, length), window(output, first, length));
-        let sources = [(0, [0; 6]), (bias.base, added.strides)];
+        let sources = [(0, [0; AXES]), (bias.base, added.strides)];
         let parameters = BroadcastParameters {
             scale,
             input_base: read.base,
